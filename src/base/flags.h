@@ -1,0 +1,40 @@
+/* flags: command lines by one table: --name value, --name=value, -name, booleans bare or =true/false; a repeated flag: the
+ * last wins. Environment PREFIX_UPPER_SNAKE for each flag. Used by kvd, kvctl, tools, benchmarks. Thread: start-up. */
+#ifndef BASE_FLAGS_H
+#define BASE_FLAGS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+enum flag_kind { FLAG_BOOL, FLAG_STRING, FLAG_I64, FLAG_U64, FLAG_DURATION_NS /* 5s, 100ms, 1h30m, bare number per flag */,
+                 FLAG_IGNORED /* accepted; one warning through flags_result */ };
+struct flag {
+    const char *name;       /* "data-dir" */
+    char letter;            /* 'w', or 0 */
+    enum flag_kind kind;
+    void *target;           /* bool*, const char**, int64_t*, uint64_t* */
+    const char *value_name; /* "<path>" for --help */
+    const char *help;       /* one line */
+    const char *group;      /* heading in --help; same pointer or text for neighbours */
+    bool is_set;            /* out: by command line or environment */
+};
+struct flags_result {
+    int arguments_count;          /* what is not a flag, in order */
+    const char **arguments;       /* points into argv; array owned by the caller: at least argc long */
+    const char *ignored[64];      /* names of FLAG_IGNORED flags that were given */
+    int ignored_count;
+    char error[256];              /* when flags_parse answers false */
+    bool unknown_flag;            /* the error is an unknown flag (exit code 2 and usage) */
+};
+/* Strings are borrowed from argv / environ. `environment_prefix` ("ETCD") may be NULL. A flag set both ways is an error
+ * (etcd's rule: shadowed variable) when `strict_environment`, else the command line wins. "--" ends the flags; with
+ * `stop_at_command` the first plain word ends them too (sub-commands parse the rest themselves). */
+struct flags_options {
+    const char *environment_prefix;
+    bool strict_environment;
+    bool stop_at_command;
+};
+bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,
+                 struct flags_result *result);
+void flags_print_help(const struct flag *flags, int flag_count); /* stdout, grouped, aligned */
+
+#endif
