@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum flag_kind { FLAG_BOOL, FLAG_STRING, FLAG_I64, FLAG_U64, FLAG_DURATION_NS /* 5s, 100ms, 1h30m, bare number per flag */,
+enum flag_kind { FLAG_BOOL, FLAG_STRING, FLAG_I64, FLAG_U64, FLAG_DURATION_NS /* 5s, 100ms, 1h30m, 0; a unit is a must */,
                  FLAG_IGNORED /* accepted; one warning through flags_result */ };
 struct flag {
     const char *name;       /* "data-dir" */

@@ -9,8 +9,9 @@
 #define METRICS_LIST(X)                                                                                                \
     X(proposals_committed) X(proposals_applied) X(proposals_pending) X(proposals_failed) X(leader_changes)              \
     X(wal_syncs) X(wal_bytes) X(wal_sync_ns_total) X(wal_sync_ns_max) X(peer_sent_bytes) X(peer_received_bytes)          \
-    X(peer_sent_failures) X(peer_refused_handshakes) X(peer_garbage_frames) X(client_received_bytes)                    \
-    X(client_sent_bytes) X(client_refused_connections) X(calls_started) X(calls_answered) X(calls_refused)               \
+    X(peer_sent_failures) X(peer_refused_handshakes) X(peer_refused_connections) X(peer_garbage_frames)                 \
+    X(client_received_bytes) X(client_sent_bytes) X(client_refused_connections) X(calls_started) X(calls_answered)      \
+    X(calls_refused)                                                                                                     \
     X(reads_linearizable) X(reads_serializable) X(read_rounds) X(views_published) X(bags_outstanding)                    \
     X(log_lines_dropped) X(lane_full) X(puts) X(deletes) X(ranges) X(txns)
 

@@ -1,0 +1,147 @@
+/* ctl: connection, calls and failures. */
+#include "ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/fs.h"
+
+#define PEM_BYTES_MAX (1u << 20)
+
+enum ctl_exit ctl_fail(enum ctl_exit code, const char *format, ...)
+{
+    ASSERT(code != CTL_OK && format != NULL);
+    va_list arguments;
+    va_start(arguments, format);
+    fflush(stdout);
+    fputs("Error: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    return code;
+}
+
+const char *ctl_error_text(const struct rpc_client_answer *answer)
+{
+    ASSERT(answer->code != ERR_CODE_OK);
+    if (answer->code == ERR_CODE_DEADLINE_EXCEEDED) return "context deadline exceeded";
+    return answer->text[0] == '\0' ? "the server gave no reason" : answer->text;
+}
+
+/* A PEM file's bytes into *out_bytes; no path, no bytes. */
+static enum ctl_exit read_pem(struct fs *fs, const char *path, struct blob **out_bytes)
+{
+    ASSERT(out_bytes != NULL);
+    if (path[0] == '\0') return CTL_OK;
+    int error = fs_read_file(fs, path, PEM_BYTES_MAX, out_bytes);
+    return error == 0 ? CTL_OK : ctl_fail(CTL_BAD_ARGS, "open %s: %s", path, strerror(error));
+}
+
+static enum ctl_exit open_client(struct ctl *ctl)
+{
+    const struct ctl_globals *globals = &ctl->globals;
+    struct fs *fs = fs_real_new();
+    struct blob *ca = NULL, *certificate = NULL, *key = NULL;
+    char message[256];
+    enum ctl_exit code = read_pem(fs, globals->cacert, &ca);
+    if (code == CTL_OK) code = read_pem(fs, globals->cert, &certificate);
+    if (code == CTL_OK) code = read_pem(fs, globals->key, &key);
+    if (code != CTL_OK) goto out;
+    struct rpc_client_options options = {.endpoints = ctl->endpoints,
+                                         .endpoint_count = ctl->endpoint_count,
+                                         .calls_max = RPC_CLIENT_ENDPOINTS_MAX,
+                                         .dial_timeout_ns = globals->dial_timeout_ns,
+                                         .keepalive_time_ns = globals->keepalive_time_ns,
+                                         .keepalive_timeout_ns = globals->keepalive_timeout_ns,
+                                         .tls = {.ca = blob_slice(ca),
+                                                 .certificate = blob_slice(certificate),
+                                                 .key = blob_slice(key),
+                                                 .skip_verify = globals->insecure_skip_verify}};
+    ctl->client = rpc_client_new(&options, message, sizeof message);
+    if (ctl->client == NULL) code = ctl_fail(CTL_BAD_ARGS, "%s", message);
+out:
+    blob_unref(key);
+    blob_unref(certificate);
+    blob_unref(ca);
+    fs_free(fs);
+    return code;
+}
+
+enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints)
+{
+    ctl_disconnect(ctl);
+    ctl->endpoint_text = alloc_string(endpoints);
+    ctl->endpoint_count = 0;
+    char *rest = ctl->endpoint_text;
+    for (char *one; (one = strsep(&rest, ",")) != NULL;) {
+        if (one[0] == '\0') continue;
+        if (ctl->endpoint_count == RPC_CLIENT_ENDPOINTS_MAX)
+            return ctl_fail(CTL_BAD_ARGS, "more than %d endpoints", RPC_CLIENT_ENDPOINTS_MAX);
+        ctl->endpoints[ctl->endpoint_count++] = one;
+    }
+    if (ctl->endpoint_count == 0) return ctl_fail(CTL_BAD_ARGS, "no endpoints provided");
+    ASSERT(ctl->client == NULL);
+    return open_client(ctl);
+}
+
+void ctl_disconnect(struct ctl *ctl)
+{
+    ASSERT(ctl != NULL);
+    rpc_client_free(ctl->client);
+    alloc_free(ctl->endpoint_text);
+    ctl->client = NULL;
+    ctl->endpoint_text = NULL;
+}
+
+void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,
+              struct rpc_client_answer *out_answer)
+{
+    ASSERT(ctl->client != NULL);
+    struct rpc_client_request call = {.path = path,
+                                      .body = request,
+                                      .policy = policy,
+                                      .timeout_ns = ctl->globals.command_timeout_ns,
+                                      .endpoint = endpoint};
+    enum err_code code = rpc_client_call(ctl->client, &call, out_answer);
+    ASSERT(code == out_answer->code);
+}
+
+static enum ctl_exit fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer)
+{
+    ASSERT(answer->code != ERR_CODE_OK);
+    if (answer->is_unreachable)
+        return ctl_fail(CTL_BAD_CONNECTION, "no endpoint could be reached: %s", ctl->globals.endpoints);
+    const char *fate = answer->is_unknown ? " (the request may have been carried out, or may still be)" : "";
+    return ctl_fail(CTL_ERROR, "%s%s", ctl_error_text(answer), fate);
+}
+
+enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy,
+                              const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_message)
+{
+    struct rpc_client_answer answer;
+    enum ctl_exit code = CTL_OK;
+    ctl_call(ctl, path, request, policy, RPC_CLIENT_ANY, &answer);
+    if (answer.code != ERR_CODE_OK) {
+        code = fail_answer(ctl, &answer);
+        goto out;
+    }
+    ProtobufCMessage *message = ctl_unpack(type, buf_slice(&answer.body));
+    if (message == NULL)
+        code = ctl_fail(CTL_ERROR, "%s answered with bytes that are not a %s", ctl->endpoints[answer.endpoint], type->short_name);
+    else
+        *out_message = message;
+    ASSERT((message == NULL) == (code != CTL_OK));
+out:
+    rpc_client_answer_deinit(&answer);
+    return code;
+}
+
+ProtobufCMessage *ctl_unpack(const ProtobufCMessageDescriptor *type, struct slice bytes)
+{
+    ASSERT(type != NULL);
+    static const uint8_t nothing[1] = {0};
+    return protobuf_c_message_unpack(type, NULL, bytes.size, bytes.data == NULL ? nothing : bytes.data);
+}

@@ -1,0 +1,69 @@
+/* ctl: what every command of kvctl shares: settings, the connection, how to fail.
+ *
+ * Owner: main has the one struct ctl; ctl_connect fills client and endpoints, ctl_disconnect frees them. Thread: main.
+ * Limits: RPC_CLIENT_ENDPOINTS_MAX endpoints.
+ */
+#ifndef KVCTL_CTL_H
+#define KVCTL_CTL_H
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/flags.h"
+#include "rpc/rpc_client.h"
+
+/* Exit codes as etcdctl's. */
+enum ctl_exit {
+    CTL_OK = 0,
+    CTL_ERROR = 1,
+    CTL_BAD_CONNECTION = 2,
+    CTL_INVALID_INPUT = 3,
+    CTL_BAD_FEATURE = 4,
+    CTL_BAD_ARGS = 128,
+};
+
+enum ctl_format { CTL_SIMPLE, CTL_FIELDS, CTL_JSON, CTL_TABLE };
+
+struct ctl_globals {
+    const char *endpoints, *write_out, *cert, *key, *cacert;
+    uint64_t dial_timeout_ns, command_timeout_ns, keepalive_time_ns, keepalive_timeout_ns;
+    bool hex, insecure_transport, insecure_skip_verify, help;
+};
+
+/* The flags of all commands; each command takes the ones that it understands. */
+struct ctl_options {
+    const char *order, *sort_by, *consistency, *lease;
+    int64_t limit, rev, min_create_rev, max_create_rev, min_mod_rev, max_mod_rev;
+    bool prefix, from_key, range, prev_kv, keys_only, count_only, print_value_only, ignore_value, ignore_lease, physical,
+        interactive, cluster;
+};
+
+struct ctl {
+    struct ctl_globals globals;
+    struct ctl_options options;
+    enum ctl_format format;
+    struct rpc_client *client;
+    char *endpoint_text; /* what `endpoints` points into */
+    const char *endpoints[RPC_CLIENT_ENDPOINTS_MAX];
+    size_t endpoint_count;
+};
+
+/* "Error: …" on stderr; returns its first argument. */
+enum ctl_exit ctl_fail(enum ctl_exit code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* How an answer's error reads to people. Borrowed. */
+const char *ctl_error_text(const struct rpc_client_answer *answer);
+
+/* The client for `endpoints` (commas between); replaces the one before. Fails with a message. */
+enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints);
+void ctl_disconnect(struct ctl *ctl);
+
+/* One call, without a word about its outcome. *out_answer is filled and owned in any case. */
+void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,
+              struct rpc_client_answer *out_answer);
+/* One call and its response unpacked (owned: protobuf_c_message_free_unpacked). Fails with a message. */
+enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy,
+                              const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_message);
+/* NULL: the bytes are not such a message. */
+ProtobufCMessage *ctl_unpack(const ProtobufCMessageDescriptor *type, struct slice bytes);
+
+#endif

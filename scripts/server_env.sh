@@ -1,0 +1,55 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by start_servers.sh, stop_servers.sh, clean_data.sh and client.sh: the configuration of the local cluster and
+# what they all must know about its processes. KVD_CONFIG names another configuration file, KVD_BINARY another server.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+config=${KVD_CONFIG:-$root/config.env}
+if [[ ! -e $config && -z ${KVD_CONFIG:-} ]]; then
+    cp "$root/config.example.env" "$config"
+    echo "made $config from config.example.env"
+fi
+if [[ ! -r $config ]]; then
+    echo "cannot read the configuration $config" >&2
+    exit 1
+fi
+# The example supplies what an older config.env does not name.
+# shellcheck source=../config.example.env
+. "$root/config.example.env"
+# shellcheck disable=SC1090
+. "$config"
+
+binary=${KVD_BINARY:-$root/bin/kvd}
+data_dir=$SERVER_DATA_DIR
+[[ $data_dir == /* ]] || data_dir=$root/$data_dir
+
+member_name() { echo "kvd$(($1 + 1))"; }
+client_url() { echo "http://$SERVER_HOST:$((SERVER_BASE_CLIENT_PORT + 10 * $1))"; }
+peer_url() { echo "http://$SERVER_HOST:$((SERVER_BASE_PEER_PORT + 10 * $1))"; }
+log_file() { echo "$data_dir/$(member_name "$1").log"; }
+pid_file() { echo "$data_dir/$(member_name "$1").pid"; }
+
+endpoints() {
+    local i list=
+    for ((i = 0; i < SERVER_COUNT; i++)); do
+        list+=${list:+,}$(client_url "$i")
+    done
+    echo "$list"
+}
+
+# The start time of a process in clock ticks: with it a pid names one process, also after the number was used again.
+start_time_of() {
+    local line
+    line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    # Fields are counted after the last ")": the name before it may hold anything.
+    read -r -a fields <<<"${line##*)}"
+    echo "${fields[19]}"
+}
+
+# Prints the pid of a member that was started by start_servers.sh and still runs.
+running_pid() {
+    local pid start
+    [[ -r $1 ]] || return 1
+    read -r pid start <"$1" || return 1
+    [[ -n $pid && -n $start && "$(start_time_of "$pid")" == "$start" ]] || return 1
+    echo "$pid"
+}

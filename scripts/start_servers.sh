@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Starts the cluster of config.env on this machine, waits until every member serves, and says how to use it.
+# Members that run already are left alone.
+set -euo pipefail
+. "$(dirname "$0")/server_env.sh"
+
+case $SERVER_COUNT in
+    1 | 3 | 5) ;;
+    *) echo "SERVER_COUNT is $SERVER_COUNT; it must be 1, 3 or 5 (see $config)" >&2 && exit 1 ;;
+esac
+if [[ ! -x $binary ]]; then
+    echo "there is no server program at $binary; \`make build\` makes it" >&2
+    exit 1
+fi
+mkdir -p "$data_dir"
+
+initial_cluster=
+for ((i = 0; i < SERVER_COUNT; i++)); do
+    initial_cluster+=${initial_cluster:+,}$(member_name "$i")=$(peer_url "$i")
+done
+read -r -a extra_flags <<<"$SERVER_EXTRA_FLAGS"
+
+is_port_taken() { (exec 3<>"/dev/tcp/$SERVER_HOST/$1") 2>/dev/null; }
+
+start_member() {
+    local i=$1 name log pid
+    name=$(member_name "$i") log=$(log_file "$i")
+    setsid "$binary" --name "$name" --data-dir "$data_dir/$name" \
+        --listen-client-urls "$(client_url "$i")" --advertise-client-urls "$(client_url "$i")" \
+        --listen-peer-urls "$(peer_url "$i")" --initial-advertise-peer-urls "$(peer_url "$i")" \
+        --initial-cluster "$initial_cluster" --initial-cluster-state new \
+        --initial-cluster-token "$SERVER_CLUSTER_TOKEN" \
+        --heartbeat-interval "$SERVER_HEARTBEAT_INTERVAL" --election-timeout "$SERVER_ELECTION_TIMEOUT" \
+        --snapshot-count "$SERVER_SNAPSHOT_INTERVAL" --log-level "$SERVER_LOG_LEVEL" \
+        ${extra_flags[@]+"${extra_flags[@]}"} >>"$log" 2>&1 </dev/null &
+    pid=$!
+    echo "$pid $(start_time_of "$pid" || true)" >"$(pid_file "$i")"
+}
+
+give_up() {
+    echo "$1" >&2
+    for i in "${started[@]}"; do
+        if pid=$(running_pid "$(pid_file "$i")"); then
+            kill -KILL "$pid" 2>/dev/null || true
+        fi
+        rm -f "$(pid_file "$i")"
+    done
+    exit 1
+}
+
+started=()
+offsets=()
+for ((i = 0; i < SERVER_COUNT; i++)); do
+    if pid=$(running_pid "$(pid_file "$i")"); then
+        echo "$(member_name "$i") runs already (process $pid)"
+        continue
+    fi
+    for port in $((SERVER_BASE_CLIENT_PORT + 10 * i)) $((SERVER_BASE_PEER_PORT + 10 * i)); do
+        if is_port_taken "$port"; then
+            give_up "port $port of $SERVER_HOST is in use by another program; choose other ports in $config"
+        fi
+    done
+    touch "$(log_file "$i")"
+    offsets[i]=$(stat -c %s "$(log_file "$i")")
+    start_member "$i"
+    started+=("$i")
+done
+
+deadline=$((SECONDS + SERVER_START_TIMEOUT))
+for i in ${started[@]+"${started[@]}"}; do
+    name=$(member_name "$i") log=$(log_file "$i")
+    until tail -c +$((offsets[i] + 1)) "$log" | grep -q "ready to serve client requests"; do
+        if ! running_pid "$(pid_file "$i")" >/dev/null; then
+            give_up "$name did not start; the last line of $log:
+$(tail -n 1 "$log")"
+        fi
+        if ((SECONDS >= deadline)); then
+            give_up "$name does not serve after $SERVER_START_TIMEOUT s; see $log"
+        fi
+        sleep 0.05
+    done
+done
+
+echo
+echo "The cluster serves:"
+for ((i = 0; i < SERVER_COUNT; i++)); do
+    echo "  $(member_name "$i")   clients $(client_url "$i")   peers $(peer_url "$i")   log $(log_file "$i")"
+done
+cat <<END
+
+What to type next:
+  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=$(endpoints)
+  etcdctl put greeting hello
+  etcdctl get greeting
+  etcdctl endpoint status -w table
+  make client ARGS="get greeting"     the same with our own client
+  make stop                           ends the members; \`make clean-data\` removes what they stored
+END

@@ -1,0 +1,262 @@
+/* flags: the parser behind flags.h. The command line first, then the environment for what it left unset. */
+#include "base/flags.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#define FLAGS_VARIABLE_MAX 128 /* bytes of an environment variable's name */
+#define FLAGS_IGNORED_MAX ((int)(sizeof(((struct flags_result *)0)->ignored) / sizeof(const char *)))
+
+__attribute__((format(printf, 2, 3))) static bool refuse(struct flags_result *result, const char *format, ...)
+{
+    ASSERT(result != NULL);
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(result->error, sizeof result->error, format, arguments);
+    va_end(arguments);
+    ASSERT(length > 0);
+    return false;
+}
+
+static bool parse_bool(const char *text, bool *out_value)
+{
+    static const char *const yes[] = {"true", "1", "t", "T", "TRUE", "True"};
+    static const char *const no[] = {"false", "0", "f", "F", "FALSE", "False"};
+    ASSERT(text != NULL);
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        if (strcmp(text, yes[i]) != 0 && strcmp(text, no[i]) != 0) continue;
+        *out_value = strcmp(text, yes[i]) == 0;
+        return true;
+    }
+    return false;
+}
+
+static bool parse_i64(const char *text, int64_t *out_value)
+{
+    ASSERT(text != NULL);
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 0);
+    if (end == text || *end != '\0' || errno != 0 || isspace((unsigned char)*text)) return false;
+    *out_value = value;
+    return true;
+}
+
+static bool parse_u64(const char *text, uint64_t *out_value)
+{
+    ASSERT(text != NULL);
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 0);
+    if (end == text || *end != '\0' || errno != 0 || !isdigit((unsigned char)*text)) return false;
+    *out_value = value;
+    return true;
+}
+
+/* The unit at *at, in nanoseconds, and steps over it; 0 = none. */
+static uint64_t take_unit(const char **at)
+{
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"ns", 1},           {"us", NS_PER_US}, {"\xc2\xb5s", NS_PER_US}, {"\xce\xbcs", NS_PER_US},
+                 {"ms", NS_PER_MS},   {"s", NS_PER_S},   {"m", 60 * NS_PER_S},     {"h", 3600 * NS_PER_S}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        size_t length = strlen(units[i].name);
+        if (strncmp(*at, units[i].name, length) != 0) continue;
+        ASSERT(units[i].ns > 0);
+        *at += length;
+        return units[i].ns;
+    }
+    return 0;
+}
+
+/* A sequence of decimals with units, as 1h30m or 1.5s; and 0. Units: ns us µs ms s m h. */
+static bool parse_duration(const char *text, uint64_t *out_ns)
+{
+    ASSERT(text != NULL);
+    uint64_t total_ns = 0;
+    const char *at = text;
+    if (strcmp(text, "0") != 0) {
+        if (*text == '\0') return false;
+        while (*at != '\0') {
+            if (!isdigit((unsigned char)*at) && *at != '.') return false;
+            char *end = NULL;
+            size_t length = strspn(at, "0123456789.");
+            double value = strtod(at, &end);
+            if (end != at + length) return false;
+            at = end;
+            uint64_t unit_ns = take_unit(&at);
+            double ns = value * (double)unit_ns;
+            if (unit_ns == 0 || ns > (double)(INT64_MAX / 2) || total_ns > INT64_MAX / 2) return false;
+            total_ns += (uint64_t)(ns + 0.5);
+        }
+    }
+    *out_ns = total_ns;
+    return true;
+}
+
+/* `variable` is the environment's, for the error; NULL = the command line. */
+static bool set_flag(struct flag *flag, const char *variable, const char *text, struct flags_result *result)
+{
+    ASSERT(flag->target != NULL || flag->kind == FLAG_IGNORED);
+    bool ok = false;
+    switch (flag->kind) {
+    case FLAG_BOOL: ok = parse_bool(text, flag->target); break;
+    case FLAG_STRING: *(const char **)flag->target = text; ok = true; break;
+    case FLAG_I64: ok = parse_i64(text, flag->target); break;
+    case FLAG_U64: ok = parse_u64(text, flag->target); break;
+    case FLAG_DURATION_NS: ok = parse_duration(text, flag->target); break;
+    case FLAG_IGNORED:
+        ok = true;
+        if (!flag->is_set && result->ignored_count < FLAGS_IGNORED_MAX)
+            result->ignored[result->ignored_count++] = flag->name;
+        break;
+    }
+    if (!ok && variable != NULL) return refuse(result, "invalid value \"%s\" for %s", text, variable);
+    if (!ok) return refuse(result, "invalid value \"%s\" for --%s", text, flag->name);
+    flag->is_set = true;
+    return true;
+}
+
+static struct flag *find_flag(struct flag *flags, int flag_count, const char *name, size_t length)
+{
+    ASSERT(flag_count >= 0 && name != NULL);
+    for (int i = 0; i < flag_count; i++)
+        if (strlen(flags[i].name) == length && strncmp(flags[i].name, name, length) == 0) return &flags[i];
+    for (int i = 0; i < flag_count; i++)
+        if (length == 1 && flags[i].letter == name[0]) return &flags[i];
+    return NULL;
+}
+
+/* True if the next word is the flag's value. A boolean has its value after "=" only; an ignored flag, whose kind is not
+ * known, takes a word that does not look like a flag. */
+static bool takes_next_word(const struct flag *flag, const char *next)
+{
+    if (flag->kind == FLAG_BOOL || next == NULL) return false;
+    return flag->kind != FLAG_IGNORED || next[0] != '-';
+}
+
+/* One word that starts with '-', and the next one if it is its value. Steps *at past them. */
+static bool parse_word(struct flag *flags, int flag_count, int argc, char **argv, int *at, struct flags_result *result)
+{
+    const char *word = argv[(*at)++];
+    const char *name = word + (word[1] == '-' ? 2 : 1);
+    ASSERT(word[0] == '-' && name[0] != '\0');
+    size_t length = strcspn(name, "=");
+    struct flag *flag = find_flag(flags, flag_count, name, length);
+    if (flag == NULL) {
+        result->unknown_flag = true;
+        return refuse(result, "unknown flag: %.*s", (int)(length + (size_t)(name - word)), word);
+    }
+    if (name[length] == '=') return set_flag(flag, NULL, name + length + 1, result);
+    const char *next = *at < argc ? argv[*at] : NULL;
+    if (takes_next_word(flag, next)) {
+        (*at)++;
+        return set_flag(flag, NULL, next, result);
+    }
+    bool may_be_bare = flag->kind == FLAG_BOOL || flag->kind == FLAG_IGNORED;
+    if (!may_be_bare) return refuse(result, "flag needs an argument: %s", word);
+    return set_flag(flag, NULL, "true", result);
+}
+
+static bool parse_command_line(struct flag *flags, int flag_count, int argc, char **argv, bool stop_at_command,
+                               struct flags_result *result)
+{
+    ASSERT(argc >= 1 && argv != NULL && result->arguments != NULL);
+    int at = 1;
+    bool flags_ended = false;
+    while (at < argc) {
+        const char *word = argv[at];
+        if (!flags_ended && strcmp(word, "--") == 0) {
+            flags_ended = true;
+            at++;
+        } else if (!flags_ended && word[0] == '-' && word[1] != '\0') {
+            if (!parse_word(flags, flag_count, argc, argv, &at, result)) return false;
+        } else {
+            flags_ended = flags_ended || stop_at_command;
+            result->arguments[result->arguments_count++] = word;
+            at++;
+        }
+    }
+    ASSERT(result->arguments_count < argc);
+    return true;
+}
+
+/* PREFIX_UPPER_SNAKE of the flag's name. */
+static void variable_name(const char *prefix, const char *name, char out_text[FLAGS_VARIABLE_MAX])
+{
+    int length = snprintf(out_text, FLAGS_VARIABLE_MAX, "%s_%s", prefix, name);
+    ASSERT(length > 0 && length < FLAGS_VARIABLE_MAX);
+    for (char *at = out_text; *at != '\0'; at++) *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+}
+
+static bool parse_environment(struct flag *flags, int flag_count, const struct flags_options *options,
+                              struct flags_result *result)
+{
+    ASSERT(options->environment_prefix != NULL);
+    for (int i = 0; i < flag_count; i++) {
+        char variable[FLAGS_VARIABLE_MAX];
+        variable_name(options->environment_prefix, flags[i].name, variable);
+        const char *text = getenv(variable);
+        if (text == NULL || text[0] == '\0') continue;
+        if (flags[i].is_set && options->strict_environment)
+            return refuse(result,
+                          "conflicting environment variable \"%s\" is shadowed by corresponding command-line flag "
+                          "(either unset environment variable or disable flag)",
+                          variable);
+        if (!flags[i].is_set && !set_flag(&flags[i], variable, text, result)) return false;
+    }
+    return true;
+}
+
+bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,
+                 struct flags_result *result)
+{
+    ASSERT(options != NULL && result != NULL && flag_count >= 0);
+    const char **arguments = result->arguments;
+    *result = (struct flags_result){.arguments = arguments};
+    for (int i = 0; i < flag_count; i++) flags[i].is_set = false;
+    if (!parse_command_line(flags, flag_count, argc, argv, options->stop_at_command, result)) return false;
+    return options->environment_prefix == NULL || parse_environment(flags, flag_count, options, result);
+}
+
+/* "  -w, --write-out <format>" into out_text; returns its width. */
+static int help_left(const struct flag *flag, char *out_text, size_t size)
+{
+    char letter[8] = "    ";
+    if (flag->letter != 0) snprintf(letter, sizeof letter, "-%c, ", flag->letter);
+    int width = snprintf(out_text, size, "  %s--%s%s%s", letter, flag->name, flag->value_name == NULL ? "" : " ",
+                         flag->value_name == NULL ? "" : flag->value_name);
+    ASSERT(width > 0 && (size_t)width < size);
+    return width;
+}
+
+void flags_print_help(const struct flag *flags, int flag_count)
+{
+    ASSERT(flags != NULL || flag_count == 0);
+    char left[FLAGS_VARIABLE_MAX * 2];
+    int widest = 0;
+    for (int i = 0; i < flag_count; i++) {
+        int width = flags[i].help == NULL ? 0 : help_left(&flags[i], left, sizeof left);
+        if (width > widest) widest = width;
+    }
+    const char *group = NULL;
+    for (int i = 0; i < flag_count; i++) {
+        const struct flag *flag = &flags[i];
+        if (flag->help == NULL) continue;
+        if (flag->group != NULL && (group == NULL || strcmp(group, flag->group) != 0)) {
+            printf("%s%s:\n", group == NULL ? "" : "\n", flag->group);
+            group = flag->group;
+        }
+        help_left(flag, left, sizeof left);
+        printf("%-*s  %s\n", widest, left, flag->help);
+    }
+}

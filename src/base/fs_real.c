@@ -1,0 +1,272 @@
+/* fs_real: the file operations of fs.h by system calls. A submitted one runs at once; only its completion is queued. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/fs.h"
+
+#define FS_REAL_ZEROS_BYTES (64 * 1024)
+#define FS_REAL_NAMES_MAX 100000 /* of one directory; more is EOVERFLOW */
+
+struct fs_file {
+    int fd;
+    struct list node; /* in fs_real.files */
+};
+
+struct fs_real {
+    struct fs fs;
+    struct list files; /* open ones */
+    struct list done;  /* completed, not taken yet */
+    unsigned in_flight;
+};
+
+static struct fs_real *real_of(struct fs *fs)
+{
+    ASSERT(fs != NULL);
+    return LIST_ENTRY(fs, struct fs_real, fs);
+}
+
+static int open_file(struct fs_real *real, struct fs_op *op)
+{
+    ASSERT(op->path != NULL && (op->flags & (FS_READ | FS_WRITE)) != 0);
+    int flags = O_CLOEXEC;
+    if ((op->flags & FS_WRITE) == 0)
+        flags |= O_RDONLY;
+    else
+        flags |= (op->flags & FS_READ) != 0 ? O_RDWR : O_WRONLY;
+    if ((op->flags & FS_CREATE) != 0) flags |= O_CREAT;
+    if ((op->flags & FS_EXCLUSIVE) != 0) flags |= O_EXCL;
+    if ((op->flags & FS_TRUNC) != 0) flags |= O_TRUNC;
+    int fd = -1;
+    do {
+        fd = open(op->path, flags, 0600);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) return errno;
+    op->file = ALLOC(struct fs_file);
+    op->file->fd = fd;
+    list_push_back(&real->files, &op->file->node);
+    return 0;
+}
+
+/* The descriptor is gone whatever close answers, EINTR included (Linux); what must be durable was synced before. */
+static int close_file(struct fs_op *op)
+{
+    ASSERT(op->file != NULL && op->file->fd >= 0);
+    int error = close(op->file->fd) == 0 || errno == EINTR ? 0 : errno;
+    list_remove(&op->file->node);
+    alloc_free(op->file);
+    op->file = NULL;
+    return error;
+}
+
+static int read_all(struct fs_op *op)
+{
+    ASSERT(op->memory != NULL || op->size == 0);
+    uint64_t done = 0;
+    while (done < op->size) {
+        ssize_t got = pread(op->file->fd, (char *)op->memory + done, op->size - done, (off_t)(op->offset + done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno;
+        if (got == 0) break;
+        done += (uint64_t)got;
+    }
+    ASSERT(done <= op->size);
+    op->result = done;
+    return 0;
+}
+
+static int write_bytes(int fd, uint64_t offset, const void *data, uint64_t size)
+{
+    ASSERT(data != NULL || size == 0);
+    uint64_t done = 0;
+    while (done < size) {
+        ssize_t put = pwrite(fd, (const char *)data + done, size - done, (off_t)(offset + done));
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return errno;
+        if (put == 0) return EIO;
+        done += (uint64_t)put;
+    }
+    ASSERT(done == size);
+    return 0;
+}
+
+/* Real bytes: fallocate would leave unwritten extents, whose first write changes metadata and slows fdatasync. */
+static int write_zeros(int fd, uint64_t offset, uint64_t size)
+{
+    static const uint8_t zeros[FS_REAL_ZEROS_BYTES];
+    int error = 0;
+    while (size > 0 && error == 0) {
+        uint64_t part = size < sizeof zeros ? size : sizeof zeros;
+        error = write_bytes(fd, offset, zeros, part);
+        offset += part;
+        size -= part;
+    }
+    return error;
+}
+
+static int sync_file(int fd)
+{
+    ASSERT(fd >= 0);
+    return fdatasync(fd) == 0 ? 0 : errno; /* never tried again: after a failure the page cache is not to be trusted */
+}
+
+static int truncate_file(int fd, uint64_t size)
+{
+    ASSERT(fd >= 0 && size <= INT64_MAX);
+    int failed;
+    do {
+        failed = ftruncate(fd, (off_t)size);
+    } while (failed != 0 && errno == EINTR);
+    return failed == 0 ? 0 : errno;
+}
+
+static int size_of_file(struct fs_op *op)
+{
+    struct stat status;
+    if (fstat(op->file->fd, &status) != 0) return errno;
+    ASSERT(status.st_size >= 0);
+    op->result = (uint64_t)status.st_size;
+    return 0;
+}
+
+static int sync_directory(const char *path)
+{
+    ASSERT(path != NULL);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno;
+    int error = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    return error;
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+struct names {
+    char **names;
+    size_t count;
+    size_t capacity;
+};
+
+/* All names but . and .. into `names`, unsorted. */
+static int collect_names(DIR *directory, struct names *names)
+{
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (entry == NULL) return errno;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        if (names->count == FS_REAL_NAMES_MAX) return EOVERFLOW;
+        if (names->count == names->capacity) {
+            names->capacity = names->capacity == 0 ? 16 : names->capacity * 2;
+            names->names = alloc_resize(names->names, names->capacity * sizeof *names->names);
+        }
+        ASSERT(names->count < names->capacity);
+        names->names[names->count++] = alloc_string(entry->d_name);
+    }
+}
+
+static int list_directory(struct fs_op *op)
+{
+    ASSERT(op->path != NULL && op->list_fn != NULL);
+    DIR *directory = opendir(op->path);
+    if (directory == NULL) return errno;
+    struct names names = {.names = NULL, .count = 0, .capacity = 0};
+    int error = collect_names(directory, &names);
+    closedir(directory);
+    if (names.count > 1) qsort(names.names, names.count, sizeof *names.names, compare_names);
+    for (size_t i = 0; i < names.count; i++) {
+        if (error == 0) op->list_fn(op->owner, names.names[i]);
+        alloc_free(names.names[i]);
+    }
+    alloc_free(names.names);
+    return error;
+}
+
+static int lock_file(int fd)
+{
+    ASSERT(fd >= 0);
+    int failed;
+    do {
+        failed = flock(fd, LOCK_EX | LOCK_NB);
+    } while (failed != 0 && errno == EINTR);
+    return failed == 0 ? 0 : errno;
+}
+
+static int perform(struct fs_real *real, struct fs_op *op)
+{
+    switch (op->kind) {
+    case FS_OPEN: return open_file(real, op);
+    case FS_CLOSE: return close_file(op);
+    case FS_PREAD: return read_all(op);
+    case FS_PWRITE: return write_bytes(op->file->fd, op->offset, op->data, op->size);
+    case FS_FDATASYNC: return sync_file(op->file->fd);
+    case FS_ALLOCATE: return write_zeros(op->file->fd, op->offset, op->size);
+    case FS_TRUNCATE: return truncate_file(op->file->fd, op->size);
+    case FS_SIZE: return size_of_file(op);
+    case FS_RENAME: return rename(op->path, op->path2) == 0 ? 0 : errno;
+    case FS_UNLINK: return unlink(op->path) == 0 ? 0 : errno;
+    case FS_MKDIR: return mkdir(op->path, 0700) == 0 ? 0 : errno;
+    case FS_FSYNC_DIR: return sync_directory(op->path);
+    case FS_LIST: return list_directory(op);
+    case FS_LOCK: return lock_file(op->file->fd);
+    }
+    ASSERT(op->kind <= FS_LOCK);
+    return EINVAL;
+}
+
+static void real_run(struct fs *fs, struct fs_op *op)
+{
+    ASSERT(op != NULL);
+    op->result = 0;
+    op->error = perform(real_of(fs), op);
+    ASSERT(op->error >= 0);
+}
+
+static void real_submit(struct fs *fs, struct fs_op *op)
+{
+    struct fs_real *real = real_of(fs);
+    ASSERT(real->in_flight < FS_OPS_MAX);
+    real->in_flight++;
+    real_run(fs, op);
+    list_push_back(&real->done, &op->node);
+}
+
+static struct fs_op *real_take_done(struct fs *fs)
+{
+    struct fs_real *real = real_of(fs);
+    struct list *node = list_pop_front(&real->done);
+    if (node == NULL) return NULL;
+    ASSERT(real->in_flight > 0);
+    real->in_flight--;
+    return LIST_ENTRY(node, struct fs_op, node);
+}
+
+/* Files that are still open are closed; completions that nobody took stay their owners'. */
+static void real_free(struct fs *fs)
+{
+    struct fs_real *real = real_of(fs);
+    while (!list_is_empty(&real->files)) {
+        struct fs_op op = {.kind = FS_CLOSE, .file = LIST_ENTRY(real->files.next, struct fs_file, node)};
+        (void)close_file(&op);
+    }
+    alloc_free(real);
+}
+
+struct fs *fs_real_new(void)
+{
+    static const struct fs_table table = {
+        .run = real_run, .submit = real_submit, .take_done = real_take_done, .free = real_free};
+    struct fs_real *real = ALLOC(struct fs_real);
+    real->fs.table = &table;
+    list_init(&real->files);
+    list_init(&real->done);
+    return &real->fs;
+}

@@ -1,0 +1,105 @@
+/* heap: an array of pointers; every node knows its place in it. */
+#include "base/heap.h"
+
+#include <stdbool.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+#define HEAP_CAPACITY_MIN 16
+
+void heap_init(struct heap *heap)
+{
+    ASSERT(heap != NULL);
+    *heap = (struct heap){.nodes = NULL, .count = 0, .capacity = 0};
+}
+
+void heap_deinit(struct heap *heap)
+{
+    if (heap == NULL) return;
+    alloc_free(heap->nodes);
+    heap_init(heap);
+}
+
+void heap_node_init(struct heap_node *node)
+{
+    ASSERT(node != NULL);
+    *node = (struct heap_node){.key = 0, .place = HEAP_NONE};
+}
+
+static void set(struct heap *heap, size_t place, struct heap_node *node)
+{
+    heap->nodes[place] = node;
+    node->place = place;
+}
+
+static void sift_up(struct heap *heap, size_t place)
+{
+    struct heap_node *node = heap->nodes[place];
+    while (place > 0 && heap->nodes[(place - 1) / 2]->key > node->key) {
+        set(heap, place, heap->nodes[(place - 1) / 2]);
+        place = (place - 1) / 2;
+    }
+    set(heap, place, node);
+}
+
+static void sift_down(struct heap *heap, size_t place)
+{
+    struct heap_node *node = heap->nodes[place];
+    for (;;) {
+        size_t child = 2 * place + 1;
+        if (child + 1 < heap->count && heap->nodes[child + 1]->key < heap->nodes[child]->key) child++;
+        if (child >= heap->count || heap->nodes[child]->key >= node->key) break;
+        set(heap, place, heap->nodes[child]);
+        place = child;
+    }
+    set(heap, place, node);
+}
+
+static bool is_member(const struct heap *heap, const struct heap_node *node)
+{
+    return node->place < heap->count && heap->nodes[node->place] == node;
+}
+
+void heap_push(struct heap *heap, struct heap_node *node, uint64_t key)
+{
+    ASSERT(node->place == HEAP_NONE);
+    if (heap->count == heap->capacity) {
+        heap->capacity = heap->capacity == 0 ? HEAP_CAPACITY_MIN : heap->capacity * 2;
+        heap->nodes = alloc_resize(heap->nodes, heap->capacity * sizeof *heap->nodes);
+    }
+    ASSERT(heap->count < heap->capacity);
+    node->key = key;
+    set(heap, heap->count++, node);
+    sift_up(heap, node->place);
+}
+
+void heap_change(struct heap *heap, struct heap_node *node, uint64_t key)
+{
+    ASSERT(is_member(heap, node));
+    node->key = key;
+    sift_up(heap, node->place);
+    sift_down(heap, node->place);
+    ASSERT(is_member(heap, node));
+}
+
+void heap_remove(struct heap *heap, struct heap_node *node)
+{
+    ASSERT(is_member(heap, node));
+    size_t place = node->place;
+    struct heap_node *last = heap->nodes[--heap->count];
+    node->place = HEAP_NONE;
+    if (last == node) return;
+    set(heap, place, last);
+    sift_up(heap, place);
+    sift_down(heap, last->place);
+    ASSERT(is_member(heap, last));
+}
+
+struct heap_node *heap_pop(struct heap *heap)
+{
+    struct heap_node *node = heap_first(heap);
+    if (node != NULL) heap_remove(heap, node);
+    ASSERT(node == NULL || node->place == HEAP_NONE);
+    return node;
+}

@@ -1,0 +1,295 @@
+/* apply_actor: execute the drain, publish, post. See apply_actor.h. */
+#include "pipeline/apply_actor.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "raft/raft.h"
+
+#define ENTRIES_PER_STEP 1024
+#define COMPACT_BUDGET 1024  /* versions freed per step */
+#define RECLAIM_BUDGET 4096  /* nodes */
+#define PROPOSE_AGAIN_NS NS_PER_S
+#define CLUSTER_VERSION "3.6.0"
+
+struct waiting_compaction {
+    struct list node;
+    int64_t revision;
+    struct mail reply;
+};
+
+/* --- entries --- */
+
+static void after_publish(struct apply_actor *role, const struct mail *mail)
+{
+    if (role->after_count == role->after_capacity) {
+        role->after_capacity = role->after_capacity == 0 ? 1024 : role->after_capacity * 2;
+        role->after = alloc_resize(role->after, role->after_capacity * sizeof(struct mail));
+    }
+    role->after[role->after_count++] = *mail;
+}
+
+static void answer(struct apply_actor *role, uint64_t call, struct state_machine_result *result)
+{
+    struct mail mail = {.kind = MAIL_REPLY,
+                        .reply = {.call = call, .body = result->body, .revision = result->revision, .err = result->err}};
+    if (result->wait_compacted == 0) {
+        after_publish(role, &mail);
+        return;
+    }
+    struct waiting_compaction *waiting = ALLOC(struct waiting_compaction);
+    waiting->revision = result->wait_compacted;
+    waiting->reply = mail;
+    list_push_back(&role->compactions, &waiting->node);
+}
+
+static void apply_entry(struct apply_actor *role, const struct raft_entry *entry, uint64_t call)
+{
+    struct raft_conf conf = {.members = NULL};
+    struct slice members = slice_empty();
+    if (entry->kind == RAFT_ENTRY_CONF) {
+        bool is_good = raft_conf_decode(blob_slice(entry->data), &conf);
+        ASSERT(is_good);
+        members = blob_slice(conf.members);
+    }
+    struct state_machine_result result = {.err = ERR_OK};
+    state_machine_apply(role->machine, entry, members, call != 0, &result);
+    if (call != 0) {
+        answer(role, call, &result);
+    } else {
+        blob_unref(result.body);
+    }
+    raft_conf_deinit(&conf);
+}
+
+static uint32_t take_commit(struct apply_actor *role, struct commit_batch *batch)
+{
+    uint32_t count = batch->count;
+    for (uint32_t i = 0; i < count; i++) apply_entry(role, &batch->entries[i], batch->calls[i]);
+    role->applied_bytes += batch->bytes;
+    METRIC_ADD(&role->shared->metrics, proposals_applied, count);
+    mail_commit_free(batch);
+    return count;
+}
+
+static void take_leader(struct apply_actor *role, const struct mail *mail)
+{
+    role->leader = mail->leader.leader;
+    role->is_leader = mail->leader.is_me;
+    role->propose_ns = role->now_ns;
+}
+
+static void take_read_batch(struct apply_actor *role, const struct mail *mail)
+{
+    /* The one lane keeps position: whatever the read needs was posted before it. */
+    ASSERT(mail->read.index <= state_machine_applied_index(role->machine));
+    if (mail->read.batch == NULL) {
+        struct mail ready = {.kind = MAIL_READY};
+        lane_must_post(role->lanes.to_main, &ready);
+    } else {
+        after_publish(role, mail);
+    }
+}
+
+static void drain(struct apply_actor *role)
+{
+    struct mail mail;
+    uint32_t entries = 0;
+    while (entries < ENTRIES_PER_STEP && lane_take(role->lanes.from_raft, &mail)) {
+        switch ((enum mail_kind)mail.kind) {
+        case MAIL_COMMIT: entries += take_commit(role, mail.commit.batch); break;
+        case MAIL_READ_BATCH: entries++; take_read_batch(role, &mail); break;
+        case MAIL_LEADER: take_leader(role, &mail); break;
+        default: ASSERT(false);
+        }
+    }
+    while (lane_take(role->lanes.from_main, &mail)) {
+        ASSERT(mail.kind == MAIL_PING);
+        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
+        (void)lane_post(role->lanes.to_main, &pong);
+    }
+}
+
+/* --- publish, then post --- */
+
+static void publish(struct apply_actor *role)
+{
+    uint64_t applied = state_machine_applied_index(role->machine);
+    if (applied == role->applied_reported) return;
+    state_machine_publish(role->machine);
+    switchboard_point(role->board, "publish");
+    SHARED_SET(role->shared, applied_index, applied);
+    METRIC_ADD(&role->shared->metrics, views_published, 1);
+}
+
+static void post_after(struct apply_actor *role)
+{
+    for (uint32_t i = 0; i < role->after_count; i++) lane_must_post(role->lanes.to_net, &role->after[i]);
+    role->after_count = 0;
+    uint64_t applied = state_machine_applied_index(role->machine);
+    if (applied == role->applied_reported) return;
+    struct mail mail = {.kind = MAIL_APPLIED, .applied = {.index = applied, .bytes = role->applied_bytes}};
+    lane_must_post(role->lanes.to_raft, &mail); /* at most one per COMMIT that raft posted */
+    role->applied_reported = applied;
+    role->applied_bytes = 0;
+}
+
+/* --- compaction --- */
+
+static void answer_compactions(struct apply_actor *role)
+{
+    int64_t done = mvcc_compact_done_revision(state_machine_mvcc(role->machine));
+    struct list *next;
+    for (struct list *at = role->compactions.next; at != &role->compactions; at = next) {
+        next = at->next;
+        struct waiting_compaction *waiting = LIST_ENTRY(at, struct waiting_compaction, node);
+        if (waiting->revision > done) continue;
+        list_remove(&waiting->node);
+        lane_must_post(role->lanes.to_net, &waiting->reply);
+        alloc_free(waiting);
+    }
+}
+
+static void free_garbage(struct apply_actor *role)
+{
+    struct mvcc *mvcc = state_machine_mvcc(role->machine);
+    role->more_to_free = false;
+    if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) {
+        role->more_to_free = mvcc_compact_step(mvcc, COMPACT_BUDGET);
+        mvcc_publish(mvcc);
+    }
+    (void)mvcc_reclaim_step(mvcc, RECLAIM_BUDGET);
+    if (!list_is_empty(&role->compactions)) answer_compactions(role);
+}
+
+/* --- what is missing in the state --- */
+
+static void propose(struct apply_actor *role, enum command_kind kind, struct slice body)
+{
+    struct command command = {.level = COMMAND_LEVEL, .kind = kind, .body = body,
+                              .id = {.member = role->self, .boot = role->boot_id,
+                                     .counter = role->counter++ | UINT64_C(1) << 63}};
+    struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = command_encode(&command)};
+    if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked again in a second */
+}
+
+static void propose_attributes(struct apply_actor *role)
+{
+    struct buf attributes, body;
+    buf_init(&attributes);
+    buf_init(&body);
+    buf_put_pb_bytes(&attributes, 1, slice_from_string(role->config->name));
+    for (const char *at = role->config->advertise_client_urls; *at != '\0';) {
+        size_t size = strcspn(at, ",");
+        buf_put_pb_bytes(&attributes, 2, slice_make(at, size));
+        at += size + (at[size] == ',');
+    }
+    buf_put_pb_varint(&body, 1, role->self);
+    buf_put_pb_bytes(&body, 2, buf_slice(&attributes));
+    propose(role, COMMAND_CLUSTER_MEMBER_ATTR_SET, buf_slice(&body));
+    buf_deinit(&attributes);
+    buf_deinit(&body);
+}
+
+static bool has_own_attributes(const struct apply_actor *role, const struct cluster_member *member)
+{
+    if (strcmp(member->name, role->config->name) != 0) return false;
+    const char *at = role->config->advertise_client_urls;
+    for (size_t i = 0; i < member->client_url_count; i++) {
+        size_t size = strcspn(at, ",");
+        if (strlen(member->client_urls[i]) != size || memcmp(at, member->client_urls[i], size) != 0) return false;
+        at += size + (at[size] == ',');
+    }
+    return *at == '\0';
+}
+
+static void propose_missing(struct apply_actor *role)
+{
+    role->propose_ns = CLOCK_NEVER;
+    if (role->leader == RAFT_NONE) return;
+    const struct cluster *cluster = state_machine_cluster(role->machine);
+    const struct cluster_member *member = cluster_find(cluster, role->self);
+    bool has_attributes = member == NULL || has_own_attributes(role, member);
+    bool has_version = !role->is_leader || cluster->version[0] != '\0';
+    if (!has_attributes) propose_attributes(role);
+    if (!has_version) {
+        struct buf body;
+        buf_init(&body);
+        buf_put_pb_bytes(&body, 1, slice_from_string(CLUSTER_VERSION));
+        propose(role, COMMAND_CLUSTER_VERSION_SET, buf_slice(&body));
+        buf_deinit(&body);
+    }
+    if (!has_attributes || !has_version) role->propose_ns = role->now_ns + PROPOSE_AGAIN_NS;
+}
+
+static void auto_compact(struct apply_actor *role)
+{
+    const struct mvcc_view *view = mvcc_view(state_machine_mvcc(role->machine));
+    int64_t revision = compactor_step(&role->compactor, role->now_ns, mvcc_view_revision(view),
+                                      mvcc_view_compact_revision(view), role->is_leader);
+    if (revision == 0) return;
+    struct buf body;
+    buf_init(&body);
+    buf_put_pb_varint(&body, 1, (uint64_t)revision);
+    propose(role, COMMAND_COMPACTION, buf_slice(&body));
+    buf_deinit(&body);
+    LOG(INFO, "auto compaction", LOG_F_I64("revision", revision));
+}
+
+/* --- the role --- */
+
+static bool step(struct actor *actor, uint64_t now_ns)
+{
+    struct apply_actor *role = (struct apply_actor *)actor;
+    role->now_ns = now_ns;
+    drain(role);
+    publish(role);
+    post_after(role);
+    free_garbage(role);
+    if (role->propose_ns <= now_ns) propose_missing(role);
+    if (compactor_deadline_ns(&role->compactor) <= now_ns) auto_compact(role);
+    return role->more_to_free;
+}
+
+static uint64_t deadline_ns(struct actor *actor)
+{
+    const struct apply_actor *role = (const struct apply_actor *)actor;
+    uint64_t compact_ns = compactor_deadline_ns(&role->compactor);
+    return role->propose_ns < compact_ns ? role->propose_ns : compact_ns;
+}
+
+static const struct actor_table table = {.name = "kvd-apply", .is_reader = true, .step = step, .deadline_ns = deadline_ns};
+
+void apply_actor_init(struct apply_actor *role, const struct apply_options *options)
+{
+    ASSERT(options->machine != NULL);
+    memset(role, 0, sizeof(*role));
+    actor_init(&role->actor, &table);
+    role->config = options->config;
+    role->shared = options->shared;
+    role->board = options->board;
+    role->machine = options->machine;
+    role->self = options->self;
+    role->boot_id = options->boot_id;
+    role->now_ns = options->now_ns;
+    role->applied_reported = state_machine_applied_index(options->machine);
+    role->propose_ns = CLOCK_NEVER;
+    list_init(&role->compactions);
+    bool is_good = compactor_init(&role->compactor, options->config->auto_compaction_mode,
+                                  options->config->auto_compaction_retention, options->now_ns);
+    ASSERT(is_good); /* config_check saw it */
+}
+
+void apply_actor_deinit(struct apply_actor *role)
+{
+    if (role->machine == NULL) return;
+    actor_deinit(&role->actor);
+    struct list *node;
+    while ((node = list_pop_front(&role->compactions)) != NULL) {
+        struct waiting_compaction *waiting = LIST_ENTRY(node, struct waiting_compaction, node);
+        mail_deinit(&waiting->reply);
+        alloc_free(waiting);
+    }
+    alloc_free(role->after);
+    state_machine_free(role->machine);
+    role->machine = NULL;
+}

@@ -1,0 +1,54 @@
+/* apply_actor: the role that owns the state machine: executes what is committed, publishes the view once per drain, and only then posts
+ * replies and read batches. Compaction and reclamation run in bounded steps between drains.
+ *
+ * Besides it says what only the state knows is missing: the member's own attributes, the cluster version, auto compaction; as commands of
+ * the member's own through raft.
+ * Owner: the node. Thread: apply (the one writer). Limits: entries per step, waiting physical compactions ≤ calls in flight.
+ */
+#ifndef PIPELINE_APPLY_ACTOR_H
+#define PIPELINE_APPLY_ACTOR_H
+#include "base/list.h"
+#include "pipeline/actor.h"
+#include "pipeline/config.h"
+#include "pipeline/shared.h"
+#include "storage/compactor.h"
+#include "storage/state_machine.h"
+
+struct apply_lanes {
+    struct lane *from_raft, *from_main, *to_net, *to_raft, *to_main;
+};
+struct apply_actor {
+    struct actor actor; /* first */
+    const struct config *config;
+    struct shared *shared;
+    const struct switchboard *board;
+    struct state_machine *machine; /* owned */
+    struct apply_lanes lanes;
+    uint64_t self;
+    uint64_t boot_id;
+    uint64_t now_ns;
+    struct mail *after;         /* posted to net when the view is published; in order */
+    uint32_t after_count, after_capacity;
+    uint64_t applied_bytes;     /* credit of this step */
+    uint64_t applied_reported;
+    struct list compactions;    /* physical ones that wait */
+    struct compactor compactor;
+    uint64_t counter;           /* ids of own commands; top bit set, apart from net's */
+    uint64_t leader;
+    bool is_leader;
+    uint64_t propose_ns;        /* next look at what is missing */
+    bool more_to_free;
+};
+struct apply_options {
+    const struct config *config;
+    struct shared *shared;
+    const struct switchboard *board;
+    struct state_machine *machine; /* taken over */
+    uint64_t self;
+    uint64_t boot_id;
+    uint64_t now_ns;
+};
+void apply_actor_init(struct apply_actor *role, const struct apply_options *options);
+void apply_actor_deinit(struct apply_actor *role);
+
+#endif

@@ -1,0 +1,74 @@
+/* config: every value that a node runs by, from flags and environment, and the limits derived from them. Checked once at start;
+ * afterwards immutable. Owner: the app; strings are borrowed from argv and environ. Thread: any after config_check. */
+#ifndef PIPELINE_CONFIG_H
+#define PIPELINE_CONFIG_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/assert.h"
+
+#define CONFIG_NET_EVENTS_MAX 64      /* gRPC events per step of net */
+#define CONFIG_NET_MAILS_MAX 1024     /* mails per step of net */
+#define CONFIG_PEERS_MAX 32
+#define CONFIG_CHUNK_BYTES (256u << 10) /* one step of a range */
+#define CONFIG_STEP_NS 1000000u         /* a step of net, peer, raft, apply should stay below about this */
+
+struct config {
+    const char *name;
+    const char *data_dir;                 /* "" = NAME.etcd */
+    const char *wal_dir;
+    const char *listen_client_urls;
+    const char *advertise_client_urls;
+    const char *listen_peer_urls;
+    const char *initial_advertise_peer_urls;
+    const char *initial_cluster;
+    const char *initial_cluster_state;
+    const char *initial_cluster_token;
+    uint64_t heartbeat_ms;
+    uint64_t election_timeout_ms;
+    uint64_t snapshot_count;
+    uint64_t max_request_bytes;
+    uint64_t max_txn_ops;
+    uint64_t max_concurrent_streams;
+    int64_t quota_backend_bytes;          /* 0 = 2 GiB, negative = off */
+    bool pre_vote;
+    bool unsafe_no_fsync;
+    const char *auto_compaction_mode;
+    const char *auto_compaction_retention;
+    uint64_t keepalive_min_time_ns;
+    uint64_t keepalive_interval_ns;
+    uint64_t keepalive_timeout_ns;
+    uint64_t wal_segment_bytes;           /* SERVER_… of config.env come through flags of their own */
+    uint64_t wal_segment_entries_max;
+
+    /* Derived by config_check. */
+    char data_dir_path[4096];
+    uint32_t calls_max;                   /* client calls in flight */
+    uint32_t lane_calls;                  /* slots of lanes bounded by calls in flight */
+    uint32_t lane_peer;                   /* slots of lanes whose mail may be dropped */
+    uint64_t request_timeout_ns;          /* 5 s + 2 election timeouts, as the API says */
+    size_t tail_bytes_max;
+    size_t uncommitted_bytes_max;
+    size_t apply_bytes_max;
+    size_t message_bytes_max;
+    size_t inflight_bytes_max;
+    uint32_t inflight_messages_max;
+    size_t reply_bytes_max;               /* large ranges being encoded at once */
+    uint64_t quota_bytes;                 /* 0 = off */
+};
+
+void config_init(struct config *config);  /* the defaults of the flags */
+/* Checks every value and relation, fills the derived part. False: out_message says which flag and why. */
+bool config_check(struct config *config, char *out_message, size_t message_size);
+
+/* A listen or advertise URL. http:// and unix:// only until TLS has its issue. */
+struct config_url {
+    bool is_unix;
+    char host[256]; /* or path */
+    uint16_t port;
+};
+/* Splits "url,url"; the number, or -1 with a message. */
+int config_parse_urls(const char *urls, struct config_url *out_urls, int max, char *out_message, size_t message_size);
+
+#endif

@@ -1,0 +1,115 @@
+/* line: the map of roles and lanes. See line.h. */
+#include "pipeline/line.h"
+
+#include "pipeline/line_recover.h"
+
+#define LOG_LANE 256
+#define MAIN_LANE 16
+
+/* --- the map of lanes --- */
+
+static struct lane *connect(struct line *line, const char *name, uint32_t capacity, struct actor *from, struct actor *to)
+{
+    ASSERT(line->lane_count < LINE_LANES_MAX);
+    struct lane *lane = &line->lanes[line->lane_count++];
+    lane_init(lane, name, capacity, line->board);
+    actor_connect(from, to, lane);
+    return lane;
+}
+
+/* Sizes: `calls` = bounded by the calls in flight (config); `drop` = may be dropped when full; the rest by what is said behind. */
+static void connect_line(struct line *line)
+{
+    uint32_t calls = line->config.lane_calls;
+    uint32_t drop = line->config.lane_peer;
+    struct actor *net = &line->net.actor, *raft = &line->raft.actor, *wal = &line->wal.actor, *apply = &line->apply.actor,
+                 *peer = &line->peer.actor, *snap = &line->snap.actor;
+    line->net.lanes.to_raft = line->raft.lanes.from_net = connect(line, "net→raft", calls, net, raft);          /* full: refuse the call */
+    line->raft.lanes.to_net = line->net.lanes.from_raft = connect(line, "raft→net", calls, raft, net);          /* calls in flight */
+    line->raft.lanes.to_wal = line->wal.from_raft = connect(line, "raft→wal", calls, raft, wal);                /* calls and windows in flight */
+    line->wal.to_raft = line->raft.lanes.from_wal = connect(line, "wal→raft", calls, wal, raft);                /* one per append */
+    line->raft.lanes.to_apply = line->apply.lanes.from_raft = connect(line, "raft→apply", drop, raft, apply);   /* full: raft holds back */
+    line->apply.lanes.to_raft = line->raft.lanes.from_apply = connect(line, "apply→raft", calls, apply, raft);  /* one per COMMIT */
+    line->apply.lanes.to_net = line->net.lanes.from_apply = connect(line, "apply→net", calls, apply, net);      /* calls in flight */
+    line->raft.lanes.to_peer = line->peer.lanes.from_raft = connect(line, "raft→peer", drop, raft, peer);       /* full: drop */
+    line->raft.lanes.to_peer_calls = line->peer.lanes.from_raft_calls = connect(line, "raft→peer calls", calls, raft, peer); /* full: not proposed */
+    line->wal.to_peer = line->peer.lanes.from_wal = connect(line, "wal→peer", drop, wal, peer);                 /* full: drop */
+    line->peer.lanes.to_raft = line->raft.lanes.from_peer = connect(line, "peer→raft", drop, peer, raft);       /* full: drop */
+    line->peer.lanes.to_raft_calls = line->raft.lanes.from_peer_calls = connect(line, "peer→raft calls", calls, peer, raft);
+    line->raft.lanes.to_snap = line->snap.from_raft = connect(line, "raft→snap", 64, raft, snap);               /* one per peer */
+    line->snap.to_raft = line->raft.lanes.from_snap = connect(line, "snap→raft", 64, snap, raft);               /* one per peer */
+}
+
+struct lane *line_connect_main(struct line *line, struct actor *role, struct actor *main, struct lane **out_from_main)
+{
+    struct lane *to_main = connect(line, "→main", LOG_LANE, role, main); /* full: log lines are dropped */
+    role->log_lane = to_main;
+    *out_from_main = connect(line, "main→", MAIN_LANE, main, role);
+    return to_main;
+}
+
+static void connect_mains(struct line *line, struct actor *main)
+{
+    line->net.lanes.to_main = line_connect_main(line, &line->net.actor, main, &line->net.lanes.from_main);
+    line->peer.lanes.to_main = line_connect_main(line, &line->peer.actor, main, &line->peer.lanes.from_main);
+    line->raft.lanes.to_main = line_connect_main(line, &line->raft.actor, main, &line->raft.lanes.from_main);
+    line->wal.to_main = line_connect_main(line, &line->wal.actor, main, &line->wal.from_main);
+    line->apply.lanes.to_main = line_connect_main(line, &line->apply.actor, main, &line->apply.lanes.from_main);
+    line->snap.to_main = line_connect_main(line, &line->snap.actor, main, &line->snap.from_main);
+}
+
+/* --- make and free --- */
+
+bool line_recover(struct line *line, const struct line_recover_options *options, char *out_message, size_t message_size)
+{
+    struct line_recovered recovered = {0};
+    memset(line, 0, sizeof(*line));
+    line->config = *options->config;
+    line->board = options->board;
+    if (!line_recover_state(options, &recovered, out_message, message_size)) return false;
+    line->identity = recovered.identity;
+    line->cluster = recovered.cluster;
+    uint64_t self = line->identity.member_id;
+    uint64_t boot = line->identity.boot_count;
+    uint64_t applied = state_machine_applied_index(recovered.machine);
+    SHARED_SET(&line->shared, applied_index, applied);
+    wal_actor_init(&line->wal, recovered.wal, &line->shared);
+    apply_actor_init(&line->apply, &(struct apply_options){.config = &line->config, .shared = &line->shared,
+                                                           .board = line->board, .machine = recovered.machine,
+                                                           .self = self, .boot_id = boot, .now_ns = options->now_ns});
+    raft_actor_init(&line->raft, &(struct raft_actor_options){.config = &line->config, .shared = &line->shared,
+                                                              .raft = recovered.raft, .self = self, .boot_id = boot,
+                                                              .applied_index = applied});
+    return true;
+}
+
+void line_connect(struct line *line, const struct line_ports *ports)
+{
+    ASSERT(line->raft.raft != NULL && line->net.calls == NULL);
+    net_actor_init(&line->net, &(struct net_options){.config = &line->config, .shared = &line->shared,
+                                                     .port = ports->calls, .machine = line->apply.machine,
+                                                     .cluster_id = line->identity.cluster_id,
+                                                     .self = line->identity.member_id,
+                                                     .boot_id = line->identity.boot_count});
+    peer_actor_init(&line->peer, ports->peers, &line->shared, line->cluster, line->identity.member_id);
+    snap_actor_init(&line->snap, wal_fetch_new(ports->snap_fs, ports->wal_path));
+    connect_line(line);
+    connect_mains(line, ports->main);
+    struct actor *roles[LINE_ROLES] = {&line->apply.actor, &line->wal.actor,  &line->snap.actor,
+                                       &line->raft.actor,  &line->peer.actor, &line->net.actor};
+    memcpy(line->roles, roles, sizeof(roles));
+}
+
+void line_deinit(struct line *line)
+{
+    net_actor_deinit(&line->net);
+    peer_actor_deinit(&line->peer);
+    raft_actor_deinit(&line->raft);
+    snap_actor_deinit(&line->snap);
+    for (uint32_t i = 0; i < line->lane_count; i++) lane_deinit(&line->lanes[i]);
+    line->lane_count = 0;
+    wal_actor_deinit(&line->wal);
+    apply_actor_deinit(&line->apply);
+    cluster_unref(line->cluster);
+    line->cluster = NULL;
+}

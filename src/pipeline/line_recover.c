@@ -1,0 +1,238 @@
+/* line_recover: see line_recover.h. */
+#include "pipeline/line_recover.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rng.h"
+
+#define PUBLISH_EVERY 4096 /* entries replayed between two publishes: bounds what waits for reclamation */
+
+struct replay {
+    struct state_machine *machine;
+    struct raft_conf conf;
+    uint64_t entries;
+};
+
+static void replay_entry(void *context, const struct raft_entry *entry)
+{
+    struct replay *replay = context;
+    struct slice members = slice_empty();
+    if (entry->kind == RAFT_ENTRY_CONF) {
+        struct raft_conf conf;
+        bool is_good = raft_conf_decode(blob_slice(entry->data), &conf);
+        ASSERT(is_good);
+        raft_conf_deinit(&replay->conf);
+        replay->conf = conf;
+        members = blob_slice(conf.members);
+    }
+    struct state_machine_result result = {.err = ERR_OK};
+    state_machine_apply(replay->machine, entry, members, false, &result);
+    blob_unref(result.body);
+    if (++replay->entries % PUBLISH_EVERY != 0) return;
+    state_machine_publish(replay->machine);
+    (void)mvcc_compact_step(state_machine_mvcc(replay->machine), PUBLISH_EVERY);
+    (void)mvcc_reclaim_step(state_machine_mvcc(replay->machine), 4 * PUBLISH_EVERY);
+}
+
+/* --- who we are --- */
+
+static bool find_self(const struct config *config, struct cluster **out_cluster, uint64_t *out_self, char *out_message,
+                      size_t size)
+{
+    char by_default[1024];
+    const char *initial = config->initial_cluster;
+    if (initial[0] == '\0') {
+        snprintf(by_default, sizeof(by_default), "%s=%s", config->name, config->initial_advertise_peer_urls);
+        initial = by_default;
+    }
+    struct cluster *cluster = cluster_from_initial(initial, config->initial_cluster_token, out_message, size);
+    if (cluster == NULL) return false;
+    const struct cluster_member *self = cluster_find_initial_name(cluster, config->name);
+    if (self == NULL) {
+        snprintf(out_message, size, "couldn't find local name \"%s\" in the initial cluster configuration \"%s\"; set --name "
+                 "to one of its names", config->name, initial);
+        cluster_unref(cluster);
+        return false;
+    }
+    *out_self = self->id;
+    *out_cluster = cluster;
+    return true;
+}
+
+static void make_uuid(uint8_t uuid[16])
+{
+    for (int i = 0; i < 16; i += 8) {
+        uint64_t random = rng_seed_from_system();
+        memcpy(uuid + i, &random, 8);
+    }
+}
+
+static void conf_from_cluster(const struct cluster *cluster, struct raft_conf *out_conf)
+{
+    memset(out_conf, 0, sizeof(*out_conf));
+    for (size_t i = 0; i < cluster->member_count; i++) {
+        ASSERT(!cluster->members[i].is_learner);
+        out_conf->voters[out_conf->voter_count++] = cluster->members[i].id;
+    }
+    out_conf->members = cluster_encode_members(cluster);
+    ASSERT(raft_conf_is_valid(out_conf));
+}
+
+/* --- the log --- */
+
+static struct wal_options wal_options_of(const struct line_recover_options *options, const struct data_dir_identity *identity)
+{
+    const struct config *config = options->config;
+    return (struct wal_options){
+        .fs = options->wal_fs,
+        .directory = options->dir->wal_path,
+        .cluster_id = identity->cluster_id,
+        .member_id = identity->member_id,
+        .segment_bytes = config->wal_segment_bytes,
+        .segment_entries_max = config->wal_segment_entries_max,
+        .batch_bytes_max = 4u << 20,
+        .idle_mark_ns = 100 * NS_PER_MS,
+        .unsafe_no_fsync = config->unsafe_no_fsync,
+    };
+}
+
+static void ignore_entry(void *context, const struct raft_entry *entry)
+{
+    (void)context;
+    (void)entry;
+}
+
+/* Entry (1, 1) of a new log: the bootstrap configuration. */
+static bool bootstrap_log(const struct wal_options *options, const struct cluster *cluster, char *out_message, size_t size)
+{
+    struct raft_conf conf;
+    conf_from_cluster(cluster, &conf);
+    struct blob *bytes = raft_conf_encode(&conf);
+    struct wal *wal = NULL;
+    struct wal_recovered recovered = {0};
+    enum err err = wal_open(options, blob_slice(bytes), ignore_entry, NULL, &wal, &recovered);
+    bool is_new = err == ERR_OK && recovered.last_index == 0;
+    if (err != ERR_OK) snprintf(out_message, size, "%s", recovered.message);
+    if (is_new) {
+        struct raft_entry entry = {.index = 1, .term = 1, .kind = RAFT_ENTRY_CONF, .data = bytes};
+        struct wal_append append = {.sequence = 1, .hard = {.term = 1, .commit = 1}, .entries = &entry, .entry_count = 1};
+        wal_append(wal, &append);
+        while (wal_durable_sequence(wal) < 1) (void)wal_step(wal, clock_mono_ns());
+    }
+    if (err == ERR_OK) {
+        wal_close(wal);
+        wal_recovered_deinit(&recovered);
+    }
+    blob_unref(bytes);
+    raft_conf_deinit(&conf);
+    return err == ERR_OK;
+}
+
+static bool make_identity(const struct line_recover_options *options, struct data_dir_identity *out_identity,
+                          char *out_message, size_t size)
+{
+    struct cluster *cluster = NULL;
+    uint64_t self = 0;
+    if (!find_self(options->config, &cluster, &self, out_message, size)) return false;
+    *out_identity = (struct data_dir_identity){.cluster_id = cluster->id, .member_id = self, .boot_count = 1};
+    make_uuid(out_identity->uuid);
+    struct wal_options wal_options = wal_options_of(options, out_identity);
+    /* The log first: without an identity the next start does both again. */
+    bool is_good = bootstrap_log(&wal_options, cluster, out_message, size);
+    if (is_good) is_good = data_dir_store_identity(options->dir, out_identity, out_message, size) == ERR_OK;
+    cluster_unref(cluster);
+    return is_good;
+}
+
+static bool load_identity(const struct line_recover_options *options, struct data_dir_identity *out_identity,
+                          char *out_message, size_t size)
+{
+    enum err err = data_dir_load_identity(options->dir, out_identity, out_message, size);
+    if (err == ERR_KEY_NOT_FOUND) return make_identity(options, out_identity, out_message, size);
+    if (err != ERR_OK) return false;
+    out_identity->boot_count++;
+    return data_dir_store_identity(options->dir, out_identity, out_message, size) == ERR_OK;
+}
+
+/* --- raft --- */
+
+static struct raft *make_raft(const struct line_recover_options *options, const struct line_recovered *line,
+                              const struct wal_recovered *log, const struct replay *replay)
+{
+    const struct config *config = options->config;
+    struct raft_options raft_options = {
+        .self = line->identity.member_id,
+        .election_timeout_ns = config->election_timeout_ms * NS_PER_MS,
+        .heartbeat_ns = config->heartbeat_ms * NS_PER_MS,
+        .pre_vote = config->pre_vote,
+        .check_quorum = true,
+        .inflight_messages_max = config->inflight_messages_max,
+        .inflight_bytes_max = config->inflight_bytes_max,
+        .message_bytes_max = config->message_bytes_max,
+        .tail_bytes_max = config->tail_bytes_max,
+        .uncommitted_bytes_max = config->uncommitted_bytes_max,
+        .apply_bytes_max = config->apply_bytes_max,
+        .seed = options->seed,
+    };
+    struct raft_restore restore = {
+        .hard = log->hard,
+        .applied_index = state_machine_applied_index(line->machine),
+        .conf = replay->conf,
+        .runs = log->runs,
+        .run_count = log->run_count,
+        .entries = log->pending,
+        .entry_count = log->pending_count,
+        .suspect_index = log->suspect_index,
+        .suspect_term = log->suspect_term,
+    };
+    return raft_new(&raft_options, &restore, options->now_ns);
+}
+
+static bool open_log(const struct line_recover_options *options, struct line_recovered *line, struct replay *replay,
+                     struct wal_recovered *log, char *out_message, size_t size)
+{
+    struct wal_options wal_options = wal_options_of(options, &line->identity);
+    uint64_t start_ns = clock_mono_ns();
+    /* A suspect tail may be cut by a voter that is alone, and only the log itself says whether it is: asked again if so. */
+    enum err err = wal_open(&wal_options, slice_empty(), replay_entry, replay, &line->wal, log);
+    if (err != ERR_OK) {
+        snprintf(out_message, size, "%s", log->message);
+        return false;
+    }
+    state_machine_publish(line->machine);
+    LOG(INFO, "recovered the write-ahead log", LOG_F_U64("entries", replay->entries), LOG_F_U64("last-index", log->last_index),
+        LOG_F_U64("commit-index", log->hard.commit), LOG_F_U64("term", log->hard.term),
+        LOG_F_U64("took-ms", (clock_mono_ns() - start_ns) / NS_PER_MS));
+    if (log->message[0] != '\0') LOG(WARN, "the tail of the write-ahead log was damaged", LOG_F_TEXT("found", log->message));
+    return true;
+}
+
+bool line_recover_state(const struct line_recover_options *options, struct line_recovered *out, char *out_message,
+                  size_t message_size)
+{
+    struct line_recovered line = {0};
+    struct wal_recovered log = {0};
+    struct replay replay = {0};
+    bool is_good = load_identity(options, &line.identity, out_message, message_size);
+    if (!is_good) return false;
+    struct cluster *nobody = cluster_decode_members(line.identity.cluster_id, slice_empty());
+    ASSERT(nobody != NULL);
+    struct state_machine_options machine_options = {.rcu = options->rcu, .cluster = nobody};
+    line.machine = state_machine_new(&machine_options);
+    cluster_unref(nobody);
+    replay.machine = line.machine;
+    is_good = open_log(options, &line, &replay, &log, out_message, message_size);
+    if (is_good) {
+        line.raft = make_raft(options, &line, &log, &replay);
+        line.cluster = cluster_decode_members(line.identity.cluster_id, blob_slice(raft_conf(line.raft)->members));
+        ASSERT(line.cluster != NULL);
+        *out = line;
+    } else {
+        state_machine_free(line.machine);
+    }
+    wal_recovered_deinit(&log);
+    raft_conf_deinit(&replay.conf);
+    return is_good;
+}

@@ -1,0 +1,146 @@
+/* mail: the one message between roles, 64 bytes, every kind on this page with the owner of each pointer.
+ *
+ * A pointer in a mail changes hands completely with the mail: who takes the mail owns what it points to, unless it says "borrowed".
+ * What a full lane means is said per lane in node.c's table and per kind here.
+ */
+#ifndef PIPELINE_MAIL_H
+#define PIPELINE_MAIL_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/assert.h"
+#include "base/blob.h"
+#include "base/err.h"
+#include "raft/raft.h"
+
+enum mail_kind {
+    MAIL_NONE = 0,
+
+    /* net → raft */
+    MAIL_PROPOSE,     /* propose: a write of a call; refused when full */
+    MAIL_READ,        /* read: a batch of linearizable reads; refused when full */
+
+    /* peer → raft (PEER may be dropped: raft sends again) */
+    MAIL_PEER,        /* peer: raft's own message, either direction */
+    /* peer ⇄ raft, lanes of their own */
+    MAIL_FORWARD,     /* peer: FORWARD, REFUSED, READ_INDEX, READ_ANSWER, either direction */
+    MAIL_UNSENT,      /* peer → raft: peer: that forward or request never left; proposals in it were surely not proposed */
+    MAIL_LINK,        /* peer → raft: link: a stream stands, broke, or the member's process died */
+
+    /* raft → wal, wal → raft */
+    MAIL_APPEND,      /* append: one WAL append, with messages that wait for it */
+    MAIL_PERSISTED,   /* persisted: everything up to the sequence is durable */
+    MAIL_SPACE,       /* space: the disk takes no more / takes again */
+
+    /* raft → apply, in position */
+    MAIL_COMMIT,      /* commit: entries with their calls */
+    MAIL_READ_BATCH,  /* read: a confirmed batch; also apply → net */
+    MAIL_LEADER,      /* leader: coalesced by the sender */
+
+    /* apply → raft */
+    MAIL_APPLIED,     /* applied: credit */
+    MAIL_INTERNAL,    /* propose: a command of the member's own (attributes, cluster version, auto compaction), no call */
+
+    /* → net */
+    MAIL_REPLY,       /* reply: apply's answer to a call */
+    MAIL_FAIL,        /* fail: raft's answer to a call that did not get through */
+    MAIL_READ_FAIL,   /* read + err */
+
+    /* raft ⇄ snap */
+    MAIL_FETCH,       /* fetch */
+    MAIL_FETCHED,     /* fetched */
+
+    /* main → roles */
+    MAIL_TRANSFER,    /* raft: hand leadership over */
+    MAIL_PING,        /* every role: answered with PONG on its lane to main */
+    MAIL_DRAIN,       /* net: refuse new calls (stop, phase 1) */
+    MAIL_PEER_URLS,   /* reserved for changes of membership: connect */
+
+    /* roles → main */
+    MAIL_PONG,
+    MAIL_LOG,         /* log: a formatted line; dropped (and counted) when full */
+    MAIL_READY,       /* raft: the member serves */
+    MAIL_TRANSFERRED, /* raft: leadership is elsewhere, or there is none to hand over */
+    MAIL_DRAINED,     /* net: no call is waiting any more */
+};
+
+/* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. */
+struct read_batch {
+    uint64_t made_ns;
+    uint32_t count;
+    uint64_t calls[];
+};
+
+/* A message with its entries, on the heap; entries hold references. Freed by whoever ends its way: mail_peer_free. */
+struct peer_message {
+    struct peer_message *next; /* of the owner */
+    struct raft_msg msg;       /* msg.entries points at entries[] */
+    struct raft_entry entries[];
+};
+
+/* One APPEND for the WAL: entries hold references; `messages` leave for the peers once it is durable. */
+struct append_batch {
+    struct append_batch *next; /* of the owner */
+    uint64_t sequence;
+    struct raft_hard_state hard;
+    struct peer_message *messages; /* list */
+    uint32_t entry_count;
+    struct raft_entry entries[];
+};
+
+/* Committed entries for apply: entries hold references; calls[i] is the waiting call of entries[i], or 0. */
+struct commit_batch {
+    uint64_t *calls; /* behind the entries, same allocation */
+    uint64_t bytes;
+    uint32_t count;
+    struct raft_entry entries[];
+};
+
+/* Entries read back from disk. */
+struct fetched_batch {
+    uint64_t peer;
+    enum err err;
+    size_t count;
+    struct raft_entry *entries; /* wal_entries_free */
+};
+
+enum link_state { LINK_UP, LINK_DOWN, LINK_DIED };
+
+struct mail {
+    uint32_t kind; /* enum mail_kind */
+    uint32_t flags;
+    union {
+        struct { uint64_t call; struct blob *command; } propose;
+        struct { struct read_batch *batch; uint64_t index; uint32_t err; } read;
+        struct { struct peer_message *message; uint64_t to; } peer;
+        struct { uint64_t peer; uint64_t boot_id; uint32_t state; } link;
+        struct { struct append_batch *batch; } append;
+        struct { uint64_t sequence; } persisted;
+        struct { bool full; } space;
+        struct { struct commit_batch *batch; } commit;
+        struct { uint64_t term; uint64_t leader; bool is_me; } leader;
+        struct { uint64_t index; uint64_t bytes; } applied;
+        struct { uint64_t call; struct blob *body; int64_t revision; uint32_t err; } reply;
+        struct { uint64_t call; uint32_t err; } fail;
+        struct { uint64_t peer; uint64_t first_index; uint64_t last_index; uint64_t bytes_max; } fetch;
+        struct { struct fetched_batch *batch; } fetched;
+        struct { uint64_t cookie; } ping;
+        struct { struct blob *line; } log;
+        uint64_t words[7];
+    };
+};
+STATIC_ASSERT(sizeof(struct mail) == 64, "one cache line");
+
+/* mail.c */
+struct peer_message *mail_peer_new(const struct raft_msg *msg); /* copies; takes references to the entries' data */
+void mail_peer_free(struct peer_message *message);              /* one; accepts NULL */
+void mail_peer_free_list(struct peer_message *messages);
+struct append_batch *mail_append_new(const struct raft_output *output); /* entries and messages_after, with references */
+void mail_append_free(struct append_batch *batch);                     /* accepts NULL; its messages too */
+struct commit_batch *mail_commit_new(const struct raft_entry *entries, uint32_t count); /* calls all 0 */
+void mail_commit_free(struct commit_batch *batch);
+struct read_batch *mail_read_new(const uint64_t *calls, uint32_t count, uint64_t now_ns);
+/* Frees what a mail carries: for what is left in lanes at stop. */
+void mail_deinit(struct mail *mail);
+
+#endif

@@ -1,0 +1,77 @@
+/* mailbox: lanes into a role, and the doorbell that wakes it.
+ *
+ * A lane is a ring from one role to another. Posting only marks it; the runner rings the consumers once at the end of the producer's
+ * step, and rings nobody who is awake.
+ * The doorbell's contract, for every kind of waiting:
+ *   sleeper:  sleeping := 1 (sequentially consistent exchange), look at all lanes again, wait, sleeping := 0
+ *   producer: publish in the ring, exchange(sleeping, 0), ring if it was 1
+ * The exchange on both sides is what orders "ring filled" against "went to sleep": one of the two sees the other.
+ * Owner: the node owns lanes; Thread: producer and consumer as named by the lane.
+ * In the simulator every post is a switch point: the hook may run other roles at once.
+ */
+#ifndef PIPELINE_MAILBOX_H
+#define PIPELINE_MAILBOX_H
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pipeline/mail.h"
+#include "pipeline/ring.h"
+
+struct doorbell {
+    atomic_uint sleeping;
+    void (*ring)(void *context); /* any thread */
+    void *context;
+};
+void doorbell_init(struct doorbell *bell, void (*ring)(void *context), void *context);
+/* Producer side. */
+static inline void doorbell_ring(struct doorbell *bell)
+{
+    if (atomic_exchange_explicit(&bell->sleeping, 0, memory_order_seq_cst) == 1) bell->ring(bell->context);
+}
+
+/* What may happen between two roles at a post or a publish; NULL in production. */
+struct switchboard {
+    void (*fn)(void *context, const char *point);
+    void *context;
+};
+static inline void switchboard_point(const struct switchboard *board, const char *point)
+{
+    if (__builtin_expect(board != NULL, 0)) board->fn(board->context, point);
+}
+
+struct lane {
+    const char *name; /* "net→raft" */
+    struct ring ring;
+    struct doorbell *bell; /* the consumer's */
+    const struct switchboard *board;
+    bool posted;           /* producer: something since the last ring */
+};
+void lane_init(struct lane *lane, const char *name, uint32_t capacity, const struct switchboard *board);
+void lane_deinit(struct lane *lane); /* frees what is left inside */
+
+/* Producer. False = full: the mail stays the caller's. */
+static inline bool lane_post(struct lane *lane, const struct mail *mail)
+{
+    if (!ring_push(&lane->ring, mail)) return false;
+    lane->posted = true;
+    switchboard_point(lane->board, lane->name);
+    return true;
+}
+/* Producer: for lanes that cannot be full by construction. */
+static inline void lane_must_post(struct lane *lane, const struct mail *mail)
+{
+    bool posted = lane_post(lane, mail);
+    ASSERT(posted);
+}
+/* Producer, end of step. */
+static inline void lane_ring(struct lane *lane)
+{
+    if (!lane->posted) return;
+    lane->posted = false;
+    doorbell_ring(lane->bell);
+}
+/* Consumer. */
+static inline bool lane_take(struct lane *lane, struct mail *out_mail) { return ring_pop(&lane->ring, out_mail); }
+
+#endif

@@ -1,0 +1,329 @@
+/* net_actor: see net_actor.h. */
+#include "pipeline/net_actor.h"
+
+#include "base/clock.h"
+
+static struct net_call *find(struct net_actor *role, uint64_t name)
+{
+    uint32_t slot = (uint32_t)name;
+    ASSERT(slot < role->config->calls_max);
+    struct net_call *call = &role->calls[slot];
+    return call->call == name && call->state != NET_FREE ? call : NULL;
+}
+
+/* --- out --- */
+
+/* The call has its answer; the slot stays until the port says CLOSED. */
+void net_actor_answered(struct net_actor *role, struct net_call *call)
+{
+    ASSERT(role->call_count > 0);
+    role->call_count--;
+    call->state = NET_ANSWERED;
+    METRIC_ADD(&role->shared->metrics, calls_answered, 1);
+}
+
+void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err)
+{
+    ASSERT(err != ERR_OK);
+    net_jobs_drop(role, call);
+    if (call->method->kind == RPC_SERVER_STREAM) {
+        role->port->table->finish(role->port, call->call, err);
+    } else {
+        role->port->table->reply(role->port, call->call, err, slice_empty(), NULL, 0);
+    }
+    net_actor_answered(role, call);
+}
+
+static void send_reply(struct net_actor *role, struct net_call *call, const struct mail *mail)
+{
+    buf_clear(&role->out);
+    service_encode_reply(&role->env, mail->reply.revision, blob_slice(mail->reply.body), &role->out);
+    role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
+    net_jobs_drop(role, call);
+    net_actor_answered(role, call);
+}
+
+static void take_reply(struct net_actor *role, struct mail *mail)
+{
+    struct net_call *call = find(role, mail->reply.call);
+    if (call != NULL && call->state == NET_PROPOSED) {
+        if (mail->reply.err == ERR_OK) {
+            send_reply(role, call, mail);
+        } else {
+            net_actor_fail(role, call, (enum err)mail->reply.err);
+        }
+    }
+    mail_deinit(mail);
+}
+
+static void take_fail(struct net_actor *role, const struct mail *mail)
+{
+    struct net_call *call = find(role, mail->fail.call);
+    if (call != NULL && call->state == NET_PROPOSED) net_actor_fail(role, call, (enum err)mail->fail.err);
+}
+
+static void take_read_batch(struct net_actor *role, struct mail *mail)
+{
+    const struct read_batch *batch = mail->read.batch;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct net_call *call = find(role, batch->calls[i]);
+        if (call == NULL || call->state != NET_READ_WAITING) continue;
+        if (mail->kind == MAIL_READ_FAIL) {
+            net_actor_fail(role, call, (enum err)mail->read.err);
+        } else {
+            net_jobs_start(role, call);
+        }
+    }
+    mail_deinit(mail);
+}
+
+static void take_main(struct net_actor *role, const struct mail *mail)
+{
+    if (mail->kind == MAIL_DRAIN) {
+        role->is_draining = true;
+        role->port->table->refuse(role->port);
+    } else {
+        ASSERT(mail->kind == MAIL_PING);
+        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail->ping.cookie};
+        (void)lane_post(role->lanes.to_main, &pong);
+    }
+}
+
+static void take_mail(struct net_actor *role, struct mail *mail)
+{
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_REPLY: take_reply(role, mail); break;
+    case MAIL_FAIL: take_fail(role, mail); break;
+    case MAIL_READ_BATCH:
+    case MAIL_READ_FAIL: take_read_batch(role, mail); break;
+    default: take_main(role, mail); break;
+    }
+}
+
+/* --- in --- */
+
+static void propose(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
+{
+    struct command command = {.level = COMMAND_LEVEL, .kind = plan->kind, .body = plan->body,
+                              .id = {.member = role->self, .boot = role->boot_id, .counter = role->counter++}};
+    struct mail mail = {.kind = MAIL_PROPOSE, .propose = {.call = call->call, .command = command_encode(&command)}};
+    uint32_t bytes = mail.propose.command->size;
+    bool has_room = role->request_bytes + bytes <= NET_REQUEST_BYTES_MAX;
+    if (!has_room || !lane_post(role->lanes.to_raft, &mail)) {
+        mail_deinit(&mail);
+        net_actor_fail(role, call, ERR_TOO_MANY_REQUESTS);
+        return;
+    }
+    call->state = NET_PROPOSED;
+    call->request_bytes = bytes;
+    role->request_bytes += bytes;
+}
+
+static void route(struct net_actor *role, struct net_call *call, struct service_plan *plan)
+{
+    switch (plan->action) {
+    case SERVICE_REFUSE: net_actor_fail(role, call, plan->err); break;
+    case SERVICE_PROPOSE: propose(role, call, plan); break;
+    case SERVICE_READ:
+        call->job = plan->job;
+        if (plan->linearizable) {
+            call->state = NET_READ_WAITING;
+            role->reads[role->read_count++] = call->call;
+            METRIC_ADD(&role->shared->metrics, reads_linearizable, 1);
+        } else {
+            net_jobs_start(role, call);
+            METRIC_ADD(&role->shared->metrics, reads_serializable, 1);
+        }
+        break;
+    }
+}
+
+static enum err refuse_at_door(const struct net_actor *role, const struct call_event *event)
+{
+    if (role->is_draining) return ERR_STOPPED;
+    if (event->bad_api_version) return ERR_INVALID_CLIENT_API_VERSION;
+    if (event->require_leader && SHARED_GET(role->shared, leader) == 0) return ERR_NO_LEADER;
+    return ERR_OK;
+}
+
+static void take_new(struct net_actor *role, const struct call_event *event)
+{
+    uint32_t slot = (uint32_t)event->call;
+    ASSERT(slot < role->config->calls_max);
+    struct net_call *call = &role->calls[slot];
+    ASSERT(call->state == NET_FREE);
+    *call = (struct net_call){.call = event->call, .method = event->method, .state = NET_JOB};
+    list_init(&call->turn);
+    role->call_count++;
+    METRIC_ADD(&role->shared->metrics, calls_started, 1);
+    METRIC_ADD(&role->shared->metrics, client_received_bytes, event->body.size);
+    enum err err = refuse_at_door(role, event);
+    if (err != ERR_OK) {
+        METRIC_ADD(&role->shared->metrics, calls_refused, 1);
+        net_actor_fail(role, call, err);
+        return;
+    }
+    struct service_plan plan = {.action = SERVICE_REFUSE};
+    arena_reset(&role->scratch);
+    service_plan(&role->env, event->method, event->body, &plan);
+    route(role, call, &plan);
+}
+
+static void take_closed(struct net_actor *role, struct net_call *call)
+{
+    if (call->state != NET_ANSWERED) {
+        /* The client of a stream went away between two chunks. */
+        role->call_count--;
+    }
+    net_jobs_drop(role, call);
+    call->state = NET_FREE;
+}
+
+static void take_event(struct net_actor *role, const struct call_event *event)
+{
+    struct net_call *call = event->kind == CALL_NEW ? NULL : find(role, event->call);
+    if (event->kind == CALL_NEW) {
+        take_new(role, event);
+    } else if (call != NULL && event->kind == CALL_SENT) {
+        net_jobs_sent(role, call, event->ok);
+    } else if (call != NULL) {
+        take_closed(role, call);
+    }
+}
+
+/* --- the step --- */
+
+static void post_reads(struct net_actor *role)
+{
+    if (role->read_count == 0) return;
+    struct read_batch *batch = mail_read_new(role->reads, role->read_count, role->now_ns);
+    struct mail mail = {.kind = MAIL_READ, .read.batch = batch};
+    role->read_count = 0;
+    if (lane_post(role->lanes.to_raft, &mail)) return;
+    METRIC_ADD(&role->shared->metrics, lane_full, 1);
+    mail.kind = MAIL_READ_FAIL;
+    mail.read.err = ERR_TOO_MANY_REQUESTS;
+    take_read_batch(role, &mail);
+}
+
+static void renew_env(struct net_actor *role)
+{
+    role->env.term = SHARED_GET(role->shared, term);
+    role->env.leader = SHARED_GET(role->shared, leader);
+    role->env.commit_index = SHARED_GET(role->shared, commit_index);
+    role->env.applied_index = SHARED_GET(role->shared, applied_index);
+    role->env.is_learner = SHARED_GET(role->shared, is_learner);
+    role->env.no_space = SHARED_GET(role->shared, no_space);
+}
+
+static void cancel_unread(struct net_actor *role)
+{
+    while (!list_is_empty(&role->unread)) {
+        struct net_call *call = LIST_ENTRY(role->unread.next, struct net_call, turn);
+        if (call->answered_ns + NET_UNREAD_NS > role->now_ns) return;
+        list_remove(&call->turn);
+        role->port->table->finish(role->port, call->call, ERR_CANCELED);
+    }
+}
+
+static void report_drained(struct net_actor *role)
+{
+    if (!role->is_draining || role->has_reported_drained || role->call_count > 0) return;
+    struct mail mail = {.kind = MAIL_DRAINED};
+    role->has_reported_drained = lane_post(role->lanes.to_main, &mail);
+}
+
+static bool drain_lane(struct net_actor *role, struct lane *lane)
+{
+    struct mail mail;
+    uint32_t n = 0;
+    while (n < CONFIG_NET_MAILS_MAX && lane_take(lane, &mail)) {
+        take_mail(role, &mail);
+        n++;
+    }
+    return n == CONFIG_NET_MAILS_MAX;
+}
+
+static bool step(struct actor *actor, uint64_t now_ns)
+{
+    struct net_actor *role = (struct net_actor *)actor;
+    struct call_event events[CONFIG_NET_EVENTS_MAX];
+    role->now_ns = now_ns;
+    renew_env(role);
+    /* Mail first, the view after: a view is at least as new as what its read needs. */
+    bool more = drain_lane(role, role->lanes.from_apply);
+    more = drain_lane(role, role->lanes.from_raft) || more;
+    (void)drain_lane(role, role->lanes.from_main);
+    size_t count = role->port->table->take(role->port, events, CONFIG_NET_EVENTS_MAX);
+    for (size_t i = 0; i < count; i++) take_event(role, &events[i]);
+    post_reads(role);
+    net_jobs_run(role);
+    cancel_unread(role);
+    report_drained(role);
+    role->port->table->flush(role->port);
+    return more || count == CONFIG_NET_EVENTS_MAX || net_jobs_any(role);
+}
+
+static uint64_t deadline_ns(struct actor *actor)
+{
+    const struct net_actor *role = (const struct net_actor *)actor;
+    if (list_is_empty(&role->unread)) return CLOCK_NEVER;
+    return LIST_ENTRY(role->unread.next, struct net_call, turn)->answered_ns + NET_UNREAD_NS;
+}
+
+static void wait(struct actor *actor, uint64_t until_ns)
+{
+    struct call_port *port = ((struct net_actor *)actor)->port;
+    port->table->wait(port, until_ns);
+}
+
+static void ring(struct actor *actor)
+{
+    struct call_port *port = ((struct net_actor *)actor)->port;
+    port->table->ring(port);
+}
+
+static const struct actor_table table = {
+    .name = "kvd-net", .is_reader = true, .step = step, .deadline_ns = deadline_ns, .wait = wait, .ring = ring};
+
+void net_actor_init(struct net_actor *role, const struct net_options *options)
+{
+    ASSERT(options->port != NULL && options->machine != NULL);
+    memset(role, 0, sizeof(*role));
+    actor_init(&role->actor, &table);
+    role->config = options->config;
+    role->shared = options->shared;
+    role->port = options->port;
+    role->self = options->self;
+    role->boot_id = options->boot_id;
+    arena_init(&role->scratch, 64u << 20);
+    buf_init(&role->out);
+    role->calls = alloc_zero(options->config->calls_max, sizeof(struct net_call));
+    role->reads = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(uint64_t));
+    list_init(&role->jobs);
+    list_init(&role->unread);
+    role->env = (struct service_env){
+        .machine = options->machine,
+        .limits = {.txn_ops_max = (uint32_t)options->config->max_txn_ops},
+        .max_request_bytes = options->config->max_request_bytes,
+        .gather_bytes_max = options->config->reply_bytes_max,
+        .quota_bytes = options->config->quota_bytes,
+        .cluster_id = options->cluster_id,
+        .member_id = options->self,
+        .scratch = &role->scratch,
+    };
+}
+
+void net_actor_deinit(struct net_actor *role)
+{
+    if (role->calls == NULL) return;
+    actor_deinit(&role->actor);
+    for (uint32_t i = 0; i < role->config->calls_max; i++) {
+        if (role->calls[i].state != NET_FREE) net_jobs_drop(role, &role->calls[i]);
+    }
+    alloc_free(role->calls);
+    alloc_free(role->reads);
+    arena_deinit(&role->scratch);
+    buf_deinit(&role->out);
+    role->calls = NULL;
+}

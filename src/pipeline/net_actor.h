@@ -1,0 +1,84 @@
+/* net_actor: the role that owns client calls: decodes, checks, routes; serves reads itself from the published view; sends the replies.
+ *
+ * A write leaves as PROPOSE with its envelope and comes back as REPLY or FAIL; a linearizable read waits in a batch for READ_BATCH and is
+ * then read under RCU; everything else is served at once. Large reads are resumable jobs: a chunk per step, fair turns, within a
+ * budget of reply bytes.
+ * Owner: the node. Thread: net, the one that polls. Limits: calls_max, request_bytes_max, reply_bytes_max.
+ */
+#ifndef PIPELINE_NET_ACTOR_H
+#define PIPELINE_NET_ACTOR_H
+#include "base/arena.h"
+#include "base/list.h"
+#include "pipeline/actor.h"
+#include "pipeline/config.h"
+#include "pipeline/shared.h"
+#include "rpc/call_port.h"
+#include "rpc/service.h"
+
+#define NET_PIECES_MAX 16384     /* chunks of one reply: 4 GiB, more than gRPC can carry */
+#define NET_REQUEST_BYTES_MAX (256u << 20)
+#define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply that the client does not read */
+
+struct net_lanes {
+    struct lane *from_raft, *from_apply, *from_main, *to_raft, *to_main;
+};
+enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_JOB, NET_JOB_SENDING, NET_ANSWERED };
+struct net_call {
+    uint64_t call;
+    const struct rpc_method *method;
+    struct service_job *job;
+    struct list turn;            /* jobs that may run; or large replies not yet read */
+    struct blob **pieces;        /* finished chunks of a unary reply */
+    uint32_t piece_count;
+    uint32_t request_bytes;      /* of the proposal in flight */
+    size_t reply_bytes;          /* encoded and not yet gone */
+    uint64_t answered_ns;
+    enum net_call_state state;
+};
+struct net_actor {
+    struct actor actor; /* first */
+    const struct config *config;
+    struct shared *shared;
+    struct call_port *port;      /* borrowed */
+    struct net_lanes lanes;
+    struct service_env env;
+    struct arena scratch;
+    struct buf out;
+    uint64_t self, boot_id;
+    uint64_t now_ns;
+    uint64_t counter;            /* request ids of this boot */
+    struct net_call *calls;      /* calls_max, by slot */
+    uint32_t call_count;         /* entered and not answered */
+    uint64_t *reads;             /* linearizable reads of this step */
+    uint32_t read_count;
+    struct list jobs;
+    struct list unread;          /* large replies, by answered_ns */
+    size_t request_bytes;
+    size_t reply_bytes;
+    bool is_draining;
+    bool has_reported_drained;
+};
+struct net_options {
+    const struct config *config;
+    struct shared *shared;
+    struct call_port *port;
+    struct state_machine *machine;
+    uint64_t cluster_id;
+    uint64_t self;
+    uint64_t boot_id;
+};
+void net_actor_init(struct net_actor *role, const struct net_options *options);
+void net_actor_deinit(struct net_actor *role);
+
+/* net_jobs.c */
+void net_jobs_start(struct net_actor *role, struct net_call *call);
+void net_jobs_run(struct net_actor *role);                       /* this step's share */
+void net_jobs_sent(struct net_actor *role, struct net_call *call, bool ok);
+void net_jobs_drop(struct net_actor *role, struct net_call *call);  /* whatever the call holds */
+bool net_jobs_any(const struct net_actor *role);                 /* one could run right now */
+
+/* net_actor.c, for jobs */
+void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err);
+void net_actor_answered(struct net_actor *role, struct net_call *call);
+
+#endif

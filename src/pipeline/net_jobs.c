@@ -1,0 +1,129 @@
+/* net_jobs: reads in slices with fair turns. A unary reply gathers chunks until it is whole; a stream sends one chunk and waits for it to
+ * leave. Jobs over the budget of reply bytes wait their turn; one alone may always run. */
+#include "pipeline/net_actor.h"
+
+#define BYTES_PER_STEP (1u << 20) /* about a millisecond of encoding */
+#define LARGE_BYTES (1u << 20)    /* replies that count as unread until the client took them */
+
+static bool is_stream(const struct net_call *call) { return call->method->kind == RPC_SERVER_STREAM; }
+
+void net_jobs_start(struct net_actor *role, struct net_call *call)
+{
+    ASSERT(call->job != NULL);
+    call->state = NET_JOB;
+    list_push_back(&role->jobs, &call->turn);
+}
+
+void net_jobs_drop(struct net_actor *role, struct net_call *call)
+{
+    list_remove(&call->turn);
+    service_job_free(call->job);
+    call->job = NULL;
+    for (uint32_t i = 0; i < call->piece_count; i++) blob_unref(call->pieces[i]);
+    alloc_free(call->pieces);
+    call->pieces = NULL;
+    call->piece_count = 0;
+    ASSERT(role->reply_bytes >= call->reply_bytes && role->request_bytes >= call->request_bytes);
+    role->reply_bytes -= call->reply_bytes;
+    role->request_bytes -= call->request_bytes;
+    call->reply_bytes = 0;
+    call->request_bytes = 0;
+}
+
+static void keep_piece(struct net_actor *role, struct net_call *call)
+{
+    ASSERT(call->piece_count < NET_PIECES_MAX);
+    if ((call->piece_count & (call->piece_count - 1)) == 0) { /* room grows at every power of two */
+        uint32_t room = call->piece_count == 0 ? 1 : call->piece_count * 2;
+        call->pieces = alloc_resize(call->pieces, room * sizeof(struct blob *));
+    }
+    call->reply_bytes += role->out.size;
+    role->reply_bytes += role->out.size;
+    call->pieces[call->piece_count++] = buf_take_blob(&role->out);
+}
+
+/* The whole reply leaves. Small ones are copied by the port; large ones go by reference and count until they are gone. */
+static void send_unary(struct net_actor *role, struct net_call *call)
+{
+    const struct call_port_table *port = role->port->table;
+    if (call->piece_count == 0) {
+        port->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
+    } else {
+        if (role->out.size > 0) keep_piece(role, call);
+        port->reply(role->port, call->call, ERR_OK, slice_empty(), call->pieces, call->piece_count);
+        call->piece_count = 0;
+    }
+    list_remove(&call->turn);
+    if (call->reply_bytes >= LARGE_BYTES) {
+        call->answered_ns = role->now_ns;
+        list_push_back(&role->unread, &call->turn);
+    }
+    net_actor_answered(role, call);
+}
+
+static void send_chunk(struct net_actor *role, struct net_call *call, bool is_last)
+{
+    list_remove(&call->turn);
+    call->state = NET_JOB_SENDING;
+    if (is_last) {
+        service_job_free(call->job);
+        call->job = NULL;
+    }
+    role->port->table->send(role->port, call->call, buf_slice(&role->out), NULL, 0);
+}
+
+void net_jobs_sent(struct net_actor *role, struct net_call *call, bool ok)
+{
+    if (call->state != NET_JOB_SENDING) return;
+    if (!ok || call->job == NULL) {
+        role->port->table->finish(role->port, call->call, ok ? ERR_OK : ERR_CANCELED);
+        net_actor_answered(role, call);
+    } else {
+        net_jobs_start(role, call);
+    }
+}
+
+static size_t run_one(struct net_actor *role, struct net_call *call)
+{
+    enum err err = ERR_OK;
+    buf_clear(&role->out);
+    enum service_progress progress = service_job_step(call->job, &role->env, CONFIG_CHUNK_BYTES, &role->out, &err);
+    size_t size = role->out.size;
+    if (progress == SERVICE_FAILED) {
+        net_actor_fail(role, call, err);
+    } else if (is_stream(call)) {
+        send_chunk(role, call, progress == SERVICE_DONE);
+    } else if (progress == SERVICE_DONE) {
+        send_unary(role, call);
+    } else {
+        if (role->out.size > 0) keep_piece(role, call);
+        list_remove(&call->turn);
+        list_push_back(&role->jobs, &call->turn);
+    }
+    return size;
+}
+
+static bool may_run(const struct net_actor *role, const struct net_call *call)
+{
+    return role->reply_bytes < role->config->reply_bytes_max || call->reply_bytes == role->reply_bytes;
+}
+
+void net_jobs_run(struct net_actor *role)
+{
+    size_t bytes = 0;
+    struct list *at = role->jobs.next;
+    for (uint32_t n = 0; n < CONFIG_NET_MAILS_MAX && bytes < BYTES_PER_STEP && at != &role->jobs; n++) {
+        struct list *next = at->next;
+        struct net_call *call = LIST_ENTRY(at, struct net_call, turn);
+        if (may_run(role, call)) bytes += run_one(role, call) + 64;
+        at = next;
+    }
+}
+
+bool net_jobs_any(const struct net_actor *role)
+{
+    for (const struct list *at = role->jobs.next; at != &role->jobs; at = at->next) {
+        if (may_run(role, LIST_ENTRY(at, struct net_call, turn))) return true;
+    }
+    return false;
+}

@@ -1,0 +1,245 @@
+/* node: the map. Ports on gRPC, a thread per role, main's own lanes; the lanes between the roles stand in line.c. */
+#include "pipeline/node.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "pipeline/door_actor.h"
+#include "pipeline/line.h"
+#include "rpc/rpc_peer.h"
+#include "rpc/rpc_server.h"
+
+struct node {
+    struct line line;
+    struct fs *fs, *wal_fs, *snap_fs;
+    struct data_dir dir;
+    bool has_dir;
+    struct rpc_server *server;
+    struct rpc_peer *peers;
+
+    struct actor main; /* the app's thread: never started, stepped by node_main_step */
+    int main_event;
+    struct door_actor *door;
+    uint32_t pong_count;
+    bool is_ready, is_transferred, is_drained;
+};
+
+/* --- main --- */
+
+static void main_ring(struct actor *actor)
+{
+    struct node *node = (struct node *)(void *)((char *)actor - offsetof(struct node, main));
+    uint64_t one = 1;
+    ssize_t written = write(node->main_event, &one, sizeof(one));
+    ASSERT(written == sizeof(one));
+}
+
+static void main_wait(struct actor *actor, uint64_t deadline_ns)
+{
+    (void)actor;
+    (void)deadline_ns;
+    ASSERT(false); /* the app waits, in its own epoll */
+}
+
+static void take_main_mail(struct node *node, struct mail *mail)
+{
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_LOG: {
+        struct slice line = blob_slice(mail->log.line);
+        ssize_t written = write(STDERR_FILENO, line.data, line.size);
+        (void)written; /* nobody to tell */
+        break;
+    }
+    case MAIL_READY: node->is_ready = true; break;
+    case MAIL_PONG: node->pong_count++; break;
+    case MAIL_TRANSFERRED: node->is_transferred = true; break;
+    case MAIL_DRAINED: node->is_drained = true; break;
+    default: ASSERT(false);
+    }
+    mail_deinit(mail);
+}
+
+static bool main_step(struct actor *actor, uint64_t now_ns)
+{
+    struct node *node = (struct node *)(void *)((char *)actor - offsetof(struct node, main));
+    (void)now_ns;
+    struct mail mail;
+    for (uint32_t i = 0; i < actor->in_count; i++) {
+        while (lane_take(actor->in[i], &mail)) take_main_mail(node, &mail);
+    }
+    return false;
+}
+
+static const struct actor_table main_table = {.name = "kvd-main", .step = main_step, .wait = main_wait, .ring = main_ring};
+
+/* Main sleeps in the app's epoll all the time: its bell rings at every post until the step answers. */
+static void main_sleep(struct node *node) { atomic_exchange_explicit(&node->main.bell.sleeping, 1, memory_order_seq_cst); }
+
+int node_main_descriptor(const struct node *node) { return node->main_event; }
+
+void node_main_step(struct node *node)
+{
+    uint64_t count;
+    ssize_t got = read(node->main_event, &count, sizeof(count));
+    ASSERT(got == sizeof(count) || errno == EAGAIN);
+    main_sleep(node);
+    (void)actor_step(&node->main, clock_mono_ns());
+}
+
+/* --- open and close --- */
+
+static void make_ports(struct node *node)
+{
+    const struct config *config = &node->line.config;
+    const struct data_dir_identity *identity = &node->line.identity;
+    node->server = rpc_server_new(&(struct rpc_server_options){
+        .max_request_bytes = config->max_request_bytes,
+        .max_concurrent_streams = (uint32_t)config->max_concurrent_streams,
+        .calls_max = config->calls_max,
+        .keepalive_min_time_ns = config->keepalive_min_time_ns,
+        .keepalive_interval_ns = config->keepalive_interval_ns,
+        .keepalive_timeout_ns = config->keepalive_timeout_ns,
+        .memory_bytes_max = 512u << 20,
+    });
+    struct rpc_peer_options options = {
+        .self = {.protocol_min = PEER_PROTOCOL_MIN, .protocol_max = PEER_PROTOCOL_MAX, .cluster_id = identity->cluster_id,
+                 .member_id = identity->member_id, .boot_id = identity->boot_count, .level = COMMAND_LEVEL},
+        .reconnect_min_ns = 50 * NS_PER_MS,
+        .reconnect_max_ns = config->election_timeout_ms * NS_PER_MS,
+        .keepalive_ns = config->election_timeout_ms * NS_PER_MS,
+        .seed = rng_seed_from_system(),
+    };
+    memcpy(options.self.directory_uuid, identity->uuid, sizeof(identity->uuid));
+    node->peers = rpc_peer_new(&options);
+}
+
+static bool recover(struct node *node, const struct config *config, char *out_message, size_t size)
+{
+    node->fs = fs_real_new();
+    node->wal_fs = fs_real_new();
+    node->snap_fs = fs_real_new();
+    if (data_dir_open(node->fs, config->data_dir_path, config->wal_dir, &node->dir, out_message, size) != ERR_OK) return false;
+    node->has_dir = true;
+    struct line_recover_options options = {.config = config, .dir = &node->dir, .wal_fs = node->wal_fs,
+                                           .rcu = rcu_system(), .now_ns = clock_mono_ns(),
+                                           .seed = rng_seed_from_system()};
+    return line_recover(&node->line, &options, out_message, size);
+}
+
+struct node *node_open(const struct config *config, char *out_message, size_t message_size)
+{
+    struct node *node = ALLOC(struct node);
+    node->main_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    actor_init(&node->main, &main_table);
+    if (node->main_event < 0) {
+        snprintf(out_message, message_size, "eventfd: %s", strerror(errno));
+    } else if (recover(node, config, out_message, message_size)) {
+        make_ports(node);
+        line_connect(&node->line, &(struct line_ports){.calls = rpc_server_port(node->server),
+                                                       .peers = rpc_peer_port(node->peers), .snap_fs = node->snap_fs,
+                                                       .wal_path = node->dir.wal_path, .main = &node->main});
+        return node;
+    }
+    node_close(node);
+    return NULL;
+}
+
+void node_close(struct node *node)
+{
+    if (node == NULL) return;
+    door_actor_free(node->door);
+    rpc_peer_free(node->peers);
+    rpc_server_free(node->server);
+    rcu_wait_callbacks();
+    line_deinit(&node->line);
+    if (node->has_dir) data_dir_close(&node->dir);
+    fs_free(node->fs);
+    fs_free(node->wal_fs);
+    fs_free(node->snap_fs);
+    if (node->main_event >= 0) close(node->main_event);
+    alloc_free(node);
+}
+
+/* --- start and stop --- */
+
+static void adopt_client(void *context, int descriptor) { rpc_server_adopt(((struct node *)context)->server, descriptor); }
+static void adopt_peer(void *context, int descriptor) { rpc_peer_adopt(((struct node *)context)->peers, descriptor); }
+
+bool node_start(struct node *node, char *out_message, size_t message_size)
+{
+    struct door_options options = {.config = &node->line.config, .shared = &node->line.shared,
+                                   .client = {.adopt = adopt_client, .context = node},
+                                   .peer = {.adopt = adopt_peer, .context = node}};
+    node->door = door_actor_new(&options, out_message, message_size);
+    if (node->door == NULL) return false;
+    struct lane *from_main = NULL;
+    struct lane *to_main = line_connect_main(&node->line, door_actor_base(node->door), &node->main, &from_main);
+    door_actor_set_lanes(node->door, from_main, to_main);
+    main_sleep(node);
+    for (int i = 0; i < LINE_ROLES; i++) actor_start(node->line.roles[i]);
+    actor_start(door_actor_base(node->door));
+    return true;
+}
+
+const char *node_client_addresses(const struct node *node) { return door_actor_client_addresses(node->door); }
+const char *node_peer_addresses(const struct node *node) { return door_actor_peer_addresses(node->door); }
+bool node_is_ready(const struct node *node) { return node->is_ready; }
+const struct shared *node_shared(const struct node *node) { return &node->line.shared; }
+uint64_t node_member_id(const struct node *node) { return node->line.identity.member_id; }
+uint64_t node_cluster_id(const struct node *node) { return node->line.identity.cluster_id; }
+
+uint32_t node_ping(struct node *node)
+{
+    uint32_t roles = node->main.out_count;
+    uint32_t missing = roles - (node->pong_count < roles ? node->pong_count : roles);
+    node->pong_count = 0;
+    struct mail ping = {.kind = MAIL_PING};
+    for (uint32_t i = 0; i < roles; i++) {
+        (void)lane_post(node->main.out[i], &ping); /* full: that role has not answered for long, and will be missed */
+        lane_ring(node->main.out[i]);
+    }
+    return missing;
+}
+
+static void wait_main(struct node *node, const bool *flag, uint64_t deadline_ns)
+{
+    while (!*flag) {
+        uint64_t now_ns = clock_mono_ns();
+        if (now_ns >= deadline_ns) return;
+        struct pollfd poll_fd = {.fd = node->main_event, .events = POLLIN};
+        uint64_t left_ms = (deadline_ns - now_ns) / NS_PER_MS + 1;
+        (void)poll(&poll_fd, 1, (int)left_ms);
+        node_main_step(node);
+    }
+}
+
+static void post_from_main(struct lane *lane, enum mail_kind kind)
+{
+    struct mail mail = {.kind = kind};
+    (void)lane_post(lane, &mail);
+    lane_ring(lane);
+}
+
+void node_stop(struct node *node, uint64_t timeout_ns)
+{
+    if (node->door == NULL || !node->line.net.actor.is_running) return;
+    uint64_t deadline_ns = clock_mono_ns() + timeout_ns;
+    actor_stop(door_actor_base(node->door));
+    post_from_main(node->line.raft.lanes.from_main, MAIL_TRANSFER);
+    post_from_main(node->line.net.lanes.from_main, MAIL_DRAIN);
+    wait_main(node, &node->is_transferred, deadline_ns);
+    wait_main(node, &node->is_drained, deadline_ns);
+    actor_stop(&node->line.raft.actor);
+    /* What is left gets its one answer. */
+    raft_actor_fail_all(&node->line.raft, ERR_STOPPED);
+    wait_main(node, &node->is_drained, clock_mono_ns() + 50 * NS_PER_MS);
+    for (int i = 0; i < LINE_ROLES; i++) actor_stop(node->line.roles[i]); /* net is the last */
+    node_main_step(node);
+}

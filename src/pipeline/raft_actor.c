@@ -1,0 +1,348 @@
+/* raft_actor: lanes into raft_step, output to lanes. See raft_actor.h. */
+#include "pipeline/raft_actor.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define RETRY_NS (50 * NS_PER_MS) /* calls that could not leave for the leader */
+
+/* --- towards the peers --- */
+
+static void post_peer(struct raft_actor *role, const struct raft_msg *msg)
+{
+    struct mail mail = {.kind = MAIL_PEER, .peer = {.message = mail_peer_new(msg), .to = msg->to}};
+    if (!lane_post(role->lanes.to_peer, &mail)) {
+        METRIC_ADD(&role->shared->metrics, lane_full, 1);
+        mail_deinit(&mail); /* raft sends again */
+    }
+}
+
+static void take_unsent(struct raft_actor *role, const struct raft_msg *msg)
+{
+    if (msg->kind == RAFT_MSG_FORWARD) raft_calls_refused(role, msg->round, false);
+    if (role->retry_ns == CLOCK_NEVER) role->retry_ns = role->now_ns + RETRY_NS;
+}
+
+void raft_actor_send_call(struct raft_actor *role, const struct raft_msg *msg)
+{
+    struct mail mail = {.kind = MAIL_FORWARD, .peer = {.message = mail_peer_new(msg), .to = msg->to}};
+    if (lane_post(role->lanes.to_peer_calls, &mail)) return;
+    METRIC_ADD(&role->shared->metrics, lane_full, 1);
+    take_unsent(role, msg);
+    mail_deinit(&mail);
+}
+
+/* --- towards apply, in position --- */
+
+static void flush_backlog(struct raft_actor *role)
+{
+    while (role->backlog_count > 0 && lane_post(role->lanes.to_apply, &role->backlog[role->backlog_first])) {
+        role->backlog_first++;
+        role->backlog_count--;
+    }
+    if (role->backlog_count == 0) role->backlog_first = 0;
+}
+
+void raft_actor_post_apply(struct raft_actor *role, const struct mail *mail)
+{
+    flush_backlog(role);
+    if (role->backlog_count == 0 && lane_post(role->lanes.to_apply, mail)) return;
+    uint32_t end = role->backlog_first + role->backlog_count;
+    if (end == role->backlog_capacity) {
+        role->backlog_capacity = role->backlog_capacity == 0 ? 256 : role->backlog_capacity * 2;
+        role->backlog = alloc_resize(role->backlog, role->backlog_capacity * sizeof(struct mail));
+    }
+    role->backlog[end] = *mail;
+    role->backlog_count++;
+}
+
+/* --- output of a step --- */
+
+static void note_leader(struct raft_actor *role)
+{
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    bool changed = SHARED_GET(role->shared, leader) != status.leader || SHARED_GET(role->shared, term) != status.term;
+    bool is_me = status.role == RAFT_LEADER;
+    SHARED_SET(role->shared, term, status.term);
+    SHARED_SET(role->shared, leader, status.leader);
+    SHARED_SET(role->shared, is_leader, is_me);
+    struct mail mail = {.kind = MAIL_LEADER, .leader = {.term = status.term, .leader = status.leader, .is_me = is_me}};
+    raft_actor_post_apply(role, &mail);
+    raft_reads_reset(role);
+    role->flush_held = true;
+    if (!changed) return;
+    METRIC_ADD(&role->shared->metrics, leader_changes, status.leader != RAFT_NONE ? 1 : 0);
+    if (status.leader != RAFT_NONE) {
+        LOG(INFO, is_me ? "elected leader" : "found leader", LOG_F_HEX("local-member-id", role->self),
+            LOG_F_HEX("leader", status.leader), LOG_F_U64("term", status.term));
+    } else {
+        LOG(WARN, "no leader", LOG_F_HEX("local-member-id", role->self), LOG_F_U64("term", status.term),
+            LOG_F_TEXT("role", raft_role_name(status.role)));
+    }
+}
+
+static void post_commits(struct raft_actor *role, const struct raft_output *output)
+{
+    struct commit_batch *batch = mail_commit_new(output->committed, (uint32_t)output->committed_count);
+    raft_calls_committed(role, batch);
+    role->posted_index = batch->entries[batch->count - 1].index;
+    METRIC_ADD(&role->shared->metrics, proposals_committed, batch->count);
+    struct mail mail = {.kind = MAIL_COMMIT, .commit.batch = batch};
+    raft_actor_post_apply(role, &mail);
+}
+
+static void post_fetches(struct raft_actor *role, const struct raft_output *output)
+{
+    for (size_t i = 0; i < output->fetch_count; i++) {
+        const struct raft_fetch *fetch = &output->fetches[i];
+        struct mail mail = {.kind = MAIL_FETCH,
+                            .fetch = {.peer = fetch->peer, .first_index = fetch->first_index,
+                                      .last_index = fetch->last_index, .bytes_max = fetch->bytes_max}};
+        lane_must_post(role->lanes.to_snap, &mail); /* one under way per peer */
+    }
+}
+
+static void take_output(struct raft_actor *role)
+{
+    const struct raft_output *output = raft_take_output(role->raft, role->now_ns);
+    /* Thesis 10.2.1: the leader's entries leave for the followers before its own disk is done. */
+    for (size_t i = 0; i < output->message_count; i++) post_peer(role, &output->messages[i]);
+    if (output->persist) {
+        struct mail mail = {.kind = MAIL_APPEND, .append.batch = mail_append_new(output)};
+        lane_must_post(role->lanes.to_wal, &mail);
+    }
+    if (output->committed_count > 0) post_commits(role, output);
+    for (size_t i = 0; i < output->read_count; i++) {
+        raft_reads_confirmed(role, output->reads[i].context, output->reads[i].index);
+    }
+    for (size_t i = 0; i < output->read_lost_count; i++) raft_reads_lost(role, output->reads_lost[i]);
+    post_fetches(role, output);
+    raft_reads_release(role);
+    if (output->leader_changed) note_leader(role);
+}
+
+/* --- input --- */
+
+static void step_simple(struct raft_actor *role, struct raft_input *input)
+{
+    input->now_ns = role->now_ns;
+    (void)raft_step(role->raft, input);
+}
+
+static void take_wal(struct raft_actor *role, const struct mail *mail)
+{
+    if (mail->kind == MAIL_PERSISTED) {
+        step_simple(role, &(struct raft_input){.kind = RAFT_IN_PERSISTED, .sequence = mail->persisted.sequence});
+    } else {
+        ASSERT(mail->kind == MAIL_SPACE);
+        SHARED_SET(role->shared, no_space, mail->space.full);
+        step_simple(role, &(struct raft_input){.kind = RAFT_IN_NO_SPACE, .flag = mail->space.full});
+    }
+}
+
+static void take_apply(struct raft_actor *role, const struct mail *mail)
+{
+    if (mail->kind == MAIL_APPLIED) {
+        step_simple(role, &(struct raft_input){.kind = RAFT_IN_APPLIED, .index = mail->applied.index});
+    } else {
+        ASSERT(mail->kind == MAIL_INTERNAL);
+        raft_calls_propose(role, 0, mail->propose.command);
+    }
+}
+
+static void take_peer(struct raft_actor *role, struct mail *mail)
+{
+    ASSERT(mail->kind == MAIL_PEER);
+    step_simple(role, &(struct raft_input){.kind = RAFT_IN_MESSAGE, .message = mail->peer.message->msg});
+    mail_deinit(mail);
+}
+
+static void take_link(struct raft_actor *role, const struct mail *mail)
+{
+    uint64_t peer = mail->link.peer;
+    switch ((enum link_state)mail->link.state) {
+    case LINK_UP: role->flush_held = true; raft_reads_reset(role); break;
+    case LINK_DOWN: step_simple(role, &(struct raft_input){.kind = RAFT_IN_UNREACHABLE, .peer = peer}); break;
+    case LINK_DIED: step_simple(role, &(struct raft_input){.kind = RAFT_IN_PEER_DIED, .peer = peer}); break;
+    }
+}
+
+static void take_peer_call(struct raft_actor *role, struct mail *mail)
+{
+    if (mail->kind == MAIL_LINK) {
+        take_link(role, mail);
+        return;
+    }
+    const struct raft_msg *msg = &mail->peer.message->msg;
+    if (mail->kind == MAIL_UNSENT) {
+        take_unsent(role, msg);
+    } else if (msg->kind == RAFT_MSG_FORWARD) {
+        raft_calls_take_forward(role, msg);
+    } else if (msg->kind == RAFT_MSG_REFUSED) {
+        raft_calls_refused(role, msg->round, msg->reject);
+        if (!msg->reject && role->retry_ns == CLOCK_NEVER) role->retry_ns = role->now_ns + RETRY_NS;
+    } else if (msg->kind == RAFT_MSG_READ_INDEX) {
+        raft_reads_add_remote(role, msg->from, msg->round);
+    } else if (msg->kind == RAFT_MSG_READ_ANSWER && !msg->reject) {
+        raft_reads_confirmed(role, msg->round, msg->index);
+    } else if (msg->kind == RAFT_MSG_READ_ANSWER) {
+        raft_reads_lost(role, msg->round);
+        role->flush_held = false; /* the other side does not lead: a change of leader or the clock asks again */
+        if (role->retry_ns == CLOCK_NEVER) role->retry_ns = role->now_ns + RETRY_NS;
+    }
+    mail_deinit(mail);
+}
+
+static void take_net(struct raft_actor *role, const struct mail *mail)
+{
+    if (mail->kind == MAIL_PROPOSE) {
+        raft_calls_propose(role, mail->propose.call, mail->propose.command);
+    } else {
+        ASSERT(mail->kind == MAIL_READ);
+        raft_reads_add(role, mail->read.batch);
+    }
+}
+
+static void take_snap(struct raft_actor *role, struct mail *mail)
+{
+    ASSERT(mail->kind == MAIL_FETCHED);
+    struct fetched_batch *batch = mail->fetched.batch;
+    step_simple(role, &(struct raft_input){.kind = RAFT_IN_FETCHED, .peer = batch->peer, .entries = batch->entries,
+                                           .entry_count = batch->err == ERR_OK ? batch->count : 0});
+    mail_deinit(mail);
+}
+
+static void take_main(struct raft_actor *role, const struct mail *mail)
+{
+    if (mail->kind == MAIL_TRANSFER) {
+        role->transferring = true;
+        step_simple(role, &(struct raft_input){.kind = RAFT_IN_TRANSFER, .peer = RAFT_NONE});
+    } else {
+        ASSERT(mail->kind == MAIL_PING);
+        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail->ping.cookie};
+        (void)lane_post(role->lanes.to_main, &pong);
+    }
+}
+
+static void drain(struct raft_actor *role)
+{
+    struct mail mail;
+    uint32_t n;
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_wal, &mail); n++) take_wal(role, &mail);
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_apply, &mail); n++) take_apply(role, &mail);
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_peer, &mail); n++) take_peer(role, &mail);
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_peer_calls, &mail); n++) {
+        take_peer_call(role, &mail);
+    }
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_net, &mail); n++) take_net(role, &mail);
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_snap, &mail); n++) take_snap(role, &mail);
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_main, &mail); n++) take_main(role, &mail);
+}
+
+static void report_transfer(struct raft_actor *role)
+{
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    bool is_done = status.role != RAFT_LEADER || status.transferee == RAFT_NONE;
+    if (!is_done) return;
+    struct mail mail = {.kind = MAIL_TRANSFERRED};
+    if (lane_post(role->lanes.to_main, &mail)) role->transferring = false;
+}
+
+static bool step(struct actor *actor, uint64_t now_ns)
+{
+    struct raft_actor *role = (struct raft_actor *)actor;
+    ASSERT(now_ns >= role->now_ns);
+    role->now_ns = now_ns;
+    drain(role);
+    flush_backlog(role);
+    if (raft_deadline_ns(role->raft) <= now_ns) step_simple(role, &(struct raft_input){.kind = RAFT_IN_TICK});
+    if (raft_calls_deadline_ns(role) <= now_ns) raft_calls_expire(role);
+    if (raft_reads_deadline_ns(role) <= now_ns) raft_reads_expire(role);
+    if (role->retry_ns <= now_ns) {
+        role->retry_ns = CLOCK_NEVER;
+        role->flush_held = true;
+    }
+    if (role->flush_held) {
+        role->flush_held = false;
+        raft_calls_flush(role);
+        raft_reads_flush(role);
+    }
+    take_output(role);
+    if (role->transferring) report_transfer(role);
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    SHARED_SET(role->shared, commit_index, status.commit_index);
+    return role->flush_held;
+}
+
+static uint64_t deadline_ns(struct actor *actor)
+{
+    const struct raft_actor *role = (const struct raft_actor *)actor;
+    uint64_t first = raft_deadline_ns(role->raft);
+    uint64_t calls = raft_calls_deadline_ns(role);
+    uint64_t reads = raft_reads_deadline_ns(role);
+    if (calls < first) first = calls;
+    if (reads < first) first = reads;
+    return role->retry_ns < first ? role->retry_ns : first;
+}
+
+static const struct actor_table table = {.name = "kvd-raft", .step = step, .deadline_ns = deadline_ns};
+
+void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *options)
+{
+    ASSERT(options->raft != NULL && options->self != RAFT_NONE);
+    memset(role, 0, sizeof(*role));
+    actor_init(&role->actor, &table);
+    role->config = options->config;
+    role->shared = options->shared;
+    role->raft = options->raft;
+    role->self = options->self;
+    role->boot_id = options->boot_id;
+    role->posted_index = options->applied_index;
+    role->next_id = 1;
+    role->retry_ns = CLOCK_NEVER;
+    pending_init(&role->pending, options->config->calls_max);
+    map_init(&role->forwards);
+    map_init(&role->reads);
+    list_init(&role->read_fifo);
+    list_init(&role->read_confirmed);
+    role->proposals = alloc_zero(RAFT_ACTOR_MAILS_MAX, sizeof(struct raft_entry));
+    role->proposal_calls = alloc_zero(RAFT_ACTOR_MAILS_MAX, sizeof(struct pending_call *));
+    raft_reads_probe(role);
+}
+
+void raft_actor_fail_all(struct raft_actor *role, enum err err)
+{
+    struct pending_call *call;
+    while ((call = pending_oldest(&role->pending)) != NULL) {
+        raft_calls_fail(role, pending_remove(&role->pending, call), err);
+    }
+    raft_reads_fail_all(role, err);
+    for (uint32_t i = 0; i < role->actor.out_count; i++) lane_ring(role->actor.out[i]);
+}
+
+void raft_actor_deinit(struct raft_actor *role)
+{
+    if (role->raft == NULL) return;
+    actor_deinit(&role->actor);
+    while (!list_is_empty(&role->read_fifo)) {
+        struct raft_read_wait *wait = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
+        list_remove(&wait->fifo);
+        alloc_free(wait->batch);
+        alloc_free(wait);
+    }
+    for (uint32_t i = 0; i < role->backlog_count; i++) mail_deinit(&role->backlog[role->backlog_first + i]);
+    alloc_free(role->backlog);
+    pending_deinit(&role->pending);
+    size_t cursor = 0;
+    struct raft_forward *forward;
+    while ((forward = map_each(&role->forwards, &cursor, NULL)) != NULL) alloc_free(forward);
+    map_deinit(&role->forwards);
+    map_deinit(&role->reads);
+    alloc_free(role->proposals);
+    alloc_free(role->proposal_calls);
+    raft_free(role->raft);
+    role->raft = NULL;
+}

@@ -1,0 +1,214 @@
+/* raft_reads: linearizable reads: one context per batch, confirmed by the leader's read-index round (thesis 6.4), released to apply in one
+ * FIFO by index. Followers ask the leader for the index only, with a fresh context at each asking. */
+#include "base/clock.h"
+#include "pipeline/raft_actor.h"
+
+#define ASK_AGAIN_NS (500 * NS_PER_MS) /* API §16: a read index is asked again every 500 ms */
+
+static struct raft_read_wait *wait_new(struct raft_actor *role, struct read_batch *batch)
+{
+    struct raft_read_wait *wait = ALLOC(struct raft_read_wait);
+    wait->state = RAFT_READ_WAITING;
+    wait->batch = batch;
+    wait->deadline_ns = role->now_ns + role->config->request_timeout_ns;
+    list_init(&wait->confirmed);
+    list_push_back(&role->read_fifo, &wait->fifo);
+    role->read_count++;
+    role->flush_held = true;
+    return wait;
+}
+
+static void wait_free(struct raft_actor *role, struct raft_read_wait *wait)
+{
+    if (wait->state == RAFT_READ_ASKED) map_take(&role->reads, wait->context);
+    list_remove(&wait->fifo);
+    list_remove(&wait->confirmed);
+    ASSERT(role->read_count > 0);
+    role->read_count--;
+    alloc_free(wait);
+}
+
+static bool is_probe(const struct raft_read_wait *wait) { return wait->batch == NULL && wait->remote_peer == RAFT_NONE; }
+
+static void fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err)
+{
+    struct mail mail = {.kind = MAIL_READ_FAIL, .read = {.batch = batch, .err = err}};
+    lane_must_post(role->lanes.to_net, &mail);
+}
+
+void raft_reads_add(struct raft_actor *role, struct read_batch *batch)
+{
+    if (role->read_count >= RAFT_READS_MAX) {
+        fail_batch(role, batch, ERR_TOO_MANY_REQUESTS);
+        return;
+    }
+    (void)wait_new(role, batch);
+}
+
+void raft_reads_add_remote(struct raft_actor *role, uint64_t peer, uint64_t context)
+{
+    if (role->read_count >= RAFT_READS_MAX) return; /* asked again by the follower */
+    struct raft_read_wait *wait = wait_new(role, NULL);
+    wait->remote_peer = peer;
+    wait->remote_context = context;
+}
+
+void raft_reads_probe(struct raft_actor *role)
+{
+    struct raft_read_wait *wait = wait_new(role, NULL);
+    ASSERT(is_probe(wait));
+}
+
+static void answer_remote(struct raft_actor *role, struct raft_read_wait *wait, uint64_t index, bool reject)
+{
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    struct raft_msg msg = {.kind = RAFT_MSG_READ_ANSWER, .from = role->self, .to = wait->remote_peer, .term = status.term,
+                           .index = index, .round = wait->remote_context, .reject = reject};
+    raft_actor_send_call(role, &msg);
+    wait_free(role, wait);
+}
+
+static void set_asked(struct raft_actor *role, struct raft_read_wait *wait)
+{
+    wait->state = RAFT_READ_ASKED;
+    wait->asked_ns = role->now_ns;
+    bool is_new = map_put(&role->reads, wait->context, wait);
+    ASSERT(is_new);
+}
+
+static void ask_self(struct raft_actor *role, struct raft_read_wait *wait)
+{
+    struct raft_input input = {.kind = RAFT_IN_READ, .now_ns = role->now_ns, .context = wait->context};
+    if (raft_step(role->raft, &input) == RAFT_OK) set_asked(role, wait);
+}
+
+static void ask_leader(struct raft_actor *role, struct raft_read_wait *wait, const struct raft_status *status)
+{
+    struct raft_msg msg = {.kind = RAFT_MSG_READ_INDEX, .from = role->self, .to = status->leader, .term = status->term,
+                           .round = wait->context};
+    set_asked(role, wait);
+    raft_actor_send_call(role, &msg);
+}
+
+void raft_reads_flush(struct raft_actor *role)
+{
+    if (role->read_count == 0) return;
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    if (status.leader == RAFT_NONE) return;
+    struct list *next;
+    for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = next) {
+        next = at->next;
+        struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
+        if (wait->state != RAFT_READ_WAITING) continue;
+        wait->context = role->next_id++;
+        if (status.role == RAFT_LEADER) {
+            ask_self(role, wait);
+        } else if (wait->remote_peer != RAFT_NONE) {
+            answer_remote(role, wait, 0, true);
+        } else {
+            ask_leader(role, wait, &status);
+        }
+    }
+}
+
+/* Ascending by index; nearly always at the end. */
+static void insert_confirmed(struct raft_actor *role, struct raft_read_wait *wait)
+{
+    struct list *at = role->read_confirmed.prev;
+    while (at != &role->read_confirmed && LIST_ENTRY(at, struct raft_read_wait, confirmed)->index > wait->index) {
+        at = at->prev;
+    }
+    list_push_front(at, &wait->confirmed);
+}
+
+void raft_reads_confirmed(struct raft_actor *role, uint64_t context, uint64_t index)
+{
+    struct raft_read_wait *wait = map_take(&role->reads, context);
+    if (wait == NULL) return; /* expired, or asked again under another context */
+    ASSERT(wait->state == RAFT_READ_ASKED);
+    wait->state = RAFT_READ_CONFIRMED;
+    wait->index = index;
+    if (wait->remote_peer != RAFT_NONE) {
+        answer_remote(role, wait, index, false);
+    } else {
+        insert_confirmed(role, wait);
+    }
+}
+
+void raft_reads_lost(struct raft_actor *role, uint64_t context)
+{
+    struct raft_read_wait *wait = map_take(&role->reads, context);
+    if (wait == NULL) return;
+    wait->state = RAFT_READ_WAITING;
+    role->flush_held = true;
+    if (wait->remote_peer != RAFT_NONE) answer_remote(role, wait, 0, true);
+}
+
+void raft_reads_reset(struct raft_actor *role)
+{
+    for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = at->next) {
+        struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
+        if (wait->state != RAFT_READ_ASKED || wait->remote_peer != RAFT_NONE) continue;
+        map_take(&role->reads, wait->context);
+        wait->state = RAFT_READ_WAITING;
+    }
+}
+
+void raft_reads_release(struct raft_actor *role)
+{
+    while (!list_is_empty(&role->read_confirmed)) {
+        struct raft_read_wait *wait = LIST_ENTRY(role->read_confirmed.next, struct raft_read_wait, confirmed);
+        if (wait->index > role->posted_index) return;
+        struct mail mail = {.kind = MAIL_READ_BATCH, .read = {.batch = wait->batch, .index = wait->index}};
+        if (is_probe(wait)) role->is_ready = true;
+        raft_actor_post_apply(role, &mail);
+        wait_free(role, wait);
+    }
+}
+
+static void ask_again(struct raft_actor *role, struct raft_read_wait *wait)
+{
+    if (wait->state != RAFT_READ_ASKED || wait->asked_ns + ASK_AGAIN_NS > role->now_ns) return;
+    map_take(&role->reads, wait->context);
+    wait->state = RAFT_READ_WAITING;
+    role->flush_held = true;
+}
+
+void raft_reads_expire(struct raft_actor *role)
+{
+    struct list *next;
+    for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = next) {
+        next = at->next;
+        struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
+        if (wait->deadline_ns <= role->now_ns) {
+            bool probe_again = is_probe(wait);
+            if (wait->batch != NULL) fail_batch(role, wait->batch, ERR_TIMEOUT);
+            wait_free(role, wait);
+            if (probe_again) raft_reads_probe(role);
+        } else {
+            ask_again(role, wait);
+        }
+    }
+}
+
+void raft_reads_fail_all(struct raft_actor *role, enum err err)
+{
+    while (!list_is_empty(&role->read_fifo)) {
+        struct raft_read_wait *wait = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
+        if (wait->batch != NULL) fail_batch(role, wait->batch, err);
+        wait_free(role, wait);
+    }
+}
+
+uint64_t raft_reads_deadline_ns(const struct raft_actor *role)
+{
+    if (role->read_count == 0) return CLOCK_NEVER;
+    const struct raft_read_wait *oldest = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
+    uint64_t deadline_ns = oldest->deadline_ns;
+    if (oldest->state == RAFT_READ_ASKED && oldest->asked_ns + ASK_AGAIN_NS < deadline_ns) {
+        deadline_ns = oldest->asked_ns + ASK_AGAIN_NS;
+    }
+    return deadline_ns;
+}

@@ -1,0 +1,25 @@
+/* shared: the few numbers of a node that roles show one another without mail: relaxed counters for Status, headers and logs. Nothing
+ * decides on them what must be exact. Owner: the node. Thread: each field has one writer, named here; readers any. */
+#ifndef PIPELINE_SHARED_H
+#define PIPELINE_SHARED_H
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/metrics.h"
+
+struct shared {
+    atomic_uint_fast64_t term;          /* raft */
+    atomic_uint_fast64_t leader;        /* raft; 0 = none */
+    atomic_uint_fast64_t commit_index;  /* raft */
+    atomic_uint_fast64_t applied_index; /* apply */
+    atomic_bool is_leader;              /* raft */
+    atomic_bool is_learner;             /* raft */
+    atomic_bool no_space;               /* raft */
+    struct metrics metrics;
+};
+
+#define SHARED_SET(shared, field, value) atomic_store_explicit(&(shared)->field, (value), memory_order_relaxed)
+#define SHARED_GET(shared, field) atomic_load_explicit(&(shared)->field, memory_order_relaxed)
+
+#endif

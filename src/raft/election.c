@@ -1,0 +1,320 @@
+/* election: see election.h. The path of a member that hears no leader:
+ *
+ *   FOLLOWER ──timeout──► PRE_CANDIDATE ──majority would vote──► CANDIDATE ──majority voted──► LEADER
+ *                           │ asks; changes neither term nor vote │ term + 1, votes for itself   │ an empty entry of its term
+ *                           └───────────── TIMEOUT_NOW (transfer) skips the question ──────────► │
+ *
+ * Who hears a live leader refuses both questions, so that a member which was cut off cannot disturb it (4.2.3, 6.2); only a
+ * transfer, which the leader itself started, passes.
+ *
+ * Damaged tail ("suspect"): the member may have acknowledged entries up to (suspect_term, suspect_index) that it no longer holds.
+ * Its vote could elect a leader without them. So it votes only for logs that reach that position, and asks pre-votes only to learn
+ * where the others stand. It is settled when a leader's commit passes the position, or when all other voters have said, since its
+ * last question, that they lack it: then no quorum can hold it.
+ */
+#include "raft/election.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "raft/replication.h"
+
+void election_reset_timer(struct raft *raft)
+{
+    uint64_t timeout_ns = raft->options.election_timeout_ns;
+    raft->election_span_ns = timeout_ns + rng_below(&raft->rng, timeout_ns); /* thesis 3.4: randomised at each round */
+    raft->election_deadline_ns = raft->now_ns + raft->election_span_ns;
+}
+
+static bool may_campaign(const struct raft *raft)
+{
+    return raft_is_voter(raft_core_conf(raft), raft->options.self) && !raft->has_no_space && !raft_core_wal_is_stuck(raft);
+}
+
+void election_become_follower(struct raft *raft, uint64_t term, uint64_t leader)
+{
+    ASSERT(term >= raft->term);
+    bool keeps_timer = raft->role == RAFT_FOLLOWER && leader == RAFT_NONE;
+    if (term > raft->term) raft_core_set_term(raft, term, RAFT_NONE);
+    if (raft->role == RAFT_LEADER) read_lose_all(&raft->reads);
+    raft->role = RAFT_FOLLOWER;
+    raft->leader = leader;
+    raft->transferee = RAFT_NONE;
+    raft->is_heartbeat_due = false;
+    if (!keeps_timer) election_reset_timer(raft);
+}
+
+void election_hear_leader(struct raft *raft, uint64_t leader)
+{
+    ASSERT(leader != RAFT_NONE);
+    ASSERT(raft->role != RAFT_LEADER); /* election safety: one leader per term (thesis 3.2) */
+    if (raft->role != RAFT_FOLLOWER || raft->leader != leader) election_become_follower(raft, raft->term, leader);
+    raft->leader_heard_ns = raft->now_ns;
+    raft->election_deadline_ns = raft->now_ns + raft->election_span_ns;
+}
+
+bool election_has_lease(const struct raft *raft)
+{
+    if (!raft->options.check_quorum || raft->leader == RAFT_NONE) return false;
+    return raft->role == RAFT_LEADER || raft->now_ns - raft->leader_heard_ns < raft->options.election_timeout_ns;
+}
+
+static bool reaches(uint64_t term, uint64_t index, uint64_t other_term, uint64_t other_index)
+{
+    return term > other_term || (term == other_term && index >= other_index);
+}
+
+static void settle(struct raft *raft)
+{
+    raft->is_suspect = false;
+    raft->suspect_index = 0;
+    raft->suspect_term = 0;
+}
+
+void election_settle_suspect(struct raft *raft)
+{
+    if (!raft->is_suspect) return;
+    uint64_t commit = raft->log.commit;
+    /* Committed at or behind the position, or in a later term: whatever was committed there is in the own log now. */
+    if (commit >= raft->suspect_index || raft_log_term(&raft->log, commit) > raft->suspect_term) settle(raft);
+}
+
+static void learn_position(struct raft *raft, const struct raft_msg *msg)
+{
+    struct progress *peer = raft_core_peer(raft, msg->from);
+    if (!raft->is_suspect || peer == NULL) return;
+    peer->has_position = true;
+    peer->position_index = msg->index;
+    peer->position_term = msg->log_term;
+    for (uint32_t i = 0; i < raft->peer_count; i++) {
+        const struct progress *other = &raft->peers[i];
+        if (other->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), other->id)) continue;
+        if (!other->has_position) return;
+        if (reaches(other->position_term, other->position_index, raft->suspect_term, raft->suspect_index)) return;
+    }
+    settle(raft);
+}
+
+static void ask_all(struct raft *raft, enum raft_msg_kind kind, uint64_t term, bool is_transfer)
+{
+    for (uint32_t i = 0; i < raft->peer_count; i++) {
+        struct progress *peer = &raft->peers[i];
+        peer->ballot = QUORUM_SILENT;
+        peer->has_position = false;
+        if (peer->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), peer->id)) continue;
+        struct raft_msg msg = raft_core_message(raft, kind, peer->id);
+        msg.term = term;
+        msg.index = raft_log_last(&raft->log);
+        msg.log_term = raft_log_last_term(&raft->log);
+        msg.transfer = is_transfer;
+        raft_core_send(raft, &msg, 0);
+    }
+}
+
+static enum quorum_result count_ballots(struct raft *raft)
+{
+    const struct raft_conf *conf = raft_core_conf(raft);
+    enum quorum_ballot incoming[RAFT_MEMBERS_MAX];
+    enum quorum_ballot outgoing[RAFT_MEMBERS_MAX];
+    for (uint32_t i = 0; i < conf->voter_count; i++) incoming[i] = raft_core_peer(raft, conf->voters[i])->ballot;
+    for (uint32_t i = 0; i < conf->outgoing_count; i++) outgoing[i] = raft_core_peer(raft, conf->outgoing[i])->ballot;
+    return quorum_vote_joint(quorum_vote(incoming, conf->voter_count), quorum_vote(outgoing, conf->outgoing_count));
+}
+
+static void become_leader(struct raft *raft)
+{
+    ASSERT(raft->role == RAFT_CANDIDATE && raft->vote == raft->options.self);
+    raft->role = RAFT_LEADER;
+    raft->leader = raft->options.self;
+    raft->transferee = RAFT_NONE;
+    for (uint32_t i = 0; i < raft->peer_count; i++) {
+        progress_lead(&raft->peers[i], raft_log_last(&raft->log), raft->now_ns);
+    }
+    raft->heartbeat_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;
+    raft->lead_index = raft_log_last(&raft->log) + 1;
+    /* Thesis 6.4: only after an entry of its own term is committed does a leader know what is committed. */
+    raft_core_append(raft, raft->term, RAFT_ENTRY_EMPTY, NULL);
+    raft->is_quorum_dirty = true;
+}
+
+static void campaign(struct raft *raft, bool is_transfer)
+{
+    ASSERT(raft->role != RAFT_LEADER && !raft->is_suspect);
+    raft_core_set_term(raft, raft->term + 1, raft->options.self);
+    raft->role = RAFT_CANDIDATE;
+    raft->leader = RAFT_NONE;
+    election_reset_timer(raft);
+    ask_all(raft, RAFT_MSG_VOTE, raft->term, is_transfer); /* the own ballot counts when it is durable: election_persisted */
+}
+
+static void tally(struct raft *raft)
+{
+    enum quorum_result result = count_ballots(raft);
+    if (result == QUORUM_LOST) {
+        raft->role = RAFT_FOLLOWER;
+    } else if (result == QUORUM_WON && raft->role == RAFT_CANDIDATE) {
+        become_leader(raft);
+    } else if (result == QUORUM_WON && !raft->is_suspect) {
+        campaign(raft, false);
+    }
+}
+
+static void pre_campaign(struct raft *raft)
+{
+    ASSERT(raft->role != RAFT_LEADER);
+    raft->role = RAFT_PRE_CANDIDATE; /* term and vote stay as they are (thesis 9.6) */
+    raft->leader = RAFT_NONE;
+    election_reset_timer(raft);
+    ask_all(raft, RAFT_MSG_PRE_VOTE, raft->term + 1, false);
+    raft_core_peer(raft, raft->options.self)->ballot = QUORUM_YES;
+    tally(raft);
+}
+
+enum raft_answer election_vote(struct raft *raft, const struct raft_msg *msg)
+{
+    bool is_question = msg->kind == RAFT_MSG_PRE_VOTE;
+    ASSERT(is_question ? msg->term >= raft->term : msg->term == raft->term);
+    uint64_t last = raft_log_last(&raft->log);
+    uint64_t last_term = raft_log_last_term(&raft->log);
+    bool is_free = raft->vote == msg->from || (raft->vote == RAFT_NONE && raft->leader == RAFT_NONE) ||
+                   (is_question && msg->term > raft->term);
+    bool is_complete = reaches(msg->log_term, msg->index, last_term, last); /* thesis 3.6.1 */
+    learn_position(raft, msg);
+    if (raft->is_suspect) {
+        is_complete = is_complete && reaches(msg->log_term, msg->index, raft->suspect_term, raft->suspect_index);
+    }
+    bool is_granted = is_free && is_complete;
+    struct raft_msg answer = raft_core_message(
+        raft, is_question ? RAFT_MSG_PRE_VOTE_ANSWER : RAFT_MSG_VOTE_ANSWER, msg->from);
+    answer.reject = !is_granted;
+    answer.index = last;
+    answer.log_term = last_term;
+    if (is_granted && is_question) answer.term = msg->term; /* so that it is not taken for one of an older term */
+    if (is_granted && !is_question) {
+        if (raft->vote == RAFT_NONE) raft_core_set_term(raft, raft->term, msg->from);
+        raft->role = RAFT_FOLLOWER; /* it may have been asking itself */
+        election_reset_timer(raft);
+    }
+    raft_core_send(raft, &answer, 0);
+    return RAFT_OK;
+}
+
+enum raft_answer election_vote_answer(struct raft *raft, const struct raft_msg *msg)
+{
+    bool is_question = msg->kind == RAFT_MSG_PRE_VOTE_ANSWER;
+    struct progress *peer = raft_core_peer(raft, msg->from);
+    learn_position(raft, msg);
+    if (peer == NULL || raft->role != (is_question ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE)) return RAFT_IGNORED;
+    if (is_question && !msg->reject && msg->term != raft->term + 1) return RAFT_IGNORED;
+    if (peer->ballot == QUORUM_SILENT) peer->ballot = msg->reject ? QUORUM_NO : QUORUM_YES;
+    tally(raft);
+    return RAFT_OK;
+}
+
+void election_persisted(struct raft *raft)
+{
+    if (raft->role != RAFT_CANDIDATE || !raft_core_hard_is_durable(raft)) return;
+    struct progress *self = raft_core_peer(raft, raft->options.self);
+    if (self == NULL || self->ballot != QUORUM_SILENT) return;
+    self->ballot = QUORUM_YES;
+    tally(raft);
+}
+
+enum raft_answer election_timeout_now(struct raft *raft, const struct raft_msg *msg)
+{
+    ASSERT(msg->term == raft->term);
+    if (raft->role != RAFT_FOLLOWER || !may_campaign(raft) || raft->is_suspect) return RAFT_IGNORED;
+    campaign(raft, true); /* thesis 3.10: as if its election timer had elapsed */
+    return RAFT_OK;
+}
+
+enum raft_answer election_peer_died(struct raft *raft, uint64_t peer)
+{
+    if (raft->role != RAFT_FOLLOWER || raft->leader != peer || raft->died_term == raft->term) return RAFT_IGNORED;
+    raft->died_term = raft->term; /* once per term: a leader that lives after all is not forgotten again */
+    raft->leader = RAFT_NONE;
+    raft->election_deadline_ns = raft->now_ns + rng_below(&raft->rng, raft->options.election_timeout_ns / 4 + 1);
+    return RAFT_OK;
+}
+
+static void time_out(struct raft *raft)
+{
+    ASSERT(raft->role != RAFT_LEADER);
+    if (!may_campaign(raft)) {
+        raft->role = RAFT_FOLLOWER;
+        raft->leader = RAFT_NONE; /* nobody was heard for a whole timeout */
+        election_reset_timer(raft);
+    } else if (raft->options.pre_vote || raft->is_suspect) {
+        pre_campaign(raft);
+    } else {
+        campaign(raft, false);
+    }
+}
+
+void election_tick(struct raft *raft)
+{
+    if (raft->role != RAFT_LEADER) {
+        if (raft->now_ns >= raft->election_deadline_ns) time_out(raft);
+        return;
+    }
+    if (raft->transferee != RAFT_NONE && raft->now_ns >= raft->transfer_deadline_ns) raft->transferee = RAFT_NONE;
+    uint64_t timeout_ns = raft->options.election_timeout_ns;
+    bool is_deaf = raft->options.check_quorum && raft->now_ns >= replication_quorum_heard_ns(raft) + timeout_ns;
+    if (is_deaf || raft_core_wal_is_stuck(raft)) { /* thesis 6.2; and nobody should wait for a disk that hangs */
+        election_become_follower(raft, raft->term, RAFT_NONE);
+    } else if (raft->now_ns >= raft->heartbeat_deadline_ns) {
+        raft->is_heartbeat_due = true;
+        raft->heartbeat_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;
+    }
+}
+
+uint64_t election_deadline_ns(const struct raft *raft)
+{
+    if (raft->role != RAFT_LEADER) return raft->election_deadline_ns;
+    uint64_t deadline_ns = raft->heartbeat_deadline_ns;
+    if (raft->transferee != RAFT_NONE && raft->transfer_deadline_ns < deadline_ns) deadline_ns = raft->transfer_deadline_ns;
+    return deadline_ns; /* the other two checks are made at each heartbeat */
+}
+
+static const struct progress *most_advanced_voter(const struct raft *raft)
+{
+    const struct progress *best = NULL;
+    for (uint32_t i = 0; i < raft->peer_count; i++) {
+        const struct progress *peer = &raft->peers[i];
+        if (peer->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), peer->id)) continue;
+        if (best == NULL || peer->match_index > best->match_index) best = peer;
+    }
+    return best;
+}
+
+enum raft_answer election_transfer(struct raft *raft, uint64_t peer)
+{
+    if (raft->role != RAFT_LEADER) return RAFT_NOT_LEADER;
+    const struct progress *target = peer == RAFT_NONE ? most_advanced_voter(raft) : raft_core_peer(raft, peer);
+    if (target == NULL || target->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), target->id)) {
+        return RAFT_IGNORED;
+    }
+    if (raft->transferee == target->id) return RAFT_IGNORED;
+    raft->transferee = target->id;
+    raft->transfer_deadline_ns = raft->now_ns + raft->options.election_timeout_ns; /* thesis 3.10: else it resumes */
+    election_transfer_when_ready(raft, target);
+    return RAFT_OK;
+}
+
+void election_transfer_when_ready(struct raft *raft, const struct progress *peer)
+{
+    ASSERT(raft->role == RAFT_LEADER);
+    if (raft->transferee != peer->id || peer->match_index != raft_log_last(&raft->log)) return;
+    struct raft_msg msg = raft_core_message(raft, RAFT_MSG_TIMEOUT_NOW, peer->id);
+    raft_core_send(raft, &msg, 0);
+}
+
+void election_retire(struct raft *raft)
+{
+    ASSERT(raft->role == RAFT_LEADER);
+    const struct progress *heir = most_advanced_voter(raft);
+    if (heir != NULL) { /* it holds the committed configuration at best, and saves the others a timeout */
+        struct raft_msg msg = raft_core_message(raft, RAFT_MSG_TIMEOUT_NOW, heir->id);
+        raft_core_send(raft, &msg, 0);
+    }
+    election_become_follower(raft, raft->term, RAFT_NONE);
+}

@@ -1,0 +1,76 @@
+/* read: see read.h. */
+#include "raft/read.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+static uint64_t pop(struct read_queue *reads)
+{
+    ASSERT(reads->count > 0);
+    uint64_t context = reads->contexts[reads->head];
+    reads->head = (reads->head + 1) % RAFT_READS_MAX;
+    reads->count--;
+    return context;
+}
+
+void read_init(struct read_queue *reads)
+{
+    *reads = (struct read_queue){
+        .contexts = alloc_zero(RAFT_READS_MAX, sizeof(uint64_t)),
+        .confirmed = alloc_zero(RAFT_READS_MAX, sizeof(struct raft_read)),
+        .lost = alloc_zero(RAFT_READS_MAX, sizeof(uint64_t)),
+    };
+}
+
+void read_deinit(struct read_queue *reads)
+{
+    if (reads == NULL) return;
+    alloc_free(reads->contexts);
+    alloc_free(reads->confirmed);
+    alloc_free(reads->lost);
+    *reads = (struct read_queue){.contexts = NULL};
+}
+
+enum raft_answer read_add(struct read_queue *reads, uint64_t context)
+{
+    /* Contexts only move from one array to another, so this bounds all three. */
+    if (reads->count + reads->confirmed_count + reads->lost_count >= RAFT_READS_MAX) return RAFT_FULL;
+    reads->contexts[(reads->head + reads->count) % RAFT_READS_MAX] = context;
+    reads->count++;
+    return RAFT_OK;
+}
+
+bool read_start(struct read_queue *reads, uint64_t commit_index)
+{
+    ASSERT(reads->in_flight <= reads->count);
+    if (reads->in_flight > 0 || reads->count == 0) return false;
+    reads->in_flight = reads->count;
+    ASSERT(commit_index >= reads->index);
+    reads->index = commit_index;
+    reads->round++;
+    return true;
+}
+
+void read_confirm(struct read_queue *reads, uint64_t round)
+{
+    ASSERT(round <= reads->round);
+    if (round < reads->round) return;
+    for (; reads->in_flight > 0; reads->in_flight--) {
+        reads->confirmed[reads->confirmed_count++] = (struct raft_read){.context = pop(reads), .index = reads->index};
+    }
+    ASSERT(reads->confirmed_count <= RAFT_READS_MAX);
+}
+
+void read_lose_all(struct read_queue *reads)
+{
+    reads->in_flight = 0;
+    while (reads->count > 0) reads->lost[reads->lost_count++] = pop(reads);
+    ASSERT(reads->lost_count <= RAFT_READS_MAX);
+}
+
+void read_forget_output(struct read_queue *reads)
+{
+    reads->confirmed_count = 0;
+    reads->lost_count = 0;
+    ASSERT(reads->in_flight <= reads->count);
+}

@@ -1,0 +1,184 @@
+/* kv_service: plans of the six KV methods, steps of the reading ones.
+ *
+ * Order of checks of a write (API §6): shape of the bytes, space (which answers even for an invalid request), the request's own
+ * rules, size. Of a Range (API §5): key, sort; the revision is looked at when the read runs.
+ */
+#include "rpc/kv_service.h"
+
+#include "base/assert.h"
+#include "storage/request.h"
+
+/* A row costs about 100 ns, a step of net may take about a millisecond. */
+#define STEP_ROWS_MAX 8192
+/* The first message of a stream is small, so that its reader has something early. */
+#define STREAM_FIRST_ROWS 10
+
+static bool is_malformed(enum err err) { return err == ERR_MALFORMED || err == ERR_BAD_UTF8; }
+
+/* A put of `cost_bytes` finds no room: the quota is reached or the disk is full. API §11. */
+static bool has_no_space(const struct service_env *env, uint64_t cost_bytes)
+{
+    if (env->no_space) return true;
+    if (env->quota_bytes == 0 || cost_bytes == 0) return false;
+    uint64_t bytes = 0, live_bytes = 0;
+    mvcc_view_sizes(service_job_view(env), &bytes, &live_bytes);
+    ASSERT(live_bytes <= bytes);
+    return bytes >= env->quota_bytes || cost_bytes >= env->quota_bytes - bytes;
+}
+
+static enum err admit_put(const struct service_env *env, struct slice request)
+{
+    enum err err = request_check_put(request);
+    if (is_malformed(err)) return err;
+    uint64_t cost_bytes = request_put_cost(request);
+    ASSERT(cost_bytes > 0);
+    return has_no_space(env, cost_bytes) ? ERR_NO_SPACE : err;
+}
+
+/* Deletes and compactions make room; they are refused only when the log itself takes no more. */
+static enum err admit_space_saver(const struct service_env *env, enum err err)
+{
+    return !is_malformed(err) && env->no_space ? ERR_NO_SPACE : err;
+}
+
+static enum err check_compaction(struct slice request)
+{
+    int64_t revision = 0;
+    bool is_physical = false;
+    return request_check_compaction(request, &revision, &is_physical);
+}
+
+static void plan_write(struct service_env *env, enum command_kind kind, enum err err, struct slice request,
+                       struct service_plan *plan)
+{
+    ASSERT(plan != NULL);
+    if (err != ERR_OK)
+        service_plan_refuse(plan, err);
+    else
+        service_plan_propose(plan, env, kind, request);
+}
+
+static void plan_range(struct service_env *env, enum rpc_method_id method, struct slice request, struct service_plan *plan)
+{
+    struct range_request range;
+    enum err err = range_parse(request, &range);
+    if (err == ERR_OK && env->is_learner && !range.serializable) err = ERR_NOT_SUPPORTED_FOR_LEARNER;
+    if (err == ERR_OK) err = range_check(&range);
+    if (err == ERR_OK && method == RPC_KV_RANGE_STREAM) err = range_check_stream(&range);
+    if (err != ERR_OK) {
+        service_plan_refuse(plan, err);
+        return;
+    }
+    ASSERT(env->gather_bytes_max > 0);
+    struct service_job *job = service_job_new(method);
+    job->range = range_new(&range, state_machine_mvcc(env->machine), env->gather_bytes_max);
+    service_plan_read(plan, job, !range.serializable);
+}
+
+static void plan_txn(struct service_env *env, struct slice request, struct service_plan *plan)
+{
+    struct request_txn_info info = {.is_read_only = false};
+    enum err err = request_check_txn(request, &env->limits, env->scratch, &info);
+    if (!is_malformed(err) && info.has_put && has_no_space(env, info.cost_bytes)) err = ERR_NO_SPACE;
+    if (!info.is_read_only) err = admit_space_saver(env, err);
+    if (err != ERR_OK || !info.is_read_only) {
+        plan_write(env, COMMAND_TXN, err, request, plan);
+        return;
+    }
+    ASSERT(!info.has_put);
+    struct service_job *job = service_job_new(RPC_KV_TXN);
+    job->request = blob_copy(request);
+    service_plan_read(plan, job, !info.is_serializable);
+}
+
+void kv_service_plan(struct service_env *env, enum rpc_method_id method, struct slice request, struct service_plan *plan)
+{
+    ASSERT(env != NULL && plan != NULL);
+    switch (method) {
+    case RPC_KV_RANGE:
+    case RPC_KV_RANGE_STREAM: plan_range(env, method, request, plan); break;
+    case RPC_KV_PUT: plan_write(env, COMMAND_PUT, admit_put(env, request), request, plan); break;
+    case RPC_KV_DELETE_RANGE:
+        plan_write(env, COMMAND_DELETE_RANGE, admit_space_saver(env, request_check_delete_range(request)), request, plan);
+        break;
+    case RPC_KV_TXN: plan_txn(env, request, plan); break;
+    default:
+        ASSERT(method == RPC_KV_COMPACT);
+        plan_write(env, COMMAND_COMPACTION, admit_space_saver(env, check_compaction(request)), request, plan);
+        break;
+    }
+}
+
+static enum service_progress progress_of(enum range_progress progress)
+{
+    switch (progress) {
+    case RANGE_DONE: return SERVICE_DONE;
+    case RANGE_MORE: return SERVICE_MORE;
+    case RANGE_FAILED: break;
+    }
+    return SERVICE_FAILED;
+}
+
+/* The header stands first and is written by the first step: the range takes its revision from the same view. */
+static enum service_progress step_range(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
+                                        enum err *out_err)
+{
+    const struct mvcc_view *view = service_job_view(env);
+    int64_t revision = mvcc_view_revision(view);
+    if (!job->is_started) service_put_header(env, revision, out);
+    enum service_progress progress = progress_of(range_step(job->range, view, bytes_max, STEP_ROWS_MAX, out, out_err));
+    ASSERT(progress == SERVICE_FAILED || job->is_started || range_header_revision(job->range) == revision);
+    return progress;
+}
+
+/* One RangeStreamResponse: only the last one carries header, `more` and `count` (API §5). */
+static enum service_progress step_stream(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
+                                         enum err *out_err)
+{
+    size_t rows_max = job->is_started ? STEP_ROWS_MAX : STREAM_FIRST_ROWS;
+    struct buf body, header;
+    buf_init(&body);
+    buf_init(&header);
+    enum service_progress progress =
+        progress_of(range_step(job->range, service_job_view(env), bytes_max, rows_max, &body, out_err));
+    if (progress == SERVICE_FAILED) goto out;
+    if (progress == SERVICE_DONE) service_put_header(env, range_header_revision(job->range), &header);
+    size_t size = header.size + body.size;
+    ASSERT(body.size <= size && out->size == 0);
+    buf_reserve(out, size + 16);
+    buf_put_varint(out, pb_tag(1, PB_BYTES));
+    buf_put_varint(out, size);
+    buf_put_slice(out, buf_slice(&header));
+    buf_put_slice(out, buf_slice(&body));
+out:
+    buf_deinit(&header);
+    buf_deinit(&body);
+    return progress;
+}
+
+static enum service_progress step_txn(struct service_job *job, struct service_env *env, struct buf *out, enum err *out_err)
+{
+    int64_t revision = 0;
+    struct blob *body = NULL;
+    ASSERT(job->request != NULL);
+    enum err err = state_machine_read_txn(service_job_view(env), blob_slice(job->request), &revision, &body);
+    if (err != ERR_OK) {
+        *out_err = err;
+        return SERVICE_FAILED;
+    }
+    ASSERT(revision > 0);
+    service_encode_reply(env, revision, blob_slice(body), out);
+    blob_unref(body);
+    return SERVICE_DONE;
+}
+
+enum service_progress kv_service_step(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
+                                      enum err *out_err)
+{
+    ASSERT(job != NULL && out != NULL && out_err != NULL);
+    switch (job->method) {
+    case RPC_KV_RANGE: return step_range(job, env, bytes_max, out, out_err);
+    case RPC_KV_RANGE_STREAM: return step_stream(job, env, bytes_max, out, out_err);
+    default: ASSERT(job->method == RPC_KV_TXN); return step_txn(job, env, out, out_err);
+    }
+}

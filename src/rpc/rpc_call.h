@@ -1,0 +1,54 @@
+/* rpc_call: one slot of rpc_server's table: a call that gRPC was asked for, then one that a client made, then one that is being
+ * answered. What gRPC wants batch by batch stands here; which slot is used when stands in rpc_server.
+ *
+ *   FREE → REQUESTED → OPEN → CLOSING → FREE
+ *
+ * A unary call that waits for its answer has no tag outstanding (libgrpc scans all of them at each completion): the client's
+ * going away is met when the answer is sent. A stream has one while a message is on its way.
+ * Owner: rpc_server. Thread: net. */
+#ifndef RPC_RPC_CALL_H
+#define RPC_RPC_CALL_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <grpc/grpc.h>
+
+#include "base/err.h"
+#include "rpc/call_port.h"
+#include "rpc/rpc_tag.h"
+
+enum rpc_call_state { RPC_CALL_FREE, RPC_CALL_REQUESTED, RPC_CALL_OPEN, RPC_CALL_CLOSING };
+
+struct rpc_call {
+    struct rpc_tag arrived, sent, closed;
+    enum rpc_call_state state;
+    uint32_t slot;
+    uint32_t generation;       /* of the name; advanced when the slot is freed */
+    uint32_t method;           /* rpc_server's number of it */
+    bool is_own;               /* the port answers it by itself: the role never hears of it */
+    bool is_greeted;           /* the initial metadata has left */
+    bool is_sending;           /* a message of a stream is on its way */
+    bool ends_after_send;      /* finish(OK) came while it was */
+    enum err end;
+    grpc_call *call;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *payload; /* the request, until it is taken */
+    grpc_byte_buffer *answer;  /* the message that is being sent */
+    grpc_slice text;           /* status details of the answer */
+    int is_cancelled;
+};
+
+void rpc_call_init(struct rpc_call *call, uint32_t slot);
+void rpc_call_request(struct rpc_call *call, grpc_server *server, void *registered, grpc_completion_queue *queue);
+void rpc_call_open(struct rpc_call *call);      /* it came: from REQUESTED to OPEN */
+void rpc_call_read_metadata(struct rpc_call *call, struct call_event *event); /* and the deadline; once */
+/* The whole answer: message (taken over; NULL = none), then status. From OPEN to CLOSING. */
+void rpc_call_answer(struct rpc_call *call, enum err err, grpc_byte_buffer *message);
+void rpc_call_send(struct rpc_call *call, grpc_byte_buffer *message); /* one message of a stream; takes it over */
+void rpc_call_sent(struct rpc_call *call);      /* it has left, or failed */
+void rpc_call_finish(struct rpc_call *call, enum err err); /* now, or when the message that is on its way has left */
+void rpc_call_release(struct rpc_call *call);   /* all is over: from CLOSING or REQUESTED to FREE, with a new name */
+static inline uint64_t rpc_call_name(const struct rpc_call *call) { return (uint64_t)call->generation << 32 | call->slot; }
+
+#endif

@@ -1,0 +1,599 @@
+/* rpc_client: calls: which connection, when again, what to tell the caller.
+ *
+ * A call is in one of three places: waiting (for its connection to stand, or for its turn after a failure; it has a timer in the heap),
+ * in flight (gRPC has it; one tag), or free. It ends in finish(), exactly once.
+ *
+ * Tags in the completion queue: a call's address, or a connection's (rpc_client_conn_of_tag tells).
+ */
+#include "rpc/rpc_client.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/support/alloc.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "rpc/rpc_client_conn.h"
+
+#define RETRY_MIN_NS (25 * NS_PER_MS) /* after each endpoint was tried once; doubles up to the next */
+#define RETRY_MAX_NS (400 * NS_PER_MS)
+#define EVENTS_PER_PUMP 1024
+#define CONNECT_WAIT_NS (2 * NS_PER_S) /* without a dial timeout: for one round over the endpoints */
+#define ATTEMPTS_MAX 100       /* of a read that is answered Unavailable again and again */
+#define TARGET_BYTES_MAX 512
+
+struct call {
+    struct rpc_client *client;
+    uint64_t name;
+    struct list node;           /* of conn->waiting, of client->free, or alone */
+    struct heap_node timer;     /* waiting: when to look again */
+    struct rpc_client_request request; /* body unused */
+    grpc_slice body;
+    rpc_client_done_fn *done_fn;
+    void *context;
+    uint64_t start_ns, deadline_ns;
+    uint64_t dial_until_ns;     /* give up if nothing could be reached till then; moves on after each contact */
+    size_t conn;                /* of the running or the next attempt */
+    uint32_t failures;          /* attempts that did not answer, connections included */
+    uint32_t attempts;          /* times sent */
+    bool is_canceled;
+    grpc_call *grpc;            /* in flight */
+    grpc_metadata_array initial, trailing;
+    grpc_byte_buffer *response;
+    grpc_status_code status;
+    grpc_slice details;
+};
+
+struct rpc_client {
+    char **endpoints;
+    size_t endpoint_count;
+    struct rpc_client_conn **conns;
+    size_t conn_count;
+    size_t next_conn;
+    uint64_t dial_timeout_ns;
+    grpc_completion_queue *queue;
+    struct map calls;           /* by name */
+    struct list free_calls;
+    struct heap timers;
+    struct rng rng;             /* jitter only */
+    uint64_t next_name;
+    size_t calls_max;
+    size_t finished;            /* since the pump began */
+    bool is_stopping;
+};
+
+static void attempt(struct rpc_client *client, struct call *call, uint64_t now_ns);
+
+/* --- the end of a call ------------------------------------------------------------------------------------------------- */
+
+static void release(struct rpc_client *client, struct call *call)
+{
+    ASSERT(call->grpc == NULL && call->response == NULL && call->timer.place == HEAP_NONE);
+    void *taken = map_take(&client->calls, call->name);
+    ASSERT(taken == call);
+    grpc_slice_unref(call->body);
+    list_remove(&call->node);
+    list_push_back(&client->free_calls, &call->node);
+    client->finished++;
+}
+
+static void finish(struct rpc_client *client, struct call *call, struct rpc_client_result *result)
+{
+    result->endpoint = client->conns[call->conn]->endpoint;
+    result->attempts = call->attempts;
+    rpc_client_done_fn *done_fn = call->done_fn;
+    void *context = call->context;
+    ASSERT(done_fn != NULL && result->text != NULL);
+    release(client, call);
+    done_fn(context, result);
+}
+
+static void finish_unsent(struct rpc_client *client, struct call *call, enum err_code code, const char *text)
+{
+    ASSERT(code != ERR_CODE_OK);
+    struct rpc_client_result result = {.code = code, .text = text, .is_unreachable = code == ERR_CODE_UNAVAILABLE};
+    finish(client, call, &result);
+}
+
+/* --- waiting ----------------------------------------------------------------------------------------------------------- */
+
+static void stop_waiting(struct rpc_client *client, struct call *call)
+{
+    ASSERT(call->grpc == NULL);
+    list_remove(&call->node);
+    if (call->timer.place != HEAP_NONE) heap_remove(&client->timers, &call->timer);
+}
+
+static void set_timer(struct rpc_client *client, struct call *call, uint64_t at_ns)
+{
+    ASSERT(call->timer.place == HEAP_NONE);
+    uint64_t until_ns = call->deadline_ns < call->dial_until_ns ? call->deadline_ns : call->dial_until_ns;
+    heap_push(&client->timers, &call->timer, at_ns < until_ns ? at_ns : until_ns);
+}
+
+/* A delay that doubles with each round over all connections, and jitters by a quarter. */
+static uint64_t retry_delay_ns(struct rpc_client *client, const struct call *call)
+{
+    size_t rounds = call->failures / client->endpoint_count;
+    if (rounds == 0) return 0;
+    uint64_t delay_ns = RETRY_MIN_NS << (rounds > 5 ? 4 : rounds - 1);
+    if (delay_ns > RETRY_MAX_NS) delay_ns = RETRY_MAX_NS;
+    ASSERT(delay_ns >= 4);
+    return delay_ns - delay_ns / 4 + rng_below(&client->rng, delay_ns / 2);
+}
+
+/* The next connection whose endpoint is another one, if there is another one and the caller did not name one. */
+static size_t next_endpoint(const struct rpc_client *client, const struct call *call)
+{
+    ASSERT(call->conn < client->conn_count);
+    if (call->request.endpoint != RPC_CLIENT_ANY) return call->conn;
+    for (size_t i = 1; i < client->conn_count; i++) {
+        size_t conn = (call->conn + i) % client->conn_count;
+        if (client->conns[conn]->endpoint != client->conns[call->conn]->endpoint) return conn;
+    }
+    return call->conn;
+}
+
+/* The attempt came to nothing and another one is allowed. */
+static void attempt_again(struct rpc_client *client, struct call *call, uint64_t now_ns)
+{
+    ASSERT(call->grpc == NULL);
+    call->failures++;
+    call->conn = next_endpoint(client, call);
+    list_init(&call->node);
+    set_timer(client, call, now_ns + retry_delay_ns(client, call));
+}
+
+/* A waiting call's time has come: over, or try again. */
+static void on_timer(struct rpc_client *client, struct call *call, uint64_t now_ns)
+{
+    bool was_connecting = !list_is_empty(&call->node);
+    list_remove(&call->node);
+    ASSERT(call->timer.place == HEAP_NONE);
+    if (call->is_canceled)
+        finish_unsent(client, call, ERR_CODE_CANCELLED, "call was canceled");
+    else if (now_ns >= call->deadline_ns)
+        finish_unsent(client, call, ERR_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
+    else if (now_ns >= call->dial_until_ns)
+        finish_unsent(client, call, ERR_CODE_UNAVAILABLE, "no endpoint could be reached");
+    else if (was_connecting)
+        attempt_again(client, call, now_ns);
+    else
+        attempt(client, call, now_ns);
+}
+
+/* --- an attempt -------------------------------------------------------------------------------------------------------- */
+
+static void send_call(struct rpc_client *client, struct call *call)
+{
+    static const char LEADER_KEY[] = "hasleader", LEADER_VALUE[] = "true";
+    grpc_metadata leader = {.key = grpc_slice_from_static_string(LEADER_KEY),
+                            .value = grpc_slice_from_static_string(LEADER_VALUE)};
+    ASSERT(call->grpc == NULL && call->response == NULL);
+    call->grpc =
+        rpc_client_conn_call(client->conns[call->conn], client->queue, call->request.path, call->deadline_ns);
+    call->attempts++;
+    grpc_metadata_array_init(&call->initial);
+    grpc_metadata_array_init(&call->trailing);
+    grpc_byte_buffer *message = grpc_raw_byte_buffer_create(&call->body, 1);
+    grpc_op ops[6] = {
+        {.op = GRPC_OP_SEND_INITIAL_METADATA,
+         .data.send_initial_metadata = {.count = call->request.require_leader ? 1 : 0, .metadata = &leader}},
+        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
+        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+        {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &call->initial},
+        {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response},
+        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+         .data.recv_status_on_client = {.trailing_metadata = &call->trailing,
+                                        .status = &call->status,
+                                        .status_details = &call->details}},
+    };
+    grpc_call_error error = grpc_call_start_batch(call->grpc, ops, 6, call, NULL);
+    ASSERT(error == GRPC_CALL_OK);
+    grpc_byte_buffer_destroy(message); /* its slices were taken */
+    if (call->is_canceled) grpc_call_cancel(call->grpc, NULL);
+}
+
+/* How long a call waits for one connection before it looks at the next endpoint. */
+static uint64_t connect_wait_ns(const struct rpc_client *client)
+{
+    uint64_t total_ns = client->dial_timeout_ns == 0 ? CONNECT_WAIT_NS : client->dial_timeout_ns;
+    ASSERT(client->endpoint_count > 0);
+    return total_ns / client->endpoint_count;
+}
+
+static void attempt(struct rpc_client *client, struct call *call, uint64_t now_ns)
+{
+    struct rpc_client_conn *conn = client->conns[call->conn];
+    switch (rpc_client_conn_check(conn)) {
+    case RPC_CLIENT_CONN_READY: send_call(client, call); break;
+    case RPC_CLIENT_CONN_FAILED: attempt_again(client, call, now_ns); break;
+    case RPC_CLIENT_CONN_CONNECTING:
+        list_push_back(&conn->waiting, &call->node);
+        set_timer(client, call, now_ns + connect_wait_ns(client));
+        if (!conn->is_watched) rpc_client_conn_watch(conn, client->queue, CLOCK_NEVER);
+        break;
+    }
+}
+
+/* The connection's state changed: its waiting calls go out, or elsewhere. */
+static void on_conn(struct rpc_client *client, struct rpc_client_conn *conn, uint64_t now_ns)
+{
+    ASSERT(conn->is_watched);
+    conn->is_watched = false;
+    if (client->is_stopping) return;
+    enum rpc_client_conn_state state = rpc_client_conn_check(conn);
+    if (state == RPC_CLIENT_CONN_CONNECTING) {
+        if (!list_is_empty(&conn->waiting)) rpc_client_conn_watch(conn, client->queue, CLOCK_NEVER);
+        return;
+    }
+    struct list waiting; /* apart, because a call may come back to this very connection */
+    list_init(&waiting);
+    for (struct list *node; (node = list_pop_front(&conn->waiting)) != NULL;) list_push_back(&waiting, node);
+    for (struct list *node; (node = list_pop_front(&waiting)) != NULL;) {
+        struct call *call = LIST_ENTRY(node, struct call, node);
+        stop_waiting(client, call);
+        if (state == RPC_CLIENT_CONN_READY)
+            send_call(client, call);
+        else
+            attempt_again(client, call, now_ns);
+    }
+}
+
+/* --- an answer --------------------------------------------------------------------------------------------------------- */
+
+/* Texts of gRPC itself for a call that found no connection to leave on. */
+static bool was_never_sent(const struct call *call)
+{
+    static const char *const starts[] = {"failed to connect to all addresses", "DNS resolution failed"};
+    if (call->status != GRPC_STATUS_UNAVAILABLE) return false;
+    struct slice text = slice_make(GRPC_SLICE_START_PTR(call->details), GRPC_SLICE_LENGTH(call->details));
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        size_t length = strlen(starts[i]);
+        ASSERT(length > 0);
+        if (text.size >= length && memcmp(text.data, starts[i], length) == 0) return true;
+    }
+    return false;
+}
+
+/* What a server may still do, or have done, after it answered so. "no leader" is said before anything is proposed. */
+static bool leaves_fate_open(enum err_code code, const char *text)
+{
+    ASSERT(text != NULL);
+    switch (code) {
+    case ERR_CODE_UNAVAILABLE: return strcmp(text, err_text(ERR_NO_LEADER)) != 0;
+    case ERR_CODE_CANCELLED:
+    case ERR_CODE_UNKNOWN:
+    case ERR_CODE_DEADLINE_EXCEEDED:
+    case ERR_CODE_ABORTED:
+    case ERR_CODE_INTERNAL: return true;
+    default: return false;
+    }
+}
+
+/* The response's bytes: in place if they are one piece, else copied into `copy`. */
+static struct slice response_bytes(grpc_byte_buffer *response, struct buf *copy)
+{
+    if (response == NULL) return slice_empty();
+    const grpc_slice_buffer *pieces = &response->data.raw.slice_buffer;
+    ASSERT(response->type == GRPC_BB_RAW);
+    if (response->data.raw.compression == GRPC_COMPRESS_NONE && pieces->count == 1)
+        return slice_make(GRPC_SLICE_START_PTR(pieces->slices[0]), GRPC_SLICE_LENGTH(pieces->slices[0]));
+    grpc_byte_buffer_reader reader;
+    if (!grpc_byte_buffer_reader_init(&reader, response)) return slice_empty();
+    for (grpc_slice *piece; grpc_byte_buffer_reader_peek(&reader, &piece) != 0;)
+        buf_put(copy, GRPC_SLICE_START_PTR(*piece), GRPC_SLICE_LENGTH(*piece));
+    grpc_byte_buffer_reader_destroy(&reader);
+    return buf_slice(copy);
+}
+
+static void finish_answered(struct rpc_client *client, struct call *call, grpc_byte_buffer *response)
+{
+    char *text = NULL;
+    struct buf copy;
+    buf_init(&copy);
+    struct rpc_client_result result = {.code = (enum err_code)call->status, .text = ""};
+    if (result.code == ERR_CODE_OK) {
+        result.body = response_bytes(response, &copy);
+    } else {
+        result.text = text = grpc_slice_to_c_string(call->details);
+        ASSERT(text != NULL);
+        result.is_unreachable = was_never_sent(call);
+        result.is_unknown = call->request.policy == RPC_CLIENT_WRITE && !result.is_unreachable &&
+                            leaves_fate_open(result.code, text);
+    }
+    finish(client, call, &result);
+    buf_deinit(&copy);
+    gpr_free(text);
+}
+
+static bool may_try_again(const struct rpc_client *client, const struct call *call, uint64_t now_ns)
+{
+    ASSERT(call->attempts > 0);
+    if (client->is_stopping || call->is_canceled || call->status != GRPC_STATUS_UNAVAILABLE) return false;
+    if (now_ns >= call->deadline_ns || call->attempts >= ATTEMPTS_MAX) return false;
+    switch (call->request.policy) {
+    case RPC_CLIENT_READ: return true;
+    case RPC_CLIENT_WRITE: return was_never_sent(call);
+    case RPC_CLIENT_ONCE: break;
+    }
+    return false;
+}
+
+static void on_answer(struct rpc_client *client, struct call *call, uint64_t now_ns)
+{
+    ASSERT(call->grpc != NULL);
+    grpc_byte_buffer *response = call->response;
+    grpc_slice details = call->details;
+    grpc_call_unref(call->grpc);
+    call->grpc = NULL;
+    call->response = NULL;
+    grpc_metadata_array_destroy(&call->initial);
+    grpc_metadata_array_destroy(&call->trailing);
+    if (may_try_again(client, call, now_ns)) {
+        if (!was_never_sent(call) && client->dial_timeout_ns != 0) call->dial_until_ns = now_ns + client->dial_timeout_ns;
+        attempt_again(client, call, now_ns);
+    } else {
+        finish_answered(client, call, response);
+    }
+    if (response != NULL) grpc_byte_buffer_destroy(response);
+    grpc_slice_unref(details);
+}
+
+/* --- the face ---------------------------------------------------------------------------------------------------------- */
+
+static bool open_conns(struct rpc_client *client, const struct rpc_client_options *options, char *out_message, size_t size)
+{
+    char target[TARGET_BYTES_MAX];
+    for (size_t i = 0; i < client->conn_count; i++) {
+        size_t endpoint = i % client->endpoint_count;
+        bool is_tls = false;
+        if (!rpc_client_conn_parse(client->endpoints[endpoint], target, sizeof target, &is_tls)) {
+            snprintf(out_message, size, "\"%.128s\" is not an endpoint (host:port, http://host:port, unix:///path)",
+                     client->endpoints[endpoint]);
+            return false;
+        }
+        grpc_channel_credentials *credentials = rpc_client_conn_credentials(&options->tls, is_tls);
+        if (credentials == NULL) {
+            snprintf(out_message, size, "certificate, key and CA do not make TLS credentials");
+            return false;
+        }
+        client->conns[i] = rpc_client_conn_new(target, credentials, endpoint, options);
+        grpc_channel_credentials_release(credentials);
+    }
+    ASSERT(client->conns[client->conn_count - 1] != NULL);
+    return true;
+}
+
+struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char *out_message, size_t message_size)
+{
+    ASSERT(options->endpoint_count > 0 && options->endpoint_count <= RPC_CLIENT_ENDPOINTS_MAX);
+    ASSERT(options->connection_count <= RPC_CLIENT_CONNECTIONS_MAX && options->calls_max > 0);
+    grpc_init();
+    struct rpc_client *client = ALLOC(struct rpc_client);
+    client->endpoint_count = options->endpoint_count;
+    client->endpoints = alloc_zero(options->endpoint_count, sizeof *client->endpoints);
+    for (size_t i = 0; i < options->endpoint_count; i++) client->endpoints[i] = alloc_string(options->endpoints[i]);
+    client->conn_count = options->connection_count;
+    if (client->conn_count < options->endpoint_count) client->conn_count = options->endpoint_count;
+    client->conns = alloc_zero(client->conn_count, sizeof *client->conns);
+    client->dial_timeout_ns = options->dial_timeout_ns;
+    client->calls_max = options->calls_max;
+    client->queue = grpc_completion_queue_create_for_next(NULL);
+    client->next_name = 1;
+    map_init(&client->calls);
+    heap_init(&client->timers);
+    list_init(&client->free_calls);
+    rng_init(&client->rng, rng_seed_from_system());
+    if (open_conns(client, options, out_message, message_size)) return client;
+    rpc_client_free(client);
+    return NULL;
+}
+
+static struct call *take_free_call(struct rpc_client *client)
+{
+    struct list *node = list_pop_front(&client->free_calls);
+    struct call *call = node == NULL ? ALLOC(struct call) : LIST_ENTRY(node, struct call, node);
+    memset(call, 0, sizeof *call);
+    list_init(&call->node);
+    heap_node_init(&call->timer);
+    ASSERT(call->timer.place == HEAP_NONE);
+    return call;
+}
+
+/* Calls go round over the connections; a call to a named endpoint takes that endpoint's first. */
+static size_t first_conn(struct rpc_client *client, size_t endpoint)
+{
+    if (endpoint != RPC_CLIENT_ANY) return endpoint;
+    size_t conn = client->next_conn;
+    client->next_conn = (conn + 1) % client->conn_count;
+    ASSERT(conn < client->conn_count);
+    return conn;
+}
+
+uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_request *request, rpc_client_done_fn *done_fn,
+                          void *context)
+{
+    ASSERT(request->path != NULL && done_fn != NULL && !client->is_stopping);
+    ASSERT(client->calls.count < client->calls_max);
+    ASSERT(request->endpoint == RPC_CLIENT_ANY || request->endpoint < client->endpoint_count);
+    uint64_t now_ns = clock_mono_ns();
+    struct call *call = take_free_call(client);
+    call->client = client;
+    call->name = client->next_name++;
+    call->request = *request;
+    call->body = grpc_slice_from_copied_buffer((const char *)request->body.data, request->body.size);
+    call->done_fn = done_fn;
+    call->context = context;
+    call->start_ns = now_ns;
+    call->deadline_ns = request->timeout_ns == 0 ? CLOCK_NEVER : now_ns + request->timeout_ns;
+    call->dial_until_ns = client->dial_timeout_ns == 0 ? CLOCK_NEVER : now_ns + client->dial_timeout_ns;
+    call->conn = first_conn(client, request->endpoint);
+    bool is_new = map_put(&client->calls, call->name, call);
+    ASSERT(is_new);
+    uint64_t name = call->name;
+    attempt(client, call, now_ns);
+    return name;
+}
+
+void rpc_client_cancel(struct rpc_client *client, uint64_t name)
+{
+    struct call *call = map_get(&client->calls, name);
+    if (call == NULL || call->is_canceled) return;
+    call->is_canceled = true;
+    if (call->grpc != NULL) {
+        grpc_call_cancel(call->grpc, NULL);
+    } else {
+        ASSERT(call->timer.place != HEAP_NONE);
+        heap_change(&client->timers, &call->timer, 0);
+    }
+}
+
+size_t rpc_client_in_flight(const struct rpc_client *client)
+{
+    ASSERT(client->calls.count <= client->calls_max);
+    return client->calls.count;
+}
+
+const char *rpc_client_endpoint(const struct rpc_client *client, size_t index)
+{
+    ASSERT(index < client->endpoint_count);
+    return client->endpoints[index];
+}
+
+static void on_event(struct rpc_client *client, void *tag, uint64_t now_ns)
+{
+    struct rpc_client_conn *conn = rpc_client_conn_of_tag(tag);
+    if (conn != NULL) {
+        on_conn(client, conn, now_ns);
+        return;
+    }
+    struct call *call = tag;
+    ASSERT(call->client == client);
+    on_answer(client, call, now_ns);
+}
+
+static void run_timers(struct rpc_client *client, uint64_t now_ns)
+{
+    for (struct heap_node *first; (first = heap_first(&client->timers)) != NULL && first->key <= now_ns;) {
+        struct heap_node *due = heap_pop(&client->timers);
+        ASSERT(due == first);
+        on_timer(client, LIST_ENTRY(due, struct call, timer), now_ns);
+    }
+}
+
+size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns)
+{
+    client->finished = 0;
+    uint64_t now_ns = clock_mono_ns();
+    run_timers(client, now_ns);
+    const struct heap_node *first = heap_first(&client->timers);
+    uint64_t until_ns = first != NULL && first->key < deadline_ns ? first->key : deadline_ns;
+    if (client->finished > 0) until_ns = 0;
+    for (size_t i = 0; i < EVENTS_PER_PUMP; i++) {
+        grpc_event event = grpc_completion_queue_next(client->queue, rpc_client_conn_time(until_ns), NULL);
+        now_ns = clock_mono_ns();
+        if (event.type != GRPC_OP_COMPLETE) break;
+        on_event(client, event.tag, now_ns);
+        until_ns = 0;
+    }
+    run_timers(client, now_ns);
+    ASSERT(client->calls.count <= client->calls_max);
+    return client->finished;
+}
+
+/* --- one call ---------------------------------------------------------------------------------------------------------- */
+
+struct waiter {
+    struct rpc_client_answer *answer;
+    bool is_done;
+};
+
+static void keep_answer(void *context, const struct rpc_client_result *result)
+{
+    struct waiter *waiter = context;
+    ASSERT(!waiter->is_done);
+    waiter->is_done = true;
+    waiter->answer->code = result->code;
+    waiter->answer->text = alloc_string(result->text);
+    waiter->answer->is_unknown = result->is_unknown;
+    waiter->answer->is_unreachable = result->is_unreachable;
+    waiter->answer->endpoint = result->endpoint;
+    buf_put_slice(&waiter->answer->body, result->body);
+}
+
+enum err_code rpc_client_call(struct rpc_client *client, const struct rpc_client_request *request,
+                              struct rpc_client_answer *out_answer)
+{
+    ASSERT(out_answer != NULL);
+    *out_answer = (struct rpc_client_answer){.code = ERR_CODE_UNKNOWN};
+    buf_init(&out_answer->body);
+    struct waiter waiter = {.answer = out_answer};
+    uint64_t start_ns = clock_mono_ns();
+    rpc_client_start(client, request, keep_answer, &waiter);
+    while (!waiter.is_done) rpc_client_pump(client, CLOCK_NEVER);
+    out_answer->took_ns = clock_mono_ns() - start_ns;
+    ASSERT(out_answer->text != NULL);
+    return out_answer->code;
+}
+
+void rpc_client_answer_deinit(struct rpc_client_answer *answer)
+{
+    if (answer == NULL) return;
+    alloc_free(answer->text);
+    buf_deinit(&answer->body);
+    answer->text = NULL;
+}
+
+/* --- the end ----------------------------------------------------------------------------------------------------------- */
+
+static void cancel_all(struct rpc_client *client)
+{
+    size_t cursor = 0;
+    uint64_t name = 0;
+    for (struct call *call; (call = map_each(&client->calls, &cursor, &name)) != NULL;) {
+        ASSERT(call->name == name);
+        rpc_client_cancel(client, name);
+    }
+}
+
+static bool is_any_watched(const struct rpc_client *client)
+{
+    for (size_t i = 0; i < client->conn_count; i++)
+        if (client->conns[i] != NULL && client->conns[i]->is_watched) return true;
+    return false;
+}
+
+void rpc_client_free(struct rpc_client *client)
+{
+    if (client == NULL) return;
+    client->is_stopping = true;
+    cancel_all(client);
+    while (client->calls.count > 0) rpc_client_pump(client, CLOCK_NEVER);
+    /* A watch ends when its channel is destroyed. */
+    for (size_t i = 0; i < client->conn_count; i++)
+        if (client->conns[i] != NULL) rpc_client_conn_close(client->conns[i]);
+    while (is_any_watched(client)) rpc_client_pump(client, CLOCK_NEVER);
+    for (size_t i = 0; i < client->conn_count; i++) rpc_client_conn_free(client->conns[i]);
+    grpc_completion_queue_shutdown(client->queue);
+    grpc_event event;
+    do event = grpc_completion_queue_next(client->queue, rpc_client_conn_time(CLOCK_NEVER), NULL);
+    while (event.type != GRPC_QUEUE_SHUTDOWN);
+    grpc_completion_queue_destroy(client->queue);
+    for (struct list *node; (node = list_pop_front(&client->free_calls)) != NULL;)
+        alloc_free(LIST_ENTRY(node, struct call, node));
+    heap_deinit(&client->timers);
+    map_deinit(&client->calls);
+    for (size_t i = 0; i < client->endpoint_count; i++) alloc_free(client->endpoints[i]);
+    alloc_free(client->conns);
+    alloc_free(client->endpoints);
+    alloc_free(client);
+    grpc_shutdown();
+}

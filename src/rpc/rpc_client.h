@@ -1,0 +1,106 @@
+/* rpc_client: the client library: calls of the v3 API from C, to a cluster of several endpoints. No gRPC type shows here.
+ *
+ * A call is a path ("/etcdserverpb.KV/Put") and the request's bytes; the answer is a gRPC code, its text and the response's bytes.
+ * Calls are started, and their call-backs run inside rpc_client_pump; rpc_client_call is both for one call.
+ *
+ * What is tried again (the rules of etcd's client):
+ *   RPC_CLIENT_READ   changes nothing, so it may be repeated: on Unavailable it goes to another endpoint, until its deadline.
+ *   RPC_CLIENT_WRITE  never runs twice: it goes to another endpoint only while it surely was not sent (no connection). Anything that
+ *                     leaves its fate open is answered with `is_unknown`: it may have happened, or may still happen.
+ *   RPC_CLIENT_ONCE   one attempt, one endpoint.
+ * A call is sent only on a connection that stands. If no endpoint can be reached for dial_timeout_ns, the call ends with
+ * Unavailable; surely not sent.
+ *
+ * Owner: rpc_client_new/rpc_client_free. Thread: one thread owns the client and all its calls; call-backs run on it.
+ * Limits: calls_max calls at a time (asserted), RPC_CLIENT_ENDPOINTS_MAX endpoints, RPC_CLIENT_CONNECTIONS_MAX connections,
+ * RPC_CLIENT_PATHS_MAX different paths. Responses: the server's own limit.
+ * Source: API §3 (which errors clients may retry); gRPC's status codes.
+ */
+#ifndef RPC_RPC_CLIENT_H
+#define RPC_RPC_CLIENT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#define RPC_CLIENT_ENDPOINTS_MAX 64
+#define RPC_CLIENT_CONNECTIONS_MAX 4096
+#define RPC_CLIENT_PATHS_MAX 16
+#define RPC_CLIENT_ANY SIZE_MAX
+
+/* PEM texts; empty = none. Used by endpoints with https:// or unixs://. */
+struct rpc_client_tls {
+    struct slice ca;         /* whom to trust; empty = the system's roots */
+    struct slice certificate; /* ours, and its key */
+    struct slice key;
+    bool skip_verify;        /* tests only: trust whoever answers */
+};
+
+struct rpc_client_options {
+    const char *const *endpoints; /* "host:port", "http://host:port", "https://…", "unix:///path"; copied */
+    size_t endpoint_count;
+    size_t connection_count;      /* in all, spread over the endpoints in turn; 0 = one for each endpoint */
+    size_t calls_max;
+    uint64_t dial_timeout_ns;
+    uint64_t keepalive_time_ns;   /* 0 = no pings */
+    uint64_t keepalive_timeout_ns;
+    struct rpc_client_tls tls;    /* borrowed until rpc_client_new returns */
+};
+
+enum rpc_client_policy { RPC_CLIENT_READ, RPC_CLIENT_WRITE, RPC_CLIENT_ONCE };
+struct rpc_client_request {
+    const char *path;       /* a constant: it outlives the client */
+    struct slice body;      /* copied */
+    enum rpc_client_policy policy;
+    uint64_t timeout_ns;    /* for all attempts together; 0 = none */
+    size_t endpoint;        /* its index, and no other is tried; RPC_CLIENT_ANY = the client chooses */
+    bool require_leader;    /* metadata hasleader: true */
+};
+
+struct rpc_client_result {
+    enum err_code code;
+    const char *text;       /* "" when OK; borrowed */
+    struct slice body;      /* borrowed */
+    bool is_unknown;        /* a write that may or may not have happened */
+    bool is_unreachable;    /* no endpoint could be reached; surely not sent */
+    size_t endpoint;        /* of the last attempt */
+    uint32_t attempts;      /* times that it was sent */
+};
+
+struct rpc_client;
+/* NULL: an endpoint, a certificate or a key is not valid; out_message (≥ 256 bytes) says which. Nothing is connected yet. */
+struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char *out_message, size_t message_size);
+/* Cancels what is in flight (its call-backs run with CANCELLED), closes the connections. Accepts NULL. */
+void rpc_client_free(struct rpc_client *client);
+const char *rpc_client_endpoint(const struct rpc_client *client, size_t index); /* as given */
+
+/* Runs once, inside rpc_client_pump, _call or _free; may start calls, must not pump. `result` is borrowed. */
+typedef void rpc_client_done_fn(void *context, const struct rpc_client_result *result);
+/* The call's name, never 0, for rpc_client_cancel. */
+uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_request *request, rpc_client_done_fn *done_fn,
+                          void *context);
+/* The call ends soon with CANCELLED, or as it just did. A name that is over is ignored. */
+void rpc_client_cancel(struct rpc_client *client, uint64_t call);
+size_t rpc_client_in_flight(const struct rpc_client *client);
+/* Waits until something happened or deadline_ns (base/clock.h's monotonic time) passed, and runs what is ready; the number of calls
+ * that ended. */
+size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns);
+
+/* One call from start to end. */
+struct rpc_client_answer {
+    enum err_code code;
+    char *text;             /* never NULL */
+    struct buf body;
+    bool is_unknown, is_unreachable;
+    size_t endpoint;
+    uint64_t took_ns;
+};
+/* Always fills *out_answer (owned: rpc_client_answer_deinit); the code, for convenience. */
+enum err_code rpc_client_call(struct rpc_client *client, const struct rpc_client_request *request,
+                              struct rpc_client_answer *out_answer);
+void rpc_client_answer_deinit(struct rpc_client_answer *answer);
+
+#endif

@@ -1,0 +1,92 @@
+/* rpc_method: the table behind rpc_method.h. One row per method of the wire API, in the order of its services. */
+#include "rpc/rpc_method.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+/* ROW(path, kind, owner, id, is_hot). Bidirectional streams belong to watch, everything else to net. */
+#define ROW(path, kind, owner, id, is_hot) {(path), RPC_##kind, RPC_OWNER_##owner, RPC_##id, (is_hot)}
+#define UNARY(path, id) ROW(path, UNARY, NET, id, false)
+#define UNARY_HOT(path, id) ROW(path, UNARY, NET, id, true)
+#define STREAM(path, id) ROW(path, SERVER_STREAM, NET, id, false)
+#define BIDI(path, id) ROW(path, BIDI, WATCH, id, false)
+
+static const struct rpc_method METHODS[] = {
+    UNARY_HOT("/etcdserverpb.KV/Range", KV_RANGE),
+    STREAM("/etcdserverpb.KV/RangeStream", KV_RANGE_STREAM),
+    UNARY_HOT("/etcdserverpb.KV/Put", KV_PUT),
+    UNARY_HOT("/etcdserverpb.KV/DeleteRange", KV_DELETE_RANGE),
+    UNARY_HOT("/etcdserverpb.KV/Txn", KV_TXN),
+    UNARY("/etcdserverpb.KV/Compact", KV_COMPACT),
+
+    BIDI("/etcdserverpb.Watch/Watch", OTHER),
+
+    UNARY("/etcdserverpb.Lease/LeaseGrant", OTHER),
+    UNARY("/etcdserverpb.Lease/LeaseRevoke", OTHER),
+    BIDI("/etcdserverpb.Lease/LeaseKeepAlive", OTHER),
+    UNARY("/etcdserverpb.Lease/LeaseTimeToLive", OTHER),
+    UNARY("/etcdserverpb.Lease/LeaseLeases", OTHER),
+
+    UNARY("/etcdserverpb.Cluster/MemberAdd", OTHER),
+    UNARY("/etcdserverpb.Cluster/MemberRemove", OTHER),
+    UNARY("/etcdserverpb.Cluster/MemberUpdate", OTHER),
+    UNARY("/etcdserverpb.Cluster/MemberList", CLUSTER_MEMBER_LIST),
+    UNARY("/etcdserverpb.Cluster/MemberPromote", OTHER),
+
+    UNARY("/etcdserverpb.Maintenance/Alarm", OTHER),
+    UNARY("/etcdserverpb.Maintenance/Status", MAINTENANCE_STATUS),
+    UNARY("/etcdserverpb.Maintenance/Defragment", OTHER),
+    UNARY("/etcdserverpb.Maintenance/Hash", OTHER),
+    UNARY("/etcdserverpb.Maintenance/HashKV", MAINTENANCE_HASH_KV),
+    STREAM("/etcdserverpb.Maintenance/Snapshot", OTHER),
+    UNARY("/etcdserverpb.Maintenance/MoveLeader", OTHER),
+    UNARY("/etcdserverpb.Maintenance/Downgrade", OTHER),
+
+    UNARY("/etcdserverpb.Auth/AuthEnable", OTHER),
+    UNARY("/etcdserverpb.Auth/AuthDisable", OTHER),
+    UNARY("/etcdserverpb.Auth/AuthStatus", OTHER),
+    UNARY("/etcdserverpb.Auth/Authenticate", OTHER),
+    UNARY("/etcdserverpb.Auth/UserAdd", OTHER),
+    UNARY("/etcdserverpb.Auth/UserGet", OTHER),
+    UNARY("/etcdserverpb.Auth/UserList", OTHER),
+    UNARY("/etcdserverpb.Auth/UserDelete", OTHER),
+    UNARY("/etcdserverpb.Auth/UserChangePassword", OTHER),
+    UNARY("/etcdserverpb.Auth/UserGrantRole", OTHER),
+    UNARY("/etcdserverpb.Auth/UserRevokeRole", OTHER),
+    UNARY("/etcdserverpb.Auth/RoleAdd", OTHER),
+    UNARY("/etcdserverpb.Auth/RoleGet", OTHER),
+    UNARY("/etcdserverpb.Auth/RoleList", OTHER),
+    UNARY("/etcdserverpb.Auth/RoleDelete", OTHER),
+    UNARY("/etcdserverpb.Auth/RoleGrantPermission", OTHER),
+    UNARY("/etcdserverpb.Auth/RoleRevokePermission", OTHER),
+
+    UNARY("/v3lockpb.Lock/Lock", OTHER),
+    UNARY("/v3lockpb.Lock/Unlock", OTHER),
+
+    UNARY("/v3electionpb.Election/Campaign", OTHER),
+    UNARY("/v3electionpb.Election/Proclaim", OTHER),
+    UNARY("/v3electionpb.Election/Leader", OTHER),
+    STREAM("/v3electionpb.Election/Observe", OTHER),
+    UNARY("/v3electionpb.Election/Resign", OTHER),
+
+    UNARY("/grpc.health.v1.Health/Check", HEALTH_CHECK),
+    STREAM("/grpc.health.v1.Health/Watch", OTHER),
+};
+#define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
+STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2, "every method of the wire API has a row");
+
+const struct rpc_method *rpc_method_table(size_t *out_count)
+{
+    ASSERT(out_count != NULL);
+    *out_count = METHOD_COUNT;
+    return METHODS;
+}
+
+const struct rpc_method *rpc_method_find(const char *path)
+{
+    ASSERT(path != NULL);
+    for (size_t i = 0; i < METHOD_COUNT; i++)
+        if (strcmp(METHODS[i].path, path) == 0) return &METHODS[i];
+    return NULL;
+}

@@ -1,0 +1,37 @@
+/* rpc_method: the one table of every method of the wire API: path, kind, who owns its calls, which service function plans it.
+ * A method that has no plan yet answers UNIMPLEMENTED. Thread: any; immutable. Source: API §1. */
+#ifndef RPC_RPC_METHOD_H
+#define RPC_RPC_METHOD_H
+#include <stdbool.h>
+#include <stddef.h>
+
+enum rpc_method_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_BIDI };
+/* The role that owns calls of the method, and so the completion queue that they live on. */
+enum rpc_method_owner { RPC_OWNER_NET, RPC_OWNER_WATCH };
+
+enum rpc_method_id {
+    RPC_KV_RANGE,
+    RPC_KV_RANGE_STREAM,
+    RPC_KV_PUT,
+    RPC_KV_DELETE_RANGE,
+    RPC_KV_TXN,
+    RPC_KV_COMPACT,
+    RPC_MAINTENANCE_STATUS,
+    RPC_MAINTENANCE_HASH_KV,
+    RPC_CLUSTER_MEMBER_LIST,
+    RPC_HEALTH_CHECK,
+    RPC_OTHER, /* in the table, not built yet */
+};
+
+struct rpc_method {
+    const char *path;            /* "/etcdserverpb.KV/Put" */
+    enum rpc_method_kind kind;
+    enum rpc_method_owner owner;
+    enum rpc_method_id id;
+    bool is_hot;                 /* many requested calls (grpc-core: 8–16), else 1 */
+};
+
+const struct rpc_method *rpc_method_table(size_t *out_count);
+const struct rpc_method *rpc_method_find(const char *path); /* NULL = unknown */
+
+#endif

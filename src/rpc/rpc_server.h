@@ -1,0 +1,32 @@
+/* rpc_server: gRPC behind call_port: the process's only polling completion queue, the client listener's gRPC server, its calls.
+ *
+ * Sockets are accepted by the door and handed over with rpc_server_adopt (gRPC's own listener would die at the first EMFILE).
+ * rpc_process_init/_deinit: gRPC's own global state, once per process (deadlock detector off, log routed). Source: grpc-core 2.2, 3, 10, 12.
+ * Owner: rpc_server_new/_free. Thread: the port belongs to net; adopt to the door; ring to any.
+ */
+#ifndef RPC_RPC_SERVER_H
+#define RPC_RPC_SERVER_H
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rpc/call_port.h"
+
+void rpc_process_init(void);
+void rpc_process_deinit(void); /* blocks until gRPC's threads are gone */
+
+struct rpc_server_options {
+    size_t max_request_bytes;        /* receive limit = this + 512 KiB */
+    uint32_t max_concurrent_streams;
+    uint32_t calls_max;              /* in flight */
+    uint64_t keepalive_min_time_ns, keepalive_interval_ns, keepalive_timeout_ns;
+    size_t memory_bytes_max;         /* resource quota */
+};
+struct rpc_server;
+struct rpc_server *rpc_server_new(const struct rpc_server_options *options);
+struct call_port *rpc_server_port(struct rpc_server *server);
+/* Takes the connected descriptor (non-blocking, HTTP/2 preface not consumed). Any thread. */
+void rpc_server_adopt(struct rpc_server *server, int descriptor);
+/* Stop, last phase, after the net thread is joined: cancels what is left, drains, destroys. */
+void rpc_server_free(struct rpc_server *server);
+
+#endif

@@ -1,0 +1,141 @@
+/* service: the way from a method to its service, and what all services share: headers, outcomes of a plan, jobs. */
+#include "rpc/service.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "rpc/cluster_service.h"
+#include "rpc/health_service.h"
+#include "rpc/kv_service.h"
+#include "rpc/maintenance_service.h"
+#include "rpc/service_clean.h"
+#include "rpc/service_job.h"
+
+/* A learner answers what it can know by itself; whether a Range is serializable, kv_service sees. Health says that the process
+ * serves, which is so. API §16. */
+static bool learner_may_serve(enum rpc_method_id method)
+{
+    return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_HEALTH_CHECK;
+}
+
+void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan)
+{
+    ASSERT(env != NULL && env->machine != NULL && env->scratch != NULL);
+    ASSERT(method != NULL && out_plan != NULL);
+    *out_plan = (struct service_plan){.action = SERVICE_REFUSE, .err = ERR_UNIMPLEMENTED};
+    if (method->id == RPC_OTHER) return;
+    if (env->is_learner && !learner_may_serve(method->id)) {
+        service_plan_refuse(out_plan, ERR_NOT_SUPPORTED_FOR_LEARNER);
+        return;
+    }
+    switch (method->id) {
+    case RPC_KV_RANGE:
+    case RPC_KV_RANGE_STREAM:
+    case RPC_KV_PUT:
+    case RPC_KV_DELETE_RANGE:
+    case RPC_KV_TXN:
+    case RPC_KV_COMPACT: kv_service_plan(env, method->id, request, out_plan); break;
+    case RPC_MAINTENANCE_STATUS:
+    case RPC_MAINTENANCE_HASH_KV: maintenance_service_plan(env, method->id, request, out_plan); break;
+    case RPC_CLUSTER_MEMBER_LIST: cluster_service_plan(env, request, out_plan); break;
+    case RPC_HEALTH_CHECK: health_service_plan(request, out_plan); break;
+    case RPC_OTHER: break;
+    }
+    ASSERT((out_plan->action == SERVICE_READ) == (out_plan->job != NULL));
+    ASSERT((out_plan->action == SERVICE_REFUSE) == (out_plan->err != ERR_OK));
+}
+
+enum service_progress service_job_step(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
+                                       enum err *out_err)
+{
+    ASSERT(job != NULL && env != NULL && env->machine != NULL);
+    ASSERT(out != NULL && out_err != NULL && bytes_max > 0);
+    enum service_progress progress = SERVICE_FAILED;
+    switch (job->method) {
+    case RPC_KV_RANGE:
+    case RPC_KV_RANGE_STREAM:
+    case RPC_KV_TXN: progress = kv_service_step(job, env, bytes_max, out, out_err); break;
+    case RPC_MAINTENANCE_STATUS:
+    case RPC_MAINTENANCE_HASH_KV: progress = maintenance_service_step(job, env, out, out_err); break;
+    case RPC_CLUSTER_MEMBER_LIST: progress = cluster_service_step(job, env, out); break;
+    default:
+        ASSERT(job->method == RPC_HEALTH_CHECK);
+        progress = health_service_step(job, out);
+        break;
+    }
+    job->is_started = true;
+    return progress;
+}
+
+struct service_job *service_job_new(enum rpc_method_id method)
+{
+    ASSERT(method < RPC_OTHER);
+    struct service_job *job = ALLOC(struct service_job);
+    job->method = method;
+    return job;
+}
+
+void service_job_free(struct service_job *job)
+{
+    if (job == NULL) return;
+    range_free(job->range);
+    blob_unref(job->request);
+    alloc_free(job);
+}
+
+const struct mvcc_view *service_job_view(const struct service_env *env)
+{
+    ASSERT(env->machine != NULL);
+    return mvcc_view(state_machine_mvcc(env->machine));
+}
+
+void service_plan_refuse(struct service_plan *plan, enum err err)
+{
+    ASSERT(err != ERR_OK && err < ERR_COUNT);
+    *plan = (struct service_plan){.action = SERVICE_REFUSE, .err = err};
+}
+
+void service_plan_read(struct service_plan *plan, struct service_job *job, bool is_linearizable)
+{
+    ASSERT(job != NULL);
+    *plan = (struct service_plan){.action = SERVICE_READ, .err = ERR_OK, .job = job, .linearizable = is_linearizable};
+}
+
+void service_plan_propose(struct service_plan *plan, struct service_env *env, enum command_kind kind, struct slice body)
+{
+    ASSERT(env->max_request_bytes > 0);
+    if (body.size > env->max_request_bytes) {
+        service_plan_refuse(plan, ERR_REQUEST_TOO_LARGE);
+        return;
+    }
+    struct slice clean = slice_empty();
+    enum err err = service_clean_body(kind, body, env->scratch, &clean);
+    if (err != ERR_OK) {
+        service_plan_refuse(plan, err);
+        return;
+    }
+    ASSERT(clean.size <= body.size);
+    *plan = (struct service_plan){.action = SERVICE_PROPOSE, .err = ERR_OK, .kind = kind, .body = clean};
+}
+
+/* Lengths of a header stay below 128, so that the length is one byte: four fields of at most 11 bytes each. */
+void service_put_header(const struct service_env *env, int64_t revision, struct buf *out)
+{
+    const uint64_t values[4] = {env->cluster_id, env->member_id, (uint64_t)revision, env->term};
+    ASSERT(revision >= 0);
+    size_t length = 0;
+    for (uint32_t i = 0; i < 4; i++)
+        if (values[i] != 0) length += 1 + pb_varint_size(values[i]);
+    ASSERT(length < 128);
+    buf_put_u8(out, (uint8_t)pb_tag(1, PB_BYTES));
+    buf_put_u8(out, (uint8_t)length);
+    for (uint32_t i = 0; i < 4; i++)
+        if (values[i] != 0) buf_put_pb_varint(out, i + 1, values[i]);
+}
+
+void service_encode_reply(const struct service_env *env, int64_t revision, struct slice body, struct buf *out)
+{
+    ASSERT(revision > 0 && out != NULL);
+    buf_reserve(out, body.size + 48);
+    service_put_header(env, revision, out);
+    buf_put_slice(out, body);
+}

@@ -1,0 +1,70 @@
+/* service: what a client's request means: from encoded request to a plan, from state to encoded response. Pure: the net role drives it,
+ * in production and in the simulator; no gRPC here.
+ *
+ * Owner: jobs are made by service_plan and freed by service_job_free. Thread: net (jobs read under RCU).
+ * Source: API §5–12, order of checks as there.
+ */
+#ifndef RPC_SERVICE_H
+#define RPC_SERVICE_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "rpc/rpc_method.h"
+#include "storage/command.h"
+#include "storage/request.h"
+#include "storage/state_machine.h"
+
+/* The level of the API that is served: what Status, `--version` and /version say. Clients decide features by it. */
+#define SERVICE_API_VERSION "3.6.12"
+#define SERVICE_STORAGE_VERSION "3.6.0"
+
+/* What the member knows about itself; kept by the net role, renewed by mail. */
+struct service_env {
+    struct state_machine *machine;   /* published views only */
+    struct request_limits limits;
+    size_t max_request_bytes;
+    size_t gather_bytes_max;
+    uint64_t quota_bytes;            /* 0 = off */
+    uint64_t cluster_id;
+    uint64_t member_id;
+    uint64_t term;
+    uint64_t leader;                 /* 0 = none */
+    uint64_t commit_index;
+    uint64_t applied_index;
+    bool is_learner;
+    bool no_space;                   /* the disk takes no more: refuse writes */
+    struct arena *scratch;           /* reset by the caller */
+};
+
+enum service_action {
+    SERVICE_REFUSE,  /* plan.err */
+    SERVICE_PROPOSE, /* plan.kind, plan.body (borrowed from the request) */
+    SERVICE_READ,    /* plan.job; plan.linearizable: only after a read-index round */
+};
+struct service_job;
+struct service_plan {
+    enum service_action action;
+    enum err err;
+    enum command_kind kind;
+    struct slice body;
+    struct service_job *job;
+    bool linearizable;
+};
+void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan);
+
+/* One bounded step. Unary: bytes are appended to out over the steps, the whole is the response message (header first). Server stream: each
+ * step writes one complete message. */
+enum service_progress { SERVICE_DONE, SERVICE_MORE, SERVICE_FAILED };
+enum service_progress service_job_step(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
+                                       enum err *out_err);
+void service_job_free(struct service_job *job); /* accepts NULL */
+
+/* The answer to a proposal: header (cluster, member, revision, term) + the body that apply encoded. */
+void service_encode_reply(const struct service_env *env, int64_t revision, struct slice body, struct buf *out);
+/* The header as field 1 of a response. revision 0 is omitted. */
+void service_put_header(const struct service_env *env, int64_t revision, struct buf *out);
+
+#endif

@@ -1,0 +1,52 @@
+/* command: the envelope that stands in the log: {level, request id, user, auth revision, chosen values, kind, body}.
+ *
+ * Bytes: protobuf, the shape of etcd's InternalRaftRequest with our own fields numbered ≥ 10000 (proto/kvd/command.proto). The body is
+ * the client's own request bytes, unchanged. Our fields stand first, so that the request id is read without looking at the body.
+ * Owner: plain values; `body` is borrowed from the entry's blob. Thread: any.
+ */
+#ifndef STORAGE_COMMAND_H
+#define STORAGE_COMMAND_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+/* The lowest state-machine version that gives every field a meaning. A member stops at a level above its own. */
+#define COMMAND_LEVEL 1
+
+/* Field numbers of InternalRaftRequest; they stand in the log. */
+enum command_kind {
+    COMMAND_PUT = 4,
+    COMMAND_DELETE_RANGE = 5,
+    COMMAND_TXN = 6,
+    COMMAND_COMPACTION = 7,
+    COMMAND_CLUSTER_VERSION_SET = 1300,
+    COMMAND_CLUSTER_MEMBER_ATTR_SET = 1301,
+};
+
+/* Who asked: unique for ever (member, its boot count, a counter of that boot). */
+struct command_id {
+    uint64_t member;
+    uint64_t boot;
+    uint64_t counter;
+};
+
+struct command {
+    uint32_t level;
+    enum command_kind kind;
+    struct command_id id;
+    struct slice user;          /* empty = none */
+    uint64_t auth_revision;
+    struct slice body;
+};
+
+struct blob *command_encode(const struct command *command);
+/* False: not an envelope, a kind or level that is not known (the caller stops the node: such bytes passed a member's door). */
+bool command_decode(struct slice bytes, struct command *out_command);
+/* Only the id, in a few nanoseconds; false if the bytes do not begin with one. */
+bool command_peek_id(struct slice bytes, struct command_id *out_id);
+const char *command_kind_name(enum command_kind kind);
+
+#endif

@@ -1,0 +1,375 @@
+/* state_machine: one function per command kind. What may refuse is asked before mvcc_begin, so that a refused command leaves nothing
+ * behind; the answer's bytes are made beside the writes and never decide anything, so that a member with a waiting call and one
+ * without end in the same state. */
+#include "storage/state_machine.h"
+
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/list.h"
+#include "storage/operation.h"
+#include "storage/txn.h"
+
+/* A cluster that readers may still look at. liburcu's thread pushes it back; apply drops the reference. */
+struct retired_cluster {
+    struct rcu_node node;
+    struct cluster *cluster;
+    struct state_machine *machine;
+    struct retired_cluster *next;
+};
+struct state_machine {
+    struct rcu *rcu;
+    struct mvcc *mvcc;
+    struct cluster *cluster;   /* the writer's; one reference */
+    struct cluster *published; /* the readers'; one reference */
+    uint64_t applied_index;
+    struct txn txn;            /* room that is used again and again */
+    _Atomic(struct retired_cluster *) returned;
+    uint64_t retired_count;    /* not yet dropped */
+};
+
+struct state_machine *state_machine_new(const struct state_machine_options *options)
+{
+    ASSERT(options->rcu != NULL && options->cluster != NULL);
+    struct state_machine *machine = ALLOC(struct state_machine);
+    machine->rcu = options->rcu;
+    machine->mvcc = mvcc_new(&(struct mvcc_options){.rcu = options->rcu});
+    machine->cluster = cluster_ref(options->cluster);
+    machine->published = cluster_ref(options->cluster);
+    txn_init(&machine->txn);
+    atomic_init(&machine->returned, NULL);
+    return machine;
+}
+
+static void drop_returned(struct state_machine *machine)
+{
+    struct retired_cluster *retired = atomic_exchange_explicit(&machine->returned, NULL, memory_order_acquire);
+    while (retired != NULL) {
+        struct retired_cluster *next = retired->next;
+        ASSERT(machine->retired_count > 0);
+        machine->retired_count--;
+        cluster_unref(retired->cluster);
+        alloc_free(retired);
+        retired = next;
+    }
+}
+
+void state_machine_free(struct state_machine *machine)
+{
+    if (machine == NULL) return;
+    drop_returned(machine);
+    ASSERT(machine->retired_count == 0); /* the owner waited for the call-backs */
+    txn_deinit(&machine->txn);
+    cluster_unref(machine->published);
+    cluster_unref(machine->cluster);
+    mvcc_free(machine->mvcc);
+    alloc_free(machine);
+}
+
+uint64_t state_machine_applied_index(const struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    return machine->applied_index;
+}
+
+struct mvcc *state_machine_mvcc(struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    return machine->mvcc;
+}
+
+const struct cluster *state_machine_cluster(const struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    return RCU_LOAD(machine->published);
+}
+
+/* On liburcu's thread. */
+static void give_back(struct rcu_node *node)
+{
+    struct retired_cluster *retired = LIST_ENTRY(node, struct retired_cluster, node);
+    struct state_machine *machine = retired->machine;
+    ASSERT(machine != NULL && retired->cluster != NULL);
+    retired->next = atomic_load_explicit(&machine->returned, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&machine->returned, &retired->next, retired, memory_order_release,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+static void publish_cluster(struct state_machine *machine)
+{
+    if (machine->published == machine->cluster) return;
+    struct retired_cluster *retired = ALLOC(struct retired_cluster);
+    retired->cluster = machine->published;
+    retired->machine = machine;
+    RCU_PUBLISH(machine->published, cluster_ref(machine->cluster));
+    machine->retired_count++;
+    rcu_retire(machine->rcu, &retired->node, give_back);
+    ASSERT(machine->published == machine->cluster);
+}
+
+void state_machine_publish(struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    mvcc_publish(machine->mvcc);
+    publish_cluster(machine);
+    drop_returned(machine);
+}
+
+/* --- leases -------------------------------------------------------------------------------------------------------------- */
+
+/* Where a put asks for its lease. No command grants one at this level. */
+static bool lease_exists(const void *leases, int64_t lease)
+{
+    ASSERT(leases != NULL && lease != 0);
+    return false;
+}
+
+/* --- KV ------------------------------------------------------------------------------------------------------------------ */
+
+static void demand(const struct raft_entry *entry, enum err err)
+{
+    if (err != ERR_OK)
+        fatal("log entry %llu: %s: no door lets such a body through, the log is damaged",
+              (unsigned long long)entry->index, err_name(err));
+}
+
+static void take_body(struct buf *body, struct state_machine_result *result)
+{
+    if (body->size > 0) result->body = buf_take_blob(body);
+    buf_deinit(body);
+}
+
+static int64_t current_revision(struct state_machine *machine)
+{
+    int64_t revision = mvcc_view_revision(mvcc_writer_view(machine->mvcc));
+    ASSERT(revision > 0);
+    return revision;
+}
+
+/* Here the lease is asked for before the key; in a transaction it is the other way round (API, Put and Txn). */
+static void apply_put(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes, bool wants_reply,
+                      struct state_machine_result *result)
+{
+    struct operation_put put;
+    demand(entry, operation_parse_put(bytes, &put));
+    demand(entry, put.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
+    if (put.lease != 0 && !lease_exists(machine, put.lease)) result->err = ERR_LEASE_NOT_FOUND;
+    else result->err = txn_check_put_key(mvcc_writer_view(machine->mvcc), &put);
+    if (result->err != ERR_OK) return;
+    struct buf body;
+    buf_init(&body);
+    mvcc_begin(machine->mvcc);
+    txn_put(machine->mvcc, &put, wants_reply ? &body : NULL);
+    (void)mvcc_commit(machine->mvcc);
+    take_body(&body, result);
+}
+
+static void apply_delete_range(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
+                               bool wants_reply, struct state_machine_result *result)
+{
+    struct operation_delete_range request;
+    demand(entry, operation_parse_delete_range(bytes, &request));
+    demand(entry, request.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
+    struct buf body;
+    buf_init(&body);
+    mvcc_begin(machine->mvcc);
+    txn_delete_range(machine->mvcc, &request, wants_reply ? &body : NULL);
+    (void)mvcc_commit(machine->mvcc);
+    bool is_over = body.size > TXN_REPLY_BYTES_MAX;
+    if (is_over) buf_clear(&body);
+    if (is_over) result->err = ERR_TIMEOUT; /* done, but the answer cannot be sent: outcome unknown to the caller */
+    take_body(&body, result);
+}
+
+static void apply_txn(struct state_machine *machine, struct slice bytes, bool wants_reply, struct state_machine_result *result)
+{
+    struct mvcc *mvcc = machine->mvcc;
+    result->err = txn_decide(&machine->txn, bytes, mvcc_writer_view(mvcc), lease_exists, machine);
+    if (result->err != ERR_OK) return;
+    struct buf body;
+    buf_init(&body);
+    mvcc_begin(mvcc);
+    bool is_whole = txn_run(&machine->txn, mvcc, wants_reply ? &body : NULL);
+    (void)mvcc_commit(mvcc);
+    if (!is_whole) buf_clear(&body);
+    if (!is_whole) result->err = ERR_TIMEOUT; /* as for delete_range */
+    take_body(&body, result);
+}
+
+static void apply_compaction(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
+                             struct state_machine_result *result)
+{
+    struct operation_compaction request;
+    demand(entry, operation_parse_compaction(bytes, &request));
+    result->err = mvcc_compact(machine->mvcc, request.revision);
+    if (result->err == ERR_OK && request.physical) result->wait_compacted = request.revision;
+    ASSERT(result->err != ERR_OK || request.revision > 0);
+}
+
+/* --- cluster -------------------------------------------------------------------------------------------------------------- */
+
+static void set_cluster(struct state_machine *machine, struct cluster *cluster)
+{
+    ASSERT(cluster != NULL && cluster != machine->cluster);
+    cluster_unref(machine->cluster);
+    machine->cluster = cluster;
+}
+
+/* A string as it stands in a message; false if it is none that a C string can hold. */
+static bool take_text(const struct pb_field *field, char **out_text)
+{
+    if (field->wire != PB_BYTES || memchr(field->bytes.data, 0, field->bytes.size) != NULL) return false;
+    char *text = alloc_new(field->bytes.size + 1);
+    memcpy(text, field->bytes.data, field->bytes.size);
+    text[field->bytes.size] = '\0';
+    alloc_free(*out_text);
+    *out_text = text;
+    return true;
+}
+
+/* ClusterVersionSetRequest { ver = 1 } */
+static void apply_version_set(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
+{
+    struct reader reader = reader_make(bytes);
+    struct pb_field field;
+    char *version = alloc_string("");
+    bool ok = true;
+    while (reader_pb_field(&reader, &field))
+        if (field.number == 1) ok = take_text(&field, &version) && ok;
+    demand(entry, ok && !reader.bad ? ERR_OK : ERR_MALFORMED);
+    set_cluster(machine, cluster_with_version(machine->cluster, version));
+    alloc_free(version);
+}
+
+struct attributes {
+    char *name;
+    char **client_urls;
+    size_t client_url_count;
+};
+
+static void attributes_deinit(struct attributes *attributes)
+{
+    alloc_free(attributes->name);
+    for (size_t i = 0; i < attributes->client_url_count; i++) alloc_free(attributes->client_urls[i]);
+    alloc_free(attributes->client_urls);
+}
+
+/* Attributes { name = 1, repeated client_urls = 2 } */
+static bool read_attributes(struct slice bytes, struct attributes *attributes)
+{
+    struct reader reader = reader_make(bytes);
+    struct pb_field field;
+    bool ok = true;
+    while (reader_pb_field(&reader, &field)) {
+        char *url = NULL;
+        if (field.number == 1) ok = take_text(&field, &attributes->name) && ok;
+        if (field.number != 2) continue;
+        ok = take_text(&field, &url) && ok;
+        if (url == NULL) continue;
+        size_t count = attributes->client_url_count++;
+        attributes->client_urls = alloc_resize(attributes->client_urls, (count + 1) * sizeof(char *));
+        attributes->client_urls[count] = url;
+    }
+    return ok && !reader.bad;
+}
+
+/* ClusterMemberAttrSetRequest { member_ID = 1, member_attributes = 2 } */
+static void apply_attributes_set(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
+                                 struct state_machine_result *result)
+{
+    struct reader reader = reader_make(bytes);
+    struct pb_field field;
+    struct attributes attributes = {.name = alloc_string("")};
+    uint64_t id = 0;
+    bool ok = true;
+    while (reader_pb_field(&reader, &field)) {
+        if (field.number == 1) id = field.value;
+        if (field.number == 2) ok = field.wire == PB_BYTES && read_attributes(field.bytes, &attributes) && ok;
+    }
+    demand(entry, ok && !reader.bad ? ERR_OK : ERR_MALFORMED);
+    if (cluster_find(machine->cluster, id) == NULL) /* removed in between */
+        result->err = ERR_MEMBER_NOT_FOUND;
+    else
+        set_cluster(machine, cluster_with_attributes(machine->cluster, id, attributes.name, attributes.client_urls,
+                                                     attributes.client_url_count));
+    attributes_deinit(&attributes);
+}
+
+/* The configuration says who belongs; what members said of themselves, and the version, are ours to keep. */
+static void apply_conf(struct state_machine *machine, const struct raft_entry *entry, struct slice conf_members)
+{
+    if (conf_members.size == 0) return;
+    struct cluster *next = cluster_decode_members(machine->cluster->id, conf_members);
+    demand(entry, next != NULL ? ERR_OK : ERR_MALFORMED);
+    for (size_t i = 0; i < machine->cluster->member_count; i++) {
+        const struct cluster_member *member = &machine->cluster->members[i];
+        if (cluster_find(next, member->id) == NULL) continue;
+        struct cluster *with_attributes =
+            cluster_with_attributes(next, member->id, member->name, member->client_urls, member->client_url_count);
+        cluster_unref(next);
+        next = with_attributes;
+    }
+    struct cluster *with_version = cluster_with_version(next, machine->cluster->version);
+    cluster_unref(next);
+    set_cluster(machine, with_version);
+}
+
+/* --- entries -------------------------------------------------------------------------------------------------------------- */
+
+static void apply_command(struct state_machine *machine, const struct raft_entry *entry, bool wants_reply,
+                          struct state_machine_result *result)
+{
+    struct command command;
+    if (!command_decode(blob_slice(entry->data), &command))
+        fatal("log entry %llu: no command that this version (level %d) knows: a newer member wrote it, or the log is damaged",
+              (unsigned long long)entry->index, COMMAND_LEVEL);
+    ASSERT(command.level <= COMMAND_LEVEL);
+    result->has_id = true;
+    result->id = command.id;
+    switch (command.kind) {
+    case COMMAND_PUT: apply_put(machine, entry, command.body, wants_reply, result); break;
+    case COMMAND_DELETE_RANGE: apply_delete_range(machine, entry, command.body, wants_reply, result); break;
+    case COMMAND_TXN: apply_txn(machine, command.body, wants_reply, result); break;
+    case COMMAND_COMPACTION: apply_compaction(machine, entry, command.body, result); break;
+    case COMMAND_CLUSTER_VERSION_SET: apply_version_set(machine, entry, command.body); break;
+    case COMMAND_CLUSTER_MEMBER_ATTR_SET: apply_attributes_set(machine, entry, command.body, result); break;
+    }
+}
+
+void state_machine_apply(struct state_machine *machine, const struct raft_entry *entry, struct slice conf_members,
+                         bool wants_reply, struct state_machine_result *out_result)
+{
+    ASSERT(entry->index == machine->applied_index + 1);
+    struct state_machine_result result = {.err = ERR_OK};
+    switch (entry->kind) {
+    case RAFT_ENTRY_EMPTY: break;
+    case RAFT_ENTRY_CONF: apply_conf(machine, entry, conf_members); break;
+    case RAFT_ENTRY_COMMAND: apply_command(machine, entry, wants_reply, &result); break;
+    default: fatal("log entry %llu: kind %d is not known", (unsigned long long)entry->index, (int)entry->kind);
+    }
+    machine->applied_index = entry->index;
+    result.revision = current_revision(machine);
+    ASSERT(wants_reply || result.body == NULL);
+    *out_result = result;
+}
+
+enum err state_machine_read_txn(const struct mvcc_view *view, struct slice txn_bytes, int64_t *out_revision,
+                                struct blob **out_body)
+{
+    ASSERT(out_revision != NULL && out_body != NULL);
+    struct txn txn;
+    struct buf body;
+    txn_init(&txn);
+    buf_init(&body);
+    enum err err = txn_decide(&txn, txn_bytes, view, NULL, NULL);
+    if (err == ERR_OK && !txn_read(&txn, view, &body)) err = ERR_TOO_MANY_REQUESTS;
+    if (err == ERR_OK) {
+        *out_revision = mvcc_view_revision(view);
+        *out_body = body.size > 0 ? buf_take_blob(&body) : NULL;
+    }
+    buf_deinit(&body);
+    txn_deinit(&txn);
+    return err;
+}

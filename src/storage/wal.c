@@ -1,0 +1,373 @@
+/* wal: the running log: what waits becomes one batch, one write, one fdatasync; segments follow each other; an idle log writes a
+ * mark. Bytes, durable marks and the order of syncs: the essay in wal_format.c. Opening: wal_open.c. Recovery: wal_recover.c.
+ *
+ *   IDLE ── a batch for the current segment ──► WRITE ──► SYNC ──────────────────────────────► IDLE   (durable)
+ *     └──── a batch that begins a segment ────► WRITE ──► SYNC ──► RENAME ──► SYNC_DIR ──────► IDLE   (durable)
+ *
+ * Only RENAME may fail and be tried again (a directory without room); WRITE goes to bytes that exist, so any error there, and any
+ * failed sync, means that durability cannot be promised: fatal.
+ */
+#include "storage/wal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "storage/wal_core.h"
+
+/* ---- what is asked of it ---- */
+
+void wal_append(struct wal *wal, const struct wal_append *append)
+{
+    ASSERT(append->sequence > wal->queue_sequence);
+    struct wal_queued *queued = alloc_new(sizeof *queued + append->entry_count * sizeof *append->entries);
+    *queued = (struct wal_queued){.sequence = append->sequence, .hard = append->hard, .entry_count = append->entry_count};
+    for (size_t i = 0; i < append->entry_count; i++) {
+        struct raft_entry *entry = &queued->entries[i];
+        *entry = append->entries[i];
+        ASSERT(entry->index > 0 && entry->index <= wal->queue_last_index + 1);
+        ASSERT(i == 0 || entry->index == wal->queue_last_index + 1);
+        ASSERT(entry->index > wal->hard.commit); /* what is committed is never overwritten */
+        ASSERT(i == 0 || entry->term >= wal->queue_last_term);
+        if (entry->data != NULL) (void)blob_ref(entry->data);
+        queued->data_bytes += entry->data == NULL ? 0 : entry->data->size;
+        wal->queue_last_index = entry->index;
+        wal->queue_last_term = entry->term;
+    }
+    ASSERT(append->hard.commit <= wal->queue_last_index);
+    ASSERT(append->hard.term >= wal->queue_last_term);
+    wal->queue_sequence = append->sequence;
+    wal->queue_bytes += queued->data_bytes + queued->entry_count * WAL_FORMAT_RECORD;
+    list_push_back(&wal->queue, &queued->node);
+}
+
+uint64_t wal_durable_sequence(const struct wal *wal)
+{
+    return wal->durable_sequence;
+}
+
+bool wal_is_idle(const struct wal *wal)
+{
+    return list_is_empty(&wal->queue) && wal->phase == WAL_PHASE_IDLE && !wal->mark_wanted && !wal->spare.in_flight &&
+           wal->retired.sequence == 0;
+}
+
+void wal_flush_mark(struct wal *wal)
+{
+    wal->mark_wanted = !wal->last_is_mark || wal->phase != WAL_PHASE_IDLE || !list_is_empty(&wal->queue);
+}
+
+void wal_get_stats(const struct wal *wal, struct wal_stats *out_stats)
+{
+    *out_stats = wal->stats;
+}
+
+static uint64_t wal_reserve(const struct wal *wal)
+{
+    uint64_t part = wal->current.capacity / 8 / WAL_FORMAT_BLOCK * WAL_FORMAT_BLOCK;
+    return part < WAL_CORE_RESERVE_BYTES ? part : WAL_CORE_RESERVE_BYTES;
+}
+
+/* Stamps and the ends of blocks cost less than an eighth; a batch's own frame is a block or two. */
+static uint64_t wal_on_disk(uint64_t bytes)
+{
+    return bytes + bytes / 8 + 2 * (uint64_t)WAL_FORMAT_BLOCK;
+}
+
+bool wal_no_space(const struct wal *wal)
+{
+    if (wal->phase == WAL_PHASE_RENAME && wal->rename_retry_ns != 0) return true;
+    if (!wal->spare.no_space) return false;
+    uint64_t needed = wal_on_disk(wal->queue_bytes) + wal_on_disk(wal->options.batch_bytes_max);
+    return wal->current.offset + needed + wal_reserve(wal) > wal->current.capacity;
+}
+
+static uint64_t wal_mark_due_ns(const struct wal *wal)
+{
+    bool is_quiet = wal->phase == WAL_PHASE_IDLE && list_is_empty(&wal->queue) && !wal->last_is_mark;
+    if (!is_quiet || wal->options.idle_mark_ns == 0) return CLOCK_NEVER;
+    return wal->mark_ns + wal->options.idle_mark_ns;
+}
+
+uint64_t wal_deadline_ns(const struct wal *wal)
+{
+    uint64_t deadline_ns = wal_mark_due_ns(wal);
+    if (wal->spare.phase == WAL_SPARE_NO_SPACE && wal->spare.retry_ns < deadline_ns) deadline_ns = wal->spare.retry_ns;
+    if (wal->rename_retry_ns != 0 && wal->rename_retry_ns < deadline_ns) deadline_ns = wal->rename_retry_ns;
+    return deadline_ns;
+}
+
+/* ---- the batch in flight ---- */
+
+static void wal_submit(struct wal *wal, enum wal_phase phase, uint64_t now_ns)
+{
+    ASSERT(!wal->in_flight);
+    const struct wal_segment *segment = wal->next.sequence != 0 ? &wal->next : &wal->current;
+    wal->op = (struct fs_op){.file = segment->file, .owner = wal};
+    wal->phase = phase;
+    switch (phase) {
+    case WAL_PHASE_WRITE:
+        wal->op.kind = FS_PWRITE;
+        wal->op.offset = segment->offset;
+        wal->op.size = wal->batch.size;
+        wal->op.data = wal->batch.data;
+        break;
+    case WAL_PHASE_SYNC:
+        wal->op.kind = FS_FDATASYNC;
+        wal->submitted_ns = now_ns;
+        break;
+    case WAL_PHASE_RENAME:
+        wal->op.kind = FS_RENAME;
+        wal->op.path = wal->spare.path;
+        wal->op.path2 = segment->path;
+        break;
+    case WAL_PHASE_SYNC_DIR:
+        wal->op.kind = FS_FSYNC_DIR;
+        wal->op.path = wal->directory;
+        break;
+    case WAL_PHASE_IDLE: ASSERT(phase != WAL_PHASE_IDLE); break;
+    }
+    wal->in_flight = true;
+    fs_submit(wal->options.fs, &wal->op);
+}
+
+/* The batch is durable, and with it everything that was appended up to its sequence. */
+static void wal_batch_durable(struct wal *wal, uint64_t now_ns)
+{
+    ASSERT(wal->batch_sequence >= wal->durable_sequence);
+    if (wal->next.sequence != 0) {
+        ASSERT(wal->retired.sequence == 0);
+        wal->last_used_bytes = wal->current.offset;
+        wal->retired = wal->current;
+        wal->retired_truncated = false;
+        wal->current = wal->next;
+        wal->next = (struct wal_segment){0};
+        wal->stats.segments++;
+    }
+    wal->last_is_mark = wal->batch_is_mark || wal->current.offset == 0;
+    wal->current.offset += wal->batch.size;
+    wal->durable_batch = wal->next_batch++;
+    wal->durable_sequence = wal->batch_sequence;
+    wal->mark_ns = now_ns;
+    wal->stats.batches++;
+    wal->stats.bytes += wal->batch.size;
+    wal->stats.entries += wal->batch_entries;
+    wal->batch = slice_empty();
+    wal->phase = WAL_PHASE_IDLE;
+}
+
+static void wal_rename_done(struct wal *wal, uint64_t now_ns)
+{
+    int error = wal->op.error;
+    if (error == 0) {
+        wal->rename_retry_ns = 0;
+        if (wal->options.unsafe_no_fsync) {
+            wal_batch_durable(wal, now_ns);
+        } else {
+            wal_submit(wal, WAL_PHASE_SYNC_DIR, now_ns);
+        }
+        return;
+    }
+    if (error != ENOSPC && error != EDQUOT) fatal("%s: naming a log segment: %s", wal->next.path, strerror(error));
+    wal->rename_retry_ns = now_ns + WAL_SPARE_RETRY_NS;
+}
+
+static void wal_synced(struct wal *wal, uint64_t now_ns)
+{
+    if (wal->next.sequence != 0) {
+        wal_submit(wal, WAL_PHASE_RENAME, now_ns);
+    } else {
+        wal_batch_durable(wal, now_ns);
+    }
+}
+
+static void wal_op_done(struct wal *wal, uint64_t now_ns)
+{
+    ASSERT(wal->in_flight);
+    wal->in_flight = false;
+    if (wal->op.error != 0 && wal->phase != WAL_PHASE_RENAME) {
+        const char *path = wal->next.sequence != 0 ? wal->next.path : wal->current.path;
+        fatal("%s: %s: %s", path, wal->phase == WAL_PHASE_WRITE ? "write" : "sync", strerror(wal->op.error));
+    }
+    switch (wal->phase) {
+    case WAL_PHASE_WRITE:
+        if (wal->options.unsafe_no_fsync) {
+            wal_synced(wal, now_ns);
+        } else {
+            wal_submit(wal, WAL_PHASE_SYNC, now_ns);
+        }
+        return;
+    case WAL_PHASE_SYNC:
+        wal->stats.syncs++;
+        if (now_ns - wal->submitted_ns > wal->stats.sync_ns_max) wal->stats.sync_ns_max = now_ns - wal->submitted_ns;
+        wal_synced(wal, now_ns);
+        return;
+    case WAL_PHASE_RENAME: wal_rename_done(wal, now_ns); return;
+    case WAL_PHASE_SYNC_DIR: wal_batch_durable(wal, now_ns); return;
+    case WAL_PHASE_IDLE: ASSERT(wal->phase != WAL_PHASE_IDLE); return;
+    }
+}
+
+/* ---- planning the next one ---- */
+
+/* Whole appends from the head of the queue; an append is never split, so that a batch's hard state fits its entries. */
+static struct wal_plan wal_plan(const struct wal *wal, bool hard_only)
+{
+    struct wal_plan plan = {0};
+    uint64_t entries_max = wal->options.segment_entries_max == 0 ? UINT64_MAX : wal->options.segment_entries_max;
+    for (const struct list *node = wal->queue.next; node != &wal->queue; node = node->next) {
+        const struct wal_queued *queued = LIST_ENTRY(node, const struct wal_queued, node);
+        uint64_t bytes = plan.data_bytes + queued->data_bytes + (plan.records + queued->entry_count) * WAL_FORMAT_RECORD;
+        if (hard_only && queued->entry_count > 0) break;
+        if (plan.appends > 0 && bytes > wal->options.batch_bytes_max) break;
+        if (plan.appends > 0 && plan.records + queued->entry_count > entries_max) break;
+        if (plan.records == 0 && queued->entry_count > 0) plan.first_index = queued->entries[0].index;
+        plan.appends++;
+        plan.records += queued->entry_count;
+        plan.data_bytes += queued->data_bytes;
+    }
+    return plan;
+}
+
+static bool wal_fits(const struct wal *wal, const struct wal_plan *plan)
+{
+    uint64_t bytes = wal_format_batch_bytes(false, plan->records, plan->data_bytes);
+    bool is_hard_only = plan->records == 0 && !plan->is_mark;
+    uint64_t reserve = is_hard_only || wal_spare_is_ready(&wal->spare, 1) ? 0 : wal_reserve(wal);
+    if (wal->current.offset + bytes + reserve > wal->current.capacity) return false;
+    if (wal->options.segment_entries_max == 0 || wal->current.entries == 0 || wal->spare.no_space) return true;
+    return wal->current.entries + plan->records <= wal->options.segment_entries_max;
+}
+
+static uint64_t wal_spare_bytes(const struct wal *wal)
+{
+    uint64_t bytes = wal->last_used_bytes * WAL_CORE_GROWTH;
+    if (bytes < WAL_CORE_FIRST_BYTES) bytes = WAL_CORE_FIRST_BYTES;
+    if (bytes > wal->options.segment_bytes) bytes = wal->options.segment_bytes;
+    return (bytes + WAL_CORE_ALIGN - 1) / WAL_CORE_ALIGN * WAL_CORE_ALIGN;
+}
+
+static void wal_rotate(struct wal *wal, const struct wal_plan *plan, uint64_t now_ns)
+{
+    ASSERT(wal->next.sequence == 0 && wal->retired.sequence == 0);
+    uint64_t capacity = 0;
+    struct fs_file *file = wal_spare_take(&wal->spare, &capacity);
+    wal->next.sequence = wal->current.sequence + 1;
+    uint64_t first_index = plan->first_index != 0 ? plan->first_index : wal->last_index + 1;
+    wal_core_segment_begin(wal, &wal->next, first_index, capacity, file);
+    wal_core_encode(wal, plan, &wal->next, true);
+    wal_submit(wal, WAL_PHASE_WRITE, now_ns);
+}
+
+/* Into the current segment if there is room, else into a new one if that is ready. */
+static bool wal_start(struct wal *wal, const struct wal_plan *plan, uint64_t now_ns)
+{
+    if (wal_fits(wal, plan)) {
+        wal_core_encode(wal, plan, &wal->current, false);
+        wal_submit(wal, WAL_PHASE_WRITE, now_ns);
+        return true;
+    }
+    uint64_t needed = wal_core_head_bytes(wal, plan);
+    if (wal_spare_is_ready(&wal->spare, needed) && !wal->spare.in_flight && wal->retired.sequence == 0) {
+        wal_rotate(wal, plan, now_ns);
+        return true;
+    }
+    uint64_t usual = wal_spare_bytes(wal);
+    wal_spare_want(&wal->spare, usual > needed ? usual : (needed + WAL_CORE_ALIGN - 1) / WAL_CORE_ALIGN * WAL_CORE_ALIGN);
+    return false;
+}
+
+/* The mark that covers the last batch. Where there is no room for it now, it comes an idle time later, or not at all at stop. */
+static bool wal_start_mark(struct wal *wal, uint64_t now_ns)
+{
+    if (wal->mark_wanted && wal->last_is_mark) wal->mark_wanted = false;
+    if (!wal->mark_wanted && now_ns < wal_mark_due_ns(wal)) return false;
+    wal->mark_wanted = false;
+    struct wal_plan plan = {.is_mark = true};
+    if (wal_start(wal, &plan, now_ns)) return true;
+    wal->mark_ns = now_ns;
+    return false;
+}
+
+static bool wal_start_batch(struct wal *wal, uint64_t now_ns)
+{
+    ASSERT(wal->phase == WAL_PHASE_IDLE);
+    if (wal->mark_ns == 0) wal->mark_ns = now_ns;
+    if (list_is_empty(&wal->queue)) return wal_start_mark(wal, now_ns);
+    struct wal_plan plan = wal_plan(wal, false);
+    if (wal_start(wal, &plan, now_ns)) return true;
+    plan = wal_plan(wal, true); /* the reserve is for these */
+    if (plan.appends == 0 || !wal_fits(wal, &plan)) return false;
+    return wal_start(wal, &plan, now_ns);
+}
+
+/* ---- chores beside the batches ---- */
+
+/* What a full segment did not use goes back to the file system. Nothing depends on it: errors are ignored. */
+static bool wal_retire(struct wal *wal)
+{
+    struct wal_segment *retired = &wal->retired;
+    if (retired->sequence == 0 || wal->retired_in_flight) return false;
+    wal->retired_op = (struct fs_op){.kind = FS_CLOSE, .file = retired->file, .owner = wal};
+    if (!wal->retired_truncated && retired->capacity - retired->offset >= WAL_CORE_ALIGN) {
+        wal->retired_op.kind = FS_TRUNCATE;
+        wal->retired_op.size = retired->offset;
+    }
+    wal->retired_in_flight = true;
+    fs_submit(wal->options.fs, &wal->retired_op);
+    return true;
+}
+
+static void wal_retire_done(struct wal *wal)
+{
+    ASSERT(wal->retired_in_flight);
+    wal->retired_in_flight = false;
+    if (wal->retired_op.kind == FS_TRUNCATE) {
+        wal->retired_truncated = true;
+        return;
+    }
+    wal->retired.file = NULL;
+    wal_core_segment_close(wal, &wal->retired);
+}
+
+/* A spare is made when nobody waits, or when the current segment is half full. */
+static bool wal_make_spare(struct wal *wal, uint64_t now_ns)
+{
+    if (wal->next.sequence != 0) return false; /* it still holds the spare's name */
+    bool is_urgent = wal->current.offset >= wal->current.capacity / 2 || wal->spare.phase != WAL_SPARE_NONE;
+    if (!is_urgent && !list_is_empty(&wal->queue)) return false;
+    if (wal->spare.phase == WAL_SPARE_NONE) wal_spare_want(&wal->spare, wal_spare_bytes(wal));
+    return wal_spare_step(&wal->spare, now_ns);
+}
+
+static bool wal_take_done(struct wal *wal, uint64_t now_ns)
+{
+    bool moved = false;
+    for (struct fs_op *op = fs_take_done(wal->options.fs); op != NULL; op = fs_take_done(wal->options.fs)) {
+        moved = true;
+        if (op == &wal->op) {
+            wal_op_done(wal, now_ns);
+        } else if (op == &wal->spare.op) {
+            wal_spare_done(&wal->spare, now_ns);
+        } else {
+            ASSERT(op == &wal->retired_op);
+            wal_retire_done(wal);
+        }
+    }
+    return moved;
+}
+
+bool wal_step(struct wal *wal, uint64_t now_ns)
+{
+    bool moved = wal_take_done(wal, now_ns);
+    if (wal->phase == WAL_PHASE_IDLE && wal_start_batch(wal, now_ns)) moved = true;
+    bool retry_rename = wal->phase == WAL_PHASE_RENAME && !wal->in_flight && now_ns >= wal->rename_retry_ns;
+    if (retry_rename) wal_submit(wal, WAL_PHASE_RENAME, now_ns);
+    if (wal_take_done(wal, now_ns) || retry_rename) moved = true;
+    if (wal_retire(wal)) moved = true;
+    if (wal_make_spare(wal, now_ns)) moved = true;
+    if (wal_take_done(wal, now_ns)) moved = true;
+    return moved;
+}

@@ -1,0 +1,96 @@
+/* wal: the replicated log on disk: append, group commit, rotate, recover.
+ *
+ * A state machine over fs operations: wal_append queues, wal_step turns what waits into one write and one fdatasync and takes in
+ * completions, wal_durable_sequence says what is safe. In production an operation runs inside wal_step on the calling thread; in
+ * the simulator it completes later, fails, tears or hangs. Formats and the rule for damage: wal_format.h.
+ *
+ * Owner: wal_open/wal_close. Thread: the wal role; wal_fetch_* any one other (the snap role) with an fs of its own.
+ * Limits: struct wal_options. A failed sync or EIO is fatal (path and reason); ENOSPC only ever strikes when a segment is made.
+ */
+#ifndef STORAGE_WAL_H
+#define STORAGE_WAL_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/raft_entry.h"
+
+struct wal_options {
+    struct fs *fs;                /* borrowed; must outlive the wal */
+    const char *directory;        /* copied; exists */
+    uint64_t cluster_id;          /* stand in every segment head, checked at recovery */
+    uint64_t member_id;
+    uint64_t segment_bytes;       /* multiple of 4096; a batch larger than a segment gets a segment of its own size */
+    uint64_t segment_entries_max; /* 0 = no bound */
+    uint64_t batch_bytes_max;     /* one write; more waits for the next */
+    uint64_t idle_mark_ns;        /* an idle log writes one empty mark after this */
+    bool unsafe_no_fsync;         /* tests and benchmarks only */
+    bool is_single_voter;         /* a suspect tail is cut, kept aside and reported */
+};
+
+/* Recovery: every intact entry that is known final is handed to `entry_fn` in order (commit marks in the batches say how far),
+ * the rest stays in `pending`. The blobs are borrowed in the call-back; take a reference to keep one. */
+typedef void wal_entry_fn(void *context, const struct raft_entry *entry);
+
+enum wal_tail { WAL_TAIL_CLEAN, WAL_TAIL_TORN, WAL_TAIL_SUSPECT };
+struct wal_recovered {
+    bool is_new;                   /* no segment was there */
+    struct raft_hard_state hard;
+    uint64_t first_index;          /* of the retained log; 1 without snapshots */
+    uint64_t last_index;           /* 0 = empty */
+    struct raft_entry *pending;    /* entries above hard.commit; each holds a reference */
+    size_t pending_count;
+    struct raft_term_run *runs;    /* terms of the whole retained log */
+    size_t run_count;
+    struct blob *conf;             /* newest CONF entry or segment head's configuration; NULL = none */
+    uint64_t conf_index;
+    enum wal_tail tail;
+    uint64_t suspect_index;        /* WAL_TAIL_SUSPECT: position of the damaged batch's last entry as far as known */
+    uint64_t suspect_term;
+    uint64_t cut_bytes;            /* moved aside to NAME.broken */
+    char message[512];             /* for the log: what was found; for a refusal: file, offset, reason */
+};
+void wal_recovered_deinit(struct wal_recovered *recovered);
+
+struct wal;
+/* Opens or creates. ERR_CORRUPT: refused, out_recovered->message says file and offset; nothing was changed. Other trouble with
+ * files at start is reported the same way as ERR_INTERNAL-like ERR_STOPPED with the message. `conf` is the bootstrap configuration
+ * for the first segment's head (opaque, borrowed; may be empty). */
+MUST_USE enum err wal_open(const struct wal_options *options, struct slice conf, wal_entry_fn *entry_fn, void *context,
+                           struct wal **out_wal, struct wal_recovered *out_recovered);
+void wal_close(struct wal *wal); /* accepts NULL; no operation may be in flight */
+
+struct wal_append {
+    uint64_t sequence;
+    struct raft_hard_state hard;
+    const struct raft_entry *entries; /* references are taken */
+    size_t entry_count;               /* an index ≤ the last one overwrites from there on */
+};
+void wal_append(struct wal *wal, const struct wal_append *append);
+/* Takes completions, starts what can start. Bounded: at most one batch. True if something moved. */
+bool wal_step(struct wal *wal, uint64_t now_ns);
+uint64_t wal_durable_sequence(const struct wal *wal); /* highest appended sequence that is on disk */
+bool wal_is_idle(const struct wal *wal);              /* nothing queued, nothing in flight */
+/* True while no room could be had for a spare segment and the current one cannot take another full batch. Tried again each
+ * second (deadline); appends of hard state alone still fit the reserve. */
+bool wal_no_space(const struct wal *wal);
+uint64_t wal_deadline_ns(const struct wal *wal);      /* CLOCK_NEVER = none */
+void wal_flush_mark(struct wal *wal);                 /* at stop: write the empty mark now (next wal_step) */
+
+/* Old entries back from disk: (first ≤ i ≤ last), at most bytes_max (at least one). Appends to *out_entries (a growing array that
+ * the caller frees with wal_entries_free). ERR_CORRUPT with a message if they cannot be read. */
+struct wal_fetch;
+struct wal_fetch *wal_fetch_new(struct fs *fs, const char *directory);
+void wal_fetch_free(struct wal_fetch *fetch);
+MUST_USE enum err wal_fetch_read(struct wal_fetch *fetch, uint64_t first_index, uint64_t last_index, size_t bytes_max,
+                                 struct raft_entry **out_entries, size_t *out_count);
+void wal_entries_free(struct raft_entry *entries, size_t count);
+
+struct wal_stats {
+    uint64_t batches, syncs, bytes, entries, segments, sync_ns_max;
+};
+void wal_get_stats(const struct wal *wal, struct wal_stats *out_stats);
+
+#endif

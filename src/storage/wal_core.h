@@ -1,0 +1,106 @@
+/* wal_core: what the files of the running log share: struct wal and its parts. Not for others (they have wal.h).
+ *
+ * One batch is in flight at a time: WRITE, SYNC; and if it begins a segment, RENAME, SYNC_DIR. Beside it at most one operation of
+ * the spare and one of the retired segment. Owner, Thread, Limits: as wal.h says.
+ */
+#ifndef STORAGE_WAL_CORE_H
+#define STORAGE_WAL_CORE_H
+#include "base/list.h"
+#include "storage/wal.h"
+#include "storage/wal_conf.h"
+#include "storage/wal_format.h"
+#include "storage/wal_spare.h"
+
+#define WAL_CORE_FIRST_BYTES (UINT64_C(256) << 10)  /* a first segment is this small, so that a start is fast */
+#define WAL_CORE_GROWTH 4                           /* the next one is this times what the last one took, up to segment_bytes */
+#define WAL_CORE_RESERVE_BYTES (UINT64_C(64) << 10) /* kept for hard state while there is no spare, at most 1/8 of a segment */
+#define WAL_CORE_ALIGN 4096u
+
+enum wal_phase { WAL_PHASE_IDLE, WAL_PHASE_WRITE, WAL_PHASE_SYNC, WAL_PHASE_RENAME, WAL_PHASE_SYNC_DIR };
+
+struct wal_segment {
+    uint64_t sequence; /* 0 = none */
+    uint64_t first_index;
+    uint64_t id;
+    uint64_t capacity;
+    uint64_t offset;   /* the next batch goes here */
+    uint64_t entries;
+    struct fs_file *file;
+    char *path;
+};
+
+/* An append that waits; its entries stand behind it. */
+struct wal_queued {
+    struct list node;
+    uint64_t sequence;
+    struct raft_hard_state hard;
+    uint64_t data_bytes;
+    size_t entry_count;
+    struct raft_entry entries[];
+};
+
+/* What the next batch will hold. */
+struct wal_plan {
+    size_t appends;
+    uint64_t records;
+    uint64_t data_bytes;
+    uint64_t first_index; /* of its first entry; 0 = none */
+    bool is_mark;
+};
+
+struct wal {
+    struct wal_options options;
+    char *directory;
+
+    struct list queue; /* struct wal_queued, in order of sequence */
+    uint64_t queue_bytes;
+    uint64_t queue_sequence;   /* newest appended */
+    uint64_t queue_last_index; /* the log's end once the queue is written */
+    uint64_t queue_last_term;
+
+    struct raft_hard_state hard; /* as of the newest batch written */
+    uint64_t last_index;
+    uint64_t last_term;
+    uint64_t next_batch;
+    uint64_t durable_batch;
+    uint64_t durable_sequence;
+    struct wal_conf conf;
+    uint64_t suspect_index;
+    uint64_t suspect_term;
+
+    enum wal_phase phase;
+    bool in_flight;
+    struct fs_op op;
+    struct wal_format_writer writer;
+    struct slice batch; /* the bytes in flight, in the writer */
+    uint64_t batch_sequence;
+    uint64_t batch_entries;
+    bool batch_is_mark;
+    uint64_t submitted_ns;
+    uint64_t rename_retry_ns; /* 0 = the rename did not fail */
+
+    struct wal_segment current;
+    struct wal_segment next;    /* begun by the batch in flight; sequence 0 = none */
+    struct wal_segment retired; /* to be truncated to its used length, and closed */
+    bool retired_truncated;
+    bool retired_in_flight;
+    struct fs_op retired_op;
+    uint64_t last_used_bytes; /* what the newest full segment took */
+    struct wal_spare spare;
+
+    bool last_is_mark; /* the newest batch is a mark or a segment's first: the name of the file covers that */
+    bool mark_wanted;
+    uint64_t mark_ns;  /* the idle time counts from here; 0 = not known yet */
+    struct wal_stats stats;
+};
+
+/* Builds the batch out of the head of the queue (or a mark), for `segment`; entries' references are dropped. With `with_head` it
+ * begins the segment. Afterwards wal->batch is what to write at segment->offset. */
+void wal_core_encode(struct wal *wal, const struct wal_plan *plan, struct wal_segment *segment, bool with_head);
+/* Bytes of the batch `plan` as the first one of a segment. */
+uint64_t wal_core_head_bytes(const struct wal *wal, const struct wal_plan *plan);
+void wal_core_segment_begin(struct wal *wal, struct wal_segment *segment, uint64_t first_index, uint64_t capacity,
+                            struct fs_file *file);
+void wal_core_segment_close(struct wal *wal, struct wal_segment *segment);
+
+#endif

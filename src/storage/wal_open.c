@@ -1,0 +1,167 @@
+/* wal_open: from a directory to a running log, and back. Everything here runs at start and blocks (fs_run). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "storage/wal.h"
+#include "storage/wal_core.h"
+#include "storage/wal_recover.h"
+
+static struct wal *open_new(const struct wal_options *options, const struct wal_recover *recover)
+{
+    struct wal *wal = ALLOC(struct wal);
+    wal->options = *options;
+    wal->directory = alloc_string(options->directory);
+    wal->options.directory = wal->directory;
+    list_init(&wal->queue);
+    wal->hard = recover->found.hard;
+    wal->last_index = wal->queue_last_index = recover->found.last_index;
+    wal->last_term = wal->queue_last_term = recover->last_term;
+    wal->next_batch = recover->next_batch;
+    wal->durable_batch = recover->next_batch - 1;
+    wal->suspect_index = recover->suspect_index;
+    wal->suspect_term = recover->suspect_term;
+    wal->last_is_mark = recover->last_is_mark || recover->reader.last.offset == 0;
+    wal->stats.segments = recover->reader.segment_count;
+    wal_conf_init(&wal->conf);
+    for (size_t i = 0; i < recover->conf.count; i++) {
+        wal_conf_push(&wal->conf, recover->conf.items[i].index, recover->conf.items[i].data);
+    }
+    wal_format_writer_init(&wal->writer);
+    wal_spare_init(&wal->spare, options->fs, wal->directory, options->unsafe_no_fsync);
+    return wal;
+}
+
+static int open_write_first(struct wal *wal, struct wal_segment *segment, const struct wal_plan *plan)
+{
+    struct fs *fs = wal->options.fs;
+    struct fs_op allocate = {.kind = FS_ALLOCATE, .file = segment->file, .offset = 0, .size = segment->capacity};
+    int error = fs_run(fs, &allocate);
+    if (error != 0) return error;
+    wal_core_encode(wal, plan, segment, true);
+    struct fs_op write = {.kind = FS_PWRITE, .file = segment->file, .size = wal->batch.size, .data = wal->batch.data};
+    error = fs_run(fs, &write);
+    struct fs_op sync = {.kind = FS_FDATASYNC, .file = segment->file};
+    if (error == 0 && !wal->options.unsafe_no_fsync) error = fs_run(fs, &sync);
+    struct fs_op rename = {.kind = FS_RENAME, .path = wal->spare.path, .path2 = segment->path};
+    if (error == 0) error = fs_run(fs, &rename);
+    struct fs_op sync_dir = {.kind = FS_FSYNC_DIR, .path = wal->directory};
+    if (error == 0 && !wal->options.unsafe_no_fsync) error = fs_run(fs, &sync_dir);
+    return error;
+}
+
+/* Begins a segment: the log is new, or the damaged end of the last one must never be read again. As in wal_format.c, the file
+ * gets its name once its first batch is durable. */
+static enum err open_segment(struct wal *wal, struct wal_recover *recover)
+{
+    struct wal_plan plan = {.is_mark = true};
+    uint64_t capacity = wal->options.segment_bytes < WAL_CORE_FIRST_BYTES ? wal->options.segment_bytes : WAL_CORE_FIRST_BYTES;
+    uint64_t needed = wal_core_head_bytes(wal, &plan);
+    if (capacity < needed) capacity = (needed + WAL_CORE_ALIGN - 1) / WAL_CORE_ALIGN * WAL_CORE_ALIGN;
+    struct fs_file *file = NULL;
+    int error = fs_open(wal->options.fs, wal->spare.path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &file);
+    if (error != 0) {
+        return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be made: %s", wal->spare.path, strerror(error));
+    }
+    wal->current.sequence = recover->sequence + 1;
+    wal_core_segment_begin(wal, &wal->current, wal->last_index + 1, capacity, file);
+    error = open_write_first(wal, &wal->current, &plan);
+    if (error != 0) {
+        return wal_recover_refuse(recover, ERR_STOPPED, "%s: making a log segment: %s", wal->spare.path, strerror(error));
+    }
+    wal->current.offset = wal->batch.size;
+    wal->batch = slice_empty();
+    wal->durable_batch = wal->next_batch++;
+    wal->last_is_mark = true;
+    wal->stats.segments++;
+    return ERR_OK;
+}
+
+static enum err open_existing(struct wal *wal, struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    struct fs_file *file = NULL;
+    ASSERT(reader->at + 1 == reader->segment_count);
+    ASSERT(reader->offset > 0);
+    int error = fs_open(wal->options.fs, reader->path, FS_READ | FS_WRITE, &file);
+    if (error != 0) {
+        return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be opened: %s", reader->path, strerror(error));
+    }
+    wal->current.sequence = recover->sequence;
+    wal_core_segment_begin(wal, &wal->current, reader->head.first_index, reader->head.capacity, file);
+    wal->current.offset = reader->offset;
+    wal->current.entries = recover->segment_entries;
+    return ERR_OK;
+}
+
+/* A spare that was being made when the process ended is made anew: how far it got is not known. */
+static enum err open_drop_spare(struct wal *wal, struct wal_recover *recover)
+{
+    struct fs_op unlink = {.kind = FS_UNLINK, .path = wal->spare.path};
+    int error = fs_run(wal->options.fs, &unlink);
+    if (error == 0 || error == ENOENT) return ERR_OK;
+    return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be removed: %s", wal->spare.path, strerror(error));
+}
+
+static bool options_are_valid(const struct wal_options *options)
+{
+    return options->fs != NULL && options->directory != NULL && options->segment_bytes >= WAL_CORE_ALIGN &&
+           options->segment_bytes % WAL_CORE_ALIGN == 0 && options->batch_bytes_max > 0;
+}
+
+enum err wal_open(const struct wal_options *options, struct slice conf, wal_entry_fn *entry_fn, void *context, struct wal **out_wal,
+                  struct wal_recovered *out_recovered)
+{
+    ASSERT(options_are_valid(options));
+    ASSERT(out_wal != NULL && out_recovered != NULL);
+    struct wal_recover recover;
+    struct wal *wal = NULL;
+    wal_recover_init(&recover, options, entry_fn, context);
+    enum err err = wal_recover_read(&recover);
+    if (err != ERR_OK) goto out;
+    if (recover.found.is_new && conf.size > 0) {
+        recover.found.conf = blob_copy(conf);
+        wal_conf_push(&recover.conf, 0, recover.found.conf);
+    }
+    err = wal_recover_repair(&recover);
+    if (err != ERR_OK) goto out;
+    wal = open_new(options, &recover);
+    err = open_drop_spare(wal, &recover);
+    if (err != ERR_OK) goto out;
+    err = recover.needs_segment ? open_segment(wal, &recover) : open_existing(wal, &recover);
+    if (err != ERR_OK) goto out;
+    wal->last_used_bytes = wal->current.capacity;
+    *out_recovered = recover.found;
+    recover.found = (struct wal_recovered){0};
+    *out_wal = wal;
+    wal = NULL;
+out:
+    if (err != ERR_OK) {
+        *out_recovered = (struct wal_recovered){0};
+        memcpy(out_recovered->message, recover.found.message, sizeof out_recovered->message);
+    }
+    wal_close(wal);
+    wal_recover_deinit(&recover);
+    return err;
+}
+
+void wal_close(struct wal *wal)
+{
+    if (wal == NULL) return;
+    ASSERT(!wal->in_flight && !wal->retired_in_flight);
+    while (!list_is_empty(&wal->queue)) {
+        struct wal_queued *queued = LIST_ENTRY(list_pop_front(&wal->queue), struct wal_queued, node);
+        for (size_t i = 0; i < queued->entry_count; i++) blob_unref(queued->entries[i].data);
+        alloc_free(queued);
+    }
+    wal_spare_deinit(&wal->spare);
+    wal_core_segment_close(wal, &wal->current);
+    wal_core_segment_close(wal, &wal->next);
+    wal_core_segment_close(wal, &wal->retired);
+    wal_conf_deinit(&wal->conf);
+    wal_format_writer_deinit(&wal->writer);
+    alloc_free(wal->directory);
+    alloc_free(wal);
+}

@@ -1,0 +1,536 @@
+/* wal_recover: one pass over the log at start. What is CLEAN, TORN, SUSPECT, CORRUPT: the essay in wal_format.c. */
+#include "storage/wal_recover.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+void wal_recover_init(struct wal_recover *recover, const struct wal_options *options, wal_entry_fn *entry_fn, void *context)
+{
+    ASSERT(options != NULL);
+    ASSERT(entry_fn != NULL);
+    *recover = (struct wal_recover){.options = options, .entry_fn = entry_fn, .context = context};
+    wal_reader_init(&recover->reader, options->fs, options->directory);
+    wal_conf_init(&recover->conf);
+}
+
+void wal_recover_deinit(struct wal_recover *recover)
+{
+    if (recover == NULL) return;
+    wal_reader_deinit(&recover->reader);
+    wal_conf_deinit(&recover->conf);
+    if (recover->found.pending != NULL) {
+        for (size_t i = recover->pending_start; i < recover->found.pending_count; i++) {
+            blob_unref(recover->found.pending[i].data);
+        }
+        alloc_free(recover->found.pending);
+        recover->found.pending = NULL;
+        recover->found.pending_count = 0;
+    }
+    wal_recovered_deinit(&recover->found);
+}
+
+void wal_recovered_deinit(struct wal_recovered *recovered)
+{
+    if (recovered == NULL) return;
+    wal_entries_free(recovered->pending, recovered->pending_count);
+    alloc_free(recovered->runs);
+    blob_unref(recovered->conf);
+    *recovered = (struct wal_recovered){0};
+}
+
+enum err wal_recover_refuse(struct wal_recover *recover, enum err err, const char *format, ...)
+{
+    ASSERT(err != ERR_OK);
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(recover->found.message, sizeof recover->found.message, format, arguments);
+    va_end(arguments);
+    return err;
+}
+
+static enum err refuse_io(struct wal_recover *recover)
+{
+    const char *path = recover->reader.path != NULL ? recover->reader.path : recover->options->directory;
+    return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be read: %s", path, strerror(recover->reader.error));
+}
+
+static enum err refuse_corrupt(struct wal_recover *recover, uint64_t offset, const char *reason)
+{
+    return wal_recover_refuse(recover, ERR_CORRUPT, "%s: corrupt at offset %" PRIu64 ": %s", recover->reader.path, offset, reason);
+}
+
+/* ---- taking in batches ---- */
+
+static enum err check_head(struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    const struct wal_format_head *head = &reader->head;
+    const struct wal_reader_segment *segment = &reader->segments[reader->at];
+    const struct wal_options *options = recover->options;
+    ASSERT(reader->head_ok);
+    if (head->cluster_id != options->cluster_id || head->member_id != options->member_id) {
+        return wal_recover_refuse(recover, ERR_STOPPED,
+                                  "%s: belongs to member %016" PRIx64 " of cluster %016" PRIx64 ", not to member %016" PRIx64
+                                  " of cluster %016" PRIx64,
+                                  reader->path, head->member_id, head->cluster_id, options->member_id, options->cluster_id);
+    }
+    uint64_t id = wal_format_segment_id(head->cluster_id, head->member_id, segment->sequence);
+    if (head->sequence != segment->sequence || head->first_index != segment->first_index || reader->head_stamp.segment_id != id) {
+        return refuse_corrupt(recover, 0, "the segment's head does not belong to this file name");
+    }
+    bool is_last = reader->at + 1 == reader->segment_count;
+    if (is_last && reader->file_bytes < head->capacity) {
+        return refuse_corrupt(recover, reader->file_bytes, "the file is shorter than its head says");
+    }
+    if (segment->sequence == 1 && reader->head_stamp.batch != 1) return refuse_corrupt(recover, 0, "the first batch is missing");
+    return ERR_OK;
+}
+
+static void pending_push(struct wal_recover *recover, const struct wal_format_record *record)
+{
+    struct wal_recovered *found = &recover->found;
+    if (found->pending_count == recover->pending_capacity && recover->pending_start > found->pending_count / 2) {
+        found->pending_count -= recover->pending_start;
+        memmove(found->pending, found->pending + recover->pending_start, found->pending_count * sizeof *found->pending);
+        recover->pending_start = 0;
+    }
+    if (found->pending_count == recover->pending_capacity) {
+        recover->pending_capacity = recover->pending_capacity == 0 ? 64 : recover->pending_capacity * 2;
+        found->pending = alloc_resize(found->pending, recover->pending_capacity * sizeof *found->pending);
+    }
+    found->pending[found->pending_count++] = (struct raft_entry){
+        .index = record->index,
+        .term = record->term,
+        .kind = record->entry_kind,
+        .data = record->data.size == 0 ? NULL : blob_copy(record->data),
+    };
+}
+
+static void runs_push(struct wal_recover *recover, uint64_t index, uint64_t term)
+{
+    struct wal_recovered *found = &recover->found;
+    if (found->run_count > 0 && found->runs[found->run_count - 1].term == term) return;
+    if (found->run_count == recover->run_capacity) {
+        recover->run_capacity = recover->run_capacity == 0 ? 16 : recover->run_capacity * 2;
+        found->runs = alloc_resize(found->runs, recover->run_capacity * sizeof *found->runs);
+    }
+    found->runs[found->run_count++] = (struct raft_term_run){.first_index = index, .term = term};
+}
+
+/* Later records win: the log is cut at `index` before it is extended. */
+static void cut_from(struct wal_recover *recover, uint64_t index)
+{
+    struct wal_recovered *found = &recover->found;
+    ASSERT(index > recover->final_index);
+    while (found->pending_count > recover->pending_start && found->pending[found->pending_count - 1].index >= index) {
+        blob_unref(found->pending[--found->pending_count].data);
+    }
+    while (found->run_count > 0 && found->runs[found->run_count - 1].first_index >= index) found->run_count--;
+    wal_conf_cut(&recover->conf, index);
+    found->last_index = index - 1;
+    recover->last_term = found->run_count == 0 ? 0 : found->runs[found->run_count - 1].term;
+}
+
+static const char *take_record(struct wal_recover *recover, const struct wal_format_record *record, bool is_oldest)
+{
+    struct wal_recovered *found = &recover->found;
+    if (record->kind == WAL_FORMAT_CONF) {
+        if (!is_oldest) return NULL; /* the entries before this segment say the same */
+        if (recover->conf.count > 0 || record->data.size == 0) return "a second configuration in a segment's head";
+        struct blob *data = blob_copy(record->data);
+        wal_conf_push(&recover->conf, record->index, data);
+        blob_unref(data);
+        return NULL;
+    }
+    if (record->index == 0 || record->index > found->last_index + 1) return "entries are missing";
+    if (record->index < found->first_index || record->index <= recover->final_index) return "a committed entry is overwritten";
+    if (record->index <= found->last_index) cut_from(recover, record->index);
+    if (record->term < recover->last_term) return "terms go back";
+    if (record->entry_kind > RAFT_ENTRY_CONF) return "an entry of unknown kind";
+    pending_push(recover, record);
+    runs_push(recover, record->index, record->term);
+    if (record->entry_kind == RAFT_ENTRY_CONF && record->data.size > 0) {
+        wal_conf_push(&recover->conf, record->index, found->pending[found->pending_count - 1].data);
+    }
+    found->last_index = record->index;
+    recover->last_term = record->term;
+    recover->segment_entries++;
+    return NULL;
+}
+
+/* Entries at or below the commit index are final: they leave, in order, once. */
+static void hand_out_final(struct wal_recover *recover)
+{
+    struct wal_recovered *found = &recover->found;
+    while (recover->pending_start < found->pending_count) {
+        struct raft_entry *entry = &found->pending[recover->pending_start];
+        if (entry->index > found->hard.commit) break;
+        ASSERT(recover->final_index == 0 || entry->index == recover->final_index + 1);
+        recover->entry_fn(recover->context, entry);
+        recover->final_index = entry->index;
+        blob_unref(entry->data);
+        recover->pending_start++;
+    }
+    if (recover->pending_start == found->pending_count) recover->pending_start = found->pending_count = 0;
+    wal_conf_settle(&recover->conf, found->hard.commit);
+}
+
+static enum err take_batch(struct wal_recover *recover, const struct wal_format_batch *batch)
+{
+    struct wal_recovered *found = &recover->found;
+    uint64_t offset = recover->reader.last.offset;
+    bool is_oldest = batch->has_head && recover->sequence == 0;
+    if (batch->has_head) {
+        enum err err = check_head(recover);
+        if (err != ERR_OK) return err;
+        if (is_oldest) {
+            found->first_index = batch->head.first_index;
+            found->last_index = batch->head.first_index - 1;
+        }
+        recover->sequence = batch->head.sequence;
+        recover->segment_entries = 0;
+        recover->suspect_index = batch->head.suspect_index;
+        recover->suspect_term = batch->head.suspect_term;
+    }
+    struct reader reader = reader_make(batch->records);
+    struct wal_format_record record;
+    uint32_t count = 0;
+    while (wal_format_record_next(&reader, &record)) {
+        const char *reason = take_record(recover, &record, is_oldest);
+        if (reason != NULL) return refuse_corrupt(recover, offset, reason);
+        count++;
+    }
+    if (reader.bad || count != batch->record_count) return refuse_corrupt(recover, offset, "records do not fill their batch");
+    if (batch->last_index != found->last_index || batch->last_term != recover->last_term) {
+        return refuse_corrupt(recover, offset, "the batch does not lead to the position that it names");
+    }
+    if (batch->hard.term < found->hard.term || batch->hard.commit < found->hard.commit) {
+        return refuse_corrupt(recover, offset, "the hard state goes back");
+    }
+    found->hard = batch->hard;
+    recover->last_is_mark = batch->is_mark;
+    hand_out_final(recover);
+    return ERR_OK;
+}
+
+/* ---- judging the tail ---- */
+
+struct survey {
+    uint64_t durable_max; /* of all intact blocks of this segment from here on */
+    uint32_t blocks;      /* of the batch that should stand here; 0 = no intact block of it */
+    uint64_t end;         /* behind the last block that is not zeros */
+    bool first_is_bad;    /* the block here is neither intact nor zeros */
+    uint32_t bad_run;     /* so many such blocks in a row */
+    bool any_bad;
+};
+
+/* Looks at every block from the damage to the end of the segment. */
+static enum err survey_rest(struct wal_recover *recover, struct survey *out_survey)
+{
+    struct wal_reader *reader = &recover->reader;
+    struct survey survey = {.end = reader->offset};
+    uint64_t start = reader->offset;
+    for (uint64_t offset = start; offset + WAL_FORMAT_BLOCK <= reader->file_bytes; offset += WAL_FORMAT_BLOCK) {
+        const uint8_t *block = wal_reader_block(reader, offset);
+        if (block == NULL && reader->error != 0) return refuse_io(recover);
+        if (block == NULL) return refuse_corrupt(recover, offset, "the file became shorter while it was read");
+        struct wal_format_stamp stamp;
+        enum wal_format_class class = wal_format_classify(block, &stamp);
+        if (class == WAL_FORMAT_ZERO) continue;
+        survey.end = offset + WAL_FORMAT_BLOCK;
+        if (class == WAL_FORMAT_BAD) {
+            survey.any_bad = true;
+            if (offset == start) survey.first_is_bad = true;
+            if (survey.first_is_bad && offset == start + (uint64_t)survey.bad_run * WAL_FORMAT_BLOCK) survey.bad_run++;
+            continue;
+        }
+        if (stamp.segment_id != reader->head_stamp.segment_id || stamp.batch < reader->next_batch) continue;
+        if (stamp.durable > survey.durable_max) survey.durable_max = stamp.durable;
+        bool in_place = offset == start + (uint64_t)stamp.block * WAL_FORMAT_BLOCK;
+        if (stamp.batch == reader->next_batch && in_place) survey.blocks = stamp.blocks;
+    }
+    *out_survey = survey;
+    return ERR_OK;
+}
+
+/* The first block of the expected batch that is not intact and in place; the batch's own offset if all of them are. */
+static uint64_t first_damage(struct wal_recover *recover, uint32_t blocks, bool *out_is_torn)
+{
+    struct wal_reader *reader = &recover->reader;
+    uint64_t damage = UINT64_MAX;
+    bool is_torn = false;
+    for (uint32_t i = 0; i < blocks; i++) {
+        uint64_t offset = reader->offset + (uint64_t)i * WAL_FORMAT_BLOCK;
+        const uint8_t *block = wal_reader_block(reader, offset);
+        struct wal_format_stamp stamp = {0};
+        enum wal_format_class class = block == NULL ? WAL_FORMAT_ZERO : wal_format_classify(block, &stamp);
+        bool is_ours = class == WAL_FORMAT_GOOD && stamp.segment_id == reader->head_stamp.segment_id &&
+                       stamp.batch == reader->next_batch && stamp.block == i;
+        if (is_ours) continue;
+        if (damage == UINT64_MAX) damage = offset;
+        if (class != WAL_FORMAT_BAD) is_torn = true; /* zeros or an older stamp */
+        if (block == NULL) break;                    /* beyond the end of the file */
+    }
+    *out_is_torn = is_torn;
+    return damage == UINT64_MAX ? reader->offset : damage;
+}
+
+static void note_suspect(struct wal_recover *recover, const struct survey *survey)
+{
+    struct wal_recovered *found = &recover->found;
+    const uint8_t *block = wal_reader_block(&recover->reader, recover->reader.offset);
+    struct wal_format_stamp stamp;
+    uint32_t blocks = survey->blocks != 0 ? survey->blocks : survey->bad_run;
+    uint64_t index = found->last_index + (uint64_t)blocks * (WAL_FORMAT_PAYLOAD / WAL_FORMAT_RECORD); /* at most */
+    uint64_t term = found->hard.term;
+    if (block != NULL && wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD) {
+        wal_format_batch_position(block, false, &index, &term);
+    }
+    found->tail = WAL_TAIL_SUSPECT;
+    (void)snprintf(found->message, sizeof found->message,
+                   "%s: the last batch, at offset %" PRIu64 ", is damaged and may have been acknowledged, up to index %" PRIu64
+                   " of term %" PRIu64 "; %s",
+                   recover->reader.path, recover->reader.offset, index, term,
+                   recover->options->is_single_voter ? "the only voter goes on without it"
+                                                     : "not campaigning until the cluster has passed that position");
+    if (recover->options->is_single_voter) return;
+    if (index > recover->suspect_index) {
+        recover->suspect_index = index;
+        recover->suspect_term = term;
+    }
+}
+
+static enum err judge_tail(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    struct wal_recovered *found = &recover->found;
+    struct survey survey;
+    enum err err = survey_rest(recover, &survey);
+    if (err != ERR_OK) return err;
+
+    bool is_torn = false;
+    uint32_t blocks = survey.blocks != 0 ? survey.blocks : 1;
+    uint64_t damage = first_damage(recover, blocks, &is_torn);
+    if (survey.durable_max >= reader->next_batch) {
+        return refuse_corrupt(recover, damage, "damaged, although a later batch says that this was durable");
+    }
+    if (survey.blocks == 0 && !survey.first_is_bad && !survey.any_bad) return ERR_OK; /* clean */
+    recover->cut_offset = reader->offset;
+    found->cut_bytes = survey.end - reader->offset;
+    recover->needs_segment = true;
+    if (!is_torn) {
+        note_suspect(recover, &survey);
+        return ERR_OK;
+    }
+    found->tail = WAL_TAIL_TORN;
+    (void)snprintf(found->message, sizeof found->message,
+                   "%s: the write at offset %" PRIu64 " never completed: %" PRIu64 " bytes cut and kept aside", reader->path,
+                   reader->offset, found->cut_bytes);
+    return ERR_OK;
+}
+
+static enum err judge(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    ASSERT(reader->at < reader->segment_count);
+    bool is_last = reader->at + 1 == reader->segment_count;
+    if (reader->head_ok && !wal_format_head_is_supported(&reader->head)) {
+        return wal_recover_refuse(recover, ERR_STOPPED, "%s: format %u.%u, features %" PRIx64 ", checksum %u: not known here",
+                                  reader->path, reader->head.major, reader->head.minor, reader->head.features,
+                                  reader->head.checksum_kind);
+    }
+    if (reader->offset == 0 || !reader->head_ok) {
+        bool is_torn = false;
+        uint64_t damage = reader->head_ok ? first_damage(recover, reader->head_stamp.blocks, &is_torn) : 0;
+        return refuse_corrupt(recover, damage, "the first batch of the segment is damaged");
+    }
+    if (is_last) return judge_tail(recover);
+    bool is_torn = false;
+    const uint8_t *block = wal_reader_block(reader, reader->offset);
+    struct wal_format_stamp stamp;
+    bool first_ok = block != NULL && wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD && stamp.batch == reader->next_batch;
+    return refuse_corrupt(recover, first_damage(recover, first_ok ? stamp.blocks : 1, &is_torn),
+                          "damaged, although the next segment says that this was durable");
+}
+
+/* What earlier damage left behind stays until the commit index has passed it. */
+static void settle_suspect(struct wal_recover *recover)
+{
+    struct wal_recovered *found = &recover->found;
+    if (found->hard.commit >= recover->suspect_index || recover->options->is_single_voter) {
+        recover->suspect_index = 0;
+        recover->suspect_term = 0;
+        return;
+    }
+    if (found->tail != WAL_TAIL_SUSPECT && found->message[0] == '\0') {
+        (void)snprintf(found->message, sizeof found->message,
+                       "%s: an earlier damaged batch reached up to index %" PRIu64
+                       ": not campaigning until the cluster has passed that position",
+                       recover->reader.path, recover->suspect_index);
+    }
+    found->tail = WAL_TAIL_SUSPECT;
+    found->suspect_index = recover->suspect_index;
+    found->suspect_term = recover->suspect_term;
+}
+
+static void finish_found(struct wal_recover *recover)
+{
+    struct wal_recovered *found = &recover->found;
+    found->pending_count -= recover->pending_start;
+    if (recover->pending_start > 0) {
+        memmove(found->pending, found->pending + recover->pending_start, found->pending_count * sizeof *found->pending);
+        recover->pending_start = 0;
+    }
+    const struct wal_conf_item *conf = wal_conf_newest(&recover->conf);
+    if (conf != NULL) {
+        found->conf = blob_ref(conf->data);
+        found->conf_index = conf->index;
+    }
+    ASSERT(found->pending_count == 0 || found->pending[0].index == found->hard.commit + 1);
+    ASSERT(found->last_index >= found->hard.commit);
+}
+
+enum err wal_recover_read(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    reader->error = wal_reader_list(reader);
+    if (reader->error == EBADMSG) {
+        return wal_recover_refuse(recover, ERR_CORRUPT, "%s: segments are missing: their numbers do not follow each other",
+                                  recover->options->directory);
+    }
+    if (reader->error != 0) return refuse_io(recover);
+    if (reader->segment_count == 0) {
+        recover->found.is_new = true;
+        recover->found.first_index = 1;
+        recover->next_batch = 1;
+        recover->needs_segment = true;
+        return ERR_OK;
+    }
+    struct wal_format_batch batch;
+    enum wal_reader_verdict verdict = wal_reader_next(reader, &batch);
+    while (verdict == WAL_READER_BATCH) {
+        enum err err = take_batch(recover, &batch);
+        if (err != ERR_OK) return err;
+        verdict = wal_reader_next(reader, &batch);
+    }
+    if (verdict == WAL_READER_FAILED) return refuse_io(recover);
+    enum err err = judge(recover);
+    if (err != ERR_OK) return err;
+    recover->next_batch = reader->next_batch;
+    settle_suspect(recover);
+    finish_found(recover);
+    return ERR_OK;
+}
+
+/* ---- repair ---- */
+
+static enum err refuse_repair(struct wal_recover *recover, const char *path, int error)
+{
+    return wal_recover_refuse(recover, ERR_STOPPED, "%s: repair of the log's tail failed: %s", path, strerror(error));
+}
+
+struct oldest_broken {
+    char name[WAL_FORMAT_NAME_SIZE + sizeof WAL_FORMAT_BROKEN_SUFFIX];
+};
+
+/* Names come sorted, and begin with the segment's sequence. */
+static void take_oldest_broken(void *owner, const char *name)
+{
+    struct oldest_broken *oldest = owner;
+    size_t length = strlen(name);
+    size_t suffix = strlen(WAL_FORMAT_BROKEN_SUFFIX);
+    if (oldest->name[0] != '\0' || length >= sizeof oldest->name || length <= suffix) return;
+    if (strcmp(name + length - suffix, WAL_FORMAT_BROKEN_SUFFIX) == 0) memcpy(oldest->name, name, length + 1);
+}
+
+static int drop_oldest_broken(struct wal_recover *recover)
+{
+    struct fs *fs = recover->options->fs;
+    struct oldest_broken oldest = {.name = ""};
+    struct fs_op list = {
+        .kind = FS_LIST, .path = recover->options->directory, .list_fn = take_oldest_broken, .owner = &oldest};
+    int error = fs_run(fs, &list);
+    if (error != 0 || oldest.name[0] == '\0') return error;
+    size_t size = strlen(recover->options->directory) + 1 + sizeof oldest.name;
+    char *path = alloc_new(size);
+    (void)snprintf(path, size, "%s/%s", recover->options->directory, oldest.name);
+    struct fs_op unlink = {.kind = FS_UNLINK, .path = path};
+    error = fs_run(fs, &unlink);
+    alloc_free(path);
+    return error;
+}
+
+/* The new segment's directory sync covers the name, too. */
+static int keep_aside(struct wal_recover *recover, const char *path)
+{
+    struct wal_reader *reader = &recover->reader;
+    struct fs *fs = recover->options->fs;
+    ASSERT(recover->found.cut_bytes > 0);
+    if (reader->broken_count >= WAL_RECOVER_BROKEN_MAX) {
+        int error = drop_oldest_broken(recover);
+        if (error != 0) return error;
+    }
+    struct fs_file *file = NULL;
+    int error = fs_open(fs, path, FS_WRITE | FS_CREATE | FS_TRUNC, &file);
+    for (uint64_t done = 0; error == 0 && done < recover->found.cut_bytes; done += WAL_FORMAT_BLOCK) {
+        const uint8_t *block = wal_reader_block(reader, recover->cut_offset + done);
+        struct fs_op write = {.kind = FS_PWRITE, .file = file, .offset = done, .size = WAL_FORMAT_BLOCK, .data = block};
+        error = block == NULL ? EIO : fs_run(fs, &write);
+    }
+    struct fs_op sync = {.kind = FS_FDATASYNC, .file = file};
+    if (error == 0 && !recover->options->unsafe_no_fsync) error = fs_run(fs, &sync);
+    fs_close(fs, file);
+    return error;
+}
+
+/* The same bytes to the same place: a crash in between leaves them as they are, and a sync that succeeds covers them. A first
+ * batch was synced before its segment got a name. */
+static int rewrite_last(struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    struct fs *fs = recover->options->fs;
+    if (reader->last.offset == 0 || recover->options->unsafe_no_fsync) return 0;
+    ASSERT(reader->last.sequence == recover->sequence);
+    ASSERT(reader->offset > reader->last.offset);
+    size_t size = (size_t)(reader->offset - reader->last.offset);
+    uint8_t *bytes = alloc_new(size);
+    struct fs_file *file = NULL;
+    int error = fs_open(fs, reader->path, FS_READ | FS_WRITE, &file);
+    struct fs_op read = {.kind = FS_PREAD, .file = file, .offset = reader->last.offset, .size = size, .memory = bytes};
+    if (error == 0) error = fs_run(fs, &read);
+    if (error == 0 && read.result != size) error = EIO;
+    struct fs_op write = {.kind = FS_PWRITE, .file = file, .offset = reader->last.offset, .size = size, .data = bytes};
+    if (error == 0) error = fs_run(fs, &write);
+    struct fs_op sync = {.kind = FS_FDATASYNC, .file = file};
+    if (error == 0) error = fs_run(fs, &sync);
+    fs_close(fs, file);
+    alloc_free(bytes);
+    return error;
+}
+
+enum err wal_recover_repair(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    if (recover->found.is_new) return ERR_OK;
+    ASSERT(reader->path != NULL);
+    int error = rewrite_last(recover);
+    if (error != 0) return refuse_repair(recover, reader->path, error);
+    if (recover->found.cut_bytes > 0) {
+        size_t size = strlen(reader->path) + sizeof WAL_FORMAT_BROKEN_SUFFIX;
+        char *path = alloc_new(size);
+        (void)snprintf(path, size, "%s" WAL_FORMAT_BROKEN_SUFFIX, reader->path);
+        error = keep_aside(recover, path);
+        enum err err = error == 0 ? ERR_OK : refuse_repair(recover, path, error);
+        alloc_free(path);
+        if (err != ERR_OK) return err;
+    }
+    struct fs_op sync = {.kind = FS_FSYNC_DIR, .path = recover->options->directory};
+    error = recover->options->unsafe_no_fsync ? 0 : fs_run(recover->options->fs, &sync);
+    return error == 0 ? ERR_OK : refuse_repair(recover, recover->options->directory, error);
+}

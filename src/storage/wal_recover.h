@@ -1,0 +1,52 @@
+/* wal_recover: reads the log at start, in one pass and in bounded memory, and judges its tail. The rule for damage is the essay
+ * in wal_format.c. Reading changes nothing on disk; wal_recover_repair does, once the log was accepted.
+ *
+ * Owner: embedded by wal_open. Thread: the wal role at start. Limits: memory = one window or batch, and the uncommitted entries.
+ */
+#ifndef STORAGE_WAL_RECOVER_H
+#define STORAGE_WAL_RECOVER_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "storage/wal.h"
+#include "storage/wal_conf.h"
+#include "storage/wal_reader.h"
+
+#define WAL_RECOVER_BROKEN_MAX 8 /* files kept aside; the oldest goes first */
+
+struct wal_recover {
+    const struct wal_options *options;
+    wal_entry_fn *entry_fn;
+    void *context;
+    struct wal_reader reader;
+    struct wal_recovered found; /* handed over by wal_open on success */
+    struct wal_conf conf;
+    uint64_t last_term;
+    uint64_t final_index; /* handed to entry_fn up to here */
+    size_t pending_start; /* entries of found.pending before it were handed over */
+    size_t pending_capacity;
+    size_t run_capacity;
+
+    /* Where the log goes on: */
+    uint64_t sequence;        /* of the last segment; 0 = none */
+    uint64_t segment_entries; /* records of entries in it */
+    uint64_t next_batch;
+    bool last_is_mark;
+    bool needs_segment;       /* a new one must be begun: the log is new, or its tail was cut */
+    uint64_t cut_offset;      /* in the last segment: damage from here on, found.cut_bytes long */
+    uint64_t suspect_index;   /* what the head of the next segment must remember; 0 = nothing */
+    uint64_t suspect_term;
+};
+
+void wal_recover_init(struct wal_recover *recover, const struct wal_options *options, wal_entry_fn *entry_fn, void *context);
+void wal_recover_deinit(struct wal_recover *recover);
+MUST_USE enum err wal_recover_read(struct wal_recover *recover);
+/* Keeps the cut bytes aside and makes sure that the last batch is on the disk and not only in the page cache. */
+MUST_USE enum err wal_recover_repair(struct wal_recover *recover);
+/* Writes found.message and returns `err`. */
+MUST_USE enum err wal_recover_refuse(struct wal_recover *recover, enum err err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,145 @@
+/* wal_spare: the next segment's file, made ahead of its need. See wal_spare.h. */
+#include "storage/wal_spare.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+void wal_spare_init(struct wal_spare *spare, struct fs *fs, const char *directory, bool no_sync)
+{
+    ASSERT(fs != NULL);
+    ASSERT(directory != NULL);
+    size_t size = strlen(directory) + 1 + sizeof WAL_SPARE_NAME;
+    *spare = (struct wal_spare){.fs = fs, .path = alloc_new(size), .no_sync = no_sync};
+    (void)snprintf(spare->path, size, "%s/%s", directory, WAL_SPARE_NAME);
+}
+
+void wal_spare_deinit(struct wal_spare *spare)
+{
+    if (spare == NULL || spare->fs == NULL) return;
+    ASSERT(!spare->in_flight);
+    fs_close(spare->fs, spare->file);
+    alloc_free(spare->path);
+    *spare = (struct wal_spare){0};
+}
+
+void wal_spare_want(struct wal_spare *spare, uint64_t bytes)
+{
+    ASSERT(bytes > 0);
+    if (bytes > spare->target_bytes) spare->target_bytes = bytes;
+    if (spare->phase == WAL_SPARE_NONE) spare->phase = WAL_SPARE_OPEN;
+    if (spare->phase == WAL_SPARE_READY && spare->synced_bytes < spare->target_bytes) spare->phase = WAL_SPARE_ALLOCATE;
+}
+
+bool wal_spare_is_ready(const struct wal_spare *spare, uint64_t bytes)
+{
+    return spare->phase == WAL_SPARE_READY && spare->synced_bytes >= bytes;
+}
+
+bool wal_spare_step(struct wal_spare *spare, uint64_t now_ns)
+{
+    if (spare->in_flight) return false;
+    if (spare->phase == WAL_SPARE_NO_SPACE && now_ns >= spare->retry_ns) spare->phase = WAL_SPARE_OPEN;
+    uint64_t left = spare->target_bytes - spare->allocated_bytes;
+    struct fs_op op = {.file = spare->file, .path = spare->path, .owner = spare};
+    switch (spare->phase) {
+    case WAL_SPARE_OPEN:
+        op.kind = FS_OPEN;
+        op.flags = FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC;
+        break;
+    case WAL_SPARE_ALLOCATE:
+        op.kind = FS_ALLOCATE;
+        op.offset = spare->allocated_bytes;
+        op.size = left < WAL_SPARE_CHUNK ? left : WAL_SPARE_CHUNK;
+        break;
+    case WAL_SPARE_SYNC: op.kind = FS_FDATASYNC; break;
+    case WAL_SPARE_CLOSE: op.kind = FS_CLOSE; break;
+    case WAL_SPARE_UNLINK: op.kind = FS_UNLINK; break;
+    case WAL_SPARE_NONE:
+    case WAL_SPARE_READY:
+    case WAL_SPARE_NO_SPACE: return false;
+    }
+    spare->op = op;
+    spare->in_flight = true;
+    fs_submit(spare->fs, &spare->op);
+    return true;
+}
+
+/* Only what is not relied upon yet may fail, and only for want of space. */
+static void spare_failed(struct wal_spare *spare, uint64_t now_ns)
+{
+    int error = spare->op.error;
+    ASSERT(error != 0);
+    if (error != ENOSPC && error != EDQUOT) fatal("%s: making a log segment: %s", spare->path, strerror(error));
+    spare->no_space = true;
+    spare->retry_ns = now_ns + WAL_SPARE_RETRY_NS;
+    spare->allocated_bytes = 0;
+    spare->synced_bytes = 0;
+    spare->phase = spare->file == NULL ? WAL_SPARE_NO_SPACE : WAL_SPARE_CLOSE;
+}
+
+static void spare_synced(struct wal_spare *spare)
+{
+    spare->synced_bytes = spare->allocated_bytes;
+    spare->phase = spare->synced_bytes < spare->target_bytes ? WAL_SPARE_ALLOCATE : WAL_SPARE_READY;
+    if (spare->phase == WAL_SPARE_READY) spare->no_space = false;
+}
+
+void wal_spare_done(struct wal_spare *spare, uint64_t now_ns)
+{
+    ASSERT(spare->in_flight);
+    spare->in_flight = false;
+    switch (spare->phase) {
+    case WAL_SPARE_OPEN:
+        if (spare->op.error != 0) {
+            spare_failed(spare, now_ns);
+            return;
+        }
+        spare->file = spare->op.file;
+        spare->phase = WAL_SPARE_ALLOCATE;
+        return;
+    case WAL_SPARE_ALLOCATE:
+        if (spare->op.error != 0) {
+            spare_failed(spare, now_ns);
+            return;
+        }
+        spare->allocated_bytes += spare->op.size;
+        if (spare->no_sync) {
+            spare_synced(spare);
+        } else if (spare->allocated_bytes - spare->synced_bytes >= WAL_SPARE_SYNC_BYTES ||
+                   spare->allocated_bytes >= spare->target_bytes) {
+            spare->phase = WAL_SPARE_SYNC;
+        }
+        return;
+    case WAL_SPARE_SYNC:
+        if (spare->op.error != 0) {
+            spare_failed(spare, now_ns);
+        } else {
+            spare_synced(spare);
+        }
+        return;
+    case WAL_SPARE_CLOSE: /* an error of close or unlink loses nothing: the next attempt truncates */
+        spare->file = NULL;
+        spare->phase = WAL_SPARE_UNLINK;
+        return;
+    case WAL_SPARE_UNLINK: spare->phase = WAL_SPARE_NO_SPACE; return;
+    case WAL_SPARE_NONE:
+    case WAL_SPARE_READY:
+    case WAL_SPARE_NO_SPACE: ASSERT(spare->phase == WAL_SPARE_OPEN); return; /* no operation belongs to these */
+    }
+}
+
+struct fs_file *wal_spare_take(struct wal_spare *spare, uint64_t *out_bytes)
+{
+    ASSERT(spare->phase == WAL_SPARE_READY);
+    ASSERT(!spare->in_flight);
+    struct fs_file *file = spare->file;
+    *out_bytes = spare->synced_bytes;
+    spare->file = NULL;
+    spare->phase = WAL_SPARE_NONE;
+    spare->target_bytes = spare->allocated_bytes = spare->synced_bytes = 0;
+    return file;
+}

@@ -1,0 +1,57 @@
+/* wal_spare: makes the next segment's file ahead of its need: zeros over its whole length, synced, under the name "spare", so that
+ * an append later changes no metadata. The only place where a running log can run out of space.
+ *
+ * A state machine: wal_spare_step submits its next operation, wal_spare_done takes its completion (the op is spare->op).
+ * Owner: embedded in the wal. Thread: the wal role. Limits: one file, one operation in flight of at most WAL_SPARE_CHUNK bytes.
+ * ENOSPC and EDQUOT: what was allocated is given back, and tried again WAL_SPARE_RETRY_NS later; other errors are fatal.
+ */
+#ifndef STORAGE_WAL_SPARE_H
+#define STORAGE_WAL_SPARE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+
+#define WAL_SPARE_NAME "spare"
+#define WAL_SPARE_CHUNK (UINT64_C(1) << 20)
+#define WAL_SPARE_SYNC_BYTES (UINT64_C(4) << 20) /* so that no sync has more than this to write */
+#define WAL_SPARE_RETRY_NS NS_PER_S
+
+enum wal_spare_phase {
+    WAL_SPARE_NONE,
+    WAL_SPARE_OPEN,
+    WAL_SPARE_ALLOCATE,
+    WAL_SPARE_SYNC,
+    WAL_SPARE_READY,
+    WAL_SPARE_CLOSE,    /* no space: giving it back */
+    WAL_SPARE_UNLINK,
+    WAL_SPARE_NO_SPACE, /* until retry_ns */
+};
+
+struct wal_spare {
+    struct fs *fs;
+    char *path;
+    struct fs_file *file;
+    enum wal_spare_phase phase;
+    bool in_flight;
+    bool no_sync;
+    bool no_space; /* the last attempt failed; stays until one succeeds */
+    struct fs_op op;
+    uint64_t target_bytes;
+    uint64_t allocated_bytes;
+    uint64_t synced_bytes;
+    uint64_t retry_ns;
+};
+
+void wal_spare_init(struct wal_spare *spare, struct fs *fs, const char *directory, bool no_sync);
+void wal_spare_deinit(struct wal_spare *spare);
+void wal_spare_want(struct wal_spare *spare, uint64_t bytes); /* begins one, or enlarges the one there is */
+bool wal_spare_is_ready(const struct wal_spare *spare, uint64_t bytes);
+bool wal_spare_step(struct wal_spare *spare, uint64_t now_ns); /* true if an operation was submitted */
+void wal_spare_done(struct wal_spare *spare, uint64_t now_ns);
+/* Hands the ready file over; it keeps the name `path` until the caller renames it. */
+struct fs_file *wal_spare_take(struct wal_spare *spare, uint64_t *out_bytes);
+
+#endif

@@ -1,0 +1,185 @@
+/* raft_cluster_watch: the invariants that hold after every step of every node (names as in the test plan: R1 … R14).
+ *
+ * Log matching (R3) is checked by induction: every (index, term) that ever reached a disk has one predecessor term and one content.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "lib/raft_cluster.h"
+
+struct raft_cluster_seen {
+    uint64_t term;
+    uint64_t previous_term;
+    uint64_t hash;
+};
+
+static void require(bool holds, const char *invariant, uint64_t id, uint64_t value)
+{
+    if (holds) return;
+    fprintf(stderr, "broken: %s (node %" PRIu64 ", %" PRIu64 ")\n", invariant, id, value);
+    ASSERT(holds);
+}
+
+static uint64_t hash_entry(const struct raft_entry *entry)
+{
+    uint64_t hash = UINT64_C(1469598103934665603) ^ (uint64_t)entry->kind;
+    struct slice bytes = blob_slice(entry->data);
+    for (size_t i = 0; i < bytes.size; i++) hash = (hash ^ bytes.data[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
+static struct raft_cluster_fact *fact_of(struct raft_cluster *cluster, uint64_t index)
+{
+    if (index >= cluster->fact_capacity) {
+        size_t capacity = (size_t)index * 2 + 64;
+        cluster->facts = alloc_resize(cluster->facts, capacity * sizeof(*cluster->facts));
+        memset(cluster->facts + cluster->fact_capacity, 0, (capacity - cluster->fact_capacity) * sizeof(*cluster->facts));
+        cluster->fact_capacity = capacity;
+    }
+    return &cluster->facts[index];
+}
+
+static uint64_t *leader_of(struct raft_cluster *cluster, uint64_t term)
+{
+    if (term >= cluster->term_capacity) {
+        size_t capacity = (size_t)term * 2 + 64;
+        cluster->leader_of_term = alloc_resize(cluster->leader_of_term, capacity * sizeof(uint64_t));
+        memset(cluster->leader_of_term + cluster->term_capacity, 0, (capacity - cluster->term_capacity) * sizeof(uint64_t));
+        cluster->term_capacity = capacity;
+    }
+    return &cluster->leader_of_term[term];
+}
+
+void raft_cluster_watch_deinit(struct raft_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->fact_capacity; i++) alloc_free(cluster->facts[i].seen);
+    alloc_free(cluster->facts);
+    alloc_free(cluster->leader_of_term);
+}
+
+static uint32_t holders(struct raft_cluster *cluster, const uint64_t *ids, uint32_t count, uint64_t index, uint64_t term)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] > cluster->node_count) continue;
+        const struct raft_cluster_node *node = raft_cluster_node(cluster, ids[i]);
+        if (node->entry_count >= index && node->entries[index - 1].term == term) found++;
+    }
+    return found;
+}
+
+static void watch_commit(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *now)
+{
+    const struct raft_conf *conf = raft_conf(node->raft);
+    while (cluster->commit_index < now->commit_index) {
+        uint64_t index = ++cluster->commit_index;
+        uint64_t term = raft_term_at(node->raft, index);
+        uint32_t incoming = holders(cluster, conf->voters, conf->voter_count, index, term);
+        uint32_t outgoing = holders(cluster, conf->outgoing, conf->outgoing_count, index, term);
+        require(incoming > conf->voter_count / 2, "R6 committed entries are on a majority of disks", node->id, index);
+        bool has_outgoing = conf->outgoing_count == 0 || outgoing > conf->outgoing_count / 2;
+        require(has_outgoing, "R6 committed entries are on both majorities of disks", node->id, index);
+        fact_of(cluster, index)->committed_term = term;
+    }
+}
+
+static void watch_leader(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before,
+                         const struct raft_status *now)
+{
+    uint64_t *leader = leader_of(cluster, now->term);
+    require(*leader == RAFT_NONE || *leader == node->id, "R1 one leader per term", node->id, now->term);
+    *leader = node->id;
+    bool is_new = before->role != RAFT_LEADER || before->term != now->term;
+    for (uint64_t index = 1; is_new && index <= cluster->commit_index; index++) {
+        uint64_t term = fact_of(cluster, index)->committed_term;
+        require(raft_term_at(node->raft, index) == term, "R4 a new leader has all that is committed", node->id, index);
+    }
+    if (!is_new) require(now->last_index >= before->last_index, "R2 a leader only appends", node->id, now->last_index);
+    if (!is_new && now->commit_index > before->commit_index) {
+        bool is_own = raft_term_at(node->raft, now->commit_index) == now->term;
+        require(is_own, "R7 counting commits only the own term", node->id, now->commit_index);
+    }
+}
+
+void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before)
+{
+    if (cluster->is_unwatched) return;
+    struct raft_status now;
+    raft_get_status(node->raft, &now);
+    require(now.term >= before->term, "R11 terms never go back", node->id, now.term);
+    require(now.term > before->term || before->vote == RAFT_NONE || now.vote == before->vote, "R10 one vote per term",
+            node->id, now.term);
+    require(now.commit_index >= before->commit_index, "R8 commit never goes back", node->id, now.commit_index);
+    require(now.commit_index <= now.last_index, "R8 commit is in the log", node->id, now.commit_index);
+    if (now.role == RAFT_LEADER) watch_leader(cluster, node, before, &now);
+    watch_commit(cluster, node, &now);
+}
+
+void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_hard_state *hard,
+                             const struct raft_entry *entries, size_t count)
+{
+    if (cluster->is_unwatched) return;
+    require(hard->term >= node->hard.term, "R11 the durable term never goes back", node->id, hard->term);
+    bool keeps_vote = hard->term > node->hard.term || node->hard.vote == RAFT_NONE || hard->vote == node->hard.vote;
+    require(keeps_vote, "R10 a durable vote stays", node->id, hard->vote);
+    size_t last = count == 0 ? node->entry_count : (size_t)entries[count - 1].index;
+    require(hard->commit <= last, "the durable commit hint is in the log", node->id, hard->commit);
+    for (size_t i = 0; i < count; i++) {
+        const struct raft_entry *entry = &entries[i];
+        struct raft_cluster_fact *fact = fact_of(cluster, entry->index);
+        uint64_t previous = i > 0 ? entries[i - 1].term : (entry->index == 1 ? 0 : node->entries[entry->index - 2].term);
+        bool is_known = false;
+        for (size_t k = 0; k < fact->seen_count; k++) {
+            if (fact->seen[k].term != entry->term) continue;
+            is_known = true;
+            bool is_same = fact->seen[k].previous_term == previous && fact->seen[k].hash == hash_entry(entry);
+            require(is_same, "R3 same index and term, same entry and same past", node->id, entry->index);
+        }
+        if (is_known) continue;
+        fact->seen = alloc_resize(fact->seen, (fact->seen_count + 1) * sizeof(*fact->seen));
+        fact->seen[fact->seen_count++] =
+            (struct raft_cluster_seen){.term = entry->term, .previous_term = previous, .hash = hash_entry(entry)};
+    }
+}
+
+void raft_cluster_watch_send(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_msg *msg)
+{
+    if (cluster->is_unwatched) return;
+    bool is_question = msg->kind == RAFT_MSG_PRE_VOTE || (msg->kind == RAFT_MSG_PRE_VOTE_ANSWER && !msg->reject);
+    uint64_t term = is_question ? msg->term - 1 : msg->term;
+    if (msg->kind == RAFT_MSG_PRE_VOTE_ANSWER) term = 0; /* grants carry the term of the question */
+    require(node->hard.term >= term, "R9 a term is durable before it is spoken", node->id, msg->term);
+    bool is_current = node->hard.term == msg->term;
+    if (msg->kind == RAFT_MSG_VOTE && is_current) {
+        require(node->hard.vote == node->id, "R9 a candidate's own vote is durable before it asks", node->id, msg->term);
+    }
+    if (msg->kind == RAFT_MSG_VOTE_ANSWER && !msg->reject && is_current) {
+        require(node->hard.vote == msg->to, "R9 a vote is durable before it is given", node->id, msg->term);
+    }
+    if (msg->kind == RAFT_MSG_APPEND_ANSWER && !msg->reject && is_current) {
+        require(node->entry_count >= msg->index, "R9 entries are durable before they are acknowledged", node->id, msg->index);
+    }
+}
+
+void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cluster_node *node,
+                              const struct raft_entry *entry)
+{
+    if (cluster->is_unwatched) return;
+    struct raft_cluster_fact *fact = fact_of(cluster, entry->index);
+    require(entry->index <= cluster->commit_index, "R8 only what is committed is applied", node->id, entry->index);
+    require(fact->committed_term == entry->term, "R5 one entry per index for all state machines", node->id, entry->index);
+    bool is_first = fact->committed_hash == 0;
+    require(is_first || fact->committed_hash == hash_entry(entry), "R5 one content per index", node->id, entry->index);
+    fact->committed_hash = hash_entry(entry);
+    bool is_durable = node->entry_count >= entry->index && node->entries[entry->index - 1].term == entry->term;
+    require(is_durable, "only what the own disk has is applied", node->id, entry->index);
+}
+
+void raft_cluster_watch_read(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_read *read)
+{
+    if (cluster->is_unwatched) return;
+    bool is_fresh = read->index >= cluster->read_floor[read->context % RAFT_CLUSTER_READS_MAX];
+    require(is_fresh, "R14 a read index covers all that was committed before it was asked", node->id, read->index);
+}

@@ -1,0 +1,187 @@
+/* rpc_rig: what the tests and benchmarks of gRPC's edge share: a listening socket with a thread that accepts for the server under
+ * test, and a client of gRPC's C core. A header, so that only programs that want gRPC link it.
+ * Thread: the client's functions on one thread; the door has its own. */
+#ifndef TEST_LIB_RPC_RIG_H
+#define TEST_LIB_RPC_RIG_H
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/blob.h"
+#include "base/clock.h"
+
+/* One allocation of c-ares lives as long as the process. */
+const char *__lsan_default_suppressions(void);
+__attribute__((used)) const char *__lsan_default_suppressions(void) { return "leak:libcares\n"; }
+
+/* ---- the door ---- */
+typedef void rig_adopt_fn(void *context, int descriptor);
+struct rig_door {
+    int listener;
+    uint16_t port;
+    atomic_bool stop;
+    atomic_bool refuse; /* close what comes at once */
+    pthread_t thread;
+    rig_adopt_fn *adopt;
+    void *context;
+};
+
+static inline int rig_listen(uint16_t port, uint16_t *out_port)
+{
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    ASSERT(bind(fd, (struct sockaddr *)&address, size) == 0);
+    ASSERT(listen(fd, 1024) == 0);
+    ASSERT(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+    *out_port = ntohs(address.sin_port);
+    return fd;
+}
+
+static inline void *rig_door_run(void *context)
+{
+    struct rig_door *door = context;
+    while (!atomic_load(&door->stop)) {
+        struct pollfd waits = {.fd = door->listener, .events = POLLIN};
+        if (poll(&waits, 1, 20) <= 0) continue;
+        int fd = accept4(door->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) continue;
+        if (atomic_load(&door->refuse)) close(fd);
+        else door->adopt(door->context, fd);
+    }
+    return NULL;
+}
+
+static inline void rig_door_open(struct rig_door *door, uint16_t port, rig_adopt_fn *adopt, void *context)
+{
+    *door = (struct rig_door){.adopt = adopt, .context = context};
+    door->listener = rig_listen(port, &door->port);
+    ASSERT(pthread_create(&door->thread, NULL, rig_door_run, door) == 0);
+}
+
+static inline void rig_door_close(struct rig_door *door)
+{
+    atomic_store(&door->stop, true);
+    pthread_join(door->thread, NULL);
+    close(door->listener);
+}
+
+/* ---- the client ---- */
+#define RIG_CHANNELS_MAX 128
+struct rig_client {
+    grpc_completion_queue *queue;
+    grpc_channel *channels[RIG_CHANNELS_MAX];
+    size_t channel_count;
+};
+
+struct rig_call {
+    grpc_call *call;
+    grpc_metadata_array initial, trailing;
+    grpc_byte_buffer *request, *response;
+    grpc_status_code status;
+    grpc_slice details;
+    size_t number;
+};
+
+static inline void rig_client_open(struct rig_client *client, uint16_t port, size_t channel_count)
+{
+    char target[64];
+    snprintf(target, sizeof target, "dns:///127.0.0.1:%u", port);
+    grpc_arg args[] = {
+        {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_ENABLE_CHANNELZ, .value.integer = 0},
+        {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_HTTP2_BDP_PROBE, .value.integer = 0},
+        {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_MINIMAL_STACK, .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
+    };
+    grpc_channel_args channel_args = {.num_args = sizeof args / sizeof args[0], .args = args};
+    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    client->queue = grpc_completion_queue_create_for_next(NULL);
+    client->channel_count = channel_count;
+    for (size_t i = 0; i < channel_count; i++) client->channels[i] = grpc_channel_create(target, credentials, &channel_args);
+    grpc_channel_credentials_release(credentials);
+}
+
+static inline void rig_client_close(struct rig_client *client)
+{
+    for (size_t i = 0; i < client->channel_count; i++) grpc_channel_destroy(client->channels[i]);
+    grpc_completion_queue_shutdown(client->queue);
+    while (grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;
+    grpc_completion_queue_destroy(client->queue);
+}
+
+static inline struct rig_call *rig_call_start(struct rig_client *client, size_t channel, const char *path, struct slice request,
+                                              int64_t timeout_ms, grpc_metadata *metadata, size_t metadata_count)
+{
+    struct rig_call *call = ALLOC(struct rig_call);
+    gpr_timespec deadline = timeout_ms == 0 ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
+                                            : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+    call->call = grpc_channel_create_call(client->channels[channel], NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
+                                          grpc_slice_from_static_string(path), NULL, deadline, NULL);
+    grpc_metadata_array_init(&call->initial);
+    grpc_metadata_array_init(&call->trailing);
+    grpc_slice bytes = grpc_slice_from_copied_buffer((const char *)request.data, request.size);
+    call->request = grpc_raw_byte_buffer_create(&bytes, 1);
+    grpc_slice_unref(bytes);
+    grpc_op ops[6] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_MESSAGE},   {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+                      {.op = GRPC_OP_RECV_INITIAL_METADATA}, {.op = GRPC_OP_RECV_MESSAGE}, {.op = GRPC_OP_RECV_STATUS_ON_CLIENT}};
+    ops[0].data.send_initial_metadata.metadata = metadata;
+    ops[0].data.send_initial_metadata.count = metadata_count;
+    ops[1].data.send_message.send_message = call->request;
+    ops[3].data.recv_initial_metadata.recv_initial_metadata = &call->initial;
+    ops[4].data.recv_message.recv_message = &call->response;
+    ops[5].data.recv_status_on_client.trailing_metadata = &call->trailing;
+    ops[5].data.recv_status_on_client.status = &call->status;
+    ops[5].data.recv_status_on_client.status_details = &call->details;
+    ASSERT(grpc_call_start_batch(call->call, ops, 6, call, NULL) == GRPC_CALL_OK);
+    return call;
+}
+
+/* The next call that is over; NULL when the time is up. */
+static inline struct rig_call *rig_client_wait(struct rig_client *client, int64_t timeout_ms)
+{
+    gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+    grpc_event event = grpc_completion_queue_next(client->queue, deadline, NULL);
+    return event.type == GRPC_OP_COMPLETE ? event.tag : NULL;
+}
+
+static inline void rig_call_free(struct rig_call *call)
+{
+    if (call->response != NULL) grpc_byte_buffer_destroy(call->response);
+    grpc_byte_buffer_destroy(call->request);
+    grpc_metadata_array_destroy(&call->initial);
+    grpc_metadata_array_destroy(&call->trailing);
+    grpc_slice_unref(call->details);
+    grpc_call_unref(call->call);
+    alloc_free(call);
+}
+
+static inline struct blob *rig_bytes(grpc_byte_buffer *buffer)
+{
+    if (buffer == NULL) return blob_new(0);
+    grpc_byte_buffer_reader reader;
+    ASSERT(grpc_byte_buffer_reader_init(&reader, buffer));
+    grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
+    grpc_byte_buffer_reader_destroy(&reader);
+    struct blob *blob = blob_copy(slice_make(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all)));
+    grpc_slice_unref(all);
+    return blob;
+}
+
+static inline bool rig_details_are(const struct rig_call *call, const char *text) { return grpc_slice_str_cmp(call->details, text) == 0; }
+
+#endif

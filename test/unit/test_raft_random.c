@@ -1,0 +1,250 @@
+/* test_raft_random: clusters under loss, duplication, reordering, partitions, slow disks and crashes that lose what was not
+ * durable. The watcher of raft_cluster checks safety at every step; each run ends with a healed network, and then it must elect,
+ * commit, answer reads and converge.
+ *
+ * RAFT_RANDOM_SEEDS (environment) runs more seeds; RAFT_RANDOM_SEED runs one.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "lib/raft_cluster.h"
+
+enum { STEPS = 10000, SEEDS = 40 };
+
+struct world {
+    struct raft_cluster *cluster;
+    struct rng rng;
+    uint64_t seed;
+    bool has_conf_changes;
+    uint64_t proposed;
+    uint64_t asked; /* reads */
+};
+
+static bool chance(struct world *world, uint64_t percent) { return rng_below(&world->rng, 100) < percent; }
+
+static uint64_t any_node(struct world *world) { return 1 + rng_below(&world->rng, world->cluster->node_count); }
+
+static void move_network(struct world *world)
+{
+    struct raft_cluster *cluster = world->cluster;
+    if (cluster->network_count == 0) return;
+    size_t place = chance(world, 70) ? 0 : (size_t)rng_below(&world->rng, cluster->network_count); /* reorder */
+    const struct raft_msg *msg = &cluster->network[place].msg;
+    if (cluster->is_cut[msg->from][msg->to] || chance(world, 5)) {
+        raft_cluster_drop(cluster, msg->from, msg->to);
+    } else {
+        raft_cluster_deliver_at(cluster, place, chance(world, 5));
+    }
+}
+
+static void cut_or_heal(struct world *world)
+{
+    struct raft_cluster *cluster = world->cluster;
+    if (chance(world, 66)) {
+        raft_cluster_heal(cluster);
+    } else if (chance(world, 50)) {
+        raft_cluster_isolate(cluster, any_node(world));
+    } else {
+        cluster->is_cut[any_node(world)][any_node(world)] = true; /* one way */
+    }
+}
+
+static void crash_or_restart(struct world *world)
+{
+    uint64_t id = any_node(world);
+    struct raft_cluster_node *node = raft_cluster_node(world->cluster, id);
+    if (node->raft != NULL) {
+        if (!chance(world, 30)) return; /* nodes come back sooner than they go */
+        raft_cluster_crash(world->cluster, id, (size_t)rng_below(&world->rng, 4));
+    } else {
+        uint64_t applied = chance(world, 50) ? 0 : rng_below(&world->rng, node->hard.commit + 1);
+        raft_cluster_restart_from(world->cluster, id, applied, 0, 0);
+    }
+}
+
+/* Any two-step walk between configurations of at least three voters. */
+static void change_conf(struct world *world)
+{
+    uint64_t leader = raft_cluster_leader(world->cluster);
+    if (leader == RAFT_NONE) return;
+    const struct raft_conf *now = raft_conf(raft_cluster_node(world->cluster, leader)->raft);
+    struct raft_conf next = {.voter_count = 0};
+    for (uint64_t id = 1; id <= world->cluster->node_count; id++) {
+        bool is_voter = chance(world, 75);
+        if (is_voter) next.voters[next.voter_count++] = id;
+        if (!is_voter && chance(world, 60)) next.learners[next.learner_count++] = id;
+    }
+    if (next.voter_count == 0) return;
+    next.outgoing_count = now->voter_count;
+    for (uint32_t i = 0; i < now->voter_count; i++) next.outgoing[i] = now->voters[i];
+    (void)raft_cluster_propose_conf(world->cluster, leader, &next);
+}
+
+static void ask(struct world *world)
+{
+    char text[32];
+    uint64_t id = chance(world, 80) ? raft_cluster_leader(world->cluster) : any_node(world);
+    if (id == RAFT_NONE) return;
+    if (chance(world, 30)) {
+        (void)raft_cluster_read(world->cluster, id, ++world->asked);
+        return;
+    }
+    snprintf(text, sizeof text, "%lu", (unsigned long)++world->proposed);
+    (void)raft_cluster_propose(world->cluster, id, text);
+}
+
+static void hint(struct world *world)
+{
+    static const enum raft_input_kind KINDS[] = {RAFT_IN_TRANSFER, RAFT_IN_UNREACHABLE, RAFT_IN_PEER_DIED};
+    (void)raft_cluster_input(world->cluster, any_node(world), KINDS[rng_below(&world->rng, 3)], any_node(world));
+    if (chance(world, 20)) (void)raft_cluster_input(world->cluster, any_node(world), RAFT_IN_NO_SPACE, chance(world, 30));
+}
+
+static void step(struct world *world)
+{
+    struct raft_cluster *cluster = world->cluster;
+    uint64_t id = any_node(world);
+    uint64_t dice = rng_below(&world->rng, 1000);
+    if (dice < 450) {
+        move_network(world);
+    } else if (dice < 700) {
+        (void)raft_cluster_take(cluster, id);
+    } else if (dice < 800) {
+        (void)raft_cluster_persist(cluster, id, 1 + (size_t)rng_below(&world->rng, 3));
+    } else if (dice < 840) {
+        (void)raft_cluster_apply(cluster, id);
+    } else if (dice < 870) {
+        (void)raft_cluster_fetch(cluster, id, chance(world, 80));
+    } else if (dice < 910) {
+        raft_cluster_advance(cluster, rng_below(&world->rng, RAFT_CLUSTER_HEARTBEAT_NS));
+    } else if (dice < 985) {
+        ask(world);
+    } else if (dice < 988) {
+        cut_or_heal(world);
+    } else if (dice < 990) {
+        hint(world);
+    } else if (dice < 995) {
+        if (world->has_conf_changes) change_conf(world);
+    } else {
+        crash_or_restart(world);
+    }
+}
+
+static void heal_all(struct world *world)
+{
+    struct raft_cluster *cluster = world->cluster;
+    raft_cluster_heal(cluster);
+    for (uint64_t id = 1; id <= cluster->node_count; id++) {
+        if (raft_cluster_node(cluster, id)->raft == NULL) raft_cluster_restart(cluster, id);
+        (void)raft_cluster_input(cluster, id, RAFT_IN_NO_SPACE, 0);
+    }
+}
+
+/* A tenth of an election timeout at a time, until there is a leader that takes a proposal and a read, and all have it all. */
+static void expect_liveness(struct world *world)
+{
+    struct raft_cluster *cluster = world->cluster;
+    raft_cluster_stabilize(cluster);
+    bool has_committed = false;
+    uint64_t wanted = 0;
+    for (uint32_t round = 0; round < 300 && !has_committed; round++) { /* 30 election timeouts at most */
+        raft_cluster_advance(cluster, RAFT_CLUSTER_ELECTION_NS / 10);
+        raft_cluster_stabilize(cluster);
+        uint64_t leader = raft_cluster_leader(cluster);
+        if (leader == RAFT_NONE) continue;
+        struct raft_status status = raft_cluster_status(cluster, leader);
+        if (wanted == 0) {
+            uint64_t before = raft_cluster_node(cluster, leader)->reads_done;
+            if (raft_cluster_propose(cluster, leader, "last") != RAFT_OK) continue;
+            if (raft_cluster_read(cluster, leader, ++world->asked) != RAFT_OK) continue;
+            raft_cluster_stabilize(cluster);
+            if (raft_cluster_node(cluster, leader)->reads_done <= before) continue;
+            wanted = raft_cluster_status(cluster, leader).last_index;
+            continue;
+        }
+        has_committed = status.commit_index >= wanted;
+        const struct raft_conf *conf = raft_conf(raft_cluster_node(cluster, leader)->raft);
+        for (uint32_t i = 0; i < conf->voter_count; i++) {
+            has_committed = has_committed && raft_cluster_node(cluster, conf->voters[i])->applied_index >= wanted;
+        }
+    }
+    if (!has_committed) fprintf(stderr, "no progress after healing, seed %lu\n", (unsigned long)world->seed);
+    ck_assert(has_committed);
+}
+
+static void run(uint64_t seed, uint32_t count, bool has_conf_changes)
+{
+    struct world world = {.seed = seed, .has_conf_changes = has_conf_changes};
+    rng_init(&world.rng, seed);
+    struct raft_options options = raft_cluster_options();
+    options.seed = seed;
+    options.pre_vote = !chance(&world, 25);
+    options.check_quorum = !chance(&world, 25);
+    options.inflight_messages_max = 1 + (uint32_t)rng_below(&world.rng, 8);
+    options.message_bytes_max = 40 + (size_t)rng_below(&world.rng, 400);
+    options.inflight_bytes_max = options.message_bytes_max + (size_t)rng_below(&world.rng, 1000);
+    options.tail_bytes_max = 1000 + (size_t)rng_below(&world.rng, 3000);
+    options.uncommitted_bytes_max = options.tail_bytes_max / 2;
+    options.apply_bytes_max = 50 + (size_t)rng_below(&world.rng, 500);
+    world.cluster = raft_cluster_of(count, &options);
+    for (uint32_t i = 0; i < STEPS; i++) step(&world);
+    heal_all(&world);
+    expect_liveness(&world);
+    if (getenv("RAFT_RANDOM_STATS")) fprintf(stderr, "seed %lu nodes %u: commit %lu term %lu\n", seed, count, world.cluster->commit_index, world.cluster->term_capacity);
+    raft_cluster_free(world.cluster);
+}
+
+static uint64_t seed_count(void)
+{
+    const char *text = getenv("RAFT_RANDOM_SEEDS");
+    return text == NULL ? SEEDS : strtoull(text, NULL, 10);
+}
+
+static uint64_t first_seed(void)
+{
+    const char *text = getenv("RAFT_RANDOM_SEED");
+    return text == NULL ? 1 : strtoull(text, NULL, 10);
+}
+
+START_TEST(test_raft_three_nodes_stay_safe_and_recover_under_random_faults)
+{
+    for (uint64_t seed = first_seed(); seed < first_seed() + seed_count(); seed++) run(seed, 3, false);
+}
+END_TEST
+
+START_TEST(test_raft_five_nodes_stay_safe_and_recover_under_random_faults)
+{
+    for (uint64_t seed = first_seed(); seed < first_seed() + seed_count(); seed++) run(seed, 5, false);
+}
+END_TEST
+
+START_TEST(test_raft_two_nodes_stay_safe_and_recover_under_random_faults)
+{
+    for (uint64_t seed = first_seed(); seed < first_seed() + seed_count() / 4; seed++) run(seed, 2, false);
+}
+END_TEST
+
+START_TEST(test_raft_changing_configurations_stay_safe_and_recover_under_random_faults)
+{
+    for (uint64_t seed = first_seed(); seed < first_seed() + seed_count(); seed++) run(seed, 5, true);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("raft_random");
+    TCase *tcase = tcase_create("random");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, test_raft_three_nodes_stay_safe_and_recover_under_random_faults);
+    tcase_add_test(tcase, test_raft_five_nodes_stay_safe_and_recover_under_random_faults);
+    tcase_add_test(tcase, test_raft_two_nodes_stay_safe_and_recover_under_random_faults);
+    tcase_add_test(tcase, test_raft_changing_configurations_stay_safe_and_recover_under_random_faults);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
