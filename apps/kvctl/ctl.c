@@ -59,6 +59,7 @@ static enum ctl_exit open_client(struct ctl *ctl)
                                          .tls = {.ca = blob_slice(ca),
                                                  .certificate = blob_slice(certificate),
                                                  .key = blob_slice(key),
+                                                 .is_default = !globals->insecure_transport || ca != NULL || certificate != NULL,
                                                  .skip_verify = globals->insecure_skip_verify}};
     ctl->client = rpc_client_new(&options, message, sizeof message);
     if (ctl->client == NULL) code = ctl_fail(CTL_BAD_ARGS, "%s", message);

@@ -298,11 +298,13 @@ static void clear_ring(struct door_actor *door)
 
 static void close_ports(struct door_actor *door)
 {
-    for (int i = 0; i < door->listener_count; i++) door_listen_close(&door->listeners[i]);
+    for (int i = 0; i < door->listener_count; i++)
+        door_listen_close(&door->listeners[i]);
     door->listener_count = 0;
     for (int i = 0; i < PORT_COUNT; i++) {
         struct port *port = &door->ports[i];
-        for (struct connection *oldest; (oldest = oldest_of(port)) != NULL;) connection_close(door, oldest);
+        for (struct connection *oldest; (oldest = oldest_of(port)) != NULL;)
+            connection_close(door, oldest);
         ASSERT(port->pending_count == 0);
     }
 }
@@ -473,13 +475,7 @@ static void close_if_open(int descriptor)
 void door_actor_free(struct door_actor *door)
 {
     if (door == NULL) return;
-    for (int i = 0; i < door->listener_count; i++)
-        door_listen_close(&door->listeners[i]);
-    for (int i = 0; i < PORT_COUNT; i++) {
-        for (struct connection *oldest; (oldest = oldest_of(&door->ports[i])) != NULL;)
-            connection_close(door, oldest);
-        ASSERT(door->ports[i].pending_count == 0);
-    }
+    close_ports(door);
     close_if_open(door->reserve);
     close_if_open(door->ring_descriptor);
     close_if_open(door->stuck_epoll);

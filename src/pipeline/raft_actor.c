@@ -337,8 +337,9 @@ void raft_actor_deinit(struct raft_actor *role)
     alloc_free(role->backlog);
     pending_deinit(&role->pending);
     size_t cursor = 0;
+    uint64_t id = 0;
     struct raft_forward *forward;
-    while ((forward = map_each(&role->forwards, &cursor, NULL)) != NULL) alloc_free(forward);
+    while ((forward = map_each(&role->forwards, &cursor, &id)) != NULL) alloc_free(forward);
     map_deinit(&role->forwards);
     map_deinit(&role->reads);
     alloc_free(role->proposals);

@@ -10,7 +10,7 @@
  * Damaged tail ("suspect"): the member may have acknowledged entries up to (suspect_term, suspect_index) that it no longer holds.
  * Its vote could elect a leader without them. So it votes only for logs that reach that position, and asks pre-votes only to learn
  * where the others stand. It is settled when a leader's commit passes the position, or when all other voters have said, since its
- * last question, that they lack it: then no quorum can hold it.
+ * last question, that they hold nothing behind the own log: then no quorum can hold it.
  */
 #include "raft/election.h"
 
@@ -25,9 +25,12 @@ void election_reset_timer(struct raft *raft)
     raft->election_deadline_ns = raft->now_ns + raft->election_span_ns;
 }
 
+/* Thesis 4.2.2: a member whose removal is in its log but not certain yet still campaigns, and counts others only: it may be the
+ * only one whose log is complete enough. */
 static bool may_campaign(const struct raft *raft)
 {
-    return raft_is_voter(raft_core_conf(raft), raft->options.self) && !raft->has_no_space && !raft_core_wal_is_stuck(raft);
+    bool is_voter = member_has_voter(&raft->confs, raft->options.self);
+    return is_voter && !raft->has_no_space && !raft_core_wal_is_stuck(raft);
 }
 
 void election_become_follower(struct raft *raft, uint64_t term, uint64_t leader)
@@ -78,6 +81,8 @@ void election_settle_suspect(struct raft *raft)
     if (commit >= raft->suspect_index || raft_log_term(&raft->log, commit) > raft->suspect_term) settle(raft);
 }
 
+/* What was committed with this member's lost acknowledgement is held by another voter too. So when all of them have told the end of
+ * their logs, nothing behind the most advanced one was committed: only up to there must a candidate reach. */
 static void learn_position(struct raft *raft, const struct raft_msg *msg)
 {
     struct progress *peer = raft_core_peer(raft, msg->from);
@@ -85,13 +90,24 @@ static void learn_position(struct raft *raft, const struct raft_msg *msg)
     peer->has_position = true;
     peer->position_index = msg->index;
     peer->position_term = msg->log_term;
+    uint64_t own_index = raft_log_last(&raft->log);
+    uint64_t own_term = raft_log_last_term(&raft->log);
+    uint64_t index = own_index;
+    uint64_t term = own_term;
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         const struct progress *other = &raft->peers[i];
         if (other->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), other->id)) continue;
         if (!other->has_position) return;
-        if (reaches(other->position_term, other->position_index, raft->suspect_term, raft->suspect_index)) return;
+        if (reaches(term, index, other->position_term, other->position_index)) continue;
+        index = other->position_index;
+        term = other->position_term;
     }
-    settle(raft);
+    if (reaches(own_term, own_index, term, index)) {
+        settle(raft); /* nobody has more */
+    } else if (reaches(raft->suspect_term, raft->suspect_index, term, index)) {
+        raft->suspect_index = index;
+        raft->suspect_term = term;
+    }
 }
 
 static void ask_all(struct raft *raft, enum raft_msg_kind kind, uint64_t term, bool is_transfer)
@@ -165,7 +181,8 @@ static void pre_campaign(struct raft *raft)
     raft->leader = RAFT_NONE;
     election_reset_timer(raft);
     ask_all(raft, RAFT_MSG_PRE_VOTE, raft->term + 1, false);
-    raft_core_peer(raft, raft->options.self)->ballot = QUORUM_YES;
+    struct progress *self = raft_core_peer(raft, raft->options.self);
+    if (self != NULL) self->ballot = QUORUM_YES;
     tally(raft);
 }
 

@@ -191,6 +191,15 @@ void member_prune(struct member_stack *stack, uint64_t commit_index)
     ASSERT(stack->count > 0);
 }
 
+bool member_has_voter(const struct member_stack *stack, uint64_t id)
+{
+    ASSERT(stack->count > 0);
+    for (uint32_t i = 0; i < stack->count; i++) {
+        if (raft_is_voter(&stack->items[i].conf, id)) return true;
+    }
+    return false;
+}
+
 bool member_is_legal_change(const struct raft_conf *from, const struct raft_conf *to)
 {
     if (!raft_conf_is_valid(to)) return false;

@@ -29,6 +29,9 @@ void member_push(struct member_stack *stack, uint64_t index, const struct raft_c
 bool member_rollback(struct member_stack *stack, uint64_t from);
 void member_prune(struct member_stack *stack, uint64_t commit_index);
 
+/* A voter in the newest certain configuration or in any behind it. */
+bool member_has_voter(const struct member_stack *stack, uint64_t id);
+
 bool member_is_legal_change(const struct raft_conf *from, const struct raft_conf *to);
 /* The configuration that ends a joint one: the outgoing half goes. */
 void member_leave_joint(const struct raft_conf *joint, struct raft_conf *out_conf);

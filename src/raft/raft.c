@@ -65,8 +65,10 @@ struct raft *raft_new(const struct raft_options *options, const struct raft_rest
     raft->told = (struct raft_core_told){.term = raft->term};
     election_settle_suspect(raft);
     election_reset_timer(raft);
-    /* Nobody else could be leader: it need not wait. */
-    if (member_is_only_voter(raft_core_conf(raft), options->self)) raft->election_deadline_ns = now_ns;
+    if (member_is_only_voter(raft_core_conf(raft), options->self)) {
+        ASSERT(!raft->is_suspect); /* there is nobody to ask; the log was cut openly */
+        raft->election_deadline_ns = now_ns; /* nobody else could be leader: it need not wait */
+    }
     ASSERT(raft_is_valid(raft));
     return raft;
 }

@@ -355,7 +355,7 @@ static bool open_conns(struct rpc_client *client, const struct rpc_client_option
     for (size_t i = 0; i < client->conn_count; i++) {
         size_t endpoint = i % client->endpoint_count;
         bool is_tls = false;
-        if (!rpc_client_conn_parse(client->endpoints[endpoint], target, sizeof target, &is_tls)) {
+        if (!rpc_client_conn_parse(client->endpoints[endpoint], options->tls.is_default, target, sizeof target, &is_tls)) {
             snprintf(out_message, size, "\"%.128s\" is not an endpoint (host:port, http://host:port, unix:///path)",
                      client->endpoints[endpoint]);
             return false;

@@ -33,10 +33,11 @@
 
 /* PEM texts; empty = none. Used by endpoints with https:// or unixs://. */
 struct rpc_client_tls {
-    struct slice ca;         /* whom to trust; empty = the system's roots */
+    struct slice ca;          /* whom to trust; empty = the system's roots */
     struct slice certificate; /* ours, and its key */
     struct slice key;
-    bool skip_verify;        /* tests only: trust whoever answers */
+    bool is_default;          /* endpoints without a scheme use it too */
+    bool skip_verify;         /* tests only: trust whoever answers */
 };
 
 struct rpc_client_options {
@@ -77,7 +78,7 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
 void rpc_client_free(struct rpc_client *client);
 const char *rpc_client_endpoint(const struct rpc_client *client, size_t index); /* as given */
 
-/* Runs once, inside rpc_client_pump, _call or _free; may start calls, must not pump. `result` is borrowed. */
+/* Runs once, inside rpc_client_pump, _call or _free; may start calls (not inside _free), must not pump. `result` is borrowed. */
 typedef void rpc_client_done_fn(void *context, const struct rpc_client_result *result);
 /* The call's name, never 0, for rpc_client_cancel. */
 uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_request *request, rpc_client_done_fn *done_fn,

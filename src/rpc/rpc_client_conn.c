@@ -15,14 +15,14 @@
 #define TAG_MARK 1 /* the lowest bit of an address is free: it marks the tag of a watch */
 #define CONNECT_MS 2000 /* after which one attempt to connect is given up, unless the dial timeout says more */
 
-bool rpc_client_conn_parse(const char *endpoint, char *out_target, size_t target_size, bool *out_is_tls)
+bool rpc_client_conn_parse(const char *endpoint, bool tls_default, char *out_target, size_t target_size, bool *out_is_tls)
 {
-    static const struct {
+    const struct {
         const char *scheme;
         const char *target; /* what stands before the rest of the text */
         bool is_tls;
-    } forms[] = {{"http://", "", false},      {"https://", "", true}, {"unix://", "unix:", false},
-                 {"unixs://", "unix:", true}, {"unix:", "unix:", false}, {"", "", false}};
+    } forms[] = {{"http://", "", false},      {"https://", "", true},   {"unix://", "unix:", false},
+                 {"unixs://", "unix:", true}, {"unix:", "unix:", false}, {"", "", tls_default}};
     ASSERT(endpoint != NULL && target_size > 0);
     size_t i = 0;
     while (strncmp(endpoint, forms[i].scheme, strlen(forms[i].scheme)) != 0) i++;

@@ -22,8 +22,9 @@ struct rpc_client_conn {
     } paths[RPC_CLIENT_PATHS_MAX];
 };
 
-/* What gRPC needs to reach an endpoint, from its text: target for a channel and whether it is TLS. False: not an endpoint. */
-bool rpc_client_conn_parse(const char *endpoint, char *out_target, size_t target_size, bool *out_is_tls);
+/* What gRPC needs to reach an endpoint, from its text: target for a channel and whether it is TLS (`tls_default`: what a text without
+ * a scheme means). False: not an endpoint. */
+bool rpc_client_conn_parse(const char *endpoint, bool tls_default, char *out_target, size_t target_size, bool *out_is_tls);
 /* Credentials for TLS endpoints, or insecure ones; NULL: certificate and key do not fit each other. */
 grpc_channel_credentials *rpc_client_conn_credentials(const struct rpc_client_tls *tls, bool is_tls);
 

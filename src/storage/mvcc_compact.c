@@ -86,9 +86,9 @@ bool mvcc_compact_step(struct mvcc *mvcc, size_t budget)
     int64_t limit = limit_revision(mvcc);
     if (limit <= mvcc->done_revision) return false;
     ASSERT(limit >= mvcc->log.floor_revision);
+    if (mvcc->trim.chunk == NULL) mvcc->trim = mvcc->drop = mvcc_history_log_find(&mvcc->log, 0);
     mvcc->log.floor_revision = limit;
     mvcc->is_changed = true;
-    if (mvcc->trim.chunk == NULL) mvcc->trim = mvcc->drop = mvcc_history_log_find(&mvcc->log, 0);
     for (; budget > 0; budget--) {
         if (advance(mvcc, limit)) continue;
         mvcc->done_revision = limit;

@@ -120,7 +120,7 @@ void rcu_reader_unregister(void)
     atomic_store(&world.is_taken[reader_slot], false);
     reader_slot = -1;
 }
-/* The number is read after it was announced that somebody looks: a retirement in between only waits for longer. */
+/* Both are seq_cst: a retirement that does not see the store here was numbered, and its memory unlinked, before our first look. */
 void rcu_reader_online(void)
 {
     ASSERT(reader_slot != -1);

@@ -164,6 +164,7 @@ enum err wal_fetch_read(struct wal_fetch *fetch, uint64_t first_index, uint64_t 
     fetch->first_index = first_index;
     fetch->last_index = last_index;
     fetch->bytes_max = bytes_max;
+    fetch->is_full = false;
     if (wal_reader_list(&fetch->reader) != 0 || !fetch_seek(fetch)) return ERR_CORRUPT;
     enum err err = fetch_scan(fetch);
     if (err != ERR_OK) return err;

@@ -310,7 +310,7 @@ static enum err judge_tail(struct wal_recover *recover)
 {
     struct wal_reader *reader = &recover->reader;
     struct wal_recovered *found = &recover->found;
-    struct survey survey;
+    struct survey survey = {0};
     enum err err = survey_rest(recover, &survey);
     if (err != ERR_OK) return err;
 

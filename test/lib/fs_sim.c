@@ -41,9 +41,10 @@ struct sim_names {
     size_t count;
 };
 
-/* A change of names that is durable only with its directory's sync. inode == SIM_GONE: the name goes away. */
+/* A change of names that is durable only with its directory's sync. inode == SIM_GONE: the name goes away. A rename is one. */
 struct sim_name_change {
     char *path;
+    char *old_path; /* a rename's; NULL = none */
     size_t inode;
 };
 #define SIM_GONE ((size_t)-1)
@@ -153,11 +154,25 @@ static bool is_in_directory(const char *path, const char *directory)
     return directory_length(path) == length && strncmp(path, directory, length) == 0;
 }
 
-static void disk_name(struct fs_sim_disk *disk, const char *path, size_t inode)
+static void name_apply(struct sim_names *names, const struct sim_name_change *change)
 {
-    names_set(&disk->now, path, inode);
+    names_set(names, change->path, change->inode);
+    if (change->old_path != NULL) names_set(names, change->old_path, SIM_GONE);
+}
+
+static void disk_name(struct fs_sim_disk *disk, const char *path, const char *old_path, size_t inode)
+{
+    struct sim_name_change change = {.path = alloc_string(path), .inode = inode};
+    if (old_path != NULL) change.old_path = alloc_string(old_path);
+    name_apply(&disk->now, &change);
     disk->name_changes = alloc_resize(disk->name_changes, (disk->name_change_count + 1) * sizeof *disk->name_changes);
-    disk->name_changes[disk->name_change_count++] = (struct sim_name_change){.path = alloc_string(path), .inode = inode};
+    disk->name_changes[disk->name_change_count++] = change;
+}
+
+static void name_change_free(struct sim_name_change *change)
+{
+    alloc_free(change->path);
+    alloc_free(change->old_path);
 }
 
 static void disk_sync_names(struct fs_sim_disk *disk, const char *directory)
@@ -166,8 +181,8 @@ static void disk_sync_names(struct fs_sim_disk *disk, const char *directory)
     for (size_t i = 0; i < disk->name_change_count; i++) {
         struct sim_name_change *change = &disk->name_changes[i];
         if (is_in_directory(change->path, directory)) {
-            names_set(&disk->durable, change->path, change->inode);
-            alloc_free(change->path);
+            name_apply(&disk->durable, change);
+            name_change_free(change);
         } else {
             disk->name_changes[kept++] = *change;
         }
@@ -196,7 +211,7 @@ void fs_sim_disk_free(struct fs_sim_disk *disk)
     alloc_free(disk->inodes);
     names_clear(&disk->now);
     names_clear(&disk->durable);
-    for (size_t i = 0; i < disk->name_change_count; i++) alloc_free(disk->name_changes[i].path);
+    for (size_t i = 0; i < disk->name_change_count; i++) name_change_free(&disk->name_changes[i]);
     alloc_free(disk->name_changes);
     fs_sim_disk_free(disk->frozen);
     alloc_free(disk);
@@ -279,7 +294,7 @@ static int run_open(struct fs_sim_disk *disk, struct fs_op *op)
     size_t at = names_find(&disk->now, op->path);
     if (at == SIM_GONE && (op->flags & FS_CREATE) == 0) return ENOENT;
     if (at != SIM_GONE && (op->flags & FS_EXCLUSIVE) != 0) return EEXIST;
-    if (at == SIM_GONE) disk_name(disk, op->path, disk_inode(disk, false));
+    if (at == SIM_GONE) disk_name(disk, op->path, NULL, disk_inode(disk, false));
     struct sim_inode *inode = disk_find(disk, op->path);
     if (inode->is_directory) return EISDIR;
     if ((op->flags & FS_TRUNC) != 0 && inode->now.size > 0) {
@@ -322,9 +337,7 @@ static int run_rename(struct fs_sim_disk *disk, struct fs_op *op)
 {
     size_t at = names_find(&disk->now, op->path);
     if (at == SIM_GONE) return ENOENT;
-    size_t inode = disk->now.list[at].inode;
-    disk_name(disk, op->path2, inode); /* both names for a moment: a prefix of the changes may keep the old one */
-    disk_name(disk, op->path, SIM_GONE);
+    disk_name(disk, op->path2, op->path, disk->now.list[at].inode);
     return 0;
 }
 
@@ -345,7 +358,7 @@ static int run_mkdir(struct fs_sim_disk *disk, struct fs_op *op)
     memcpy(parent, op->path, length);
     parent[length] = '\0';
     if (length > 0 && disk_find(disk, parent) == NULL) return ENOENT;
-    disk_name(disk, op->path, disk_inode(disk, true));
+    disk_name(disk, op->path, NULL, disk_inode(disk, true));
     return 0;
 }
 
@@ -398,7 +411,7 @@ static int run_op(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up
     case FS_UNLINK:
         if (fault != 0) return fault;
         if (disk_find(disk, op->path) == NULL) return ENOENT;
-        disk_name(disk, op->path, SIM_GONE);
+        disk_name(disk, op->path, NULL, SIM_GONE);
         return 0;
     case FS_MKDIR: return fault != 0 ? fault : run_mkdir(disk, op);
     case FS_FSYNC_DIR:
@@ -424,22 +437,28 @@ static int disk_fault(struct fs_sim_disk *disk, enum fs_kind kind)
     return fault->error;
 }
 
-/* A sync counts for what was written before it was issued. Everything else takes effect when it is issued, as in a page cache;
- * only its completion may be late. */
-static void op_issue(struct fs_sim_disk *disk, struct fs_op *op)
+/* `synced_up_to`: a sync counts for what was written before it was submitted. */
+static void op_issue(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up_to)
 {
     bool counts = op_changes(op->kind);
     bool is_sync = op->kind == FS_FDATASYNC || op->kind == FS_FSYNC_DIR;
     if (counts) disk->op_count++;
     bool freezes = counts && disk->op_count == disk->freeze_at;
     if (freezes && is_sync) disk->frozen = disk_copy(disk);
-    op->error = run_op(disk, op, disk->change_number, disk_fault(disk, op->kind));
+    op->error = run_op(disk, op, synced_up_to, disk_fault(disk, op->kind));
     if (freezes && !is_sync) disk->frozen = disk_copy(disk);
 }
 
 static void sim_run(struct fs *fs, struct fs_op *op)
 {
-    op_issue(((struct fs_sim *)fs)->disk, op);
+    struct fs_sim_disk *disk = ((struct fs_sim *)fs)->disk;
+    op_issue(disk, op, disk->change_number);
+}
+
+/* Syncs take effect when they complete; everything else when it is submitted, as in a page cache. */
+static bool op_is_late(enum fs_kind kind)
+{
+    return kind == FS_FDATASYNC || kind == FS_FSYNC_DIR || kind == FS_CLOSE;
 }
 
 static void sim_submit(struct fs *fs, struct fs_op *op)
@@ -447,13 +466,15 @@ static void sim_submit(struct fs *fs, struct fs_op *op)
     struct fs_sim *sim = (struct fs_sim *)fs;
     ASSERT(sim->pending_count < FS_OPS_MAX);
     if (sim->immediate) {
-        op_issue(sim->disk, op);
+        op_issue(sim->disk, op, sim->disk->change_number);
         list_push_back(&sim->done, &op->node);
         return;
     }
-    bool is_late = op->kind == FS_FDATASYNC || op->kind == FS_FSYNC_DIR || op->kind == FS_CLOSE;
-    if (!is_late) op_issue(sim->disk, op);
-    op->result = is_late ? sim->disk->change_number : op->result;
+    if (op_is_late(op->kind)) {
+        op->result = sim->disk->change_number;
+    } else {
+        op_issue(sim->disk, op, 0);
+    }
     list_push_back(&sim->pending, &op->node);
     sim->pending_count++;
 }
@@ -496,8 +517,7 @@ bool fs_sim_complete(struct fs *fs, size_t place)
     list_remove(node);
     sim->pending_count--;
     struct fs_op *op = LIST_ENTRY(node, struct fs_op, node);
-    bool is_late = op->kind == FS_FDATASYNC || op->kind == FS_FSYNC_DIR || op->kind == FS_CLOSE;
-    if (is_late) op->error = run_op(sim->disk, op, op->result, disk_fault(sim->disk, op->kind));
+    if (op_is_late(op->kind)) op_issue(sim->disk, op, op->result);
     list_push_back(&sim->done, &op->node);
     return true;
 }
@@ -519,7 +539,8 @@ static struct fs_sim_disk *disk_copy(const struct fs_sim_disk *disk)
     struct fs_sim_disk *copy = fs_sim_disk_new();
     for (size_t i = 0; i < disk->inode_count; i++) {
         const struct sim_inode *from = disk->inodes[i];
-        struct sim_inode *to = copy->inodes[disk_inode(copy, from->is_directory)];
+        size_t place = disk_inode(copy, from->is_directory);
+        struct sim_inode *to = copy->inodes[place];
         bytes_copy(&to->now, &from->now);
         bytes_copy(&to->durable, &from->durable);
         to->change_count = to->change_capacity = from->change_count;
@@ -531,11 +552,22 @@ static struct fs_sim_disk *disk_copy(const struct fs_sim_disk *disk)
     copy->name_changes = alloc_new((disk->name_change_count + 1) * sizeof *copy->name_changes);
     copy->name_change_count = disk->name_change_count;
     for (size_t i = 0; i < disk->name_change_count; i++) {
-        copy->name_changes[i].path = alloc_string(disk->name_changes[i].path);
-        copy->name_changes[i].inode = disk->name_changes[i].inode;
+        const struct sim_name_change *from = &disk->name_changes[i];
+        copy->name_changes[i] = (struct sim_name_change){.path = alloc_string(from->path), .inode = from->inode};
+        if (from->old_path != NULL) copy->name_changes[i].old_path = alloc_string(from->old_path);
     }
     copy->change_number = disk->change_number;
     return copy;
+}
+
+struct fs_sim_disk *fs_sim_copy(const struct fs_sim_disk *disk)
+{
+    return disk_copy(disk);
+}
+
+void fs_sim_forget(struct fs_sim_disk *disk)
+{
+    for (size_t i = 0; i < disk->inode_count; i++) lie_about(disk->inodes[i]);
 }
 
 void fs_sim_freeze_at(struct fs_sim_disk *disk, uint64_t op_number)
@@ -603,8 +635,8 @@ struct fs_sim_disk *fs_sim_crash(const struct fs_sim_disk *disk, const struct fs
     if (crash->names == FS_SIM_NAMES_SOME) kept = (size_t)rng_below(&rng, after->name_change_count + 1);
     for (size_t i = 0; i < after->name_change_count; i++) {
         struct sim_name_change *change = &after->name_changes[i];
-        if (i < kept) names_set(&after->durable, change->path, change->inode);
-        alloc_free(change->path);
+        if (i < kept) name_apply(&after->durable, change);
+        name_change_free(change);
     }
     after->name_change_count = 0;
     names_clear(&after->now);

@@ -5,12 +5,18 @@
 #include "lib/kv_text.h"
 #include "storage/range.h"
 
-static void retire_at_once(struct rcu *rcu, struct rcu_node *node, void (*fn)(struct rcu_node *node))
+static void retire(struct rcu *rcu, struct rcu_node *node, void (*fn)(struct rcu_node *node))
 {
-    (void)rcu;
-    fn(node);
+    struct kv_rig *rig = (struct kv_rig *)(void *)rcu;
+    if (!rig->holds_retired) {
+        fn(node);
+        return;
+    }
+    node->fn = fn;
+    node->next = rig->held;
+    rig->held = node;
 }
-static const struct rcu_table RIG_RCU = {.retire = retire_at_once};
+static const struct rcu_table RIG_RCU = {.retire = retire};
 
 void kv_rig_init(struct kv_rig *rig)
 {
@@ -27,6 +33,11 @@ void kv_rig_init(struct kv_rig *rig)
 
 void kv_rig_deinit(struct kv_rig *rig)
 {
+    while (rig->held != NULL) {
+        struct rcu_node *node = rig->held;
+        rig->held = node->next;
+        node->fn(node);
+    }
     blob_unref(rig->result.body);
     buf_deinit(&rig->text);
     state_machine_free(rig->machine);

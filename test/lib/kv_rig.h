@@ -1,4 +1,5 @@
-/* kv_rig: a state machine on its own, without raft, threads or readers: what is retired is given back at once.
+/* kv_rig: a state machine on its own, without raft, threads or readers: what is retired is given back at once, or
+ * held while a test keeps an old view.
  * Owner: the test, on its stack. Thread: the test's. */
 #ifndef TEST_KV_RIG_H
 #define TEST_KV_RIG_H
@@ -6,7 +7,9 @@
 #include "storage/state_machine.h"
 
 struct kv_rig {
-    struct rcu rcu;
+    struct rcu rcu;                      /* first: the double finds the rig by it */
+    bool holds_retired;
+    struct rcu_node *held;
     struct state_machine *machine;
     struct mvcc *mvcc;
     uint64_t index;

@@ -500,7 +500,7 @@ void raft_cluster_crash(struct raft_cluster *cluster, uint64_t id, size_t append
 
 void raft_cluster_restart(struct raft_cluster *cluster, uint64_t id)
 {
-    raft_cluster_restart_from(cluster, id, 0, 0, 0);
+    raft_cluster_restart_from(cluster, id, 0);
 }
 
 static size_t make_runs(const struct raft_cluster_node *node, struct raft_term_run *runs)
@@ -515,8 +515,19 @@ static size_t make_runs(const struct raft_cluster_node *node, struct raft_term_r
     return count;
 }
 
-void raft_cluster_restart_from(struct raft_cluster *cluster, uint64_t id, uint64_t applied_index, uint64_t suspect_index,
-                               uint64_t suspect_term)
+void raft_cluster_damage(struct raft_cluster *cluster, uint64_t id, size_t entries_kept)
+{
+    struct raft_cluster_node *node = raft_cluster_node(cluster, id);
+    ASSERT(node->raft == NULL && entries_kept < node->entry_count);
+    if (node->suspect_index < node->entry_count) {
+        node->suspect_index = node->entry_count;
+        node->suspect_term = node->entries[node->entry_count - 1].term;
+    }
+    while (node->entry_count > entries_kept) blob_unref(node->entries[--node->entry_count].data);
+    if (node->hard.commit > entries_kept) node->hard.commit = entries_kept;
+}
+
+void raft_cluster_restart_from(struct raft_cluster *cluster, uint64_t id, uint64_t applied_index)
 {
     struct raft_cluster_node *node = raft_cluster_node(cluster, id);
     ASSERT(node->raft == NULL && applied_index <= node->entry_count);
@@ -528,8 +539,8 @@ void raft_cluster_restart_from(struct raft_cluster *cluster, uint64_t id, uint64
         .run_count = make_runs(node, runs),
         .entries = node->entries + applied_index, /* older ones come by fetch */
         .entry_count = node->entry_count - applied_index,
-        .suspect_index = suspect_index,
-        .suspect_term = suspect_term,
+        .suspect_index = node->suspect_index,
+        .suspect_term = node->suspect_term,
     };
     raft_conf_copy(&restore.conf, &node->boot_conf);
     for (size_t i = 0; i < applied_index; i++) {

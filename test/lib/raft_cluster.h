@@ -41,6 +41,9 @@ struct raft_cluster_node {
     struct raft_entry *entries;  /* from index 1 on */
     size_t entry_count;
 
+    uint64_t suspect_index;      /* it lost acknowledged entries up to here; known until it is settled */
+    uint64_t suspect_term;
+
     struct raft_cluster_append appends[RAFT_APPENDS_MAX];
     size_t append_count;
     uint64_t handed_index;  /* committed entries given out by the core */
@@ -116,8 +119,9 @@ void raft_cluster_stabilize(struct raft_cluster *cluster);           /* and deli
 /* Faults. */
 void raft_cluster_crash(struct raft_cluster *cluster, uint64_t id, size_t appends_kept);
 void raft_cluster_restart(struct raft_cluster *cluster, uint64_t id);
-void raft_cluster_restart_from(struct raft_cluster *cluster, uint64_t id, uint64_t applied_index, uint64_t suspect_index,
-                               uint64_t suspect_term);
+void raft_cluster_restart_from(struct raft_cluster *cluster, uint64_t id, uint64_t applied_index);
+/* The end of a crashed node's log is unreadable: it restarts as suspect. */
+void raft_cluster_damage(struct raft_cluster *cluster, uint64_t id, size_t entries_kept);
 void raft_cluster_isolate(struct raft_cluster *cluster, uint64_t id);
 void raft_cluster_heal(struct raft_cluster *cluster);
 /* Rewrites the disk of a crashed node: a log of entries with these terms. */

@@ -1,0 +1,145 @@
+/* endpoint_command: all endpoints are asked at the same time; rows come out in the order in which they were given. */
+#include "endpoint_command.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "member_command.h"
+#include "print.h"
+
+int endpoint_command_flags(struct ctl_options *options, struct flag *out_flags)
+{
+    ASSERT(options != NULL && out_flags != NULL);
+    out_flags[0] = (struct flag){"cluster", 0, FLAG_BOOL, &options->cluster, NULL,
+                                 "ask all endpoints of the cluster's member list", "Options", false};
+    return 1;
+}
+
+int endpoint_command_hashkv_flags(struct ctl_options *options, struct flag *out_flags)
+{
+    int count = endpoint_command_flags(options, out_flags);
+    out_flags[count] = (struct flag){"rev", 0, FLAG_I64, &options->rev, "<revision>",
+                                     "hash up to this revision; 0 = all", "Options", false};
+    ASSERT(count == 1);
+    return count + 1;
+}
+
+/* One endpoint's question and what came of it. */
+struct question {
+    const ProtobufCMessageDescriptor *type; /* NULL: the response's bytes do not matter */
+    uint64_t start_ns, took_ns;
+    ProtobufCMessage *response;
+    char *error; /* NULL = none */
+};
+
+static void on_answer(void *context, const struct rpc_client_result *result)
+{
+    struct question *question = context;
+    question->took_ns = clock_mono_ns() - question->start_ns;
+    const char *error = result->text;
+    if (result->is_unreachable || result->code == ERR_CODE_DEADLINE_EXCEEDED) error = "context deadline exceeded";
+    ASSERT(question->response == NULL && question->error == NULL);
+    if (result->code == ERR_CODE_OK && question->type != NULL) {
+        question->response = ctl_unpack(question->type, result->body);
+        if (question->response == NULL) question->error = alloc_string("the answer cannot be read");
+    } else if (result->code != ERR_CODE_OK) {
+        question->error = alloc_string(error);
+    }
+}
+
+/* The same request to every endpoint; waits until all have answered or failed. */
+static void ask_all(struct ctl *ctl, const char *path, struct slice body, const ProtobufCMessageDescriptor *type,
+                    struct question *questions)
+{
+    for (size_t i = 0; i < ctl->endpoint_count; i++) {
+        questions[i] = (struct question){.type = type, .start_ns = clock_mono_ns()};
+        struct rpc_client_request request = {.path = path,
+                                             .body = body,
+                                             .policy = RPC_CLIENT_READ,
+                                             .timeout_ns = ctl->globals.command_timeout_ns,
+                                             .endpoint = i};
+        rpc_client_start(ctl->client, &request, on_answer, &questions[i]);
+    }
+    while (rpc_client_in_flight(ctl->client) > 0) rpc_client_pump(ctl->client, CLOCK_NEVER);
+}
+
+typedef enum ctl_exit print_fn(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);
+
+/* Asks, prints, and says how many endpoints failed. */
+static enum ctl_exit ask_and_print(struct ctl *ctl, const char *path, struct slice body,
+                                   const ProtobufCMessageDescriptor *type, print_fn *print, size_t *out_failed)
+{
+    struct question *questions = alloc_zero(ctl->endpoint_count, sizeof *questions);
+    struct print_endpoint *rows = alloc_zero(ctl->endpoint_count, sizeof *rows);
+    size_t failed = 0;
+    ask_all(ctl, path, body, type, questions);
+    for (size_t i = 0; i < ctl->endpoint_count; i++) {
+        rows[i] = (struct print_endpoint){.endpoint = ctl->endpoints[i],
+                                          .response = questions[i].response,
+                                          .took_ns = questions[i].took_ns,
+                                          .error = questions[i].error == NULL ? "" : questions[i].error};
+        if (questions[i].error == NULL) continue;
+        failed++;
+        if (type != NULL) fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", ctl->endpoints[i], rows[i].error);
+    }
+    enum ctl_exit code = print(ctl, rows, ctl->endpoint_count);
+    for (size_t i = 0; i < ctl->endpoint_count; i++) {
+        ASSERT(questions[i].response == NULL || questions[i].error == NULL);
+        if (questions[i].response != NULL) protobuf_c_message_free_unpacked(questions[i].response, NULL);
+        alloc_free(questions[i].error);
+    }
+    alloc_free(rows);
+    alloc_free(questions);
+    *out_failed = failed;
+    return code;
+}
+
+static enum ctl_exit prepare(struct ctl *ctl, int count)
+{
+    ASSERT(count >= 0);
+    if (count != 0) return ctl_fail(CTL_BAD_ARGS, "endpoint commands take no arguments; endpoints are named by --endpoints");
+    return ctl->options.cluster ? member_command_use_cluster(ctl) : CTL_OK;
+}
+
+enum ctl_exit endpoint_command_status(struct ctl *ctl, int count, const char **words)
+{
+    size_t failed = 0;
+    enum ctl_exit code = prepare(ctl, count);
+    ASSERT(words != NULL);
+    if (code == CTL_OK)
+        code = ask_and_print(ctl, "/etcdserverpb.Maintenance/Status", slice_empty(),
+                             &etcdserverpb__status_response__descriptor, print_statuses, &failed);
+    return code == CTL_OK && failed > 0 ? CTL_ERROR : code;
+}
+
+/* Healthy = a linearizable read is answered. */
+enum ctl_exit endpoint_command_health(struct ctl *ctl, int count, const char **words)
+{
+    size_t failed = 0;
+    enum ctl_exit code = prepare(ctl, count);
+    ASSERT(words != NULL);
+    if (code != CTL_OK) return code;
+    struct buf request;
+    buf_init(&request);
+    buf_put_pb_bytes(&request, 1, slice_from_string("health"));
+    code = ask_and_print(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), NULL, print_healths, &failed);
+    buf_deinit(&request);
+    return code == CTL_OK && failed > 0 ? ctl_fail(CTL_ERROR, "unhealthy cluster") : code;
+}
+
+enum ctl_exit endpoint_command_hashkv(struct ctl *ctl, int count, const char **words)
+{
+    size_t failed = 0;
+    enum ctl_exit code = prepare(ctl, count);
+    ASSERT(words != NULL);
+    if (code != CTL_OK) return code;
+    struct buf request;
+    buf_init(&request);
+    if (ctl->options.rev != 0) buf_put_pb_varint(&request, 1, (uint64_t)ctl->options.rev);
+    code = ask_and_print(ctl, "/etcdserverpb.Maintenance/HashKV", buf_slice(&request),
+                         &etcdserverpb__hash_kvresponse__descriptor, print_hashes, &failed);
+    buf_deinit(&request);
+    return code == CTL_OK && failed > 0 ? CTL_ERROR : code;
+}

@@ -1,0 +1,268 @@
+/* kvctl: the command line client. One table has every command; this file finds the command, parses flags, connects and runs.
+ *
+ * Flags are etcdctl's, from the command line, KVCTL_NAME or ETCDCTL_NAME (the first of these that says something counts).
+ * Exit codes: 0 done, 1 refused or failed, 2 no endpoint could be reached, 3 bad input, 4 bad feature, 128 bad arguments.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "ctl.h"
+#include "endpoint_command.h"
+#include "kv_command.h"
+#include "kv_request.h"
+#include "member_command.h"
+#include "txn_command.h"
+
+#define API_VERSION "3.6"
+#define FLAGS_MAX 48
+#define GLOBALS "Global options"
+
+static enum ctl_exit run_version(struct ctl *ctl, int count, const char **words)
+{
+    ASSERT(ctl != NULL && words != NULL);
+    if (count != 0) return ctl_fail(CTL_BAD_ARGS, "version command takes no arguments");
+    printf("kvctl version: %s\nAPI version: %s\n", KVD_VERSION, API_VERSION);
+    return CTL_OK;
+}
+
+typedef int flags_fn(struct ctl_options *options, struct flag *out_flags);
+typedef enum ctl_exit run_fn(struct ctl *ctl, int count, const char **words);
+
+struct command {
+    const char *name;    /* one or two words */
+    const char *usage;   /* what follows the name */
+    const char *summary;
+    const char *examples;
+    flags_fn *flags;     /* NULL = none of its own */
+    run_fn *run;
+    bool is_offline;     /* needs no server */
+};
+
+static const struct command COMMANDS[] = {
+    {"put", "<key> [<value>]", "Puts the given key into the store",
+     "  kvctl put greeting hello                  the value on the line\n"
+     "  kvctl put config < config.yaml            the value from standard input, as it is\n"
+     "  kvctl put --prev-kv greeting goodbye      print what was there before\n"
+     "  kvctl put -- -odd- -value-                after -- nothing is a flag\n",
+     kv_request_put_flags, kv_command_put, false},
+    {"get", "<key> [<range_end>]", "Gets the key or a range of keys",
+     "  kvctl get greeting\n"
+     "  kvctl get --prefix users/                 all keys that begin with users/\n"
+     "  kvctl get a m                             all keys from a up to, but without, m\n"
+     "  kvctl get --prefix '' --keys-only         the names of all keys\n"
+     "  kvctl get --rev 42 greeting               as it was at revision 42\n"
+     "  kvctl get --consistency s greeting        from one member, without asking the others; may be old\n",
+     kv_request_get_flags, kv_command_get, false},
+    {"del", "<key> [<range_end>]", "Removes the specified key or range of keys [key, range_end)",
+     "  kvctl del greeting\n"
+     "  kvctl del --prefix users/                 and print how many there were\n"
+     "  kvctl del --prev-kv --from-key z          print what is deleted\n",
+     kv_request_del_flags, kv_command_del, false},
+    {"txn", "", "Txn processes all the requests in one transaction",
+     "  Three sections, each ended by an empty line: compares, requests if all hold, requests otherwise.\n"
+     "  kvctl txn <<'END'\n"
+     "  mod(\"greeting\") > \"0\"\n"
+     "  value(\"greeting\") = \"hello\"\n"
+     "  \n"
+     "  put greeting \"good bye\"\n"
+     "  get greeting\n"
+     "  \n"
+     "  get --prefix greet\n"
+     "  \n"
+     "  END\n"
+     "  Compares: value version create mod lease, with = != > <. Requests: put get del, with their flags.\n",
+     txn_command_flags, txn_command_run, false},
+    {"compaction", "<revision>", "Compacts the event history",
+     "  kvctl compaction 1000                     reads and watches below revision 1000 are no longer possible\n"
+     "  kvctl compaction --physical 1000          and wait until the space is free\n",
+     kv_command_compaction_flags, kv_command_compaction, false},
+    {"endpoint health", "", "Checks the healthiness of endpoints specified in `--endpoints` flag",
+     "  kvctl endpoint health\n"
+     "  kvctl endpoint health --cluster -w table  ask every member that the cluster knows\n",
+     endpoint_command_flags, endpoint_command_health, false},
+    {"endpoint status", "", "Prints out the status of endpoints specified in `--endpoints` flag",
+     "  kvctl endpoint status -w table\n"
+     "  Simple output: endpoint, ID, version, db size, is leader, is learner, raft term, raft index,\n"
+     "  raft applied index, errors.\n",
+     endpoint_command_flags, endpoint_command_status, false},
+    {"endpoint hashkv", "", "Prints the KV history hash for each endpoint in --endpoints",
+     "  kvctl endpoint hashkv --cluster           members at one revision must show one hash\n",
+     endpoint_command_hashkv_flags, endpoint_command_hashkv, false},
+    {"member list", "", "Lists all members in the cluster",
+     "  kvctl member list -w table\n"
+     "  Simple output: ID, status, name, peer addresses, client addresses, is learner.\n",
+     member_command_list_flags, member_command_list, false},
+    {"version", "", "Prints the version of kvctl", "  kvctl version\n", NULL, run_version, true},
+};
+#define COMMAND_COUNT (sizeof COMMANDS / sizeof COMMANDS[0])
+
+static int global_flags(struct ctl_globals *g, struct flag *out_flags)
+{
+    *g = (struct ctl_globals){.endpoints = "127.0.0.1:2379", .write_out = "simple", .cert = "", .key = "", .cacert = "",
+                              .dial_timeout_ns = 2 * NS_PER_S, .command_timeout_ns = 5 * NS_PER_S,
+                              .keepalive_time_ns = 2 * NS_PER_S, .keepalive_timeout_ns = 6 * NS_PER_S,
+                              .insecure_transport = true};
+    const struct flag flags[] = {
+        {"endpoints", 0, FLAG_STRING, &g->endpoints, "<list>", "members to talk to, host:port or URL, with commas", GLOBALS, false},
+        {"write-out", 'w', FLAG_STRING, &g->write_out, "<format>", "simple, fields, json or table", GLOBALS, false},
+        {"hex", 0, FLAG_BOOL, &g->hex, NULL, "print byte strings as hex", GLOBALS, false},
+        {"command-timeout", 0, FLAG_DURATION_NS, &g->command_timeout_ns, "<time>", "for the whole command (5s)", GLOBALS, false},
+        {"dial-timeout", 0, FLAG_DURATION_NS, &g->dial_timeout_ns, "<time>", "to reach any endpoint (2s)", GLOBALS, false},
+        {"keepalive-time", 0, FLAG_DURATION_NS, &g->keepalive_time_ns, "<time>", "between pings (2s)", GLOBALS, false},
+        {"keepalive-timeout", 0, FLAG_DURATION_NS, &g->keepalive_timeout_ns, "<time>", "for their answer (6s)", GLOBALS, false},
+        {"cacert", 0, FLAG_STRING, &g->cacert, "<file>", "trust servers certified by this CA (https endpoints)", GLOBALS, false},
+        {"cert", 0, FLAG_STRING, &g->cert, "<file>", "our certificate", GLOBALS, false},
+        {"key", 0, FLAG_STRING, &g->key, "<file>", "its key", GLOBALS, false},
+        {"insecure-transport", 0, FLAG_BOOL, &g->insecure_transport, NULL, "endpoints without a scheme are plain, unless there is a CA or a certificate (true)", GLOBALS, false},
+        {"insecure-skip-tls-verify", 0, FLAG_BOOL, &g->insecure_skip_verify, NULL, "trust any server; tests only", GLOBALS, false},
+        {"help", 'h', FLAG_BOOL, &g->help, NULL, "this text", GLOBALS, false},
+        {"debug", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
+        {"max-request-bytes", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
+        {"max-recv-bytes", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
+        {"insecure-discovery", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
+    };
+    ASSERT(sizeof flags / sizeof flags[0] + KV_REQUEST_FLAGS_MAX <= FLAGS_MAX);
+    memcpy(out_flags, flags, sizeof flags);
+    return (int)(sizeof flags / sizeof flags[0]);
+}
+
+/* --- help ---------------------------------------------------------------------------------------------------------------- */
+
+static void print_overview(const struct flag *flags, int flag_count)
+{
+    printf("kvctl - the command line client of kvd; speaks etcd's v3 API\n\nUsage:\n  kvctl [flags] <command> [arguments]\n\nCommands:\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        ASSERT(COMMANDS[i].summary != NULL);
+        printf("  %-17s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    }
+    printf("\nExamples:\n"
+           "  kvctl --endpoints 10.0.0.1:2379,10.0.0.2:2379 put greeting hello\n"
+           "  kvctl get --prefix greet -w json\n"
+           "  kvctl help txn                     more about one command, with examples\n"
+           "  KVCTL_ENDPOINTS=10.0.0.1:2379 kvctl endpoint status -w table\n\n");
+    flags_print_help(flags, flag_count);
+    printf("\nEach global option may also stand in the environment: KVCTL_ENDPOINTS or ETCDCTL_ENDPOINTS, and so on.\n"
+           "Exit codes: 0 done, 1 refused or failed, 2 no endpoint reached, 3 bad input, 4 bad feature, 128 bad arguments.\n");
+}
+
+static void print_command_help(const struct command *command, const struct flag *flags, int flag_count)
+{
+    ASSERT(command->examples != NULL);
+    printf("%s - %s\n\nUsage:\n  kvctl %s [flags]%s%s\n\nExamples:\n%s\n", command->name, command->summary, command->name,
+           command->usage[0] == '\0' ? "" : " ", command->usage, command->examples);
+    flags_print_help(flags, flag_count);
+    printf("%sGlobal options: see kvctl --help.\n", flag_count > 0 ? "\n" : "");
+}
+
+/* --- the way from the command line to the command -------------------------------------------------------------------------- */
+
+static bool is_group(const char *word)
+{
+    ASSERT(word != NULL);
+    return strcmp(word, "endpoint") == 0 || strcmp(word, "member") == 0;
+}
+
+/* The command that the words name, and how many words that took. Flags may stand between the two words of a name. */
+static const struct command *find_command(int count, const char **words, int *out_used)
+{
+    char name[64];
+    int second = 1;
+    if (count == 0) return NULL;
+    while (second < count && words[second][0] == '-') second++;
+    bool has_second = is_group(words[0]) && second < count;
+    snprintf(name, sizeof name, "%.30s%s%.30s", words[0], has_second ? " " : "", has_second ? words[second] : "");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(COMMANDS[i].name, name) != 0) continue;
+        *out_used = has_second ? 2 : 1;
+        ASSERT(COMMANDS[i].run != NULL);
+        return &COMMANDS[i];
+    }
+    return NULL;
+}
+
+static enum ctl_exit set_format(struct ctl *ctl)
+{
+    static const char *const names[] = {"simple", "fields", "json", "table"};
+    ASSERT(ctl->globals.write_out != NULL);
+    for (size_t i = 0; i < 4; i++) {
+        if (strcmp(ctl->globals.write_out, names[i]) != 0) continue;
+        ctl->format = (enum ctl_format)i;
+        return CTL_OK;
+    }
+    return ctl_fail(CTL_BAD_FEATURE, "unsupported output format");
+}
+
+/* The environment into the global options; the command line is parsed afterwards and so wins. */
+static bool parse_environment(struct flag *flags, int flag_count, char **argv, struct flags_result *result)
+{
+    static const char *const prefixes[] = {"ETCDCTL", "KVCTL"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct flags_options options = {.environment_prefix = prefixes[i]};
+        if (!flags_parse(flags, flag_count, 1, argv, &options, result)) return false;
+        ASSERT(result->arguments_count == 0);
+    }
+    return true;
+}
+
+static enum ctl_exit run_command(struct ctl *ctl, const struct command *command, int count, const char **words)
+{
+    enum ctl_exit code = set_format(ctl);
+    if (code == CTL_OK && !command->is_offline) code = ctl_connect(ctl, ctl->globals.endpoints);
+    if (code == CTL_OK) code = command->run(ctl, count, words);
+    ASSERT(code >= CTL_OK);
+    ctl_disconnect(ctl);
+    if (fflush(stdout) != 0 && code == CTL_OK) code = ctl_fail(CTL_ERROR, "standard output cannot be written");
+    return code;
+}
+
+static enum ctl_exit run(struct ctl *ctl, int argc, char **argv, const char **words)
+{
+    struct flag flags[FLAGS_MAX];
+    struct flags_result result = {.arguments = words};
+    const struct flags_options first_word = {.stop_at_command = true}, all = {.environment_prefix = NULL};
+    int flag_count = global_flags(&ctl->globals, flags), used = 0;
+    if (!parse_environment(flags, flag_count, argv, &result) || !flags_parse(flags, flag_count, argc, argv, &first_word, &result))
+        return ctl_fail(CTL_ERROR, "%s\nRun 'kvctl --help' for usage.", result.error);
+    bool wants_help = ctl->globals.help;
+    if (result.arguments_count > 0 && strcmp(words[0], "help") == 0) {
+        wants_help = true;
+        words++;
+        result.arguments_count--;
+    }
+    const struct command *command = find_command(result.arguments_count, words, &used);
+    if (command == NULL && result.arguments_count > 0 && !wants_help && !is_group(words[0]))
+        return ctl_fail(CTL_ERROR, "unknown command \"%s\" for \"kvctl\"\nRun 'kvctl --help' for usage.", words[0]);
+    if (command == NULL) {
+        print_overview(flags, flag_count);
+        return CTL_OK;
+    }
+    int own_count = command->flags == NULL ? 0 : command->flags(&ctl->options, flags + flag_count);
+    ASSERT(flag_count + own_count <= FLAGS_MAX);
+    if (wants_help) {
+        print_command_help(command, flags + flag_count, own_count);
+        return CTL_OK;
+    }
+    result.arguments = words;
+    if (!flags_parse(flags, flag_count + own_count, argc, argv, &all, &result))
+        return ctl_fail(CTL_ERROR, "%s\nRun 'kvctl %s --help' for usage.", result.error, command->name);
+    if (ctl->globals.help) {
+        print_command_help(command, flags + flag_count, own_count);
+        return CTL_OK;
+    }
+    ASSERT(result.arguments_count >= used);
+    return run_command(ctl, command, result.arguments_count - used, words + used);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl = {.format = CTL_SIMPLE};
+    const char **words = alloc_zero((size_t)argc + 1, sizeof *words);
+    setenv("GRPC_VERBOSITY", "NONE", 0); /* errors are told by us, once */
+    enum ctl_exit code = run(&ctl, argc, argv, words);
+    alloc_free(words);
+    return (int)code;
+}

@@ -1,0 +1,158 @@
+/* print_fields: the fields printer. Byte strings are quoted as Go's %q does. */
+#include "print_fields.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+
+/* Bytes of the well-formed UTF-8 character at `at`, 0 = it is none. */
+static size_t utf8_size(const uint8_t *at, size_t left)
+{
+    ASSERT(left > 0);
+    size_t size = at[0] < 0x80 ? 1 : at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : at[0] >= 0xe0 ? 3 : at[0] >= 0xc2 ? 2 : 0;
+    if (size == 0 || size > left || at[0] >= 0xf5) return 0;
+    for (size_t i = 1; i < size; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    if (size == 3 && ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f))) return 0;
+    if (size == 4 && ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))) return 0;
+    return size;
+}
+
+static void put_quoted(const uint8_t *data, size_t size)
+{
+    static const char letters[] = "abtnvfr"; /* of the control characters 7 to 13 */
+    putchar('"');
+    for (size_t i = 0; i < size;) {
+        uint8_t c = data[i];
+        size_t width = utf8_size(data + i, size - i);
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c >= 7 && c <= 13)
+            printf("\\%c", letters[c - 7]);
+        else if (width == 0 || c < 0x20 || c == 0x7f)
+            printf("\\x%02x", c);
+        else
+            fwrite(data + i, 1, width, stdout);
+        i += width == 0 ? 1 : width;
+        ASSERT(i <= size);
+    }
+    puts("\"");
+}
+
+static void put_bytes(const char *prefix, const char *name, ProtobufCBinaryData bytes)
+{
+    printf("\"%s%s\" : ", prefix, name);
+    put_quoted(bytes.data, bytes.len);
+}
+
+static void put_header(const Etcdserverpb__ResponseHeader *header)
+{
+    static const Etcdserverpb__ResponseHeader none = ETCDSERVERPB__RESPONSE_HEADER__INIT;
+    if (header == NULL) header = &none;
+    printf("\"ClusterID\" : %" PRIu64 "\n\"MemberID\" : %" PRIu64 "\n", header->cluster_id, header->member_id);
+    printf("\"Revision\" : %" PRId64 "\n\"RaftTerm\" : %" PRIu64 "\n", header->revision, header->raft_term);
+}
+
+static void put_kv(const char *prefix, const Mvccpb__KeyValue *kv)
+{
+    ASSERT(kv != NULL);
+    put_bytes(prefix, "Key", kv->key);
+    printf("\"%sCreateRevision\" : %" PRId64 "\n\"%sModRevision\" : %" PRId64 "\n", prefix, kv->create_revision, prefix,
+           kv->mod_revision);
+    printf("\"%sVersion\" : %" PRId64 "\n", prefix, kv->version);
+    put_bytes(prefix, "Value", kv->value);
+    printf("\"%sLease\" : %" PRId64 "\n", prefix, kv->lease);
+}
+
+void print_fields_range(const Etcdserverpb__RangeResponse *response)
+{
+    put_header(response->header);
+    for (size_t i = 0; i < response->n_kvs; i++) put_kv("", response->kvs[i]);
+    printf("\"More\" : %s\n\"Count\" : %" PRId64 "\n", response->more ? "true" : "false", response->count);
+}
+
+void print_fields_put(const Etcdserverpb__PutResponse *response)
+{
+    put_header(response->header);
+    if (response->prev_kv != NULL) put_kv("Prev", response->prev_kv);
+}
+
+void print_fields_del(const Etcdserverpb__DeleteRangeResponse *response)
+{
+    put_header(response->header);
+    printf("\"Deleted\" : %" PRId64 "\n", response->deleted);
+    for (size_t i = 0; i < response->n_prev_kvs; i++) put_kv("Prev", response->prev_kvs[i]);
+}
+
+void print_fields_txn(const Etcdserverpb__TxnResponse *response)
+{
+    put_header(response->header);
+    printf("\"Succeeded\" : %s\n", response->succeeded ? "true" : "false");
+    for (size_t i = 0; i < response->n_responses; i++) {
+        const Etcdserverpb__ResponseOp *op = response->responses[i];
+        switch (op->response_case) {
+        case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE: print_fields_range(op->response_range); break;
+        case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT: print_fields_put(op->response_put); break;
+        case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE: print_fields_del(op->response_delete_range); break;
+        default: puts("\"Unknown\" : true"); break;
+        }
+    }
+}
+
+void print_fields_members(const Etcdserverpb__MemberListResponse *response)
+{
+    put_header(response->header);
+    for (size_t i = 0; i < response->n_members; i++) {
+        const Etcdserverpb__Member *member = response->members[i];
+        printf("\"ID\" : %" PRIu64 "\n\"Name\" : \"%s\"\n", member->id, member->name);
+        for (size_t k = 0; k < member->n_peerurls; k++) printf("\"PeerURL\" : \"%s\"\n", member->peerurls[k]);
+        for (size_t k = 0; k < member->n_clienturls; k++) printf("\"ClientURL\" : \"%s\"\n", member->clienturls[k]);
+        printf("\"IsLearner\" : %s\n\n", member->islearner ? "true" : "false");
+    }
+}
+
+static void put_status(const Etcdserverpb__StatusResponse *status)
+{
+    put_header(status->header);
+    printf("\"Version\" : \"%s\"\n\"StorageVersion\" : \"%s\"\n", status->version, status->storageversion);
+    printf("\"DBSize\" : %" PRId64 "\n\"DBSizeInUse\" : %" PRId64 "\n\"DBSizeQuota\" : %" PRId64 "\n", status->dbsize,
+           status->dbsizeinuse, status->dbsizequota);
+    printf("\"Leader\" : %" PRIu64 "\n\"IsLearner\" : %s\n", status->leader, status->islearner ? "true" : "false");
+    printf("\"RaftIndex\" : %" PRIu64 "\n\"RaftTerm\" : %" PRIu64 "\n\"RaftAppliedIndex\" : %" PRIu64 "\n",
+           status->raftindex, status->raftterm, status->raftappliedindex);
+    printf("\"Errors\" : [");
+    for (size_t i = 0; i < status->n_errors; i++) printf("%s\"%s\"", i == 0 ? "" : " ", status->errors[i]);
+    puts("]");
+}
+
+void print_fields_statuses(const struct print_endpoint *endpoints, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (endpoints[i].response == NULL) continue;
+        put_status((const Etcdserverpb__StatusResponse *)endpoints[i].response);
+        printf("\"Endpoint\" : \"%s\"\n\n", endpoints[i].endpoint);
+    }
+}
+
+void print_fields_hashes(const struct print_endpoint *endpoints, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const Etcdserverpb__HashKVResponse *hash = (const Etcdserverpb__HashKVResponse *)endpoints[i].response;
+        if (hash == NULL) continue;
+        put_header(hash->header);
+        printf("\"Endpoint\" : \"%s\"\n\"Hash\" : %" PRIu32 "\n", endpoints[i].endpoint, hash->hash);
+        printf("\"HashRevision\" : %" PRId64 "\n\n", hash->hash_revision);
+    }
+}
+
+void print_fields_healths(const struct print_endpoint *endpoints, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char took[PRINT_TIME_BYTES];
+        print_format_time(endpoints[i].took_ns, took);
+        printf("\"Endpoint\" : \"%s\"\n\"Health\" : %s\n", endpoints[i].endpoint,
+               endpoints[i].error[0] == '\0' ? "true" : "false");
+        printf("\"Took\" : %s\n\"Error\" : %s\n\n", took, endpoints[i].error);
+    }
+}

@@ -1,0 +1,15 @@
+/* print_json: -w json: the messages as etcdctl's JSON. Inside of print only; see print.h. */
+#ifndef KVCTL_PRINT_JSON_H
+#define KVCTL_PRINT_JSON_H
+#include "print.h"
+
+void print_json_range(const Etcdserverpb__RangeResponse *response);
+void print_json_put(const Etcdserverpb__PutResponse *response);
+void print_json_del(const Etcdserverpb__DeleteRangeResponse *response);
+void print_json_txn(const Etcdserverpb__TxnResponse *response);
+void print_json_members(const Etcdserverpb__MemberListResponse *response);
+void print_json_statuses(const struct print_endpoint *endpoints, size_t count);
+void print_json_hashes(const struct print_endpoint *endpoints, size_t count);
+void print_json_healths(const struct print_endpoint *endpoints, size_t count);
+
+#endif

@@ -1,0 +1,182 @@
+/* kvd: one member of a cluster as a process. Options, then a node, then waiting: for a signal, for the roles' mail to
+ * main, for the time of the next ping. The contract with supervisors: README. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "options.h"
+#include "pipeline/node.h"
+#include "process.h"
+#include "rpc/service.h"
+
+#define STOP_TIMEOUT_NS (1200 * NS_PER_MS) /* a supervisor's patience is 1.5 s */
+#define PING_INTERVAL_NS (5 * NS_PER_S)    /* when no watchdog asks for less */
+#define EXIT_USAGE 2
+
+enum { EVENT_SIGNAL, EVENT_NODE, EVENT_PING, EVENT_COUNT };
+
+struct supervisor {
+    struct node *node;
+    int epoll;
+    int descriptors[EVENT_COUNT];
+    bool is_ready;
+    bool is_stopping;
+};
+
+static void watch(struct supervisor *supervisor, int event_number, int descriptor)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)event_number};
+    supervisor->descriptors[event_number] = descriptor;
+    int error = descriptor < 0 ? -1 : epoll_ctl(supervisor->epoll, EPOLL_CTL_ADD, descriptor, &event);
+    if (error != 0) fatal("cannot wait for events: %s", strerror(errno));
+}
+
+static int open_timer(void)
+{
+    uint64_t watchdog_ns = process_watchdog_ns();
+    uint64_t interval_ns = watchdog_ns == 0 || watchdog_ns / 2 > PING_INTERVAL_NS ? PING_INTERVAL_NS : watchdog_ns / 2;
+    struct timespec interval = {.tv_sec = (time_t)(interval_ns / NS_PER_S), .tv_nsec = (long)(interval_ns % NS_PER_S)};
+    struct itimerspec times = {.it_interval = interval, .it_value = interval};
+    int descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (descriptor >= 0 && timerfd_settime(descriptor, 0, &times, NULL) != 0) fatal("timerfd: %s", strerror(errno));
+    return descriptor;
+}
+
+static void on_node(struct supervisor *supervisor)
+{
+    node_main_step(supervisor->node);
+    if (supervisor->is_ready || !node_is_ready(supervisor->node)) return;
+    supervisor->is_ready = true;
+    LOG(INFO, "ready to serve client requests", LOG_F_TEXT("address", node_client_addresses(supervisor->node)));
+    process_notify_ready();
+}
+
+/* The watchdog is fed only if every role has answered the ping before this one. */
+static void on_ping(struct supervisor *supervisor)
+{
+    uint64_t count;
+    if (read(supervisor->descriptors[EVENT_PING], &count, sizeof(count)) != sizeof(count)) return;
+    uint32_t missing = node_ping(supervisor->node);
+    if (missing == 0) {
+        process_notify_alive();
+    } else {
+        LOG(WARN, "roles did not answer in time", LOG_F_U64("roles", missing));
+    }
+}
+
+static void on_signal(struct supervisor *supervisor)
+{
+    int number = process_signals_take(supervisor->descriptors[EVENT_SIGNAL]);
+    if (number == 0) return;
+    LOG(INFO, "received signal; shutting down", LOG_F_TEXT("signal", number == SIGTERM ? "terminated" : "interrupt"));
+    supervisor->is_stopping = true;
+}
+
+static void supervise(struct node *node)
+{
+    struct supervisor supervisor = {.node = node, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    watch(&supervisor, EVENT_SIGNAL, process_signals_open());
+    watch(&supervisor, EVENT_NODE, node_main_descriptor(node));
+    watch(&supervisor, EVENT_PING, open_timer());
+    (void)node_ping(node); /* the first tick of the timer asks for its answers */
+    while (!supervisor.is_stopping) {
+        struct epoll_event events[EVENT_COUNT];
+        int count = epoll_wait(supervisor.epoll, events, EVENT_COUNT, -1);
+        ASSERT(count >= 0 || errno == EINTR);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.u32 == EVENT_SIGNAL) on_signal(&supervisor);
+            if (events[i].data.u32 == EVENT_NODE) on_node(&supervisor);
+            if (events[i].data.u32 == EVENT_PING) on_ping(&supervisor);
+        }
+    }
+    close(supervisor.descriptors[EVENT_SIGNAL]);
+    close(supervisor.descriptors[EVENT_PING]);
+    close(supervisor.epoll);
+}
+
+static void log_start(const struct config *config)
+{
+    LOG(INFO, "starting kvd", LOG_F_TEXT("kvd-version", KVD_VERSION), LOG_F_TEXT("etcd-version", SERVICE_API_VERSION),
+        LOG_F_TEXT("name", config->name), LOG_F_TEXT("data-dir", config->data_dir_path),
+        LOG_F_TEXT("listen-client-urls", config->listen_client_urls),
+        LOG_F_TEXT("advertise-client-urls", config->advertise_client_urls),
+        LOG_F_TEXT("listen-peer-urls", config->listen_peer_urls),
+        LOG_F_TEXT("initial-advertise-peer-urls", config->initial_advertise_peer_urls),
+        LOG_F_TEXT("initial-cluster", config->initial_cluster),
+        LOG_F_TEXT("initial-cluster-state", config->initial_cluster_state));
+    if (config->unsafe_no_fsync) LOG0(WARN, "--unsafe-no-fsync: acknowledged writes do not survive a power loss");
+}
+
+/* The reason of a failed start is the last line on the log. */
+static int refuse(const char *reason)
+{
+    ASSERT(reason[0] != '\0');
+    LOG(FATAL, "failed to start", LOG_F_TEXT("error", reason));
+    return EXIT_FAILURE;
+}
+
+static int run(const struct options *options)
+{
+    char message[1024] = "unknown";
+    process_init(options->log_level, options->log_format);
+    options_log_warnings(options);
+    log_start(&options->config);
+    struct node *node = node_open(&options->config, message, sizeof(message));
+    bool is_started = node != NULL && node_start(node, message, sizeof(message));
+    if (is_started) {
+        LOG(INFO, "started member", LOG_F_HEX("local-member-id", node_member_id(node)),
+            LOG_F_HEX("cluster-id", node_cluster_id(node)), LOG_F_TEXT("client-addresses", node_client_addresses(node)),
+            LOG_F_TEXT("peer-addresses", node_peer_addresses(node)));
+        supervise(node);
+        process_notify_stopping();
+        node_stop(node, STOP_TIMEOUT_NS);
+    }
+    node_close(node);
+    process_deinit();
+    if (!is_started) return refuse(message);
+    LOG0(INFO, "stopped");
+    return EXIT_SUCCESS;
+}
+
+static int explain_unknown(const struct options *options)
+{
+    fprintf(stderr, "%s\n", options->message);
+    int error = dup2(STDERR_FILENO, STDOUT_FILENO); /* help goes to stdout, usage after a mistake to stderr */
+    ASSERT(error >= 0);
+    options_print_help(options);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct options *options = ALLOC(struct options);
+    int code = EXIT_SUCCESS;
+    switch (options_init(options, argc, argv)) {
+    case OPTIONS_RUN:
+        code = run(options);
+        break;
+    case OPTIONS_HELP:
+        options_print_help(options);
+        break;
+    case OPTIONS_VERSION:
+        printf("kvd Version: " KVD_VERSION "\netcd Version: " SERVICE_API_VERSION "\n");
+        break;
+    case OPTIONS_UNKNOWN_FLAG:
+        code = explain_unknown(options);
+        break;
+    case OPTIONS_INVALID:
+        code = refuse(options->message);
+        break;
+    }
+    options_deinit(options);
+    alloc_free(options);
+    return code;
+}

@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# Sourced by the end-to-end tests: a three-member cluster as scripts/start_servers.sh makes it, in a directory of its own
+# and on ports of its own, and a few words to test with. The cluster is ended when the test ends, however that happens.
+
+e2e_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+e2e_dir=$(mktemp -d "${TMPDIR:-/tmp}/kvd-e2e-XXXXXX")
+e2e_passed=0
+e2e_failed=0
+export KVD_CONFIG=$e2e_dir/config.env
+
+e2e_free_ports() {
+    local base taken i
+    for ((i = 0; i < 100; i++)); do
+        base=$((20000 + RANDOM % 1100 * 10))
+        taken=$(ss -Hltn | awk '{sub(/.*:/, "", $4); print $4}' | awk -v base="$base" '$1 >= base && $1 < base + 50')
+        if [[ -z $taken ]]; then
+            echo "$base"
+            return
+        fi
+    done
+    echo "no free ports" >&2
+    return 1
+}
+
+e2e_start() {
+    e2e_port=$(e2e_free_ports)
+    cat >"$KVD_CONFIG" <<END
+SERVER_DATA_DIR=$e2e_dir/data
+SERVER_BASE_CLIENT_PORT=$e2e_port
+SERVER_BASE_PEER_PORT=$((e2e_port + 1))
+END
+    "$e2e_root/scripts/start_servers.sh" >"$e2e_dir/start.out" 2>&1 || {
+        cat "$e2e_dir/start.out"
+        return 1
+    }
+    e2e_endpoints=()
+    for i in 0 1 2; do
+        e2e_endpoints+=("http://127.0.0.1:$((e2e_port + 10 * i))")
+    done
+}
+
+e2e_finish() {
+    local status=$?
+    trap - EXIT
+    "$e2e_root/scripts/stop_servers.sh" >>"$e2e_dir/stop.out" 2>&1 || true
+    if ((status != 0)); then
+        e2e_failed=$((e2e_failed + 1))
+        echo "ended early with $status"
+    fi
+    if ((e2e_failed == 0)); then
+        rm -rf "$e2e_dir"
+    else
+        echo "kept for a look: $e2e_dir"
+    fi
+    echo "$e2e_passed passed, $e2e_failed failed"
+    ((e2e_failed == 0 && e2e_passed > 0))
+    exit
+}
+trap e2e_finish EXIT
+
+e2e_pass() { e2e_passed=$((e2e_passed + 1)); }
+
+e2e_fail() {
+    e2e_failed=$((e2e_failed + 1))
+    echo "FAILED: $1"
+    echo "    ${2//$'\n'/$'\n'    }"
+}
+
+# expect NAME EXPECTED COMMAND...: standard output is exactly that
+expect() {
+    local name=$1 expected=$2 actual
+    shift 2
+    actual=$("$@" 2>&1 </dev/null) || actual+=" (exit $?)"
+    if [[ $actual == "$expected" ]]; then
+        e2e_pass
+    else
+        e2e_fail "$name" "expected: $expected
+got:      $actual"
+    fi
+}
+
+# expect_match NAME PATTERN COMMAND...: the command succeeds and an extended regular expression is in its output
+expect_match() {
+    local name=$1 pattern=$2 actual
+    shift 2
+    if actual=$("$@" 2>&1 </dev/null) && grep -Eq -- "$pattern" <<<"$actual"; then
+        e2e_pass
+    else
+        e2e_fail "$name" "no /$pattern/ in: $actual"
+    fi
+}
+
+# expect_error NAME PATTERN COMMAND...: the command fails and says why
+expect_error() {
+    local name=$1 pattern=$2 actual
+    shift 2
+    if actual=$("$@" 2>&1 </dev/null); then
+        e2e_fail "$name" "no error: $actual"
+    elif grep -Eq -- "$pattern" <<<"$actual"; then
+        e2e_pass
+    else
+        e2e_fail "$name" "no /$pattern/ in: $actual"
+    fi
+}

@@ -1,0 +1,216 @@
+/* wal_rig: a log on a simulated disk beside a model of it. See wal_rig.h. */
+#include "lib/wal_rig.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "storage/wal_format.h"
+
+void wal_rig_init(struct wal_rig *rig)
+{
+    *rig = (struct wal_rig){.now_ns = NS_PER_S};
+    rig->options = (struct wal_options){.directory = WAL_RIG_DIRECTORY,
+                                        .cluster_id = 0xc1,
+                                        .member_id = 0x11,
+                                        .segment_bytes = 8192,
+                                        .batch_bytes_max = 4096};
+    rig->disk = fs_sim_disk_new();
+    struct fs *fs = fs_sim_new(rig->disk, true);
+    struct fs_op make = {.kind = FS_MKDIR, .path = WAL_RIG_DIRECTORY};
+    ck_assert_int_eq(fs_run(fs, &make), 0);
+    struct fs_op sync = {.kind = FS_FSYNC_DIR, .path = "."};
+    ck_assert_int_eq(fs_run(fs, &sync), 0);
+    fs_free(fs);
+    rig->states[0] = ALLOC(struct wal_rig_state);
+    rig->handed = ALLOC(struct wal_rig_state);
+}
+
+void wal_rig_close(struct wal_rig *rig)
+{
+    wal_close(rig->wal);
+    rig->wal = NULL;
+    fs_free(rig->fs);
+    rig->fs = NULL;
+    wal_recovered_deinit(&rig->found);
+}
+
+void wal_rig_deinit(struct wal_rig *rig)
+{
+    wal_rig_close(rig);
+    fs_sim_disk_free(rig->disk);
+    for (size_t i = 0; i <= WAL_RIG_APPENDS_MAX; i++) alloc_free(rig->states[i]);
+    alloc_free(rig->handed);
+}
+
+void wal_rig_move(struct wal_rig *rig, struct fs_sim_disk *disk)
+{
+    wal_rig_close(rig);
+    fs_sim_disk_free(rig->disk);
+    rig->disk = disk;
+}
+
+/* The bytes of an entry tell its index, its term and its value apart. */
+static struct blob *rig_bytes(uint64_t index, uint64_t term, uint64_t value, size_t size)
+{
+    struct blob *blob = blob_new(size < 16 ? 16 : size);
+    for (size_t i = 0; i < blob->size; i++) blob->data[i] = (uint8_t)(index * 7 + term * 13 + value + i);
+    memcpy(blob->data, &value, sizeof value);
+    memcpy(blob->data + 8, &index, sizeof index);
+    return blob;
+}
+
+static void rig_take(struct wal_rig *rig, const struct raft_entry *entry)
+{
+    uint64_t value = 0;
+    ck_assert_ptr_nonnull(entry->data);
+    ck_assert_uint_ge(entry->data->size, 16);
+    ck_assert_uint_le(entry->index, WAL_RIG_INDEX_MAX);
+    memcpy(&value, entry->data->data, sizeof value);
+    struct blob *expected = rig_bytes(entry->index, entry->term, value, entry->data->size);
+    ck_assert_int_eq(memcmp(expected->data, entry->data->data, expected->size), 0);
+    blob_unref(expected);
+    ck_assert_uint_eq(entry->index, rig->handed->last_index + 1);
+    rig->handed->last_index = entry->index;
+    rig->handed->log[entry->index].term = entry->term;
+    rig->handed->log[entry->index].value = value;
+    rig->handed->log[entry->index].kind = entry->kind;
+}
+
+static void rig_final(void *context, const struct raft_entry *entry)
+{
+    struct wal_rig *rig = context;
+    rig_take(rig, entry);
+    rig->handed_final++;
+}
+
+enum err wal_rig_open(struct wal_rig *rig)
+{
+    ASSERT(rig->wal == NULL);
+    rig->fs = fs_sim_new(rig->disk, true);
+    rig->options.fs = rig->fs;
+    rig->handed->last_index = 0;
+    rig->handed_final = 0;
+    struct blob *conf = rig_bytes(0, 0, 0, 40);
+    enum err err = wal_open(&rig->options, blob_slice(conf), rig_final, rig, &rig->wal, &rig->found);
+    blob_unref(conf);
+    rig->sequence_base = rig->appended;
+    if (err != ERR_OK) return err;
+    ck_assert_uint_eq(rig->handed->last_index, rig->found.hard.commit);
+    for (size_t i = 0; i < rig->found.pending_count; i++) rig_take(rig, &rig->found.pending[i]);
+    ck_assert_uint_eq(rig->handed->last_index, rig->found.last_index);
+    rig->handed->hard = rig->found.hard;
+    for (uint64_t index = 1; index <= rig->found.last_index; index++) {
+        size_t run = 0;
+        while (run + 1 < rig->found.run_count && rig->found.runs[run + 1].first_index <= index) run++;
+        ck_assert_uint_eq(rig->found.runs[run].term, rig->handed->log[index].term);
+    }
+    return ERR_OK;
+}
+
+static struct wal_rig_state *rig_next_state(struct wal_rig *rig)
+{
+    ck_assert_uint_lt(rig->appended, WAL_RIG_APPENDS_MAX);
+    struct wal_rig_state *state = rig->states[rig->appended + 1];
+    if (state == NULL) state = rig->states[rig->appended + 1] = ALLOC(struct wal_rig_state);
+    *state = *rig->states[rig->appended];
+    rig->appended++;
+    return state;
+}
+
+static void rig_append_kind(struct wal_rig *rig, uint64_t first_index, size_t count, uint64_t term, uint64_t commit, size_t size,
+                            enum raft_entry_kind kind)
+{
+    struct wal_rig_state *state = rig_next_state(rig);
+    struct raft_entry *entries = alloc_zero(count + 1, sizeof *entries);
+    if (term > state->hard.term) state->hard.vote = 0;
+    if (term > state->hard.term) state->hard.term = term;
+    state->hard.commit = commit;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t index = first_index + i;
+        ck_assert_uint_le(index, WAL_RIG_INDEX_MAX);
+        uint64_t value = rig->appended * 1000 + i;
+        entries[i] = (struct raft_entry){.index = index, .term = term, .kind = kind};
+        entries[i].data = rig_bytes(index, term, value, size);
+        state->log[index].term = term;
+        state->log[index].value = value;
+        state->log[index].kind = kind;
+        state->last_index = index;
+    }
+    struct wal_append append = {
+        .sequence = rig->appended - rig->sequence_base, .hard = state->hard, .entries = entries, .entry_count = count};
+    wal_append(rig->wal, &append);
+    for (size_t i = 0; i < count; i++) blob_unref(entries[i].data);
+    alloc_free(entries);
+}
+
+uint64_t wal_rig_append(struct wal_rig *rig, uint64_t first_index, size_t count, uint64_t term, uint64_t commit, size_t size)
+{
+    rig_append_kind(rig, first_index, count, term, commit, size, RAFT_ENTRY_COMMAND);
+    return rig->appended;
+}
+
+void wal_rig_append_conf(struct wal_rig *rig, uint64_t index, uint64_t term, uint64_t commit)
+{
+    rig_append_kind(rig, index, 1, term, commit, 60, RAFT_ENTRY_CONF);
+}
+
+void wal_rig_hard(struct wal_rig *rig, uint64_t term, uint64_t vote, uint64_t commit)
+{
+    struct wal_rig_state *state = rig_next_state(rig);
+    state->hard = (struct raft_hard_state){.term = term, .vote = vote, .commit = commit};
+    struct wal_append append = {.sequence = rig->appended - rig->sequence_base, .hard = state->hard};
+    wal_append(rig->wal, &append);
+}
+
+void wal_rig_run(struct wal_rig *rig)
+{
+    size_t steps = 0;
+    while (wal_step(rig->wal, rig->now_ns)) ck_assert_uint_lt(++steps, 10000);
+}
+
+static bool state_equal(const struct wal_rig_state *a, const struct wal_rig_state *b)
+{
+    bool hard = a->hard.term == b->hard.term && a->hard.vote == b->hard.vote && a->hard.commit == b->hard.commit;
+    if (!hard || a->last_index != b->last_index) return false;
+    for (uint64_t i = 1; i <= a->last_index; i++) {
+        if (a->log[i].term != b->log[i].term || a->log[i].value != b->log[i].value || a->log[i].kind != b->log[i].kind) return false;
+    }
+    return true;
+}
+
+int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest)
+{
+    for (uint64_t number = newest + 1; number-- > oldest;) {
+        if (state_equal(rig->handed, rig->states[number])) return (int)number;
+    }
+    return -1;
+}
+
+void wal_rig_continue_from(struct wal_rig *rig, uint64_t number)
+{
+    ck_assert_uint_le(number, rig->appended);
+    rig->appended = number;
+    rig->sequence_base = number;
+}
+
+uint64_t wal_rig_durable(const struct wal_rig *rig)
+{
+    return rig->sequence_base + wal_durable_sequence(rig->wal);
+}
+
+bool wal_rig_segment(const struct wal_rig *rig, size_t place, char *out_path, size_t path_size)
+{
+    char name[256];
+    uint64_t sequence = 0;
+    uint64_t first_index = 0;
+    for (size_t i = 0; fs_sim_name(rig->disk, WAL_RIG_DIRECTORY, i, name, sizeof name); i++) {
+        if (!wal_format_parse_name(name, &sequence, &first_index) || place-- > 0) continue;
+        (void)snprintf(out_path, path_size, "%s/%.200s", WAL_RIG_DIRECTORY, name);
+        return true;
+    }
+    return false;
+}

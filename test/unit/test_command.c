@@ -1,0 +1,147 @@
+/* Does the envelope keep what went in, in the bytes that the .proto describes, and does it refuse what this level does not know? */
+#include <check.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/rng.h"
+#include "kvd/command.pb-c.h"
+#include "storage/command.h"
+
+static struct command sample(void)
+{
+    return (struct command){.level = 1,
+                            .kind = COMMAND_PUT,
+                            .id = {UINT64_C(0x1122334455667788), 7, 300},
+                            .user = slice_from_string("ann"),
+                            .auth_revision = 9,
+                            .body = slice_from_string("\x0a\x01k\x12\x01v")};
+}
+
+static void assert_same(const struct command *a, const struct command *b)
+{
+    ck_assert_uint_eq(a->level, b->level);
+    ck_assert_int_eq((int)a->kind, (int)b->kind);
+    ck_assert_uint_eq(a->id.member, b->id.member);
+    ck_assert_uint_eq(a->id.boot, b->id.boot);
+    ck_assert_uint_eq(a->id.counter, b->id.counter);
+    ck_assert(slice_equal(a->user, b->user));
+    ck_assert_uint_eq(a->auth_revision, b->auth_revision);
+    ck_assert(slice_equal(a->body, b->body));
+}
+
+START_TEST(test_command_comes_back_as_it_went_in)
+{
+    static const enum command_kind kinds[] = {COMMAND_PUT,        COMMAND_DELETE_RANGE,        COMMAND_TXN,
+                                              COMMAND_COMPACTION, COMMAND_CLUSTER_VERSION_SET, COMMAND_CLUSTER_MEMBER_ATTR_SET};
+    struct rng rng;
+    rng_init(&rng, 1);
+    for (int round = 0; round < 2000; round++) {
+        uint8_t body[300];
+        for (size_t i = 0; i < sizeof body; i++) body[i] = (uint8_t)rng_next(&rng);
+        struct command command = {.level = 1, .kind = kinds[rng_below(&rng, 6)]};
+        command.id = (struct command_id){rng_next(&rng) >> rng_below(&rng, 64), rng_next(&rng) >> rng_below(&rng, 64),
+                                         rng_next(&rng) >> rng_below(&rng, 64)};
+        command.body = slice_make(body, rng_below(&rng, sizeof body));
+        if (rng_below(&rng, 2) == 0) command.user = slice_from_string("somebody");
+        if (rng_below(&rng, 2) == 0) command.auth_revision = rng_next(&rng);
+        struct blob *blob = command_encode(&command);
+        struct command decoded;
+        ck_assert(command_decode(blob_slice(blob), &decoded));
+        assert_same(&command, &decoded);
+        struct command_id id;
+        ck_assert(command_peek_id(blob_slice(blob), &id));
+        ck_assert_mem_eq(&id, &command.id, sizeof id);
+        blob_unref(blob);
+    }
+}
+END_TEST
+
+START_TEST(test_command_bytes_are_the_proto_envelope)
+{
+    struct command command = sample();
+    struct blob *blob = command_encode(&command);
+    Kvd__Envelope *envelope = kvd__envelope__unpack(NULL, blob->size, blob->data);
+    ck_assert_ptr_nonnull(envelope);
+    ck_assert_uint_eq(envelope->level, 1);
+    ck_assert_uint_eq(envelope->request_member, command.id.member);
+    ck_assert_uint_eq(envelope->request_boot, 7);
+    ck_assert_uint_eq(envelope->request_counter, 300);
+    ck_assert_str_eq(envelope->header->username, "ann");
+    ck_assert_uint_eq(envelope->header->auth_revision, 9);
+    ck_assert_ptr_nonnull(envelope->put);
+    ck_assert_mem_eq(envelope->put->value.data, "v", 1);
+    kvd__envelope__free_unpacked(envelope, NULL);
+    blob_unref(blob);
+}
+END_TEST
+
+START_TEST(test_command_truncated_bytes_are_refused)
+{
+    struct command command = sample(), decoded;
+    struct blob *blob = command_encode(&command);
+    for (size_t size = 0; size < blob->size; size++) ck_assert(!command_decode(slice_make(blob->data, size), &decoded));
+    blob_unref(blob);
+}
+END_TEST
+
+static bool decodes_with(struct slice extra, uint32_t level)
+{
+    struct command command = sample(), decoded;
+    struct blob *blob = command_encode(&command);
+    struct buf buf;
+    buf_init(&buf);
+    buf_put_slice(&buf, blob_slice(blob));
+    buf.blob->data[3] = (uint8_t)level; /* behind the three bytes of the level's tag */
+    buf_put_slice(&buf, extra);
+    bool ok = command_decode(buf_slice(&buf), &decoded);
+    buf_deinit(&buf);
+    blob_unref(blob);
+    return ok;
+}
+
+START_TEST(test_command_unknown_level_kind_and_field_are_refused)
+{
+    struct buf extra;
+    buf_init(&extra);
+    ck_assert(decodes_with(slice_empty(), 1));
+    ck_assert(!decodes_with(slice_empty(), 0));
+    ck_assert(!decodes_with(slice_empty(), COMMAND_LEVEL + 1));
+    static const uint32_t unknown[] = {8, 10, 1302, 9999, 10004, 10006};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        buf_clear(&extra);
+        buf_put_pb_bytes(&extra, unknown[i], slice_from_string("x"));
+        ck_assert(!decodes_with(buf_slice(&extra), 1));
+    }
+    buf_clear(&extra);
+    buf_put_pb_bytes(&extra, COMMAND_PUT, slice_from_string("x")); /* a second body */
+    ck_assert(!decodes_with(buf_slice(&extra), 1));
+    buf_deinit(&extra);
+}
+END_TEST
+
+START_TEST(test_command_peek_refuses_what_does_not_begin_with_an_id)
+{
+    struct command_id id = {1, 2, 3};
+    ck_assert(!command_peek_id(slice_empty(), &id));
+    ck_assert(!command_peek_id(slice_from_string("\x0a\x01x"), &id));
+    ck_assert_uint_eq(id.counter, 3);
+    ck_assert_str_eq(command_kind_name(COMMAND_TXN), "txn");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("command");
+    TCase *tcase = tcase_create("envelope");
+    tcase_add_test(tcase, test_command_comes_back_as_it_went_in);
+    tcase_add_test(tcase, test_command_bytes_are_the_proto_envelope);
+    tcase_add_test(tcase, test_command_truncated_bytes_are_refused);
+    tcase_add_test(tcase, test_command_unknown_level_kind_and_field_are_refused);
+    tcase_add_test(tcase, test_command_peek_refuses_what_does_not_begin_with_an_id);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
