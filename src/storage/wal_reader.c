@@ -123,8 +123,9 @@ const uint8_t *wal_reader_block(struct wal_reader *reader, uint64_t offset)
     return reader_load(reader, offset, WAL_FORMAT_BLOCK) ? reader_at(reader, offset) : NULL;
 }
 
-static char *reader_path(const struct wal_reader *reader, size_t at)
+char *wal_reader_path(const struct wal_reader *reader, size_t at)
 {
+    ASSERT(at < reader->segment_count);
     char name[WAL_FORMAT_NAME_SIZE];
     wal_format_name(reader->segments[at].sequence, reader->segments[at].first_index, name);
     size_t size = strlen(reader->directory) + 1 + sizeof name;
@@ -142,7 +143,7 @@ static int reader_peek_next(struct wal_reader *reader, uint64_t *out_batch)
     }
     uint8_t block[WAL_FORMAT_BLOCK] = {0};
     struct fs_file *file = NULL;
-    char *path = reader_path(reader, reader->at + 1);
+    char *path = wal_reader_path(reader, reader->at + 1);
     int error = fs_open(reader->fs, path, FS_READ, &file);
     if (error == 0) {
         struct fs_op op = {.kind = FS_PREAD, .file = file, .offset = 0, .size = sizeof block, .memory = block};
@@ -159,7 +160,7 @@ static int reader_open(struct wal_reader *reader)
 {
     ASSERT(reader->file == NULL);
     ASSERT(reader->at < reader->segment_count);
-    reader->path = reader_path(reader, reader->at);
+    reader->path = wal_reader_path(reader, reader->at);
     reader->window_bytes = 0;
     int error = fs_open(reader->fs, reader->path, FS_READ, &reader->file);
     if (error != 0) return error;

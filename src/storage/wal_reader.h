@@ -69,6 +69,8 @@ void wal_reader_rewind(struct wal_reader *reader, size_t at);
 bool wal_reader_seek(struct wal_reader *reader, const struct wal_reader_position *position);
 /* Borrowed until the next call. */
 enum wal_reader_verdict wal_reader_next(struct wal_reader *reader, struct wal_format_batch *out_batch);
+/* The path of segments[at]; the caller frees it (alloc_free). */
+char *wal_reader_path(const struct wal_reader *reader, size_t at);
 /* The block at an offset of the open segment, borrowed until the next call; NULL beyond the end, or `error` != 0. */
 const uint8_t *wal_reader_block(struct wal_reader *reader, uint64_t offset);
 

@@ -351,6 +351,11 @@ static enum err judge(struct wal_recover *recover)
         return refuse_corrupt(recover, damage, "the first batch of the segment is damaged");
     }
     if (is_last) return judge_tail(recover);
+    if (reader->stop_batch == 0) {
+        wal_reader_rewind(reader, reader->at + 1);
+        reader->path = wal_reader_path(reader, reader->at);
+        return refuse_corrupt(recover, 0, "the first batch of the segment is damaged");
+    }
     bool is_torn = false;
     const uint8_t *block = wal_reader_block(reader, reader->offset);
     struct wal_format_stamp stamp;

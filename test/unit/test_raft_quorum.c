@@ -6,7 +6,10 @@
 #include "raft/quorum.h"
 #include "raft/raft.h"
 
-enum { Y = QUORUM_YES, N = QUORUM_NO, S = QUORUM_SILENT, ROUNDS = 20000 };
+#define Y QUORUM_YES
+#define N QUORUM_NO
+#define S QUORUM_SILENT
+#define ROUNDS 20000
 
 START_TEST(test_quorum_majority_has_reached_the_middle_value)
 {
