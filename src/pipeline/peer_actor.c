@@ -112,7 +112,7 @@ static void take_frame(struct peer_actor *role, const struct peer_event *event)
     METRIC_ADD(&role->shared->metrics, peer_garbage_frames, 1);
     LOG(WARN, "a peer sent bytes that are no frame; disconnecting it", LOG_F_HEX("peer", event->peer),
         LOG_F_U64("frame-bytes", event->body->size));
-    role->port->table->disconnect(role->port, event->peer);
+    role->port->table->cut(role->port, event->peer);
 }
 
 static void post_link(struct peer_actor *role, const struct peer_link *link, enum link_state state)

@@ -52,7 +52,7 @@ struct peer_port_table {
     void (*wait)(struct peer_port *port, uint64_t deadline_ns);
     void (*ring)(struct peer_port *port);                                              /* any thread */
     void (*connect)(struct peer_port *port, uint64_t peer, const char *const *urls, size_t url_count); /* wanted from now on; new URLs replace */
-    void (*disconnect)(struct peer_port *port, uint64_t peer);                          /* no longer wanted, or misbehaving (also its incoming stream) */
+    void (*cut)(struct peer_port *port, uint64_t peer);                                 /* it misbehaves: both streams end; ours is made again with back-off */
     bool (*send)(struct peer_port *port, uint64_t peer, struct blob *frame);            /* takes the reference; false (and unref'ed): not up or one in flight */
     void (*flush)(struct peer_port *port);
 };

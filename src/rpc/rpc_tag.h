@@ -20,9 +20,9 @@ enum rpc_tag_kind {
     RPC_TAG_IN_ARRIVED,      /* rpc_peer_in */
     RPC_TAG_IN_GREETED,
     RPC_TAG_IN_RECEIVED,
+    RPC_TAG_IN_FINISHED,
     RPC_TAG_IN_CLOSED,
     RPC_TAG_OUT_GREETED,     /* rpc_peer_out */
-    RPC_TAG_OUT_RECEIVED,
     RPC_TAG_OUT_SENT,
     RPC_TAG_OUT_CLOSED,
 };

@@ -189,7 +189,7 @@ static void peers_connect(struct peer_port *port, uint64_t peer, const char *con
     peers->wanted[member_of(peers->member->world, peer)->number] = true;
 }
 
-static void peers_disconnect(struct peer_port *port, uint64_t peer)
+static void peers_cut(struct peer_port *port, uint64_t peer)
 {
     (void)port;
     (void)peer;
@@ -218,7 +218,7 @@ static void peers_wait(struct peer_port *port, uint64_t deadline_ns)
 }
 static void peers_none(struct peer_port *port) { (void)port; }
 static const struct peer_port_table peers_table = {.take = peers_take, .wait = peers_wait, .ring = peers_none,
-                                                   .connect = peers_connect, .disconnect = peers_disconnect,
+                                                   .connect = peers_connect, .cut = peers_cut,
                                                    .send = peers_send, .flush = peers_none};
 
 static struct peer_hello hello_of(const struct member *member)

@@ -1,0 +1,59 @@
+/* rpc_signal: see rpc_signal.h. */
+#include "rpc/rpc_signal.h"
+
+#include "base/assert.h"
+#include "base/list.h"
+
+/* Any thread of gRPC's, or the owner inside its own start of a batch. */
+static void push(grpc_completion_queue_functor *functor, int ok)
+{
+    struct rpc_signal *signal = LIST_ENTRY(functor, struct rpc_signal, functor);
+    struct rpc_signal_inbox *inbox = signal->inbox;
+    signal->ok = ok != 0;
+    signal->next = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&inbox->newest, &signal->next, signal)) continue;
+    if (atomic_exchange(&inbox->sleeping, false)) rpc_wake_ring(inbox->wake);
+}
+
+void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake)
+{
+    ASSERT(wake != NULL);
+    atomic_init(&inbox->newest, NULL);
+    atomic_init(&inbox->sleeping, false);
+    inbox->oldest = NULL;
+    inbox->wake = wake;
+}
+
+void rpc_signal_init(struct rpc_signal *signal, enum rpc_tag_kind kind, struct rpc_signal_inbox *inbox)
+{
+    *signal = (struct rpc_signal){.functor = {.functor_run = push, .inlineable = 1}, .tag.kind = kind, .inbox = inbox};
+    ASSERT(signal->inbox != NULL);
+}
+
+struct rpc_signal *rpc_signal_take(struct rpc_signal_inbox *inbox)
+{
+    if (inbox->oldest == NULL && atomic_load_explicit(&inbox->newest, memory_order_relaxed) != NULL) {
+        struct rpc_signal *newest = atomic_exchange(&inbox->newest, NULL);
+        while (newest != NULL) { /* turns the stack round */
+            struct rpc_signal *older = newest->next;
+            newest->next = inbox->oldest;
+            inbox->oldest = newest;
+            newest = older;
+        }
+    }
+    struct rpc_signal *signal = inbox->oldest;
+    if (signal != NULL) inbox->oldest = signal->next;
+    return signal;
+}
+
+bool rpc_signal_sleep(struct rpc_signal_inbox *inbox)
+{
+    ASSERT(inbox->wake != NULL);
+    if (inbox->oldest != NULL) return false;
+    atomic_exchange(&inbox->sleeping, true);
+    if (atomic_load(&inbox->newest) == NULL) return true;
+    rpc_signal_awake(inbox);
+    return false;
+}
+
+void rpc_signal_awake(struct rpc_signal_inbox *inbox) { atomic_store(&inbox->sleeping, false); }
