@@ -146,12 +146,11 @@ static int run(const struct options *options)
     return EXIT_SUCCESS;
 }
 
-static int explain_unknown(const struct options *options)
+/* The reason stands last, where people and supervisors look for it. */
+static int explain_usage(const struct options *options)
 {
-    fprintf(stderr, "%s\n", options->message);
-    int error = dup2(STDERR_FILENO, STDOUT_FILENO); /* help goes to stdout, usage after a mistake to stderr */
-    ASSERT(error >= 0);
-    options_print_help(options);
+    ASSERT(options->message[0] != '\0');
+    fprintf(stderr, "Usage: kvd [flags]\n`kvd --help` lists the flags with their defaults, and examples.\n%s\n", options->message);
     return EXIT_USAGE;
 }
 
@@ -169,8 +168,8 @@ int main(int argc, char **argv)
     case OPTIONS_VERSION:
         printf("kvd Version: " KVD_VERSION "\netcd Version: " SERVICE_API_VERSION "\n");
         break;
-    case OPTIONS_UNKNOWN_FLAG:
-        code = explain_unknown(options);
+    case OPTIONS_USAGE:
+        code = explain_usage(options);
         break;
     case OPTIONS_INVALID:
         code = refuse(options->message);

@@ -22,7 +22,7 @@ struct option {
 
 static const struct option options_table[] = {
     {"name", FLAG_STRING, AT(config.name), "<name>", "name of this member", "Member"},
-    {"data-dir", FLAG_STRING, AT(config.data_dir), "<path>", "data directory (NAME.etcd)", "Member"},
+    {"data-dir", FLAG_STRING, AT(config.data_dir), "<path>", "data directory; NAME.etcd if not given", "Member"},
     {"wal-dir", FLAG_STRING, AT(config.wal_dir), "<path>", "directory of the log, if not in the data directory",
      "Member"},
     {"snapshot-count", FLAG_U64, AT(config.snapshot_count), "<n>", "entries applied before a snapshot", "Member"},
@@ -46,14 +46,15 @@ static const struct option options_table[] = {
 
     {"initial-advertise-peer-urls", FLAG_STRING, AT(config.initial_advertise_peer_urls), "<urls>",
      "this member's peer URLs as the others see them", "Clustering"},
-    {"initial-cluster", FLAG_STRING, AT(config.initial_cluster), "<name=url,...>", "the first members", "Clustering"},
+    {"initial-cluster", FLAG_STRING, AT(config.initial_cluster), "<name=url,...>", "the first members; this one alone if not given",
+     "Clustering"},
     {"initial-cluster-state", FLAG_STRING, AT(config.initial_cluster_state), "<new|existing>",
      "ignored when the data directory has a member", "Clustering"},
     {"initial-cluster-token", FLAG_STRING, AT(config.initial_cluster_token), "<text>", "tells clusters apart",
      "Clustering"},
     {"advertise-client-urls", FLAG_STRING, AT(config.advertise_client_urls), "<urls>",
      "this member's client URLs as clients see them", "Clustering"},
-    {"pre-vote", FLAG_BOOL, AT(config.pre_vote), NULL, "ask before disturbing a leader (true)", "Clustering"},
+    {"pre-vote", FLAG_BOOL, AT(config.pre_vote), NULL, "ask before disturbing a leader", "Clustering"},
     {"auto-compaction-mode", FLAG_STRING, AT(config.auto_compaction_mode), "<periodic|revision>",
      "what the retention counts", "Clustering"},
     {"auto-compaction-retention", FLAG_STRING, AT(config.auto_compaction_retention), "<n|time>",
@@ -253,11 +254,10 @@ static bool is_set(const struct options *options, const char *name)
     return false;
 }
 
-/* Clients must not be told of localhost:2379 by a member that listens elsewhere. */
-static void set_advertised(struct options *options)
+/* etcd's rule: a member that listens elsewhere than by default must be told what clients shall dial. */
+static bool is_advertise_missing(const struct options *options)
 {
-    bool follows = is_set(options, "listen-client-urls") && !is_set(options, "advertise-client-urls");
-    if (follows) options->config.advertise_client_urls = options->config.listen_client_urls;
+    return is_set(options, "listen-client-urls") && !is_set(options, "advertise-client-urls");
 }
 
 static enum options_verdict check(struct options *options)
@@ -272,7 +272,12 @@ static enum options_verdict check(struct options *options)
     } else if (!is_console && strcmp(options->log_format_text, "json") != 0) {
         snprintf(options->message, sizeof(options->message), "unknown --log-format \"%.200s\"",
                  options->log_format_text);
-    } else if (config_check(&options->config, options->message, sizeof(options->message))) {
+    } else if (!config_check(&options->config, options->message, sizeof(options->message))) {
+        ASSERT(options->message[0] != '\0');
+    } else if (is_advertise_missing(options)) {
+        snprintf(options->message, sizeof(options->message),
+                 "--advertise-client-urls is required when --listen-client-urls is set explicitly");
+    } else {
         return OPTIONS_RUN;
     }
     ASSERT(options->message[0] != '\0');
@@ -289,10 +294,9 @@ enum options_verdict options_init(struct options *options, int argc, char **argv
     options->result.arguments = alloc_zero((size_t)argc, sizeof(char *));
     bool is_parsed = flags_parse(options->flags, options->flag_count, argc, argv, &rules, &options->result);
     if (!is_parsed) snprintf(options->message, sizeof(options->message), "%s", options->result.error);
-    if (!is_parsed) return options->result.unknown_flag ? OPTIONS_UNKNOWN_FLAG : OPTIONS_INVALID;
+    if (!is_parsed) return options->result.is_environment ? OPTIONS_INVALID : OPTIONS_USAGE;
     if (options->is_help) return OPTIONS_HELP;
     if (options->is_version) return OPTIONS_VERSION;
-    set_advertised(options);
     return check(options);
 }
 
@@ -304,12 +308,44 @@ void options_deinit(struct options *options)
     options->result.arguments = NULL;
 }
 
+/* The names of what is accepted and has no effect, in lines of bounded width. */
+static void print_accepted(void)
+{
+    const size_t width_max = 110;
+    size_t width = width_max;
+    printf("\nAccepted for the sake of unit files and manifests that were written for etcd, without effect (one warning each):");
+    for (int i = 0; i < COUNT(options_accepted); i++) {
+        size_t length = strlen(options_accepted[i]) + 1;
+        ASSERT(length < width_max);
+        if (width + length > width_max) {
+            printf("\n ");
+            width = 1;
+        }
+        printf(" %s", options_accepted[i]);
+        width += length;
+    }
+    printf("\n");
+}
+
 void options_print_help(const struct options *options)
 {
     ASSERT(options->flags != NULL);
-    printf("Usage: kvd [flags]\n\nA replicated key-value store that speaks etcd's v3 API. Each flag --some-flag may be "
-           "given as ETCD_SOME_FLAG in the environment.\n\n");
+    printf("Usage: kvd [flags]\n\n"
+           "One member of a replicated key-value store that speaks etcd's v3 API and takes etcd's flags.\n\n"
+           "Examples:\n"
+           "  kvd                                        one member on localhost, data in ./default.etcd\n"
+           "  kvd --name a --data-dir /var/lib/kvd \\\n"
+           "      --listen-client-urls http://10.0.0.1:2379,http://127.0.0.1:2379 \\\n"
+           "      --advertise-client-urls http://10.0.0.1:2379 \\\n"
+           "      --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \\\n"
+           "      --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380\n"
+           "                                             one of three members; b and c are started alike\n"
+           "  ETCD_NAME=a ETCD_DATA_DIR=/var/lib/kvd kvd   the same names in the environment\n\n"
+           "A flag is --name value or --name=value, a boolean --name or --name=false; of a repeated flag the last counts.\n"
+           "--some-flag may also be ETCD_SOME_FLAG in the environment; both at once is an error.\n"
+           "The initial-... flags count at the first start only: a data directory that has a member knows its cluster.\n\n");
     flags_print_help(options->flags, options->flag_count);
+    print_accepted();
     fflush(stdout);
 }
 

@@ -15,8 +15,8 @@ enum options_verdict {
     OPTIONS_RUN,
     OPTIONS_HELP,
     OPTIONS_VERSION,
-    OPTIONS_UNKNOWN_FLAG, /* message */
-    OPTIONS_INVALID,      /* message */
+    OPTIONS_USAGE,   /* the command line cannot be read; message */
+    OPTIONS_INVALID, /* it can, and says something that cannot be; message */
 };
 
 struct options {

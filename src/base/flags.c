@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 #include "base/clock.h"
 
 #define FLAGS_VARIABLE_MAX 128 /* bytes of an environment variable's name */
-#define FLAGS_IGNORED_MAX ((int)(sizeof(((struct flags_result *)0)->ignored) / sizeof(const char *)))
 
 __attribute__((format(printf, 2, 3))) static bool refuse(struct flags_result *result, const char *format, ...)
 {
@@ -137,11 +137,11 @@ static struct flag *find_flag(struct flag *flags, int flag_count, const char *na
 }
 
 /* True if the next word is the flag's value. A boolean has its value after "=" only; an ignored flag, whose kind is not
- * known, takes a word that does not look like a flag. */
+ * known, takes a word that does not look like a flag (a negative number does not). */
 static bool takes_next_word(const struct flag *flag, const char *next)
 {
     if (flag->kind == FLAG_BOOL || next == NULL) return false;
-    return flag->kind != FLAG_IGNORED || next[0] != '-';
+    return flag->kind != FLAG_IGNORED || next[0] != '-' || isdigit((unsigned char)next[1]);
 }
 
 /* One word that starts with '-', and the next one if it is its value. Steps *at past them. */
@@ -225,7 +225,9 @@ bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, cons
     *result = (struct flags_result){.arguments = arguments};
     for (int i = 0; i < flag_count; i++) flags[i].is_set = false;
     if (!parse_command_line(flags, flag_count, argc, argv, options->stop_at_command, result)) return false;
-    return options->environment_prefix == NULL || parse_environment(flags, flag_count, options, result);
+    if (options->environment_prefix == NULL || parse_environment(flags, flag_count, options, result)) return true;
+    result->is_environment = true;
+    return false;
 }
 
 /* "  -w, --write-out <format>" into out_text; returns its width. */
@@ -237,6 +239,35 @@ static int help_left(const struct flag *flag, char *out_text, size_t size)
                          flag->value_name == NULL ? "" : flag->value_name);
     ASSERT(width > 0 && (size_t)width < size);
     return width;
+}
+
+/* A time in its largest unit that divides it: 2h, 90s, 250ms. */
+static void print_duration(uint64_t ns)
+{
+    static const struct {
+        uint64_t ns;
+        const char *name;
+    } units[] = {{3600 * NS_PER_S, "h"}, {60 * NS_PER_S, "m"}, {NS_PER_S, "s"}, {NS_PER_MS, "ms"}, {NS_PER_US, "us"}, {1, "ns"}};
+    size_t i = 0;
+    ASSERT(ns > 0);
+    while (ns % units[i].ns != 0) i++;
+    printf(" (default %" PRIu64 "%s)", ns / units[i].ns, units[i].name);
+}
+
+/* What nobody has set is still the default. Nothing is said of 0, false and "": the flag's text explains those. */
+static void print_default(const struct flag *flag)
+{
+    if (flag->is_set || flag->target == NULL) return;
+    const char *text = flag->kind == FLAG_STRING ? *(const char *const *)flag->target : NULL;
+    int64_t i64 = flag->kind == FLAG_I64 ? *(const int64_t *)flag->target : 0;
+    bool is_unsigned = flag->kind == FLAG_U64 || flag->kind == FLAG_DURATION_NS;
+    uint64_t u64 = is_unsigned ? *(const uint64_t *)flag->target : 0;
+    ASSERT(i64 == 0 || u64 == 0);
+    if (flag->kind == FLAG_BOOL && *(const bool *)flag->target) printf(" (default true)");
+    if (text != NULL && text[0] != '\0') printf(" (default %s)", text);
+    if (i64 != 0) printf(" (default %" PRId64 ")", i64);
+    if (u64 != 0 && flag->kind == FLAG_U64) printf(" (default %" PRIu64 ")", u64);
+    if (u64 != 0 && flag->kind == FLAG_DURATION_NS) print_duration(u64);
 }
 
 void flags_print_help(const struct flag *flags, int flag_count)
@@ -257,6 +288,8 @@ void flags_print_help(const struct flag *flags, int flag_count)
             group = flag->group;
         }
         help_left(flag, left, sizeof left);
-        printf("%-*s  %s\n", widest, left, flag->help);
+        printf("%-*s  %s", widest, left, flag->help);
+        print_default(flag);
+        putchar('\n');
     }
 }

@@ -17,13 +17,15 @@ struct flag {
     const char *group;      /* heading in --help; same pointer or text for neighbours */
     bool is_set;            /* out: by command line or environment */
 };
+#define FLAGS_IGNORED_MAX 192
 struct flags_result {
     int arguments_count;          /* what is not a flag, in order */
     const char **arguments;       /* points into argv; array owned by the caller: at least argc long */
-    const char *ignored[64];      /* names of FLAG_IGNORED flags that were given */
+    const char *ignored[FLAGS_IGNORED_MAX]; /* names of FLAG_IGNORED flags that were given */
     int ignored_count;
     char error[256];              /* when flags_parse answers false */
-    bool unknown_flag;            /* the error is an unknown flag (exit code 2 and usage) */
+    bool unknown_flag;            /* the error is an unknown flag */
+    bool is_environment;          /* the error is in the environment, not on the command line */
 };
 /* Strings are borrowed from argv / environ. `environment_prefix` ("ETCD") may be NULL. A flag set both ways is an error
  * (etcd's rule: shadowed variable) when `strict_environment`, else the command line wins. "--" ends the flags; with
@@ -35,6 +37,7 @@ struct flags_options {
 };
 bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,
                  struct flags_result *result);
-void flags_print_help(const struct flag *flags, int flag_count); /* stdout, grouped, aligned */
+/* To stdout, grouped, aligned; what a flag is when nobody sets it stands behind its text (read from its target). */
+void flags_print_help(const struct flag *flags, int flag_count);
 
 #endif

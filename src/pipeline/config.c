@@ -1,13 +1,22 @@
 /* config: defaults, checks, derived limits. */
 #include "pipeline/config.h"
 
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "base/clock.h"
+#include "rpc/peer_port.h"
+#include "storage/compactor.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define SNAPSHOT_COUNT 10000
+
+/* An entry of the largest request, its envelope, and the rest of the message that it travels in fit one frame between members. */
+STATIC_ASSERT(CONFIG_REQUEST_BYTES_MAX + 4 * MIB <= PEER_FRAME_BYTES_MAX, "the largest request fits a frame");
 
 void config_init(struct config *config)
 {
@@ -24,7 +33,7 @@ void config_init(struct config *config)
         .initial_cluster_token = "etcd-cluster",
         .heartbeat_ms = 100,
         .election_timeout_ms = 1000,
-        .snapshot_count = 10000,
+        .snapshot_count = SNAPSHOT_COUNT,
         .max_request_bytes = 1572864,
         .max_txn_ops = 128,
         .max_concurrent_streams = UINT32_MAX,
@@ -38,37 +47,68 @@ void config_init(struct config *config)
     };
 }
 
-static bool complain(char *out_message, size_t size, const char *text)
+__attribute__((format(printf, 3, 4))) static bool complain(char *out_message, size_t size, const char *format, ...)
 {
-    snprintf(out_message, size, "%s", text);
+    ASSERT(out_message != NULL && size > 0);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out_message, size, format, arguments);
+    va_end(arguments);
     return false;
 }
 
 static bool check_timing(const struct config *config, char *out_message, size_t size)
 {
-    if (config->heartbeat_ms == 0) return complain(out_message, size, "--heartbeat-interval must be > 0");
-    if (config->election_timeout_ms < 5 * config->heartbeat_ms) {
-        return complain(out_message, size, "--election-timeout should be at least 5 times as long as --heartbeat-interval");
+    uint64_t heartbeat = config->heartbeat_ms, election = config->election_timeout_ms;
+    if (heartbeat == 0) return complain(out_message, size, "--heartbeat-interval must be >0 (set to 0ms)");
+    if (election == 0) return complain(out_message, size, "--election-timeout must be >0 (set to 0ms)");
+    if (heartbeat > election / 5) {
+        return complain(out_message, size,
+                        "--election-timeout[%" PRIu64 "ms] should be at least as 5 times as --heartbeat-interval[%" PRIu64 "ms]",
+                        election, heartbeat);
     }
-    if (config->election_timeout_ms > 50000) return complain(out_message, size, "--election-timeout should be less than 50000ms");
+    if (election > 50000) {
+        return complain(out_message, size,
+                        "--election-timeout[%" PRIu64 "ms] is too long, and should be set less than 50000ms", election);
+    }
     return true;
+}
+
+static bool check_range(uint64_t value, uint64_t min, uint64_t max, const char *flag, char *out_message, size_t size)
+{
+    ASSERT(min <= max && flag != NULL);
+    if (value >= min && value <= max) return true;
+    return complain(out_message, size, "--%s must be between %" PRIu64 " and %" PRIu64 " (set to %" PRIu64 ")", flag, min, max,
+                    value);
+}
+
+static bool check_numbers(const struct config *config, char *out_message, size_t size)
+{
+    if (config->wal_segment_bytes % 4096 != 0) {
+        return complain(out_message, size, "--wal-segment-bytes must be a multiple of 4096 (set to %" PRIu64 ")",
+                        config->wal_segment_bytes);
+    }
+    return check_range(config->max_request_bytes, 1024, CONFIG_REQUEST_BYTES_MAX, "max-request-bytes", out_message, size) &&
+           check_range(config->max_txn_ops, 1, 65536, "max-txn-ops", out_message, size) &&
+           check_range(config->max_concurrent_streams, 1, UINT32_MAX, "max-concurrent-streams", out_message, size) &&
+           check_range(config->wal_segment_bytes, 65536, 1024 * MIB, "wal-segment-bytes", out_message, size);
 }
 
 static bool check_words(const struct config *config, char *out_message, size_t size)
 {
-    if (strcmp(config->initial_cluster_state, "new") != 0 && strcmp(config->initial_cluster_state, "existing") != 0) {
-        return complain(out_message, size, "--initial-cluster-state must be \"new\" or \"existing\"");
-    }
+    const char *state = config->initial_cluster_state, *mode = config->auto_compaction_mode;
+    struct compactor compactor;
     if (config->name[0] == '\0') return complain(out_message, size, "--name must not be empty");
-    if (config->max_request_bytes < 1024 || config->max_request_bytes > 512 * MIB) {
-        return complain(out_message, size, "--max-request-bytes must be between 1024 and 536870912");
+    if (strcmp(state, "new") != 0 && strcmp(state, "existing") != 0) {
+        return complain(out_message, size, "invalid value \"%.128s\" for --initial-cluster-state: it is new or existing", state);
     }
-    if (config->max_txn_ops == 0 || config->max_txn_ops > 65536) {
-        return complain(out_message, size, "--max-txn-ops must be between 1 and 65536");
+    if (strcmp(mode, "periodic") != 0 && strcmp(mode, "revision") != 0) {
+        return complain(out_message, size, "unknown auto-compaction-mode \"%.128s\": it is periodic or revision", mode);
     }
-    if (config->max_concurrent_streams == 0) return complain(out_message, size, "--max-concurrent-streams must be > 0");
-    if (config->wal_segment_bytes < 64 << 10 || config->wal_segment_bytes % 4096 != 0) {
-        return complain(out_message, size, "--wal-segment-bytes must be a multiple of 4096 and at least 65536");
+    if (!compactor_init(&compactor, mode, config->auto_compaction_retention, 0)) {
+        return complain(out_message, size, "error parsing --auto-compaction-retention \"%.128s\": it is %s",
+                        config->auto_compaction_retention,
+                        mode[0] == 'p' ? "a time like 30m or a number of hours" : "a number of revisions");
     }
     return true;
 }
@@ -77,6 +117,7 @@ static void derive(struct config *config)
 {
     snprintf(config->data_dir_path, sizeof(config->data_dir_path), "%s%s",
              config->data_dir[0] != '\0' ? config->data_dir : config->name, config->data_dir[0] != '\0' ? "" : ".etcd");
+    if (config->snapshot_count == 0) config->snapshot_count = SNAPSHOT_COUNT;
     config->calls_max = 16384;
     config->lane_calls = 32768;
     config->lane_peer = 4096;
@@ -94,64 +135,140 @@ static void derive(struct config *config)
     /* Each call in flight may stand once in a lane: REPLY, FAIL, APPEND. */
     ASSERT(config->lane_calls >= 2 * config->calls_max);
     ASSERT(config->inflight_bytes_max >= config->message_bytes_max);
+    /* A window that is full still leaves the leader room to propose, and the tail room for what is not yet applied. */
+    ASSERT(config->tail_bytes_max >= config->inflight_bytes_max && config->tail_bytes_max >= config->apply_bytes_max);
+    ASSERT(config->uncommitted_bytes_max >= config->max_request_bytes);
+}
+
+/* --- URLs ---------------------------------------------------------------------------------------------------------------- */
+
+enum use { USE_LISTEN, USE_PEERS, USE_CLIENTS }; /* bound here; dialled by members; told to clients */
+
+/* What is asked of one URL beyond its form. NULL, or the complaint. */
+static const char *url_complaint(const struct config_url *url, enum use use)
+{
+    struct in6_addr address;
+    if (url->is_tls && use != USE_CLIENTS) return "https and unixs (TLS) are not supported by this version; use http or unix";
+    if (url->is_unix || use != USE_LISTEN || strcmp(url->host, "localhost") == 0) return NULL;
+    ASSERT(url->host[0] != '\0');
+    char host[sizeof(url->host)];
+    snprintf(host, sizeof(host), "%s", url->host);
+    host[strcspn(host, "%")] = '\0'; /* the zone of a link-local address */
+    bool is_numeric = inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+    return is_numeric ? NULL : "expected IP in URL for binding";
+}
+
+static bool check_urls(const char *flag, const char *urls, enum use use, char *out_message, size_t size)
+{
+    struct config_url parsed[CONFIG_URLS_MAX];
+    char why[512];
+    int count = config_parse_urls(urls, parsed, CONFIG_URLS_MAX, why, sizeof(why));
+    if (count < 1) return complain(out_message, size, "invalid value \"%.512s\" for --%s: %s", urls, flag, why);
+    for (int i = 0; i < count; i++) {
+        const char *complaint = url_complaint(&parsed[i], use);
+        if (complaint == NULL) continue;
+        return complain(out_message, size, "invalid value \"%.512s\" for --%s: %s (%s)", urls, flag, complaint, parsed[i].host);
+    }
+    return true;
 }
 
 bool config_check(struct config *config, char *out_message, size_t message_size)
 {
-    if (!check_timing(config, out_message, message_size)) return false;
-    if (!check_words(config, out_message, message_size)) return false;
-    struct config_url urls[16];
-    if (config_parse_urls(config->listen_client_urls, urls, 16, out_message, message_size) < 1) return false;
-    if (config_parse_urls(config->listen_peer_urls, urls, 16, out_message, message_size) < 1) return false;
-    if (config_parse_urls(config->advertise_client_urls, urls, 16, out_message, message_size) < 1) return false;
-    if (config_parse_urls(config->initial_advertise_peer_urls, urls, 16, out_message, message_size) < 1) return false;
-    derive(config);
-    return true;
+    bool is_good = check_timing(config, out_message, message_size) && check_numbers(config, out_message, message_size) &&
+                   check_words(config, out_message, message_size) &&
+                   check_urls("listen-peer-urls", config->listen_peer_urls, USE_LISTEN, out_message, message_size) &&
+                   check_urls("listen-client-urls", config->listen_client_urls, USE_LISTEN, out_message, message_size) &&
+                   check_urls("initial-advertise-peer-urls", config->initial_advertise_peer_urls, USE_PEERS, out_message,
+                              message_size) &&
+                   check_urls("advertise-client-urls", config->advertise_client_urls, USE_CLIENTS, out_message, message_size);
+    if (is_good && strlen(config->data_dir) + strlen(config->name) + 8 > sizeof(config->data_dir_path)) {
+        is_good = complain(out_message, message_size, "--data-dir is too long");
+    }
+    if (is_good) derive(config);
+    return is_good;
 }
 
-/* One "http://host:port" or "unix://path" of `size` bytes. */
-static bool parse_url(const char *text, size_t size, struct config_url *out_url)
+void config_initial_cluster(const struct config *config, struct buf *out_text)
 {
-    char url[512];
-    if (size >= sizeof(url)) return false;
-    memcpy(url, text, size);
-    url[size] = '\0';
-    *out_url = (struct config_url){.is_unix = strncmp(url, "unix://", 7) == 0};
-    if (out_url->is_unix) {
-        snprintf(out_url->host, sizeof(out_url->host), "%.255s", url + 7);
-        return url[7] != '\0';
+    ASSERT(config->initial_advertise_peer_urls[0] != '\0');
+    if (config->initial_cluster[0] != '\0') {
+        buf_printf(out_text, "%s", config->initial_cluster);
+        return;
     }
-    if (strncmp(url, "http://", 7) != 0) return false;
-    char *host = url + 7;
-    char *colon = strrchr(host, ':');
-    if (colon == NULL || colon == host) return false;
-    *colon = '\0';
-    char *end = NULL;
-    unsigned long port = strtoul(colon + 1, &end, 10);
-    if (end == colon + 1 || (*end != '\0' && strcmp(end, "/") != 0) || port > 65535) return false;
-    size_t length = strlen(host);
-    if (host[0] == '[' && host[length - 1] == ']') {
-        host[length - 1] = '\0';
-        host++;
+    for (const char *at = config->initial_advertise_peer_urls; *at != '\0';) {
+        at += strspn(at, " ");
+        size_t size = strcspn(at, ",");
+        buf_printf(out_text, "%s%s=%.*s", out_text->size == 0 ? "" : ",", config->name, (int)size, at);
+        at += size + (at[size] == ',');
     }
-    snprintf(out_url->host, sizeof(out_url->host), "%.255s", host);
-    out_url->port = (uint16_t)port;
-    return true;
+}
+
+/* The address of an http URL, "host:port" or "[v6]:port" of `size` bytes. NULL, or the complaint. */
+static const char *parse_address(const char *text, size_t size, struct config_url *url)
+{
+    static const char *const form = "URL address does not have the form \"host:port\"";
+    static const char names[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", numbers[] = "0123456789";
+    if (memchr(text, '/', size) != NULL) return "URL must not contain a path";
+    bool is_bracketed = size > 0 && text[0] == '[';
+    const char *host = text + is_bracketed;
+    const char *host_end = is_bracketed ? memchr(text, ']', size) : memchr(text, ':', size);
+    if (host_end == NULL) return form;
+    const char *colon = host_end + is_bracketed;
+    size_t length = (size_t)(host_end - host), left = (size_t)(text + size - colon);
+    if (length == 0) return "unexpected empty host";
+    if (length >= sizeof(url->host)) return "the host is too long";
+    if (left < 2 || left > 6 || colon[0] != ':' || strspn(colon + 1, numbers) < left - 1) return form;
+    memcpy(url->host, host, length);
+    url->host[length] = '\0';
+    bool is_host = is_bracketed ? strspn(url->host, "0123456789abcdefABCDEF:.") == strcspn(url->host, "%")
+                                : strspn(url->host, names) == length;
+    if (!is_host) return "invalid character in host name";
+    uint32_t port = 0;
+    for (size_t i = 1; i < left; i++) port = port * 10 + (uint32_t)(colon[i] - '0');
+    if (port > 65535) return "the port is above 65535";
+    url->port = (uint16_t)port;
+    return NULL;
+}
+
+/* One URL of `size` bytes. NULL, or the complaint. */
+static const char *parse_url(const char *text, size_t size, struct config_url *out_url)
+{
+    static const struct {
+        const char *name;
+        bool is_unix, is_tls;
+    } schemes[] = {{"http://", false, false}, {"https://", false, true}, {"unix://", true, false}, {"unixs://", true, true}};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        size_t length = strlen(schemes[i].name);
+        if (size < length || memcmp(text, schemes[i].name, length) != 0) continue;
+        *out_url = (struct config_url){.is_unix = schemes[i].is_unix, .is_tls = schemes[i].is_tls};
+        text += length;
+        size -= length;
+        if (!out_url->is_unix) return parse_address(text, size, out_url);
+        if (size == 0) return "the path of the unix socket is missing";
+        if (size >= sizeof(((struct sockaddr_un *)0)->sun_path)) return "the path of the unix socket is too long";
+        memcpy(out_url->host, text, size);
+        return NULL;
+    }
+    return "URL scheme must be http, https, unix, or unixs";
 }
 
 int config_parse_urls(const char *urls, struct config_url *out_urls, int max, char *out_message, size_t message_size)
 {
+    ASSERT(urls != NULL && out_urls != NULL && max > 0);
     int count = 0;
-    for (const char *at = urls; at != NULL && *at != '\0';) {
-        const char *comma = strchr(at, ',');
-        size_t size = comma == NULL ? strlen(at) : (size_t)(comma - at);
-        if (count == max || !parse_url(at, size, &out_urls[count])) {
-            snprintf(out_message, message_size, "\"%.*s\" is not a URL like http://host:port or unix://path", (int)size, at);
+    for (const char *at = urls; *at != '\0';) {
+        size_t size = strcspn(at, ",");
+        const char *next = at + size + (at[size] == ',');
+        while (size > 0 && *at == ' ') at++, size--;
+        while (size > 0 && at[size - 1] == ' ') size--;
+        const char *complaint = count == max ? "too many URLs" : parse_url(at, size, &out_urls[count]);
+        if (complaint != NULL) {
+            complain(out_message, message_size, "%s: \"%.*s\"", complaint, (int)(size > 256 ? 256 : size), at);
             return -1;
         }
         count++;
-        at = comma == NULL ? NULL : comma + 1;
+        at = next;
     }
-    if (count == 0) snprintf(out_message, message_size, "a URL list is empty");
+    if (count == 0) complain(out_message, message_size, "no valid URLs given");
     return count;
 }

@@ -7,10 +7,13 @@
 #include <stdint.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
 
 #define CONFIG_NET_EVENTS_MAX 64      /* gRPC events per step of net */
 #define CONFIG_NET_MAILS_MAX 1024     /* mails per step of net */
 #define CONFIG_PEERS_MAX 32
+#define CONFIG_URLS_MAX 16              /* in one list */
+#define CONFIG_REQUEST_BYTES_MAX (48u << 20) /* upper bound of --max-request-bytes */
 #define CONFIG_CHUNK_BYTES (256u << 10) /* one step of a range */
 #define CONFIG_STEP_NS 1000000u         /* a step of net, peer, raft, apply should stay below about this */
 
@@ -62,13 +65,17 @@ void config_init(struct config *config);  /* the defaults of the flags */
 /* Checks every value and relation, fills the derived part. False: out_message says which flag and why. */
 bool config_check(struct config *config, char *out_message, size_t message_size);
 
-/* A listen or advertise URL. http:// and unix:// only until TLS has its issue. */
+/* --initial-cluster, or what stands for it when it is not given: this member alone, by each URL that it advertises to others.
+ * Appended to out_text. */
+void config_initial_cluster(const struct config *config, struct buf *out_text);
+
+/* A listen or advertise URL: http://host:port, https://…, unix://path, unixs://path. */
 struct config_url {
-    bool is_unix;
-    char host[256]; /* or path */
+    bool is_unix, is_tls;
+    char host[256]; /* without brackets; or the path */
     uint16_t port;
 };
-/* Splits "url,url"; the number, or -1 with a message. */
+/* Splits "url,url", blanks round each are ignored; the number, or -1 with a message. An empty list is 0, with a message. */
 int config_parse_urls(const char *urls, struct config_url *out_urls, int max, char *out_message, size_t message_size);
 
 #endif

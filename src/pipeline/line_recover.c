@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -41,21 +42,20 @@ static void replay_entry(void *context, const struct raft_entry *entry)
 static bool find_self(const struct config *config, struct cluster **out_cluster, uint64_t *out_self, char *out_message,
                       size_t size)
 {
-    char by_default[1024];
-    const char *initial = config->initial_cluster;
-    if (initial[0] == '\0') {
-        snprintf(by_default, sizeof(by_default), "%s=%s", config->name, config->initial_advertise_peer_urls);
-        initial = by_default;
-    }
+    struct buf text;
+    buf_init(&text);
+    config_initial_cluster(config, &text);
+    buf_put_u8(&text, '\0');
+    const char *initial = (const char *)buf_slice(&text).data;
     struct cluster *cluster = cluster_from_initial(initial, config->initial_cluster_token, out_message, size);
-    if (cluster == NULL) return false;
-    const struct cluster_member *self = cluster_find_initial_name(cluster, config->name);
-    if (self == NULL) {
+    const struct cluster_member *self = cluster == NULL ? NULL : cluster_find_initial_name(cluster, config->name);
+    if (cluster != NULL && self == NULL) {
         snprintf(out_message, size, "couldn't find local name \"%s\" in the initial cluster configuration \"%s\"; set --name "
                  "to one of its names", config->name, initial);
         cluster_unref(cluster);
-        return false;
     }
+    buf_deinit(&text);
+    if (self == NULL) return false;
     *out_self = self->id;
     *out_cluster = cluster;
     return true;

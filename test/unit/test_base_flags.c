@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/flags.h"
 
 #define WORDS_MAX 32
@@ -206,6 +207,9 @@ START_TEST(test_flags_help_is_grouped_and_aligned)
     char path[] = "/tmp/test_base_flags.XXXXXX";
     int fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
+    yes = true;
+    duration_ns = 90 * NS_PER_S;
+    ck_assert(parse("--u64 7")); /* what is set is not the default any more */
     ck_assert_ptr_nonnull(freopen(path, "w", stdout));
     flags_print_help(flags, FLAG_COUNT);
     fflush(stdout);
@@ -216,12 +220,12 @@ START_TEST(test_flags_help_is_grouped_and_aligned)
     fclose(file);
     remove(path);
     ck_assert_str_eq(help, "First:\n"
-                           "  -y, --yes              a boolean\n"
-                           "  -d, --data-dir <path>  a text\n"
+                           "  -y, --yes              a boolean (default true)\n"
+                           "  -d, --data-dir <path>  a text (default default)\n"
                            "\nSecond:\n"
-                           "      --i64 <n>          a number\n"
+                           "      --i64 <n>          a number (default -5)\n"
                            "      --u64 <n>          a number\n"
-                           "      --timeout <time>   a duration\n");
+                           "      --timeout <time>   a duration (default 90s)\n");
 }
 END_TEST
 

@@ -263,6 +263,15 @@ START_TEST(test_raft_codec_refuses_too_many_entries)
 }
 END_TEST
 
+/* Member by member: the padding of a struct says nothing. */
+static bool is_same_hello(const struct peer_hello *a, const struct peer_hello *b)
+{
+    return a->protocol_min == b->protocol_min && a->protocol_max == b->protocol_max && a->features == b->features &&
+           a->cluster_id == b->cluster_id && a->member_id == b->member_id && a->target_id == b->target_id &&
+           memcmp(a->directory_uuid, b->directory_uuid, sizeof a->directory_uuid) == 0 && a->boot_id == b->boot_id &&
+           a->level == b->level;
+}
+
 START_TEST(test_peer_hello_comes_back_and_agrees_with_the_proto_file)
 {
     struct peer_hello hello = {.protocol_min = 1, .protocol_max = 3, .features = 5, .cluster_id = UINT64_MAX, .member_id = 7,
@@ -272,7 +281,7 @@ START_TEST(test_peer_hello_comes_back_and_agrees_with_the_proto_file)
     buf_init(&bytes);
     peer_hello_encode(&hello, &bytes);
     ck_assert(peer_hello_decode(buf_slice(&bytes), &came));
-    ck_assert_int_eq(memcmp(&hello, &came, sizeof hello), 0);
+    ck_assert(is_same_hello(&hello, &came));
     Kvd__Hello *seen = kvd__hello__unpack(NULL, bytes.size, bytes.blob->data);
     ck_assert_ptr_nonnull(seen);
     ck_assert(seen->protocol_max == 3 && seen->features == 5 && seen->cluster_id == UINT64_MAX && seen->member_id == 7);
