@@ -42,6 +42,7 @@ start_time_of() {
     line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     # Fields are counted after the last ")": the name before it may hold anything.
     read -r -a fields <<<"${line##*)}"
+    [[ ${fields[0]} != Z ]] || return 1 # ended, and its parent has not asked for it yet
     echo "${fields[19]}"
 }
 

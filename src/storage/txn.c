@@ -231,7 +231,7 @@ static void run_range(struct run *run, struct slice bytes)
     demand(range_parse(bytes, &request), "range");
     struct range *range = range_new(&request, NULL, TXN_REPLY_BYTES_MAX);
     const struct mvcc_view *view = run_view(run);
-    struct txn_reply_mark mark = txn_reply_open(body, OPERATION_RANGE, mvcc_view_revision(view), run->revision_max);
+    struct txn_reply_mark mark = txn_reply_open(body, OPERATION_RANGE, run->revision_max);
     enum range_progress progress = RANGE_MORE;
     enum err err = ERR_OK;
     while (progress == RANGE_MORE && body->size <= TXN_REPLY_BYTES_MAX)
@@ -249,7 +249,7 @@ static void run_put(struct run *run, struct slice bytes)
     ASSERT(run->mvcc != NULL);
     struct buf *body = run_body(run);
     struct txn_reply_mark mark;
-    if (body != NULL) mark = txn_reply_open(body, OPERATION_PUT, run->revision_max, run->revision_max);
+    if (body != NULL) mark = txn_reply_open(body, OPERATION_PUT, run->revision_max);
     txn_put(run->mvcc, &put, body);
     if (body != NULL) txn_reply_close(body, &mark, run->revision_max);
 }
@@ -261,7 +261,7 @@ static void run_delete_range(struct run *run, struct slice bytes)
     ASSERT(run->mvcc != NULL);
     struct buf *body = run_body(run);
     struct txn_reply_mark mark;
-    if (body != NULL) mark = txn_reply_open(body, OPERATION_DELETE_RANGE, run->revision_max, run->revision_max);
+    if (body != NULL) mark = txn_reply_open(body, OPERATION_DELETE_RANGE, run->revision_max);
     txn_delete_range(run->mvcc, &request, body);
     if (body != NULL) txn_reply_close(body, &mark, mvcc_view_revision(mvcc_writer_view(run->mvcc)));
 }
@@ -272,7 +272,7 @@ static void open_nested(struct run *run, uint32_t depth, bool succeeded)
     struct buf *body = run_body(run);
     ASSERT(depth >= 2 && depth <= OPERATION_DEPTH_MAX);
     if (body == NULL) return;
-    run->marks[depth] = txn_reply_open(body, OPERATION_TXN, run->revision_max, run->revision_max);
+    run->marks[depth] = txn_reply_open(body, OPERATION_TXN, 0);
     if (succeeded) buf_put_pb_varint(body, 2, 1);
 }
 
@@ -281,7 +281,7 @@ static void close_nested(struct run *run, uint32_t depth)
     struct buf *body = run_body(run);
     ASSERT(depth >= 2 && depth <= OPERATION_DEPTH_MAX);
     if (body == NULL) return;
-    txn_reply_close(body, &run->marks[depth], mvcc_view_revision(run_view(run)));
+    txn_reply_close(body, &run->marks[depth], 0);
 }
 
 static bool run_path(struct run *run, const struct txn *txn)

@@ -115,10 +115,10 @@ END_TEST
 START_TEST(test_txn_nested_compares_see_the_state_before)
 {
     assert_txn("then put(a=1) txn{if ver(a)=0 then put(b=1) else put(c=1)} txn{if ver(a)=1 then put(d=1)}",
-               "@2 yes[put@2{} yes@2[put@2{}] no@2[]]");
+               "@2 yes[put@2{} yes@0[put@2{}] no@0[]]");
     ck_assert_str_eq(kv_rig_range(&rig, "*..*"), "@2 get{a=1/2.2.1 b=1/2.2.1} count=2");
     assert_txn("then del(a) txn{if create(a)>0 then txn{if val(a)=1 then get(a)}}",
-               "@3 yes[del@3 n=1{} yes@3[yes@3[get@3{} count=0]]]");
+               "@3 yes[del@3 n=1{} yes@0[yes@0[get@3{} count=0]]]");
 }
 END_TEST
 
@@ -132,12 +132,12 @@ START_TEST(test_txn_ranges_see_the_writes_before_them)
 }
 END_TEST
 
-START_TEST(test_txn_nested_responses_carry_the_revision_so_far)
+START_TEST(test_txn_nested_operations_carry_the_revision_so_far_and_nested_txns_none)
 {
     kv_rig_put(&rig, "a=1");
     assert_txn("then del(x) get(x) txn{then del(x)} put(b=1) del(x) txn{then get(x)}",
-               "@3 yes[del@2 n=0{} get@2{} count=0 yes@2[del@2 n=0{}] put@3{} del@3 n=0{} yes@3[get@3{} count=0]]");
-    assert_txn("then txn{then txn{then put(z=1)}}", "@4 yes[yes@4[yes@4[put@4{}]]]");
+               "@3 yes[del@2 n=0{} get@2{} count=0 yes@0[del@2 n=0{}] put@3{} del@3 n=0{} yes@0[get@3{} count=0]]");
+    assert_txn("then txn{then txn{then put(z=1)}}", "@4 yes[yes@0[yes@0[put@4{}]]]");
 }
 END_TEST
 
@@ -152,7 +152,7 @@ END_TEST
 
 START_TEST(test_txn_all_changes_share_one_revision)
 {
-    assert_txn("then put(a=1) put(b=2) txn{then put(c=3)}", "@2 yes[put@2{} put@2{} yes@2[put@2{}]]");
+    assert_txn("then put(a=1) put(b=2) txn{then put(c=3)}", "@2 yes[put@2{} put@2{} yes@0[put@2{}]]");
     ck_assert_str_eq(kv_rig_range(&rig, "*..*"), "@2 get{a=1/2.2.1 b=2/2.2.1 c=3/2.2.1} count=3");
 }
 END_TEST
@@ -182,7 +182,7 @@ START_TEST(test_txn_a_bad_lease_on_the_path_fails_all_of_it)
     assert_refused("then put(b=1) put(c=1,lease=7)", "LEASE_NOT_FOUND");
     assert_refused("then put(b=1) txn{then put(c=1,lease=7)}", "LEASE_NOT_FOUND");
     assert_txn("then put(b=1) else put(c=1,lease=7)", "@3 yes[put@3{}]"); /* not on the path */
-    assert_txn("then txn{if ver(q)=1 then put(c=1,lease=7)}", "@3 yes[no@3[]]");
+    assert_txn("then txn{if ver(q)=1 then put(c=1,lease=7)}", "@3 yes[no@0[]]");
 }
 END_TEST
 
@@ -264,8 +264,8 @@ START_TEST(test_txn_long_and_deep_replies_are_whole)
     ck_assert_int_eq(kv_rig_apply(&rig, COMMAND_TXN, buf_slice(&inner)), ERR_OK);
     struct buf text = kv_text_of_txn(blob_slice(rig.result.body));
     const char *at = kv_text_string(&text);
-    ck_assert_ptr_nonnull(strstr(at, "yes@2[yes@2[yes@2[get@2{a=vvv"));
-    ck_assert_ptr_nonnull(strstr(at, "vvv/2.2.1} count=1 get@2{} count=0 yes@2[get@2{a=/2.2.1} count=1]]"));
+    ck_assert_ptr_nonnull(strstr(at, "yes@0[yes@0[yes@0[get@2{a=vvv"));
+    ck_assert_ptr_nonnull(strstr(at, "vvv/2.2.1} count=1 get@2{} count=0 yes@0[get@2{a=/2.2.1} count=1]]"));
     buf_deinit(&text);
     buf_deinit(&inner);
     buf_deinit(&value);
@@ -275,9 +275,9 @@ END_TEST
 START_TEST(test_txn_revision_of_another_varint_length_is_written_right)
 {
     for (int i = 2; i <= 127; i++) kv_rig_put(&rig, "a=1");
-    assert_txn("then txn{then get(x)}", "@127 yes[yes@127[get@127{} count=0]]");
+    assert_txn("then txn{then get(x)}", "@127 yes[yes@0[get@127{} count=0]]");
     assert_txn("then del(x) txn{then del(x)} put(b=1) txn{then del(x)}",
-               "@128 yes[del@127 n=0{} yes@127[del@127 n=0{}] put@128{} yes@128[del@128 n=0{}]]");
+               "@128 yes[del@127 n=0{} yes@0[del@127 n=0{}] put@128{} yes@0[del@128 n=0{}]]");
 }
 END_TEST
 
@@ -319,7 +319,7 @@ int main(void)
     tcase_add_test(tcase, test_txn_compare_enums_out_of_range_and_mismatched_unions_are_as_the_api_says);
     tcase_add_test(tcase, test_txn_nested_compares_see_the_state_before);
     tcase_add_test(tcase, test_txn_ranges_see_the_writes_before_them);
-    tcase_add_test(tcase, test_txn_nested_responses_carry_the_revision_so_far);
+    tcase_add_test(tcase, test_txn_nested_operations_carry_the_revision_so_far_and_nested_txns_none);
     tcase_add_test(tcase, test_txn_without_effect_keeps_the_revision);
     tcase_add_test(tcase, test_txn_all_changes_share_one_revision);
     tcase_add_test(tcase, test_txn_previous_pairs_are_those_before_the_operation);
