@@ -12,6 +12,7 @@
 
 struct replay {
     struct state_machine *machine;
+    uint64_t self;
     struct raft_conf conf;
     uint64_t entries;
 };
@@ -35,6 +36,17 @@ static void replay_entry(void *context, const struct raft_entry *entry)
     state_machine_publish(replay->machine);
     (void)mvcc_compact_step(state_machine_mvcc(replay->machine), PUBLISH_EVERY);
     (void)mvcc_reclaim_step(state_machine_mvcc(replay->machine), 4 * PUBLISH_EVERY);
+}
+
+/* Only the log itself says whether this member is the only voter: wal asks when it found a suspect tail. */
+static bool is_alone(void *context, struct slice bytes)
+{
+    const struct replay *replay = context;
+    struct raft_conf conf;
+    if (!raft_conf_decode(bytes, &conf)) return false;
+    bool is_only = conf.voter_count == 1 && conf.outgoing_count == 0 && conf.voters[0] == replay->self;
+    raft_conf_deinit(&conf);
+    return is_only;
 }
 
 /* --- who we are --- */
@@ -104,7 +116,7 @@ static void ignore_entry(void *context, const struct raft_entry *entry)
     (void)entry;
 }
 
-/* Entry (1, 1) of a new log: the bootstrap configuration. */
+/* Entry (1, 1) of a new log: the bootstrap configuration. A log that holds more belonged to a member that had an identity. */
 static bool bootstrap_log(const struct wal_options *options, const struct cluster *cluster, char *out_message, size_t size)
 {
     struct raft_conf conf;
@@ -114,7 +126,12 @@ static bool bootstrap_log(const struct wal_options *options, const struct cluste
     struct wal_recovered recovered = {0};
     enum err err = wal_open(options, blob_slice(bytes), ignore_entry, NULL, &wal, &recovered);
     bool is_new = err == ERR_OK && recovered.last_index == 0;
+    bool is_older = err == ERR_OK && recovered.last_index > 1;
     if (err != ERR_OK) snprintf(out_message, size, "%s", recovered.message);
+    if (is_older) {
+        snprintf(out_message, size, "%s: holds a log up to index %llu, but the identity of its member is missing: restore it, or "
+                 "remove the log to start as a new member", options->directory, (unsigned long long)recovered.last_index);
+    }
     if (is_new) {
         struct raft_entry entry = {.index = 1, .term = 1, .kind = RAFT_ENTRY_CONF, .data = bytes};
         struct wal_append append = {.sequence = 1, .hard = {.term = 1, .commit = 1}, .entries = &entry, .entry_count = 1};
@@ -127,7 +144,7 @@ static bool bootstrap_log(const struct wal_options *options, const struct cluste
     }
     blob_unref(bytes);
     raft_conf_deinit(&conf);
-    return err == ERR_OK;
+    return err == ERR_OK && !is_older;
 }
 
 static bool make_identity(const struct line_recover_options *options, struct data_dir_identity *out_identity,
@@ -194,8 +211,9 @@ static bool open_log(const struct line_recover_options *options, struct line_rec
                      struct wal_recovered *log, char *out_message, size_t size)
 {
     struct wal_options wal_options = wal_options_of(options, &line->identity);
+    wal_options.alone_fn = is_alone;
+    wal_options.must_exist = true; /* the identity is stored only when entry 1 is durable */
     uint64_t start_ns = clock_mono_ns();
-    /* A suspect tail may be cut by a voter that is alone, and only the log itself says whether it is: asked again if so. */
     enum err err = wal_open(&wal_options, slice_empty(), replay_entry, replay, &line->wal, log);
     if (err != ERR_OK) {
         snprintf(out_message, size, "%s", log->message);
@@ -223,6 +241,7 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
     line.machine = state_machine_new(&machine_options);
     cluster_unref(nobody);
     replay.machine = line.machine;
+    replay.self = line.identity.member_id;
     is_good = open_log(options, &line, &replay, &log, out_message, message_size);
     if (is_good) {
         line.raft = make_raft(options, &line, &log, &replay);
@@ -230,6 +249,7 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
         ASSERT(line.cluster != NULL);
         *out = line;
     } else {
+        rcu_wait_callbacks(); /* what the replay published before it met the damage may still be on its way back */
         state_machine_free(line.machine);
     }
     wal_recovered_deinit(&log);

@@ -38,7 +38,9 @@ void wal_append(struct wal *wal, const struct wal_append *append)
     }
     ASSERT(append->hard.commit <= wal->queue_last_index);
     ASSERT(append->hard.term >= wal->queue_last_term);
+    ASSERT(append->hard.term >= wal->queue_hard.term && append->hard.commit >= wal->queue_hard.commit);
     wal->queue_sequence = append->sequence;
+    wal->queue_hard = append->hard;
     wal->queue_bytes += queued->data_bytes + queued->entry_count * WAL_FORMAT_RECORD;
     list_push_back(&wal->queue, &queued->node);
 }

@@ -17,6 +17,9 @@
 #include "base/fs.h"
 #include "base/raft_entry.h"
 
+/* Is this member the only voter of that configuration (as given to wal_open or in a CONF entry; empty = none known)? */
+typedef bool wal_alone_fn(void *context, struct slice conf);
+
 struct wal_options {
     struct fs *fs;                /* borrowed; must outlive the wal */
     const char *directory;        /* copied; exists */
@@ -27,7 +30,9 @@ struct wal_options {
     uint64_t batch_bytes_max;     /* one write; more waits for the next */
     uint64_t idle_mark_ns;        /* an idle log writes one empty mark after this */
     bool unsafe_no_fsync;         /* tests and benchmarks only */
-    bool is_single_voter;         /* a suspect tail is cut, kept aside and reported */
+    wal_alone_fn *alone_fn;       /* asked, with wal_open's context, at a suspect tail: who is alone cuts it openly; NULL = no */
+    uint64_t snapshot_index;      /* the state without the log reaches up to here: a log that begins later is refused */
+    bool must_exist;              /* no segment, or no entry: refused, because this member has had a log before */
 };
 
 /* Recovery: every intact entry that is known final is handed to `entry_fn` in order (commit marks in the batches say how far),
@@ -47,8 +52,8 @@ struct wal_recovered {
     struct blob *conf;             /* newest CONF entry or segment head's configuration; NULL = none */
     uint64_t conf_index;
     enum wal_tail tail;
-    uint64_t suspect_index;        /* WAL_TAIL_SUSPECT: position of the damaged batch's last entry as far as known */
-    uint64_t suspect_term;
+    uint64_t suspect_index;        /* WAL_TAIL_SUSPECT: position of the damaged batch's last entry, or beyond it; 0 = cut openly */
+    uint64_t suspect_term;         /* UINT64_MAX = not known: no log can be said to reach it */
     uint64_t cut_bytes;            /* moved aside to NAME.broken */
     char message[512];             /* for the log: what was found; for a refusal: file, offset, reason */
 };

@@ -55,6 +55,7 @@ struct wal {
     struct list queue; /* struct wal_queued, in order of sequence */
     uint64_t queue_bytes;
     uint64_t queue_sequence;   /* newest appended */
+    struct raft_hard_state queue_hard;
     uint64_t queue_last_index; /* the log's end once the queue is written */
     uint64_t queue_last_term;
 

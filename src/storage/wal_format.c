@@ -44,7 +44,10 @@
  *   else no trace of n: the CLEAN end.
  *   else some block of n is zeros or carries an older stamp: TORN. The write never completed, so nobody was told: cut.
  *   else all blocks are there and a checksum is wrong: SUSPECT. The batch may have been acknowledged. The log ends before it, and
- *        the next segment's head remembers (suspect index, suspect term) until the commit index has passed that position.
+ *        the next segment's head remembers (suspect index, suspect term) until the commit index has passed that position. The term
+ *        and the vote are taken from the batch's header if its first block is intact: a vote must not be given twice. If it is
+ *        not, the position is at most so many records further on as blocks can hold, in a term that is not known (all ones).
+ *        The only voter of the newest configuration has nobody to ask: it remembers nothing, and says so.
  * The bytes cut are copied to NAME.broken. The last intact batch is written once more, in place, with the same bytes, and synced
  * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got.
  */
@@ -328,14 +331,29 @@ bool wal_format_head_is_supported(const struct wal_format_head *head)
            (head->features & ~WAL_FORMAT_FEATURES_KNOWN) == 0;
 }
 
-void wal_format_batch_position(const uint8_t *block, bool with_head, uint64_t *out_index, uint64_t *out_term)
+static uint32_t header_decode(struct reader *reader, struct wal_format_batch *batch)
+{
+    uint32_t records_size = reader_u32(reader);
+    batch->record_count = reader_u32(reader);
+    batch->hard.term = reader_u64(reader);
+    batch->hard.vote = reader_u64(reader);
+    batch->hard.commit = reader_u64(reader);
+    batch->last_index = reader_u64(reader);
+    batch->last_term = reader_u64(reader);
+    uint32_t flags = reader_u32(reader);
+    batch->is_mark = (flags & WAL_FORMAT_FLAG_MARK) != 0;
+    reader_skip(reader, 4);
+    return records_size;
+}
+
+void wal_format_batch_header(const uint8_t *block, bool with_head, struct wal_format_batch *out_batch)
 {
     ASSERT(block != NULL);
-    size_t offset = WAL_FORMAT_STAMP + (with_head ? WAL_FORMAT_HEAD : 0) + 32;
-    struct reader reader = reader_make(slice_make(block + offset, 16));
-    *out_index = reader_u64(&reader);
-    *out_term = reader_u64(&reader);
-    ASSERT(!reader.bad);
+    size_t offset = WAL_FORMAT_STAMP + (with_head ? WAL_FORMAT_HEAD : 0);
+    struct reader reader = reader_make(slice_make(block + offset, WAL_FORMAT_BATCH));
+    *out_batch = (struct wal_format_batch){.has_head = with_head};
+    (void)header_decode(&reader, out_batch);
+    ASSERT(!reader.bad && reader_left(&reader) == 0);
 }
 
 /* The trailer against what stands before it. */
@@ -364,16 +382,7 @@ bool wal_format_batch_decode(uint8_t *blocks, uint32_t block_count, bool with_he
     }
     struct reader reader = reader_make(slice_make(payload, (size_t)block_count * WAL_FORMAT_PAYLOAD));
     if (with_head) reader_skip(&reader, WAL_FORMAT_HEAD);
-    uint32_t records_size = reader_u32(&reader);
-    batch.record_count = reader_u32(&reader);
-    batch.hard.term = reader_u64(&reader);
-    batch.hard.vote = reader_u64(&reader);
-    batch.hard.commit = reader_u64(&reader);
-    batch.last_index = reader_u64(&reader);
-    batch.last_term = reader_u64(&reader);
-    uint32_t flags = reader_u32(&reader);
-    batch.is_mark = (flags & WAL_FORMAT_FLAG_MARK) != 0;
-    reader_skip(&reader, 4);
+    uint32_t records_size = header_decode(&reader, &batch);
     batch.records = reader_bytes(&reader, records_size);
     if (reader.bad) return false;
     struct slice before = slice_make(payload, (size_t)(reader.at - payload));

@@ -110,8 +110,8 @@ enum wal_format_class wal_format_classify(const uint8_t *block, struct wal_forma
 /* The head out of an intact first block. False if the magic is not there. */
 bool wal_format_head_decode(const uint8_t *block, struct wal_format_head *out_head);
 bool wal_format_head_is_supported(const struct wal_format_head *head);
-/* Where a batch leads, from its intact first block alone (the rest may be damaged). */
-void wal_format_batch_position(const uint8_t *block, bool with_head, uint64_t *out_index, uint64_t *out_term);
+/* A batch's header (hard state, position), from its intact first block alone: the rest may be damaged. Nothing else is filled. */
+void wal_format_batch_header(const uint8_t *block, bool with_head, struct wal_format_batch *out_batch);
 /* Decodes a batch whose blocks were all found intact and in place. Works in place: the blocks are gone afterwards. */
 bool wal_format_batch_decode(uint8_t *blocks, uint32_t block_count, bool with_head, struct wal_format_batch *out_batch);
 /* The next record of batch->records; false at the end or when bad (look at reader->bad). */

@@ -16,7 +16,7 @@ static struct wal *open_new(const struct wal_options *options, const struct wal_
     wal->directory = alloc_string(options->directory);
     wal->options.directory = wal->directory;
     list_init(&wal->queue);
-    wal->hard = recover->found.hard;
+    wal->hard = wal->queue_hard = recover->found.hard;
     wal->last_index = wal->queue_last_index = recover->found.last_index;
     wal->last_term = wal->queue_last_term = recover->last_term;
     wal->next_batch = recover->next_batch;
@@ -125,7 +125,7 @@ enum err wal_open(const struct wal_options *options, struct slice conf, wal_entr
         recover.found.conf = blob_copy(conf);
         wal_conf_push(&recover.conf, 0, recover.found.conf);
     }
-    err = wal_recover_repair(&recover);
+    err = wal_repair(&recover);
     if (err != ERR_OK) goto out;
     wal = open_new(options, &recover);
     err = open_drop_spare(wal, &recover);

@@ -65,6 +65,16 @@ static enum err refuse_corrupt(struct wal_recover *recover, uint64_t offset, con
     return wal_recover_refuse(recover, ERR_CORRUPT, "%s: corrupt at offset %" PRIu64 ": %s", recover->reader.path, offset, reason);
 }
 
+static enum err refuse_format(struct wal_recover *recover)
+{
+    const struct wal_format_head *head = &recover->reader.head;
+    return wal_recover_refuse(recover, ERR_STOPPED,
+                              "%s: written in format %u.%u with incompatible features %" PRIx64 " and checksum kind %u; this "
+                              "program knows format %u, features %" PRIx64 " and checksum kind %u: a newer program must open it",
+                              recover->reader.path, head->major, head->minor, head->features, head->checksum_kind, WAL_FORMAT_MAJOR,
+                              WAL_FORMAT_FEATURES_KNOWN, WAL_FORMAT_CHECKSUM_CRC32C);
+}
+
 /* ---- taking in batches ---- */
 
 static enum err check_head(struct wal_recover *recover)
@@ -89,7 +99,11 @@ static enum err check_head(struct wal_recover *recover)
         return refuse_corrupt(recover, reader->file_bytes, "the file is shorter than its head says");
     }
     if (segment->sequence == 1 && reader->head_stamp.batch != 1) return refuse_corrupt(recover, 0, "the first batch is missing");
-    return ERR_OK;
+    if (reader->at > 0 || head->first_index <= options->snapshot_index + 1) return ERR_OK;
+    return wal_recover_refuse(recover, ERR_CORRUPT,
+                              "%s: corrupt at offset 0: the log begins at index %" PRIu64 ", but the state without it ends at "
+                              "%" PRIu64 ": older segments are missing",
+                              reader->path, head->first_index, options->snapshot_index);
 }
 
 static void pending_push(struct wal_recover *recover, const struct wal_format_record *record)
@@ -281,29 +295,47 @@ static uint64_t first_damage(struct wal_recover *recover, uint32_t blocks, bool 
     return damage == UINT64_MAX ? reader->offset : damage;
 }
 
+static bool is_alone(const struct wal_recover *recover)
+{
+    const struct wal_conf_item *conf = wal_conf_newest(&recover->conf);
+    if (recover->options->alone_fn == NULL || conf == NULL) return false;
+    return recover->options->alone_fn(recover->context, blob_slice(conf->data));
+}
+
+/* How far the damaged batch led, and with which term and vote, as far as its first block can still tell. */
 static void note_suspect(struct wal_recover *recover, const struct survey *survey)
 {
     struct wal_recovered *found = &recover->found;
-    const uint8_t *block = wal_reader_block(&recover->reader, recover->reader.offset);
+    uint64_t offset = recover->reader.offset;
+    const uint8_t *block = wal_reader_block(&recover->reader, offset);
     struct wal_format_stamp stamp;
+    char position[80];
+    found->tail = WAL_TAIL_SUSPECT;
     uint32_t blocks = survey->blocks != 0 ? survey->blocks : survey->bad_run;
     uint64_t index = found->last_index + (uint64_t)blocks * (WAL_FORMAT_PAYLOAD / WAL_FORMAT_RECORD); /* at most */
-    uint64_t term = found->hard.term;
+    uint64_t term = UINT64_MAX;
+    (void)snprintf(position, sizeof position, "index %" PRIu64 " at most", index);
     if (block != NULL && wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD) {
-        wal_format_batch_position(block, false, &index, &term);
+        struct wal_format_batch batch;
+        wal_format_batch_header(block, false, &batch);
+        index = batch.last_index;
+        term = batch.last_term;
+        (void)snprintf(position, sizeof position, "index %" PRIu64 " of term %" PRIu64, index, term);
+        if (batch.hard.term >= found->hard.term) {
+            found->hard.term = batch.hard.term;
+            found->hard.vote = batch.hard.vote;
+        }
     }
-    found->tail = WAL_TAIL_SUSPECT;
+    bool goes_on = is_alone(recover);
     (void)snprintf(found->message, sizeof found->message,
-                   "%s: the last batch, at offset %" PRIu64 ", is damaged and may have been acknowledged, up to index %" PRIu64
-                   " of term %" PRIu64 "; %s",
-                   recover->reader.path, recover->reader.offset, index, term,
-                   recover->options->is_single_voter ? "the only voter goes on without it"
-                                                     : "not campaigning until the cluster has passed that position");
-    if (recover->options->is_single_voter) return;
-    if (index > recover->suspect_index) {
-        recover->suspect_index = index;
-        recover->suspect_term = term;
-    }
+                   "%s: the last batch, at offset %" PRIu64 ", is damaged and may have been acknowledged, up to %s; %s (%" PRIu64
+                   " bytes cut and kept in %s" WAL_FORMAT_BROKEN_SUFFIX ")",
+                   recover->reader.path, offset, position,
+                   goes_on ? "the only voter goes on without it" : "not campaigning until the cluster has passed that position",
+                   found->cut_bytes, recover->reader.path);
+    if (goes_on || index <= recover->suspect_index) return;
+    recover->suspect_index = index;
+    recover->suspect_term = term;
 }
 
 static enum err judge_tail(struct wal_recover *recover)
@@ -335,27 +367,43 @@ static enum err judge_tail(struct wal_recover *recover)
     return ERR_OK;
 }
 
-static enum err judge(struct wal_recover *recover)
+/* A file with a segment's name holds a durable first batch. */
+static enum err judge_first_batch(struct wal_recover *recover)
 {
     struct wal_reader *reader = &recover->reader;
-    ASSERT(reader->at < reader->segment_count);
-    bool is_last = reader->at + 1 == reader->segment_count;
-    if (reader->head_ok && !wal_format_head_is_supported(&reader->head)) {
-        return wal_recover_refuse(recover, ERR_STOPPED, "%s: format %u.%u, features %" PRIx64 ", checksum %u: not known here",
-                                  reader->path, reader->head.major, reader->head.minor, reader->head.features,
-                                  reader->head.checksum_kind);
+    bool is_torn = false;
+    if (reader->head_ok) {
+        return refuse_corrupt(recover, first_damage(recover, reader->head_stamp.blocks, &is_torn),
+                              "the first batch of the segment is damaged");
     }
-    if (reader->offset == 0 || !reader->head_ok) {
-        bool is_torn = false;
-        uint64_t damage = reader->head_ok ? first_damage(recover, reader->head_stamp.blocks, &is_torn) : 0;
-        return refuse_corrupt(recover, damage, "the first batch of the segment is damaged");
+    const uint8_t *block = wal_reader_block(reader, 0);
+    struct wal_format_head head;
+    if (block != NULL && wal_format_head_decode(block, &head) && head.major > WAL_FORMAT_MAJOR) {
+        return refuse_corrupt(recover, 0, "the first batch of the segment is damaged, or a newer program has written it");
     }
-    if (is_last) return judge_tail(recover);
-    if (reader->stop_batch == 0) {
-        wal_reader_rewind(reader, reader->at + 1);
-        reader->path = wal_reader_path(reader, reader->at);
-        return refuse_corrupt(recover, 0, "the first batch of the segment is damaged");
-    }
+    return refuse_corrupt(recover, 0, "the first batch of the segment is damaged");
+}
+
+/* The log ends inside a segment that is not the last one. */
+static enum err judge_middle(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    const struct wal_reader_position here = {
+        .sequence = reader->segments[reader->at].sequence, .offset = reader->offset, .batch = reader->next_batch};
+    struct wal_format_batch batch;
+    wal_reader_rewind(reader, reader->at + 1); /* is what follows the continuation at all? */
+    enum wal_reader_verdict verdict = wal_reader_next(reader, &batch);
+    if (verdict == WAL_READER_FAILED) return refuse_io(recover);
+    if (reader->head_ok && !wal_format_head_is_supported(&reader->head)) return refuse_format(recover);
+    if (verdict == WAL_READER_END) return judge_first_batch(recover);
+    enum err err = check_head(recover);
+    if (err != ERR_OK) return err;
+
+    bool is_there = wal_reader_seek(reader, &here);
+    ASSERT(is_there);
+    verdict = wal_reader_next(reader, &batch);
+    if (verdict == WAL_READER_FAILED) return refuse_io(recover);
+    if (verdict == WAL_READER_BATCH) return refuse_corrupt(recover, here.offset, "the file changed while it was read");
     bool is_torn = false;
     const uint8_t *block = wal_reader_block(reader, reader->offset);
     struct wal_format_stamp stamp;
@@ -364,11 +412,20 @@ static enum err judge(struct wal_recover *recover)
                           "damaged, although the next segment says that this was durable");
 }
 
+static enum err judge(struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    ASSERT(reader->at < reader->segment_count);
+    if (reader->head_ok && !wal_format_head_is_supported(&reader->head)) return refuse_format(recover);
+    if (reader->offset == 0 || !reader->head_ok) return judge_first_batch(recover);
+    return reader->at + 1 == reader->segment_count ? judge_tail(recover) : judge_middle(recover);
+}
+
 /* What earlier damage left behind stays until the commit index has passed it. */
 static void settle_suspect(struct wal_recover *recover)
 {
     struct wal_recovered *found = &recover->found;
-    if (found->hard.commit >= recover->suspect_index || recover->options->is_single_voter) {
+    if (found->hard.commit >= recover->suspect_index || is_alone(recover)) {
         recover->suspect_index = 0;
         recover->suspect_term = 0;
         return;
@@ -401,15 +458,39 @@ static void finish_found(struct wal_recover *recover)
     ASSERT(found->last_index >= found->hard.commit);
 }
 
+/* Names are listed in order, so the first step that is not one of 1 tells which file it is about. */
+static enum err refuse_gap(struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    size_t at = 1;
+    while (at < reader->segment_count && reader->segments[at].sequence == reader->segments[at - 1].sequence + 1) at++;
+    ASSERT(at < reader->segment_count);
+    char *path = wal_reader_path(reader, at);
+    uint64_t expected = reader->segments[at - 1].sequence + 1;
+    bool is_twice = reader->segments[at].sequence < expected;
+    enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
+                                      is_twice ? "%s: corrupt at offset 0: another segment has the same number; %" PRIx64 " is next"
+                                               : "%s: corrupt at offset 0: segments before it are missing, from number %" PRIx64 " on",
+                                      path, expected);
+    alloc_free(path);
+    return err;
+}
+
+static enum err refuse_empty(struct wal_recover *recover)
+{
+    return wal_recover_refuse(recover, ERR_CORRUPT,
+                              "%s: holds no log entry, although this member has had a log before: it must not vote again as if it "
+                              "were new",
+                              recover->options->directory);
+}
+
 enum err wal_recover_read(struct wal_recover *recover)
 {
     struct wal_reader *reader = &recover->reader;
     reader->error = wal_reader_list(reader);
-    if (reader->error == EBADMSG) {
-        return wal_recover_refuse(recover, ERR_CORRUPT, "%s: segments are missing: their numbers do not follow each other",
-                                  recover->options->directory);
-    }
+    if (reader->error == EBADMSG) return refuse_gap(recover);
     if (reader->error != 0) return refuse_io(recover);
+    if (reader->segment_count == 0 && recover->options->must_exist) return refuse_empty(recover);
     if (reader->segment_count == 0) {
         recover->found.is_new = true;
         recover->found.first_index = 1;
@@ -427,115 +508,9 @@ enum err wal_recover_read(struct wal_recover *recover)
     if (verdict == WAL_READER_FAILED) return refuse_io(recover);
     enum err err = judge(recover);
     if (err != ERR_OK) return err;
+    if (recover->options->must_exist && recover->found.last_index == 0) return refuse_empty(recover);
     recover->next_batch = reader->next_batch;
     settle_suspect(recover);
     finish_found(recover);
     return ERR_OK;
-}
-
-/* ---- repair ---- */
-
-static enum err refuse_repair(struct wal_recover *recover, const char *path, int error)
-{
-    return wal_recover_refuse(recover, ERR_STOPPED, "%s: repair of the log's tail failed: %s", path, strerror(error));
-}
-
-struct oldest_broken {
-    char name[WAL_FORMAT_NAME_SIZE + sizeof WAL_FORMAT_BROKEN_SUFFIX];
-};
-
-/* Names come sorted, and begin with the segment's sequence. */
-static void take_oldest_broken(void *owner, const char *name)
-{
-    struct oldest_broken *oldest = owner;
-    size_t length = strlen(name);
-    size_t suffix = strlen(WAL_FORMAT_BROKEN_SUFFIX);
-    if (oldest->name[0] != '\0' || length >= sizeof oldest->name || length <= suffix) return;
-    if (strcmp(name + length - suffix, WAL_FORMAT_BROKEN_SUFFIX) == 0) memcpy(oldest->name, name, length + 1);
-}
-
-static int drop_oldest_broken(struct wal_recover *recover)
-{
-    struct fs *fs = recover->options->fs;
-    struct oldest_broken oldest = {.name = ""};
-    struct fs_op list = {
-        .kind = FS_LIST, .path = recover->options->directory, .list_fn = take_oldest_broken, .owner = &oldest};
-    int error = fs_run(fs, &list);
-    if (error != 0 || oldest.name[0] == '\0') return error;
-    size_t size = strlen(recover->options->directory) + 1 + sizeof oldest.name;
-    char *path = alloc_new(size);
-    (void)snprintf(path, size, "%s/%s", recover->options->directory, oldest.name);
-    struct fs_op unlink = {.kind = FS_UNLINK, .path = path};
-    error = fs_run(fs, &unlink);
-    alloc_free(path);
-    return error;
-}
-
-/* The new segment's directory sync covers the name, too. */
-static int keep_aside(struct wal_recover *recover, const char *path)
-{
-    struct wal_reader *reader = &recover->reader;
-    struct fs *fs = recover->options->fs;
-    ASSERT(recover->found.cut_bytes > 0);
-    if (reader->broken_count >= WAL_RECOVER_BROKEN_MAX) {
-        int error = drop_oldest_broken(recover);
-        if (error != 0) return error;
-    }
-    struct fs_file *file = NULL;
-    int error = fs_open(fs, path, FS_WRITE | FS_CREATE | FS_TRUNC, &file);
-    for (uint64_t done = 0; error == 0 && done < recover->found.cut_bytes; done += WAL_FORMAT_BLOCK) {
-        const uint8_t *block = wal_reader_block(reader, recover->cut_offset + done);
-        struct fs_op write = {.kind = FS_PWRITE, .file = file, .offset = done, .size = WAL_FORMAT_BLOCK, .data = block};
-        error = block == NULL ? EIO : fs_run(fs, &write);
-    }
-    struct fs_op sync = {.kind = FS_FDATASYNC, .file = file};
-    if (error == 0 && !recover->options->unsafe_no_fsync) error = fs_run(fs, &sync);
-    fs_close(fs, file);
-    return error;
-}
-
-/* The same bytes to the same place: a crash in between leaves them as they are, and a sync that succeeds covers them. A first
- * batch was synced before its segment got a name. */
-static int rewrite_last(struct wal_recover *recover)
-{
-    const struct wal_reader *reader = &recover->reader;
-    struct fs *fs = recover->options->fs;
-    if (reader->last.offset == 0 || recover->options->unsafe_no_fsync) return 0;
-    ASSERT(reader->last.sequence == recover->sequence);
-    ASSERT(reader->offset > reader->last.offset);
-    size_t size = (size_t)(reader->offset - reader->last.offset);
-    uint8_t *bytes = alloc_new(size);
-    struct fs_file *file = NULL;
-    int error = fs_open(fs, reader->path, FS_READ | FS_WRITE, &file);
-    struct fs_op read = {.kind = FS_PREAD, .file = file, .offset = reader->last.offset, .size = size, .memory = bytes};
-    if (error == 0) error = fs_run(fs, &read);
-    if (error == 0 && read.result != size) error = EIO;
-    struct fs_op write = {.kind = FS_PWRITE, .file = file, .offset = reader->last.offset, .size = size, .data = bytes};
-    if (error == 0) error = fs_run(fs, &write);
-    struct fs_op sync = {.kind = FS_FDATASYNC, .file = file};
-    if (error == 0) error = fs_run(fs, &sync);
-    fs_close(fs, file);
-    alloc_free(bytes);
-    return error;
-}
-
-enum err wal_recover_repair(struct wal_recover *recover)
-{
-    struct wal_reader *reader = &recover->reader;
-    if (recover->found.is_new) return ERR_OK;
-    ASSERT(reader->path != NULL);
-    int error = rewrite_last(recover);
-    if (error != 0) return refuse_repair(recover, reader->path, error);
-    if (recover->found.cut_bytes > 0) {
-        size_t size = strlen(reader->path) + sizeof WAL_FORMAT_BROKEN_SUFFIX;
-        char *path = alloc_new(size);
-        (void)snprintf(path, size, "%s" WAL_FORMAT_BROKEN_SUFFIX, reader->path);
-        error = keep_aside(recover, path);
-        enum err err = error == 0 ? ERR_OK : refuse_repair(recover, path, error);
-        alloc_free(path);
-        if (err != ERR_OK) return err;
-    }
-    struct fs_op sync = {.kind = FS_FSYNC_DIR, .path = recover->options->directory};
-    error = recover->options->unsafe_no_fsync ? 0 : fs_run(recover->options->fs, &sync);
-    return error == 0 ? ERR_OK : refuse_repair(recover, recover->options->directory, error);
 }

@@ -1,5 +1,5 @@
 /* wal_recover: reads the log at start, in one pass and in bounded memory, and judges its tail. The rule for damage is the essay
- * in wal_format.c. Reading changes nothing on disk; wal_recover_repair does, once the log was accepted.
+ * in wal_format.c. Reading changes nothing on disk; wal_repair does, once the log was accepted.
  *
  * Owner: embedded by wal_open. Thread: the wal role at start. Limits: memory = one window or batch, and the uncommitted entries.
  */
@@ -44,7 +44,7 @@ void wal_recover_init(struct wal_recover *recover, const struct wal_options *opt
 void wal_recover_deinit(struct wal_recover *recover);
 MUST_USE enum err wal_recover_read(struct wal_recover *recover);
 /* Keeps the cut bytes aside and makes sure that the last batch is on the disk and not only in the page cache. */
-MUST_USE enum err wal_recover_repair(struct wal_recover *recover);
+MUST_USE enum err wal_repair(struct wal_recover *recover);
 /* Writes found.message and returns `err`. */
 MUST_USE enum err wal_recover_refuse(struct wal_recover *recover, enum err err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

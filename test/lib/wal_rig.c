@@ -10,12 +10,22 @@
 #include "base/clock.h"
 #include "storage/wal_format.h"
 
+/* The context of all call-backs is the rig. The log must ask with a configuration that it was given. */
+static bool rig_is_alone(void *context, struct slice conf)
+{
+    struct wal_rig *rig = context;
+    ck_assert(conf.size == 40 || conf.size == 60); /* the bootstrap's, a CONF entry's */
+    rig->asked++;
+    return rig->is_alone;
+}
+
 void wal_rig_init(struct wal_rig *rig)
 {
     *rig = (struct wal_rig){.now_ns = NS_PER_S};
     rig->options = (struct wal_options){.directory = WAL_RIG_DIRECTORY,
                                         .cluster_id = 0xc1,
                                         .member_id = 0x11,
+                                        .alone_fn = rig_is_alone,
                                         .segment_bytes = 8192,
                                         .batch_bytes_max = 4096};
     rig->disk = fs_sim_disk_new();
@@ -172,10 +182,14 @@ void wal_rig_run(struct wal_rig *rig)
     while (wal_step(rig->wal, rig->now_ns)) ck_assert_uint_lt(++steps, 10000);
 }
 
-static bool state_equal(const struct wal_rig_state *a, const struct wal_rig_state *b)
+static bool votes_equal(const struct wal_rig_state *a, const struct wal_rig_state *b)
 {
-    bool hard = a->hard.term == b->hard.term && a->hard.vote == b->hard.vote && a->hard.commit == b->hard.commit;
-    if (!hard || a->last_index != b->last_index) return false;
+    return a->hard.term == b->hard.term && a->hard.vote == b->hard.vote;
+}
+
+static bool logs_equal(const struct wal_rig_state *a, const struct wal_rig_state *b)
+{
+    if (a->hard.commit != b->hard.commit || a->last_index != b->last_index) return false;
     for (uint64_t i = 1; i <= a->last_index; i++) {
         if (a->log[i].term != b->log[i].term || a->log[i].value != b->log[i].value || a->log[i].kind != b->log[i].kind) return false;
     }
@@ -185,7 +199,11 @@ static bool state_equal(const struct wal_rig_state *a, const struct wal_rig_stat
 int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest)
 {
     for (uint64_t number = newest + 1; number-- > oldest;) {
-        if (state_equal(rig->handed, rig->states[number])) return (int)number;
+        if (!logs_equal(rig->handed, rig->states[number])) continue;
+        uint64_t last = rig->found.tail == WAL_TAIL_SUSPECT ? newest : number;
+        for (uint64_t later = number; later <= last; later++) {
+            if (votes_equal(rig->handed, rig->states[later])) return (int)number;
+        }
     }
     return -1;
 }
@@ -193,6 +211,7 @@ int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest)
 void wal_rig_continue_from(struct wal_rig *rig, uint64_t number)
 {
     ck_assert_uint_le(number, rig->appended);
+    rig->states[number]->hard = rig->handed->hard; /* a suspect tail's term and vote count, its entries do not */
     rig->appended = number;
     rig->sequence_base = number;
 }

@@ -28,6 +28,8 @@ struct wal_rig_state {
 
 struct wal_rig {
     struct wal_options options;
+    bool is_alone; /* what the log is told when it asks at a suspect tail */
+    size_t asked;  /* how often it did */
     struct fs_sim_disk *disk;
     struct fs *fs;
     struct wal *wal;
@@ -54,7 +56,8 @@ void wal_rig_append_conf(struct wal_rig *rig, uint64_t index, uint64_t term, uin
 void wal_rig_hard(struct wal_rig *rig, uint64_t term, uint64_t vote, uint64_t commit);
 /* Steps until nothing moves. */
 void wal_rig_run(struct wal_rig *rig);
-/* Which append's state the last open found; -1 = none of those between `oldest` and `newest`. */
+/* Which append's state the last open found; -1 = none of those between `oldest` and `newest`. Term and vote may be a later one's
+ * if the tail was suspect. */
 int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest);
 /* After recovery the model goes on from append `number`. */
 void wal_rig_continue_from(struct wal_rig *rig, uint64_t number);

@@ -88,7 +88,9 @@ static enum err script(struct wal_rig *rig, struct promise *promise)
     script_run(rig, promise);
     wal_rig_append(rig, 19, 1, 5, 18, 9000); /* a segment of its own */
     script_run(rig, promise);
-    wal_rig_append(rig, 20, 2, 5, 19, 60);
+    wal_rig_append(rig, 20, 1, 5, 19, 2500); /* rotates again */
+    script_run(rig, promise);
+    wal_rig_append(rig, 21, 1, 5, 20, 60);
     script_run(rig, promise);
     script_idle(rig, promise);
     return ERR_OK;
@@ -141,26 +143,26 @@ static uint64_t recover_and_check(struct wal_rig *rig, const struct promise *pro
 /* What was recovered stays: after a second start, with power lost in between, and after it went on writing. */
 static void check_stable(struct wal_rig *rig, uint64_t number, bool goes_on, const char *what)
 {
+    static const struct fs_sim_crash worst = {.loss = FS_SIM_LOSE_ALL, .names = FS_SIM_NAMES_NONE};
     struct promise exactly = {.acked = number, .issued = number};
-    enum wal_tail tail = rig->found.tail;
+    bool stays_suspect = rig->found.tail == WAL_TAIL_SUSPECT && !rig->is_alone;
+    uint64_t appended = rig->appended;
+    struct wal_rig_state saved[2] = {*rig->states[number]};
+    if (rig->states[number + 1] != NULL) saved[1] = *rig->states[number + 1];
+    wal_rig_continue_from(rig, number);
     if (goes_on) {
-        struct wal_rig_state saved = *rig->states[number + 1];
-        uint64_t appended = rig->appended;
-        wal_rig_continue_from(rig, number);
-        uint64_t term = rig->states[number]->hard.term + 1;
-        wal_rig_append(rig, rig->states[number]->last_index + 1, 7, term, rig->states[number]->hard.commit, 400);
+        const struct wal_rig_state *state = rig->states[number];
+        wal_rig_append(rig, state->last_index + 1, 7, state->hard.term + 1, state->hard.commit, 400);
         wal_rig_run(rig);
         ck_assert_uint_eq(wal_rig_durable(rig), number + 1);
-        wal_rig_move(rig, fs_sim_crash(rig->disk, &(struct fs_sim_crash){.loss = FS_SIM_LOSE_ALL, .names = FS_SIM_NAMES_NONE}));
         exactly.acked = exactly.issued = number + 1;
-        (void)recover_and_check(rig, &exactly, what);
-        *rig->states[number + 1] = saved;
-        rig->appended = appended;
-    } else {
-        wal_rig_move(rig, fs_sim_crash(rig->disk, &(struct fs_sim_crash){.loss = FS_SIM_LOSE_ALL, .names = FS_SIM_NAMES_NONE}));
-        (void)recover_and_check(rig, &exactly, what);
     }
-    ck_assert_int_eq(rig->found.tail, tail == WAL_TAIL_SUSPECT && !rig->options.is_single_voter ? WAL_TAIL_SUSPECT : WAL_TAIL_CLEAN);
+    wal_rig_move(rig, fs_sim_crash(rig->disk, &worst));
+    (void)recover_and_check(rig, &exactly, what);
+    ck_assert_msg(rig->found.tail == (stays_suspect ? WAL_TAIL_SUSPECT : WAL_TAIL_CLEAN), "%s: %s", what, rig->found.message);
+    *rig->states[number] = saved[0];
+    if (rig->states[number + 1] != NULL) *rig->states[number + 1] = saved[1];
+    rig->appended = appended;
 }
 
 /* All ways to lose power at one cut: calls `check` for each. */
@@ -218,7 +220,7 @@ START_TEST(test_wal_crash_at_every_operation_loses_nothing_acknowledged)
         struct wal_rig rig;
         struct promise promise;
         script_cut(&rig, op, &promise);
-        rig.options.is_single_voter = op % 2 == 0;
+        rig.is_alone = op % 2 == 0;
         each_crash(&rig, op, &promise, check_crash);
         wal_rig_deinit(&rig);
     }
@@ -279,16 +281,23 @@ END_TEST
 
 /* ---- damage at rest ---- */
 
-/* The log after the script, as a disk. With `marked`, an idle mark covers the last batch. */
-static struct fs_sim_disk *script_disk(struct wal_rig *rig, bool marked)
+/* What covers the last batch of the log: an idle mark, the name of the segment that it begins, or nothing. */
+enum cover { COVER_MARK, COVER_NAME, COVER_NONE };
+
+/* The log after the script, as a disk. The last batch holds entries 22 and 23 unless it is a mark. */
+static struct fs_sim_disk *script_disk(struct wal_rig *rig, enum cover cover)
 {
     struct promise promise = {.report = -1};
+    struct wal_stats before;
+    struct wal_stats after;
     wal_rig_init(rig);
     ck_assert_int_eq(script(rig, &promise), ERR_OK);
-    if (!marked) {
-        wal_rig_append(rig, 22, 2, 5, 20, 800);
-        wal_rig_run(rig);
-    }
+    wal_get_stats(rig->wal, &before);
+    if (cover != COVER_MARK) wal_rig_append(rig, 22, 2, 5, 20, cover == COVER_NAME ? 4000 : 500);
+    wal_rig_run(rig);
+    wal_get_stats(rig->wal, &after);
+    ck_assert_uint_eq(after.segments - before.segments, cover == COVER_NAME ? 1 : 0);
+    ck_assert_uint_eq(after.batches - before.batches, cover == COVER_MARK ? 0 : 1);
     wal_rig_close(rig);
     return fs_sim_copy(rig->disk);
 }
@@ -330,7 +339,8 @@ static uint64_t last_batch(const struct wal_rig *rig)
     return last;
 }
 
-static void check_damage(struct wal_rig *rig, const char *path, uint64_t offset, bool is_last, enum damage damage)
+static void check_damage(struct wal_rig *rig, const char *path, uint64_t offset, bool is_last, enum damage damage,
+                         enum cover cover)
 {
     char place[64];
     enum err err = wal_rig_open(rig);
@@ -341,27 +351,26 @@ static void check_damage(struct wal_rig *rig, const char *path, uint64_t offset,
         ck_assert_msg(strstr(rig->found.message, place) != NULL, "%s is not in: %s", place, rig->found.message);
         return;
     }
-    ck_assert_int_eq(err, ERR_OK);
-    enum wal_tail expected = damage == DAMAGE_ZERO ? WAL_TAIL_TORN : WAL_TAIL_SUSPECT;
-    if (rig->found.tail == WAL_TAIL_CLEAN) {
-        /* The only block of the batch became zeros: as if it had never been written. */
+    ck_assert_msg(err == ERR_OK, "%s %lu damage %d: %s", path, (unsigned long)offset, (int)damage, rig->found.message);
+    if (rig->found.tail == WAL_TAIL_CLEAN) { /* a mark is one block: as if it had never been written */
         ck_assert_int_eq(damage, DAMAGE_ZERO);
+        ck_assert(cover == COVER_MARK);
         return;
     }
-    ck_assert_int_eq(rig->found.tail, expected);
+    ck_assert_int_eq(rig->found.tail, damage == DAMAGE_ZERO ? WAL_TAIL_TORN : WAL_TAIL_SUSPECT);
     ck_assert_uint_gt(rig->found.cut_bytes, 0);
     ck_assert_ptr_nonnull(strstr(rig->found.message, path));
 }
 
 /* Every block, three kinds of damage. */
-static void damage_everywhere(bool marked)
+static void damage_everywhere(enum cover cover)
 {
     struct wal_rig rig;
     struct rng rng;
     char path[256];
     rng_init(&rng, 5);
-    struct fs_sim_disk *whole = script_disk(&rig, marked);
-    uint64_t last = last_batch(&rig);
+    struct fs_sim_disk *whole = script_disk(&rig, cover);
+    uint64_t last = cover == COVER_NAME ? UINT64_MAX : last_batch(&rig); /* the mark itself is not covered, and says nothing */
     uint64_t batch = 0;
     size_t corrupt = 0;
     for (size_t i = 0; wal_rig_segment(&rig, i, path, sizeof path); i++) {
@@ -370,9 +379,8 @@ static void damage_everywhere(bool marked)
             if (!block_is_used(&rig, path, offset, &batch)) continue;
             for (enum damage damage = 0; damage < DAMAGE_KINDS; damage++) {
                 damage_block(&rig, path, offset, damage, &rng);
-                bool is_last = batch == last && offset != 0;
-                check_damage(&rig, path, offset, is_last, damage);
-                corrupt += is_last ? 0 : 1;
+                check_damage(&rig, path, offset, batch == last, damage, cover);
+                corrupt += batch == last ? 0 : 1;
                 wal_rig_move(&rig, fs_sim_copy(whole));
             }
         }
@@ -384,13 +392,19 @@ static void damage_everywhere(bool marked)
 
 START_TEST(test_wal_damage_below_a_durable_mark_is_corruption_and_changes_nothing)
 {
-    damage_everywhere(false);
+    damage_everywhere(COVER_NONE);
 }
 END_TEST
 
 START_TEST(test_wal_idle_mark_covers_the_last_batch)
 {
-    damage_everywhere(true);
+    damage_everywhere(COVER_MARK);
+}
+END_TEST
+
+START_TEST(test_wal_name_of_a_segment_covers_its_first_batch)
+{
+    damage_everywhere(COVER_NAME);
 }
 END_TEST
 
@@ -398,7 +412,7 @@ START_TEST(test_wal_refusal_changes_nothing_on_disk)
 {
     struct wal_rig rig;
     char path[256];
-    struct fs_sim_disk *whole = script_disk(&rig, true);
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
     ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
     fs_sim_flip(rig.disk, path, 3000, 1);
     uint64_t before = fs_sim_op_count(rig.disk);
@@ -418,7 +432,7 @@ START_TEST(test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it)
     struct wal_rig rig;
     char path[256];
     char broken[300];
-    struct fs_sim_disk *whole = script_disk(&rig, false);
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_NONE);
     fs_sim_disk_free(whole);
     size_t count = 0;
     while (wal_rig_segment(&rig, count, path, sizeof path)) count++;
@@ -438,7 +452,7 @@ START_TEST(test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it)
     ck_assert_uint_eq(fs_sim_size(rig.disk, broken), rig.found.cut_bytes);
     wal_rig_continue_from(&rig, rig.appended - 1);
     for (uint64_t i = 0; i < 8; i++) { /* through another segment, and up to just below that position */
-        wal_rig_append(&rig, 22, 2, 6 + i, 19 + i / 4, 2000);
+        wal_rig_append(&rig, 22, 2, 6 + i, 20 + i / 4, 2000);
         wal_rig_run(&rig);
     }
     wal_rig_close(&rig);
@@ -567,6 +581,7 @@ int main(void)
     tcase_add_test(crash, test_wal_recovery_does_not_trust_the_page_cache);
     tcase_add_test(crash, test_wal_damage_below_a_durable_mark_is_corruption_and_changes_nothing);
     tcase_add_test(crash, test_wal_idle_mark_covers_the_last_batch);
+    tcase_add_test(crash, test_wal_name_of_a_segment_covers_its_first_batch);
     tcase_add_test(crash, test_wal_refusal_changes_nothing_on_disk);
     tcase_add_test(crash, test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it);
     tcase_add_test(crash, test_wal_files_kept_aside_are_few);

@@ -1,0 +1,299 @@
+/* test_wal_line: what does a member make of its log at start, from the directory to a raft core that may vote? */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "lib/fs_sim.h"
+#include "lib/rcu_double.h"
+#include "pipeline/line_recover.h"
+#include "storage/wal_format.h"
+
+#define SOLO "a=http://127.0.0.1:1"
+#define THREE SOLO ",b=http://127.0.0.1:2,c=http://127.0.0.1:3"
+
+struct start {
+    struct config config;
+    struct rcu_double rcu;
+    bool uses_system_rcu;
+    struct fs_sim_disk *disk;
+    struct fs *fs;
+    struct fs *wal_fs;
+    struct data_dir dir;
+    struct line_recovered line;
+    char message[1024];
+};
+
+static void start_init(struct start *start, const char *initial_cluster)
+{
+    memset(start, 0, sizeof *start);
+    config_init(&start->config);
+    start->config.name = "a";
+    start->config.initial_advertise_peer_urls = "http://127.0.0.1:1";
+    start->config.initial_cluster = initial_cluster;
+    ck_assert_msg(config_check(&start->config, start->message, sizeof start->message), "%s", start->message);
+    start->disk = fs_sim_disk_new();
+    rcu_double_init(&start->rcu);
+}
+
+static bool start_up(struct start *start)
+{
+    start->fs = fs_sim_new(start->disk, true);
+    start->wal_fs = fs_sim_new(start->disk, true);
+    ck_assert_int_eq(data_dir_open(start->fs, "d", "", &start->dir, start->message, sizeof start->message), ERR_OK);
+    struct line_recover_options options = {.config = &start->config, .dir = &start->dir, .wal_fs = start->wal_fs,
+                                           .rcu = start->uses_system_rcu ? rcu_system() : &start->rcu.rcu,
+                                           .now_ns = NS_PER_S, .seed = 1};
+    return line_recover_state(&options, &start->line, start->message, sizeof start->message);
+}
+
+static struct raft_status status_of(const struct start *start)
+{
+    struct raft_status status;
+    raft_get_status(start->line.raft, &status);
+    return status;
+}
+
+static void start_down(struct start *start)
+{
+    raft_free(start->line.raft);
+    wal_close(start->line.wal);
+    rcu_double_pass(&start->rcu, UINT64_MAX);
+    rcu_wait_callbacks();
+    state_machine_free(start->line.machine);
+    cluster_unref(start->line.cluster);
+    memset(&start->line, 0, sizeof start->line);
+    data_dir_close(&start->dir);
+    fs_free(start->fs);
+    fs_free(start->wal_fs);
+    start->fs = start->wal_fs = NULL;
+}
+
+static void start_deinit(struct start *start)
+{
+    start_down(start);
+    fs_sim_disk_free(start->disk);
+}
+
+/* A start, then a batch of an entry of so many bytes on top; the batch is the log's last one. */
+static void append_last(struct start *start, size_t size)
+{
+    ck_assert_msg(start_up(start), "%s", start->message);
+    struct blob *data = blob_new(size);
+    memset(data->data, 7, data->size);
+    struct raft_entry entry = {.index = 2, .term = 1, .kind = RAFT_ENTRY_COMMAND, .data = data};
+    struct wal_append append = {.sequence = 1, .hard = {.term = 4, .vote = 77, .commit = 1}, .entries = &entry, .entry_count = 1};
+    wal_append(start->line.wal, &append);
+    while (wal_durable_sequence(start->line.wal) < 1) (void)wal_step(start->line.wal, NS_PER_S);
+    blob_unref(data);
+    start_down(start);
+}
+
+static void segment_path(const struct start *start, char *out_path, size_t size)
+{
+    char name[200];
+    uint64_t sequence, first_index;
+    for (size_t i = 0; fs_sim_name(start->disk, "d/wal", i, name, sizeof name); i++) {
+        if (wal_format_parse_name(name, &sequence, &first_index)) snprintf(out_path, size, "d/wal/%s", name);
+    }
+}
+
+/* Flips a bit in the place'th block of the last batch. */
+static void damage_last(struct start *start, uint32_t place)
+{
+    char path[256] = "";
+    uint8_t block[WAL_FORMAT_BLOCK];
+    struct wal_format_stamp stamp;
+    uint64_t last = 0;
+    uint64_t at = 0;
+    segment_path(start, path, sizeof path);
+    for (uint64_t offset = 0; offset < fs_sim_size(start->disk, path); offset += WAL_FORMAT_BLOCK) {
+        fs_sim_peek(start->disk, path, offset, block, sizeof block);
+        if (wal_format_classify(block, &stamp) != WAL_FORMAT_GOOD || stamp.batch < last || stamp.block != place) continue;
+        last = stamp.batch;
+        at = offset;
+    }
+    ck_assert_uint_gt(at, 0);
+    fs_sim_flip(start->disk, path, at + 100, 1);
+}
+
+START_TEST(test_wal_line_only_voter_cuts_a_suspect_tail_keeps_it_aside_and_says_so)
+{
+    struct start start;
+    char path[256] = "";
+    char broken[300];
+    start_init(&start, SOLO);
+    append_last(&start, 2000);
+    damage_last(&start, 1);
+    segment_path(&start, path, sizeof path);
+    snprintf(broken, sizeof broken, "%s" WAL_FORMAT_BROKEN_SUFFIX, path);
+    ck_assert_msg(start_up(&start), "%s", start.message);
+    struct raft_status status = status_of(&start);
+    ck_assert(!status.is_suspect);
+    ck_assert_uint_eq(status.last_index, 1);
+    ck_assert_uint_eq(status.term, 4); /* what it voted stays */
+    ck_assert(fs_sim_exists(start.disk, broken));
+    start_down(&start);
+    ck_assert_msg(start_up(&start), "%s", start.message); /* and the next start has nothing to say */
+    ck_assert(!status_of(&start).is_suspect);
+    start_deinit(&start);
+}
+END_TEST
+
+START_TEST(test_wal_line_one_of_three_voters_stays_suspect)
+{
+    for (uint32_t place = 0; place < 2; place++) {
+        struct start start;
+        start_init(&start, THREE);
+        append_last(&start, 2000);
+        damage_last(&start, place);
+        for (int round = 0; round < 2; round++) {
+            ck_assert_msg(start_up(&start), "%s", start.message);
+            struct raft_status status = status_of(&start);
+            ck_assert(status.is_suspect);
+            ck_assert_uint_eq(status.last_index, 1);
+            ck_assert_uint_eq(status.term, place == 0 ? 1 : 4);
+            start_down(&start);
+        }
+        start_deinit(&start);
+    }
+}
+END_TEST
+
+START_TEST(test_wal_line_torn_tail_makes_nobody_suspect)
+{
+    struct start start;
+    char path[256] = "";
+    uint8_t zeros[WAL_FORMAT_BLOCK] = {0};
+    start_init(&start, THREE);
+    append_last(&start, 2000);
+    segment_path(&start, path, sizeof path);
+    damage_last(&start, 1);
+    for (uint64_t offset = 0, found = 0; found == 0; offset += WAL_FORMAT_BLOCK) {
+        struct wal_format_stamp stamp;
+        uint8_t block[WAL_FORMAT_BLOCK];
+        fs_sim_peek(start.disk, path, offset, block, sizeof block);
+        if (wal_format_classify(block, &stamp) != WAL_FORMAT_BAD) continue;
+        fs_sim_poke(start.disk, path, offset, zeros, sizeof zeros);
+        found = 1;
+    }
+    ck_assert_msg(start_up(&start), "%s", start.message);
+    ck_assert(!status_of(&start).is_suspect);
+    ck_assert_uint_eq(status_of(&start).last_index, 1);
+    start_deinit(&start);
+}
+END_TEST
+
+/* The replay is far into the log when it meets the damage, and has published what it may not keep. */
+START_TEST(test_wal_line_damage_in_the_middle_is_refused_with_file_and_offset)
+{
+    struct start start;
+    char path[256] = "";
+    char place[300];
+    start_init(&start, THREE);
+    start.uses_system_rcu = true;
+    ck_assert_msg(start_up(&start), "%s", start.message);
+    for (uint64_t batch = 0; batch < 6; batch++) {
+        struct raft_entry entries[1000] = {0};
+        for (uint64_t i = 0; i < 1000; i++) {
+            entries[i] = (struct raft_entry){.index = 2 + batch * 1000 + i, .term = 1, .kind = RAFT_ENTRY_EMPTY};
+        }
+        struct wal_append append = {.sequence = batch + 1, .entries = entries, .entry_count = 1000};
+        append.hard = (struct raft_hard_state){.term = 1, .commit = 1001 + batch * 1000};
+        wal_append(start.line.wal, &append);
+        while (wal_durable_sequence(start.line.wal) <= batch) (void)wal_step(start.line.wal, NS_PER_S);
+    }
+    start_down(&start);
+    segment_path(&start, path, sizeof path);
+    uint64_t offset = 5 * 51 * (uint64_t)WAL_FORMAT_BLOCK; /* in the fifth of six batches of 24,000 bytes and more */
+    fs_sim_flip(start.disk, path, offset + 77, 0x10);
+    snprintf(place, sizeof place, "%s: corrupt at offset %lu:", path, (unsigned long)offset);
+    ck_assert(!start_up(&start));
+    ck_assert_msg(strstr(start.message, place) != NULL, "%s is not in: %s", place, start.message);
+    start_deinit(&start);
+}
+END_TEST
+
+static void remove_log(struct start *start)
+{
+    char path[256] = "";
+    segment_path(start, path, sizeof path);
+    fs_sim_remove(start->disk, path);
+}
+
+START_TEST(test_wal_line_member_whose_log_is_gone_does_not_start_as_if_it_were_new)
+{
+    struct start start;
+    start_init(&start, THREE);
+    append_last(&start, 100);
+    remove_log(&start);
+    for (int round = 0; round < 2; round++) {
+        ck_assert(!start_up(&start));
+        ck_assert_ptr_nonnull(strstr(start.message, "d/wal: holds no log entry"));
+        start_down(&start);
+    }
+    start_deinit(&start);
+}
+END_TEST
+
+START_TEST(test_wal_line_log_without_an_identity_is_refused)
+{
+    struct start start;
+    start_init(&start, THREE);
+    append_last(&start, 100);
+    fs_sim_remove(start.disk, "d/identity");
+    ck_assert(!start_up(&start));
+    ck_assert_ptr_nonnull(strstr(start.message, "identity of its member is missing"));
+    start_deinit(&start);
+}
+END_TEST
+
+START_TEST(test_wal_line_bootstrap_cut_short_is_done_again)
+{
+    for (uint64_t op = 1;; op++) {
+        struct start start;
+        start_init(&start, op % 2 == 0 ? SOLO : THREE);
+        fs_sim_freeze_at(start.disk, op);
+        ck_assert_msg(start_up(&start), "%s", start.message);
+        start_down(&start);
+        const struct fs_sim_disk *frozen = fs_sim_frozen(start.disk);
+        bool is_over = frozen == NULL;
+        for (uint64_t seed = 0; !is_over && seed < 12; seed++) {
+            struct fs_sim_crash crash = {.loss = seed == 0 ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = seed};
+            crash.names = seed == 0 ? FS_SIM_NAMES_NONE : FS_SIM_NAMES_SOME;
+            struct fs_sim_disk *live = start.disk;
+            start.disk = fs_sim_crash(frozen, &crash);
+            ck_assert_msg(start_up(&start), "cut at op %lu, seed %lu: %s", (unsigned long)op, (unsigned long)seed, start.message);
+            ck_assert_uint_eq(status_of(&start).last_index, 1);
+            start_down(&start);
+            fs_sim_disk_free(start.disk);
+            start.disk = live;
+        }
+        start_deinit(&start);
+        if (is_over) break;
+        ck_assert_uint_lt(op, 100);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    TCase *line = tcase_create("line");
+    tcase_set_timeout(line, 120);
+    tcase_add_test(line, test_wal_line_only_voter_cuts_a_suspect_tail_keeps_it_aside_and_says_so);
+    tcase_add_test(line, test_wal_line_one_of_three_voters_stays_suspect);
+    tcase_add_test(line, test_wal_line_torn_tail_makes_nobody_suspect);
+    tcase_add_test(line, test_wal_line_damage_in_the_middle_is_refused_with_file_and_offset);
+    tcase_add_test(line, test_wal_line_member_whose_log_is_gone_does_not_start_as_if_it_were_new);
+    tcase_add_test(line, test_wal_line_log_without_an_identity_is_refused);
+    tcase_add_test(line, test_wal_line_bootstrap_cut_short_is_done_again);
+    Suite *suite = suite_create("wal_line");
+    suite_add_tcase(suite, line);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
