@@ -439,15 +439,20 @@ size_t raft_cluster_deliver(struct raft_cluster *cluster, uint64_t to)
     return moved;
 }
 
+void raft_cluster_drop_at(struct raft_cluster *cluster, size_t place)
+{
+    trace_msg(cluster, "drop", &cluster->network[place].msg);
+    struct raft_cluster_mail mail = remove_mail(cluster, place);
+    free_mail(&mail);
+}
+
 size_t raft_cluster_drop(struct raft_cluster *cluster, uint64_t from, uint64_t to)
 {
     size_t moved = 0;
     for (size_t i = 0; i < cluster->network_count;) {
         const struct raft_msg *msg = &cluster->network[i].msg;
         if ((from == RAFT_NONE || msg->from == from) && (to == RAFT_NONE || msg->to == to)) {
-            trace_msg(cluster, "drop", msg);
-            struct raft_cluster_mail mail = remove_mail(cluster, i);
-            free_mail(&mail);
+            raft_cluster_drop_at(cluster, i);
             moved++;
         } else {
             i++;

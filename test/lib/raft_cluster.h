@@ -112,6 +112,7 @@ size_t raft_cluster_apply(struct raft_cluster *cluster, uint64_t id);
 size_t raft_cluster_fetch(struct raft_cluster *cluster, uint64_t id, bool succeeds);
 size_t raft_cluster_deliver(struct raft_cluster *cluster, uint64_t to);
 size_t raft_cluster_drop(struct raft_cluster *cluster, uint64_t from, uint64_t to); /* RAFT_NONE = any */
+void raft_cluster_drop_at(struct raft_cluster *cluster, size_t place);
 void raft_cluster_deliver_at(struct raft_cluster *cluster, size_t place, bool keep); /* one message; keep = duplicate it */
 bool raft_cluster_settle(struct raft_cluster *cluster, uint64_t id); /* take, persist, apply, fetch until nothing moves */
 void raft_cluster_stabilize(struct raft_cluster *cluster);           /* and deliver, for all */
