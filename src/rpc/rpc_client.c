@@ -281,7 +281,7 @@ static bool leaves_fate_open(enum err_code code, const char *text)
 /* The response's bytes: in place if they are one piece, else copied into `copy`. */
 static struct slice response_bytes(grpc_byte_buffer *response, struct buf *copy)
 {
-    if (response == NULL) return slice_empty();
+    ASSERT(response != NULL);
     const grpc_slice_buffer *pieces = &response->data.raw.slice_buffer;
     ASSERT(response->type == GRPC_BB_RAW);
     if (response->data.raw.compression == GRPC_COMPRESS_NONE && pieces->count == 1)
@@ -299,8 +299,13 @@ static void finish_answered(struct rpc_client *client, struct call *call, grpc_b
     char *text = NULL;
     struct buf copy;
     buf_init(&copy);
-    struct rpc_client_result result = {.code = (enum err_code)call->status, .text = ""};
-    if (result.code == ERR_CODE_OK) {
+    bool is_known = call->status >= GRPC_STATUS_OK && call->status <= GRPC_STATUS_UNAUTHENTICATED;
+    struct rpc_client_result result = {.code = is_known ? (enum err_code)call->status : ERR_CODE_UNKNOWN, .text = ""};
+    if (result.code == ERR_CODE_OK && response == NULL) {
+        result.code = ERR_CODE_INTERNAL;
+        result.text = "the server answered OK without a message";
+        result.is_unknown = call->request.policy == RPC_CLIENT_WRITE;
+    } else if (result.code == ERR_CODE_OK) {
         result.body = response_bytes(response, &copy);
     } else {
         result.text = text = grpc_slice_to_c_string(call->details);

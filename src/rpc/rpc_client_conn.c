@@ -151,7 +151,9 @@ void rpc_client_conn_close(struct rpc_client_conn *conn)
 enum rpc_client_conn_state rpc_client_conn_check(struct rpc_client_conn *conn)
 {
     ASSERT(conn->channel != NULL);
-    switch (grpc_channel_check_connectivity_state(conn->channel, 1)) {
+    grpc_connectivity_state state = grpc_channel_check_connectivity_state(conn->channel, 1);
+    conn->state = (int)state;
+    switch (state) {
     case GRPC_CHANNEL_READY: return RPC_CLIENT_CONN_READY;
     case GRPC_CHANNEL_TRANSIENT_FAILURE:
     case GRPC_CHANNEL_SHUTDOWN: return RPC_CLIENT_CONN_FAILED;
@@ -165,9 +167,10 @@ void rpc_client_conn_watch(struct rpc_client_conn *conn, grpc_completion_queue *
 {
     ASSERT(!conn->is_watched);
     conn->is_watched = true;
-    grpc_connectivity_state last = grpc_channel_check_connectivity_state(conn->channel, 1);
     void *tag = (char *)conn + TAG_MARK;
-    grpc_channel_watch_connectivity_state(conn->channel, last, rpc_client_conn_time(deadline_ns), queue, tag);
+    /* Relative to what the caller acted on: gRPC's threads may have moved on since, and then the event comes at once. */
+    grpc_channel_watch_connectivity_state(conn->channel, (grpc_connectivity_state)conn->state, rpc_client_conn_time(deadline_ns),
+                                          queue, tag);
 }
 
 struct rpc_client_conn *rpc_client_conn_of_tag(void *tag)

@@ -14,6 +14,7 @@ struct rpc_client_conn {
     size_t endpoint;
     grpc_channel *channel;
     bool is_watched;         /* a watch of its state is outstanding */
+    int state;               /* gRPC's, as rpc_client_conn_check saw it last */
     struct list waiting;     /* calls that wait for it to stand */
     size_t path_count;
     struct {
@@ -36,7 +37,8 @@ void rpc_client_conn_free(struct rpc_client_conn *conn);  /* accepts NULL; nothi
 enum rpc_client_conn_state { RPC_CLIENT_CONN_READY, RPC_CLIENT_CONN_CONNECTING, RPC_CLIENT_CONN_FAILED };
 /* Looks, and starts to connect if it was idle. */
 enum rpc_client_conn_state rpc_client_conn_check(struct rpc_client_conn *conn);
-/* An event comes when the state changes, or at the deadline; its tag names the conn. At most one at a time. */
+/* An event comes when the state is not the one that the last check saw, or at the deadline; its tag names the conn. At most one at a
+ * time. */
 void rpc_client_conn_watch(struct rpc_client_conn *conn, grpc_completion_queue *queue, uint64_t deadline_ns);
 struct rpc_client_conn *rpc_client_conn_of_tag(void *tag); /* NULL = not the tag of a watch */
 grpc_call *rpc_client_conn_call(struct rpc_client_conn *conn, grpc_completion_queue *queue, const char *path,
