@@ -9,8 +9,8 @@
  *
  * Damaged tail ("suspect"): the member may have acknowledged entries up to (suspect_term, suspect_index) that it no longer holds.
  * Its vote could elect a leader without them. So it votes only for logs that reach that position, and asks pre-votes only to learn
- * where the others stand. It is settled when a leader's commit passes the position, or when all other voters have said, since its
- * last question, that they hold nothing behind the own log: then no quorum can hold it.
+ * where the others stand. It is settled when a leader's commit passes the position, or when all other voters have said, in answer to
+ * its last question, that they hold nothing behind the own log: then no quorum can hold it.
  */
 #include "raft/election.h"
 
@@ -82,11 +82,13 @@ void election_settle_suspect(struct raft *raft)
 }
 
 /* What was committed with this member's lost acknowledgement is held by another voter too. So when all of them have told the end of
- * their logs, nothing behind the most advanced one was committed: only up to there must a candidate reach. */
-static void learn_position(struct raft *raft, const struct raft_msg *msg)
+ * their logs, nothing behind the most advanced one was committed: only up to there must a candidate reach.
+ * Only an answer to the last question counts, whatever its term: the sender made it after this process began, and so after all that
+ * may have been lost. (One from before the crash could come late, and tell of a log that has grown since.) */
+void election_hear_position(struct raft *raft, const struct raft_msg *msg)
 {
     struct progress *peer = raft_core_peer(raft, msg->from);
-    if (!raft->is_suspect || peer == NULL) return;
+    if (!raft->is_suspect || peer == NULL || raft->question == 0 || msg->round != raft->question) return;
     peer->has_position = true;
     peer->position_index = msg->index;
     peer->position_term = msg->log_term;
@@ -112,6 +114,7 @@ static void learn_position(struct raft *raft, const struct raft_msg *msg)
 
 static void ask_all(struct raft *raft, enum raft_msg_kind kind, uint64_t term, bool is_transfer)
 {
+    raft->question = rng_next(&raft->rng) | 1; /* never 0, and not one of another process of this member */
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         struct progress *peer = &raft->peers[i];
         peer->ballot = QUORUM_SILENT;
@@ -122,6 +125,7 @@ static void ask_all(struct raft *raft, enum raft_msg_kind kind, uint64_t term, b
         msg.index = raft_log_last(&raft->log);
         msg.log_term = raft_log_last_term(&raft->log);
         msg.transfer = is_transfer;
+        msg.round = raft->question;
         raft_core_send(raft, &msg, 0);
     }
 }
@@ -195,7 +199,6 @@ enum raft_answer election_vote(struct raft *raft, const struct raft_msg *msg)
     bool is_free = raft->vote == msg->from || (raft->vote == RAFT_NONE && raft->leader == RAFT_NONE) ||
                    (is_question && msg->term > raft->term);
     bool is_complete = reaches(msg->log_term, msg->index, last_term, last); /* thesis 3.6.1 */
-    learn_position(raft, msg);
     if (raft->is_suspect) {
         is_complete = is_complete && reaches(msg->log_term, msg->index, raft->suspect_term, raft->suspect_index);
     }
@@ -205,6 +208,7 @@ enum raft_answer election_vote(struct raft *raft, const struct raft_msg *msg)
     answer.reject = !is_granted;
     answer.index = last;
     answer.log_term = last_term;
+    answer.round = msg->round;
     if (is_granted && is_question) answer.term = msg->term; /* so that it is not taken for one of an older term */
     if (is_granted && !is_question) {
         if (raft->vote == RAFT_NONE) raft_core_set_term(raft, raft->term, msg->from);
@@ -219,7 +223,6 @@ enum raft_answer election_vote_answer(struct raft *raft, const struct raft_msg *
 {
     bool is_question = msg->kind == RAFT_MSG_PRE_VOTE_ANSWER;
     struct progress *peer = raft_core_peer(raft, msg->from);
-    learn_position(raft, msg);
     if (peer == NULL || raft->role != (is_question ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE)) return RAFT_IGNORED;
     if (is_question && !msg->reject && msg->term != raft->term + 1) return RAFT_IGNORED;
     if (peer->ballot == QUORUM_SILENT) peer->ballot = msg->reject ? QUORUM_NO : QUORUM_YES;
@@ -281,6 +284,8 @@ void election_tick(struct raft *raft)
     } else if (raft->now_ns >= raft->heartbeat_deadline_ns) {
         raft->is_heartbeat_due = true;
         raft->heartbeat_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;
+        /* A leader that cannot write hands over, again and again until somebody takes it. */
+        if (raft->has_no_space && raft->transferee == RAFT_NONE) (void)election_transfer(raft, RAFT_NONE);
     }
 }
 
@@ -292,13 +297,21 @@ uint64_t election_deadline_ns(const struct raft *raft)
     return deadline_ns; /* the other two checks are made at each heartbeat */
 }
 
-static const struct progress *most_advanced_voter(const struct raft *raft)
+static bool is_heard(const struct raft *raft, const struct progress *peer)
+{
+    return raft->now_ns - peer->heard_ns < raft->options.election_timeout_ns;
+}
+
+/* Who should lead next: the most advanced voter of those that answer; of the silent ones if all are. */
+static const struct progress *best_heir(const struct raft *raft)
 {
     const struct progress *best = NULL;
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         const struct progress *peer = &raft->peers[i];
         if (peer->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), peer->id)) continue;
-        if (best == NULL || peer->match_index > best->match_index) best = peer;
+        bool is_better = best == NULL || (is_heard(raft, peer) && !is_heard(raft, best)) ||
+                         (is_heard(raft, peer) == is_heard(raft, best) && peer->match_index > best->match_index);
+        if (is_better) best = peer;
     }
     return best;
 }
@@ -306,7 +319,7 @@ static const struct progress *most_advanced_voter(const struct raft *raft)
 enum raft_answer election_transfer(struct raft *raft, uint64_t peer)
 {
     if (raft->role != RAFT_LEADER) return RAFT_NOT_LEADER;
-    const struct progress *target = peer == RAFT_NONE ? most_advanced_voter(raft) : raft_core_peer(raft, peer);
+    const struct progress *target = peer == RAFT_NONE ? best_heir(raft) : raft_core_peer(raft, peer);
     if (target == NULL || target->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), target->id)) {
         return RAFT_IGNORED;
     }
@@ -328,7 +341,7 @@ void election_transfer_when_ready(struct raft *raft, const struct progress *peer
 void election_retire(struct raft *raft)
 {
     ASSERT(raft->role == RAFT_LEADER);
-    const struct progress *heir = most_advanced_voter(raft);
+    const struct progress *heir = best_heir(raft);
     if (heir != NULL) { /* it holds the committed configuration at best, and saves the others a timeout */
         struct raft_msg msg = raft_core_message(raft, RAFT_MSG_TIMEOUT_NOW, heir->id);
         raft_core_send(raft, &msg, 0);

@@ -86,6 +86,8 @@ void raft_free(struct raft *raft)
     alloc_free(raft);
 }
 
+#define TERM_MAX (UINT64_MAX / 2) /* no cluster gets there; beyond, a garbled message could make terms wrap */
+
 /* ---- Inputs --------------------------------------------------------------------------------------------------------- */
 
 static bool is_vote_request(const struct raft_msg *msg)
@@ -113,6 +115,7 @@ static enum raft_answer step_older_term(struct raft *raft, const struct raft_msg
     if (is_vote_request(msg)) {
         answer.index = raft_log_last(&raft->log);
         answer.log_term = raft_log_last_term(&raft->log);
+        answer.round = msg->round;
     }
     raft_core_send(raft, &answer, 0);
     return RAFT_IGNORED;
@@ -121,6 +124,8 @@ static enum raft_answer step_older_term(struct raft *raft, const struct raft_msg
 static enum raft_answer step_message(struct raft *raft, const struct raft_msg *msg)
 {
     if (msg->from == RAFT_NONE || msg->from == raft->options.self || msg->to != raft->options.self) return RAFT_IGNORED;
+    if (msg->term > TERM_MAX) return RAFT_IGNORED;
+    if (msg->kind == RAFT_MSG_PRE_VOTE_ANSWER) election_hear_position(raft, msg);
     if (msg->term < raft->term) return step_older_term(raft, msg);
     if (msg->term > raft->term) {
         if (is_vote_request(msg) && !msg->transfer && election_has_lease(raft)) return RAFT_IGNORED; /* thesis 4.2.3 */

@@ -50,8 +50,8 @@ void raft_conf_copy(struct raft_conf *to, const struct raft_conf *from); /* `to`
 void raft_conf_deinit(struct raft_conf *conf);
 
 enum raft_msg_kind {
-    RAFT_MSG_PRE_VOTE = 1,       /* term = the term it would campaign in; index/log_term = last entry */
-    RAFT_MSG_PRE_VOTE_ANSWER = 2,
+    RAFT_MSG_PRE_VOTE = 1,       /* term = the term it would campaign in; index/log_term = last entry; round = number of the question */
+    RAFT_MSG_PRE_VOTE_ANSWER = 2,/* index/log_term = last entry; round = number of the question; same of the next two */
     RAFT_MSG_VOTE = 3,
     RAFT_MSG_VOTE_ANSWER = 4,
     RAFT_MSG_APPEND = 5,         /* index/log_term = previous entry; commit; entries */
@@ -92,7 +92,8 @@ struct raft_options {
     uint32_t inflight_messages_max; /* per peer, ≥ 1 */
     size_t inflight_bytes_max;      /* per peer, ≥ message_bytes_max */
     size_t message_bytes_max;       /* entries of one APPEND; a single bigger entry goes alone */
-    size_t tail_bytes_max;          /* entries in memory; what is not applied is never dropped: a full tail refuses proposals */
+    size_t tail_bytes_max;          /* entries in memory; what is not applied is never dropped: a full tail refuses proposals,
+                                     * and on a follower more entries while committed ones wait to be applied */
     size_t uncommitted_bytes_max;   /* leader: refuse proposals beyond */
     size_t apply_bytes_max;         /* committed bytes handed out and not yet reported applied */
     uint64_t seed;

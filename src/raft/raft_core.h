@@ -60,6 +60,7 @@ struct raft {
     uint64_t election_span_ns; /* this round's random timeout */
     uint64_t election_deadline_ns;
     uint64_t leader_heard_ns;
+    uint64_t question;       /* the number of the last round of questions; answers repeat it */
     uint64_t died_term;      /* the term in which a dead leader was already forgotten */
     bool is_suspect;
     uint64_t suspect_index;

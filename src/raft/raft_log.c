@@ -170,9 +170,9 @@ size_t raft_log_fit(const struct raft_log *log, uint64_t first, uint64_t last, s
     return low;
 }
 
-bool raft_log_has_room(const struct raft_log *log, size_t bytes)
+bool raft_log_has_room(const struct raft_log *log, uint64_t last, size_t bytes)
 {
-    size_t waiting = raft_log_bytes(log, log->applied + 1, raft_log_last(log));
+    size_t waiting = raft_log_bytes(log, log->applied + 1, last);
     return waiting == 0 || waiting + bytes <= log->tail_bytes_max;
 }
 

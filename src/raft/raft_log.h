@@ -73,8 +73,8 @@ static inline size_t raft_log_entry_bytes(const struct blob *data)
 {
     return RAFT_ENTRY_BYTES + (data == NULL ? 0 : data->size);
 }
-/* May `bytes` more be taken without holding more unapplied bytes than the limit? One entry may when nothing waits. */
-bool raft_log_has_room(const struct raft_log *log, size_t bytes);
+/* May `bytes` more be taken behind `last` without holding more unapplied bytes than the limit? Any one may when nothing waits. */
+bool raft_log_has_room(const struct raft_log *log, uint64_t last, size_t bytes);
 /* The highest index ≤ `index` whose term is ≤ `term`: where two logs may agree at best. */
 uint64_t raft_log_last_within(const struct raft_log *log, uint64_t index, uint64_t term);
 

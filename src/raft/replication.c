@@ -13,12 +13,14 @@
 
 /* ---- Follower ------------------------------------------------------------------------------------------------------- */
 
-static bool entries_are_sound(const struct raft_msg *msg)
+/* Bytes of a peer must not stop this member: what no leader sends is ignored. Only the place before the log has term 0. */
+static bool is_sound(const struct raft_msg *msg)
 {
     uint64_t term = msg->log_term;
+    if ((msg->index == 0) != (term == 0) || term > msg->term) return false;
     for (size_t i = 0; i < msg->entry_count; i++) {
         const struct raft_entry *entry = &msg->entries[i];
-        if (entry->index != msg->index + 1 + i || entry->term < term || entry->term > msg->term) return false;
+        if (entry->term == 0 || entry->index != msg->index + 1 + i || entry->term < term || entry->term > msg->term) return false;
         term = entry->term;
         if (entry->kind != RAFT_ENTRY_CONF) continue;
         struct raft_conf conf;
@@ -52,10 +54,20 @@ static size_t entries_bytes(const struct raft_entry *entries, size_t count)
     return bytes;
 }
 
+/* A follower takes entries behind `matched` (the rest goes) only as fast as its state machine can: what is committed waits in
+ * memory. But when nothing that is committed waits, all that fills the tail is uncommitted, which the leader bounds; and then these
+ * entries may be the very ones without which nothing is ever committed (thesis 3.6.2): they must be taken. */
+static bool may_take(const struct raft *raft, uint64_t matched, const struct raft_entry *fresh, size_t count)
+{
+    const struct raft_log *log = &raft->log;
+    if (raft->has_no_space) return false;
+    return log->applied == log->commit || raft_log_has_room(log, matched, entries_bytes(fresh, count));
+}
+
 enum raft_answer replication_append(struct raft *raft, const struct raft_msg *msg)
 {
     ASSERT(msg->term == raft->term);
-    if (!entries_are_sound(msg)) return RAFT_IGNORED;
+    if (!is_sound(msg)) return RAFT_IGNORED;
     election_hear_leader(raft, msg->from);
     struct raft_log *log = &raft->log;
     uint64_t last_new = msg->index + msg->entry_count;
@@ -73,8 +85,7 @@ enum raft_answer replication_append(struct raft *raft, const struct raft_msg *ms
     const struct raft_entry *fresh = msg->entries + known;
     size_t fresh_count = msg->entry_count - known;
     uint64_t matched = msg->index + known;
-    bool has_room = !raft->has_no_space && raft_log_has_room(log, entries_bytes(fresh, fresh_count));
-    if (fresh_count > 0 && has_room) {
+    if (fresh_count > 0 && may_take(raft, matched, fresh, fresh_count)) {
         if (matched < raft_log_last(log)) raft_core_truncate(raft, matched + 1);
         for (size_t i = 0; i < fresh_count; i++) raft_core_append(raft, fresh[i].term, fresh[i].kind, fresh[i].data);
         matched = last_new;
@@ -156,7 +167,7 @@ static enum raft_answer check_proposals(const struct raft *raft, const struct ra
     size_t bytes = entries_bytes(input->proposals, input->proposal_count);
     size_t waiting = raft_log_bytes(log, log->commit + 1, last);
     if (waiting > 0 && waiting + bytes > raft->options.uncommitted_bytes_max) return RAFT_FULL;
-    if (!raft_log_has_room(log, bytes)) return RAFT_FULL;
+    if (!raft_log_has_room(log, last, bytes)) return RAFT_FULL;
     for (size_t i = 0; i < input->proposal_count; i++) {
         const struct raft_entry *entry = &input->proposals[i];
         if (entry->kind == RAFT_ENTRY_COMMAND) continue;
@@ -298,6 +309,10 @@ static void send_fetched(struct raft *raft, struct progress *peer)
 {
     if (peer->fetched_count == 0 || peer->is_fetched_sent) return;
     uint64_t first = peer->fetched[0].index;
+    if (first <= raft->log.snapshot_index) { /* compacted while they waited: the term before them is gone */
+        progress_become_probe(peer);
+        return;
+    }
     if (first != peer->next_index) { /* an acknowledgement came first */
         progress_release_fetched(peer);
         return;
