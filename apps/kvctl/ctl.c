@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/fs.h"
 
 #define PEM_BYTES_MAX (1u << 20)
@@ -83,7 +84,7 @@ enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints)
             return ctl_fail(CTL_BAD_ARGS, "more than %d endpoints", RPC_CLIENT_ENDPOINTS_MAX);
         ctl->endpoints[ctl->endpoint_count++] = one;
     }
-    if (ctl->endpoint_count == 0) return ctl_fail(CTL_BAD_ARGS, "no endpoints provided");
+    if (ctl->endpoint_count == 0) return ctl_fail(CTL_BAD_CONNECTION, "no endpoints given: --endpoints is empty");
     ASSERT(ctl->client == NULL);
     return open_client(ctl);
 }
@@ -114,7 +115,10 @@ static enum ctl_exit fail_answer(const struct ctl *ctl, const struct rpc_client_
 {
     ASSERT(answer->code != ERR_CODE_OK);
     if (answer->is_unreachable)
-        return ctl_fail(CTL_BAD_CONNECTION, "no endpoint could be reached: %s", ctl->globals.endpoints);
+        return ctl_fail(CTL_BAD_CONNECTION,
+                        "no endpoint could be reached in %.3g s: %s\n"
+                        "Does a member listen there, and is it http or https? --endpoints, or KVCTL_ENDPOINTS, says where members are.",
+                        (double)answer->took_ns / (double)NS_PER_S, ctl->globals.endpoints);
     const char *fate = answer->is_unknown ? " (the request may have been carried out, or may still be)" : "";
     return ctl_fail(CTL_ERROR, "%s%s", ctl_error_text(answer), fate);
 }

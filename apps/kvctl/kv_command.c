@@ -70,7 +70,8 @@ enum ctl_exit kv_command_put(struct ctl *ctl, int count, const char **words)
     enum ctl_exit code = CTL_OK;
     if (count == 1 && !ctl->options.ignore_value) code = read_stdin(&value);
     struct slice bytes = buf_slice(&value);
-    if (code == CTL_OK) code = kv_request_put(&ctl->options, count, words, &bytes, &request);
+    const struct slice *from_input = bytes.size == 0 ? NULL : &bytes; /* an empty value must be meant: it stands on the line */
+    if (code == CTL_OK) code = kv_request_put(&ctl->options, count, words, from_input, &request);
     if (code != CTL_OK) goto out;
     code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Put", buf_slice(&request), RPC_CLIENT_WRITE,
                            &etcdserverpb__put_response__descriptor, &response);

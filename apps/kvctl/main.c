@@ -19,6 +19,7 @@
 
 #define API_VERSION "3.6"
 #define FLAGS_MAX 48
+#define WORD_BYTES_MAX 32 /* of a command that is looked for among mistyped ones */
 #define GLOBALS "Global options"
 
 static enum ctl_exit run_version(struct ctl *ctl, int count, const char **words)
@@ -110,14 +111,15 @@ static int global_flags(struct ctl_globals *g, struct flag *out_flags)
         {"endpoints", 0, FLAG_STRING, &g->endpoints, "<list>", "members to talk to, host:port or URL, with commas", GLOBALS, false},
         {"write-out", 'w', FLAG_STRING, &g->write_out, "<format>", "simple, fields, json or table", GLOBALS, false},
         {"hex", 0, FLAG_BOOL, &g->hex, NULL, "print byte strings as hex", GLOBALS, false},
-        {"command-timeout", 0, FLAG_DURATION_NS, &g->command_timeout_ns, "<time>", "for the whole command (5s)", GLOBALS, false},
-        {"dial-timeout", 0, FLAG_DURATION_NS, &g->dial_timeout_ns, "<time>", "to reach any endpoint (2s)", GLOBALS, false},
-        {"keepalive-time", 0, FLAG_DURATION_NS, &g->keepalive_time_ns, "<time>", "between pings (2s)", GLOBALS, false},
-        {"keepalive-timeout", 0, FLAG_DURATION_NS, &g->keepalive_timeout_ns, "<time>", "for their answer (6s)", GLOBALS, false},
+        {"command-timeout", 0, FLAG_DURATION_NS, &g->command_timeout_ns, "<time>", "for the whole command", GLOBALS, false},
+        {"dial-timeout", 0, FLAG_DURATION_NS, &g->dial_timeout_ns, "<time>", "to reach any endpoint", GLOBALS, false},
+        {"keepalive-time", 0, FLAG_DURATION_NS, &g->keepalive_time_ns, "<time>", "between pings", GLOBALS, false},
+        {"keepalive-timeout", 0, FLAG_DURATION_NS, &g->keepalive_timeout_ns, "<time>", "for their answer", GLOBALS, false},
         {"cacert", 0, FLAG_STRING, &g->cacert, "<file>", "trust servers certified by this CA (https endpoints)", GLOBALS, false},
         {"cert", 0, FLAG_STRING, &g->cert, "<file>", "our certificate", GLOBALS, false},
         {"key", 0, FLAG_STRING, &g->key, "<file>", "its key", GLOBALS, false},
-        {"insecure-transport", 0, FLAG_BOOL, &g->insecure_transport, NULL, "endpoints without a scheme are plain, unless there is a CA or a certificate (true)", GLOBALS, false},
+        {"insecure-transport", 0, FLAG_BOOL, &g->insecure_transport, NULL,
+         "endpoints without a scheme are plain, unless there is a CA or a certificate", GLOBALS, false},
         {"insecure-skip-tls-verify", 0, FLAG_BOOL, &g->insecure_skip_verify, NULL, "trust any server; tests only", GLOBALS, false},
         {"help", 'h', FLAG_BOOL, &g->help, NULL, "this text", GLOBALS, false},
         {"debug", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
@@ -149,6 +151,56 @@ static void print_overview(const struct flag *flags, int flag_count)
            "Exit codes: 0 done, 1 refused or failed, 2 no endpoint reached, 3 bad input, 4 bad feature, 128 bad arguments.\n");
 }
 
+static void print_group(const char *group)
+{
+    size_t length = strlen(group);
+    printf("kvctl %s has these commands; kvctl help %s COMMAND says more about one:\n\n", group, group);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        ASSERT(COMMANDS[i].summary != NULL);
+        if (strncmp(COMMANDS[i].name, group, length) == 0) printf("  %-17s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    }
+}
+
+/* Insertions, deletions and substitutions of a byte that make one word of the other. */
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t row[WORD_BYTES_MAX + 1], width = strlen(b);
+    ASSERT(width <= WORD_BYTES_MAX);
+    for (size_t k = 0; k <= width; k++) row[k] = k;
+    for (size_t i = 0; a[i] != '\0'; i++) {
+        size_t corner = row[0];
+        row[0] = i + 1;
+        for (size_t k = 0; k < width; k++) {
+            size_t best = corner + (a[i] != b[k]);
+            if (row[k] + 1 < best) best = row[k] + 1;
+            if (row[k + 1] + 1 < best) best = row[k + 1] + 1;
+            corner = row[k + 1];
+            row[k + 1] = best;
+        }
+    }
+    return row[width];
+}
+
+/* NULL if no command's name is near. Names of other tools for the same thing count as near. */
+static const char *nearest_command(const char *word)
+{
+    static const char *const others[][2] = {{"set", "put"}, {"delete", "del"}, {"rm", "del"}, {"remove", "del"}, {"ls", "get"},
+                                            {"list", "get"}, {"compact", "compaction"}, {"status", "endpoint status"},
+                                            {"health", "endpoint health"}, {"members", "member list"}};
+    const char *near = NULL;
+    size_t least = 3;
+    if (strlen(word) > WORD_BYTES_MAX) return NULL;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcmp(others[i][0], word) == 0) return others[i][1];
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        size_t distance = edit_distance(word, COMMANDS[i].name);
+        if (distance >= least || distance >= strlen(word)) continue;
+        least = distance;
+        near = COMMANDS[i].name;
+    }
+    return near;
+}
+
 static void print_command_help(const struct command *command, const struct flag *flags, int flag_count)
 {
     ASSERT(command->examples != NULL);
@@ -160,19 +212,30 @@ static void print_command_help(const struct command *command, const struct flag 
 
 /* --- the way from the command line to the command -------------------------------------------------------------------------- */
 
+/* A first word that needs a second one. */
 static bool is_group(const char *word)
 {
     ASSERT(word != NULL);
-    return strcmp(word, "endpoint") == 0 || strcmp(word, "member") == 0;
+    size_t length = strlen(word);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strncmp(COMMANDS[i].name, word, length) == 0 && COMMANDS[i].name[length] == ' ') return true;
+    return false;
 }
 
-/* The command that the words name, and how many words that took. Flags may stand between the two words of a name. */
+/* The place of a group's second word; flags may stand between the two. `count` if there is none. */
+static int second_word(int count, const char **words)
+{
+    int second = 1;
+    while (second < count && words[second][0] == '-') second++;
+    return second < count ? second : count;
+}
+
+/* The command that the words name, and how many words that took. */
 static const struct command *find_command(int count, const char **words, int *out_used)
 {
     char name[64];
-    int second = 1;
     if (count == 0) return NULL;
-    while (second < count && words[second][0] == '-') second++;
+    int second = second_word(count, words);
     bool has_second = is_group(words[0]) && second < count;
     snprintf(name, sizeof name, "%.30s%s%.30s", words[0], has_second ? " " : "", has_second ? words[second] : "");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
@@ -184,6 +247,26 @@ static const struct command *find_command(int count, const char **words, int *ou
     return NULL;
 }
 
+/* Words that name no command: nothing at all and a group by itself are questions, all else is a mistake. */
+static enum ctl_exit explain_words(int count, const char **words, const struct flag *flags, int flag_count)
+{
+    bool has_group = count > 0 && is_group(words[0]);
+    int second = has_group ? second_word(count, words) : 0;
+    if (count == 0) {
+        print_overview(flags, flag_count);
+    } else if (has_group && second == count) {
+        print_group(words[0]);
+    } else if (has_group) {
+        return ctl_fail(CTL_ERROR, "unknown command \"%s\" for \"kvctl %s\"\nRun 'kvctl %s' for its commands.", words[second], words[0],
+                        words[0]);
+    } else {
+        const char *near = nearest_command(words[0]);
+        return ctl_fail(CTL_ERROR, "unknown command \"%s\" for \"kvctl\"%s%s%s\nRun 'kvctl --help' for usage.", words[0],
+                        near == NULL ? "" : "; did you mean \"", near == NULL ? "" : near, near == NULL ? "" : "\"?");
+    }
+    return CTL_OK;
+}
+
 static enum ctl_exit set_format(struct ctl *ctl)
 {
     static const char *const names[] = {"simple", "fields", "json", "table"};
@@ -193,7 +276,7 @@ static enum ctl_exit set_format(struct ctl *ctl)
         ctl->format = (enum ctl_format)i;
         return CTL_OK;
     }
-    return ctl_fail(CTL_BAD_FEATURE, "unsupported output format");
+    return ctl_fail(CTL_BAD_FEATURE, "unsupported output format \"%s\": it is simple, fields, json or table", ctl->globals.write_out);
 }
 
 /* The environment into the global options; the command line is parsed afterwards and so wins. */
@@ -234,12 +317,7 @@ static enum ctl_exit run(struct ctl *ctl, int argc, char **argv, const char **wo
         result.arguments_count--;
     }
     const struct command *command = find_command(result.arguments_count, words, &used);
-    if (command == NULL && result.arguments_count > 0 && !wants_help && !is_group(words[0]))
-        return ctl_fail(CTL_ERROR, "unknown command \"%s\" for \"kvctl\"\nRun 'kvctl --help' for usage.", words[0]);
-    if (command == NULL) {
-        print_overview(flags, flag_count);
-        return CTL_OK;
-    }
+    if (command == NULL) return explain_words(result.arguments_count, words, flags, flag_count);
     int own_count = command->flags == NULL ? 0 : command->flags(&ctl->options, flags + flag_count);
     ASSERT(flag_count + own_count <= FLAGS_MAX);
     if (wants_help) {

@@ -19,6 +19,28 @@ static size_t utf8_size(const uint8_t *at, size_t left)
     return size;
 }
 
+static uint32_t utf8_value(const uint8_t *at, size_t size)
+{
+    ASSERT(size >= 1 && size <= 4);
+    uint32_t value = size == 1 ? at[0] : at[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++) value = value << 6 | (at[i] & 0x3fu);
+    return value;
+}
+
+/* Spaces other than U+0020, control and format characters, private use: what Go does not print as it is. (Code points without a
+ * meaning in Unicode are printed; Go would escape those too.) */
+static bool is_graphic(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {{0x80, 0xa0},     {0xad, 0xad},     {0x600, 0x605},   {0x61c, 0x61c},   {0x6dd, 0x6dd},
+                                         {0x70f, 0x70f},   {0x1680, 0x1680}, {0x180e, 0x180e}, {0x2000, 0x200f}, {0x2028, 0x202f},
+                                         {0x205f, 0x206f}, {0x3000, 0x3000}, {0xe000, 0xf8ff}, {0xfeff, 0xfeff}, {0xfff0, 0xfffb},
+                                         {0xe0000, 0x10ffff}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return false;
+    ASSERT(c <= 0xe0000);
+    return true;
+}
+
 static void put_quoted(const uint8_t *data, size_t size)
 {
     static const char letters[] = "abtnvfr"; /* of the control characters 7 to 13 */
@@ -32,6 +54,8 @@ static void put_quoted(const uint8_t *data, size_t size)
             printf("\\%c", letters[c - 7]);
         else if (width == 0 || c < 0x20 || c == 0x7f)
             printf("\\x%02x", c);
+        else if (!is_graphic(utf8_value(data + i, width)))
+            printf(width == 4 ? "\\U%08x" : "\\u%04x", utf8_value(data + i, width));
         else
             fwrite(data + i, 1, width, stdout);
         i += width == 0 ? 1 : width;

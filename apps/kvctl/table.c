@@ -38,6 +38,15 @@ void table_add(struct table *table, const char *format, ...)
     table->cells[table->count++] = alloc_string(cell);
 }
 
+/* Characters, as far as UTF-8 tells: bytes that do not continue one. */
+static int width_of(const char *text)
+{
+    int width = 0;
+    ASSERT(text != NULL);
+    for (const char *at = text; *at != '\0'; at++) width += ((unsigned char)*at & 0xc0) != 0x80;
+    return width;
+}
+
 static void print_rule(const int *widths, size_t columns)
 {
     for (size_t i = 0; i < columns; i++) {
@@ -54,7 +63,7 @@ void table_print(const struct table *table)
     ASSERT(table->count % table->columns == 0);
     for (size_t i = 0; i < table->columns; i++) widths[i] = (int)strlen(table->headers[i]);
     for (size_t i = 0; i < table->count; i++) {
-        int width = (int)strlen(table->cells[i]);
+        int width = width_of(table->cells[i]);
         if (width > widths[i % table->columns]) widths[i % table->columns] = width;
     }
     print_rule(widths, table->columns);
@@ -65,7 +74,7 @@ void table_print(const struct table *table)
     puts("|");
     print_rule(widths, table->columns);
     for (size_t i = 0; i < table->count; i++) {
-        printf("| %*s ", widths[i % table->columns], table->cells[i]);
+        printf("| %*s%s ", widths[i % table->columns] - width_of(table->cells[i]), "", table->cells[i]);
         if ((i + 1) % table->columns == 0) puts("|");
     }
     print_rule(widths, table->columns);

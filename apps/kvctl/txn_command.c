@@ -66,10 +66,11 @@ static enum ctl_exit encode_operation(const char *line, struct arena *arena, str
     enum ctl_exit code = encode_request(&OPERATIONS[i], &options, result.arguments_count, arguments, &request);
     if (code == CTL_OK) buf_put_pb_bytes(out, OPERATIONS[i].field, buf_slice(&request));
     buf_deinit(&request);
-    return code;
+    return code == CTL_OK ? CTL_OK : CTL_INVALID_INPUT;
 }
 
-/* One section up to an empty line or the end of the input: each line as field `field` of the TxnRequest. */
+/* One section up to its empty line: each line as field `field` of the TxnRequest. An input that ends before was cut short, and what
+ * was to come is not known. */
 static enum ctl_exit read_section(const struct ctl *ctl, const char *prompt, uint32_t field, struct arena *arena,
                                   struct buf *request)
 {
@@ -80,16 +81,20 @@ static enum ctl_exit read_section(const struct ctl *ctl, const char *prompt, uin
     enum ctl_exit code = CTL_OK;
     if (ctl->options.interactive) printf("%s\n", prompt);
     fflush(stdout);
-    for (ssize_t size; code == CTL_OK && (size = getline(&line, &capacity, stdin)) > 0;) {
-        if (line[size - 1] == '\n') line[--size] = '\0';
-        if (size == 0) break;
+    while (code == CTL_OK) {
+        ssize_t size = getline(&line, &capacity, stdin);
+        bool is_whole = size > 0 && line[size - 1] == '\n';
+        if (is_whole) line[--size] = '\0';
+        if (is_whole && size == 0) break;
         buf_clear(&item);
-        if (size > LINE_BYTES_MAX || strlen(line) != (size_t)size)
+        if (!is_whole)
+            code = ctl_fail(CTL_INVALID_INPUT, "the input ends before the empty line that ends \"%s\"", prompt);
+        else if (size > LINE_BYTES_MAX || strlen(line) != (size_t)size)
             code = ctl_fail(CTL_INVALID_INPUT, "a line is too long, or holds a NUL byte");
         else if (field != 1)
             code = encode_operation(line, arena, &item);
         else if (!txn_parse_compare(line, arena, &item))
-            code = ctl_fail(CTL_INVALID_INPUT, "invalid txn compare request: %s", line);
+            code = ctl_fail(CTL_INVALID_INPUT, "invalid txn compare request: %s\nIt should look like mod(\"key\") > \"0\"; also value, version, create, lease, and = != <.", line);
         if (code == CTL_OK) buf_put_pb_bytes(request, field, buf_slice(&item));
     }
     ASSERT(field >= 1 && field <= 3);

@@ -103,6 +103,19 @@ static bool parse_duration(const char *text, uint64_t *out_ns)
     return true;
 }
 
+static const char *kind_text(enum flag_kind kind)
+{
+    switch (kind) {
+    case FLAG_BOOL: return "true or false";
+    case FLAG_I64: return "a whole number";
+    case FLAG_U64: return "a whole number that is not negative";
+    case FLAG_DURATION_NS: return "a time like 5s, 100ms or 1h30m";
+    case FLAG_STRING:
+    case FLAG_IGNORED: break;
+    }
+    return "any text";
+}
+
 /* `variable` is the environment's, for the error; NULL = the command line. */
 static bool set_flag(struct flag *flag, const char *variable, const char *text, struct flags_result *result)
 {
@@ -120,8 +133,9 @@ static bool set_flag(struct flag *flag, const char *variable, const char *text, 
             result->ignored[result->ignored_count++] = flag->name;
         break;
     }
-    if (!ok && variable != NULL) return refuse(result, "invalid value \"%s\" for %s", text, variable);
-    if (!ok) return refuse(result, "invalid value \"%s\" for --%s", text, flag->name);
+    const char *kind = kind_text(flag->kind);
+    if (!ok && variable != NULL) return refuse(result, "invalid value \"%.100s\" for %s: expected %s", text, variable, kind);
+    if (!ok) return refuse(result, "invalid value \"%.100s\" for --%s: expected %s", text, flag->name, kind);
     flag->is_set = true;
     return true;
 }
@@ -152,6 +166,9 @@ static bool parse_word(struct flag *flags, int flag_count, int argc, char **argv
     ASSERT(word[0] == '-' && name[0] != '\0');
     size_t length = strcspn(name, "=");
     struct flag *flag = find_flag(flags, flag_count, name, length);
+    /* -wjson: a letter with its value right behind. */
+    struct flag *lettered = flag == NULL && word[1] != '-' ? find_flag(flags, flag_count, name, 1) : NULL;
+    if (lettered != NULL && lettered->kind != FLAG_BOOL) return set_flag(lettered, NULL, name + 1, result);
     if (flag == NULL) {
         result->unknown_flag = true;
         return refuse(result, "unknown flag: %.*s", (int)(length + (size_t)(name - word)), word);

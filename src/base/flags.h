@@ -1,5 +1,5 @@
-/* flags: command lines by one table: --name value, --name=value, -name, booleans bare or =true/false; a repeated flag: the
- * last wins. Environment PREFIX_UPPER_SNAKE for each flag. Used by kvd, kvctl, tools, benchmarks. Thread: start-up. */
+/* flags: command lines by one table: --name value, --name=value, -name, -nvalue for a letter, booleans bare or
+ * =true/false; a repeated flag: the last wins. Environment PREFIX_UPPER_SNAKE for each flag. Used by kvd, kvctl, tools, benchmarks. Thread: start-up. */
 #ifndef BASE_FLAGS_H
 #define BASE_FLAGS_H
 #include <stdbool.h>

@@ -98,7 +98,9 @@ static void finish(struct rpc_client *client, struct call *call, struct rpc_clie
 static void finish_unsent(struct rpc_client *client, struct call *call, enum err_code code, const char *text)
 {
     ASSERT(code != ERR_CODE_OK);
-    struct rpc_client_result result = {.code = code, .text = text, .is_unreachable = code == ERR_CODE_UNAVAILABLE};
+    /* Without an attempt, waiting was all for a connection. */
+    bool is_unreachable = code == ERR_CODE_UNAVAILABLE || (code == ERR_CODE_DEADLINE_EXCEEDED && call->attempts == 0);
+    struct rpc_client_result result = {.code = code, .text = text, .is_unreachable = is_unreachable};
     finish(client, call, &result);
 }
 

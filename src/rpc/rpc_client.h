@@ -66,7 +66,7 @@ struct rpc_client_result {
     const char *text;       /* "" when OK; borrowed */
     struct slice body;      /* borrowed */
     bool is_unknown;        /* a write that may or may not have happened */
-    bool is_unreachable;    /* no endpoint could be reached; surely not sent */
+    bool is_unreachable;    /* no endpoint could be reached (in time, or at all); surely not sent */
     size_t endpoint;        /* of the last attempt */
     uint32_t attempts;      /* times that it was sent */
 };

@@ -457,7 +457,7 @@ START_TEST(test_rpc_client_deadline_ends_calls_in_flight_and_calls_that_wait)
     endpoint_count = 0;
     add_port(free_port());
     connect_client(20000);
-    check_failed(call(PUT, RPC_CLIENT_WRITE, 200), ERR_CODE_DEADLINE_EXCEEDED, NULL, false, false); /* it was never sent */
+    check_failed(call(PUT, RPC_CLIENT_WRITE, 200), ERR_CODE_DEADLINE_EXCEEDED, NULL, false, true); /* it was never sent */
     rpc_client_free(client);
     fake_stop(fake);
 }
