@@ -15,9 +15,9 @@
 #include "rpc/rpc_server.h"
 
 /* jemalloc looks this name up. Freed pages go back to the system within seconds, by a thread of jemalloc's own and
- * never on a role's time; few arenas, since few threads allocate much. */
+ * never on a role's time; few arenas, since few threads allocate much; huge pages, since reads jump about in memory. */
 extern const char *const malloc_conf;
-const char *const malloc_conf = "background_thread:true,narenas:8,dirty_decay_ms:2000,muzzy_decay_ms:0";
+const char *const malloc_conf = "background_thread:true,narenas:8,dirty_decay_ms:2000,muzzy_decay_ms:0,thp:always";
 
 static sigset_t stop_signals(void)
 {

@@ -7,7 +7,7 @@
 
 #define ENTRIES_PER_STEP 1024
 #define COMPACT_BUDGET 1024  /* versions freed per step */
-#define RECLAIM_BUDGET 4096  /* nodes */
+#define RECLAIM_BUDGET 64    /* nodes, beyond those that each publish frees */
 #define PROPOSE_AGAIN_NS NS_PER_S
 #define CLUSTER_VERSION "3.6.0"
 

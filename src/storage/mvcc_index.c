@@ -24,7 +24,7 @@ static void drop_node(struct mvcc_index *index, struct mvcc_node *node)
 static struct mvcc_node *own(struct mvcc_index *index, struct mvcc_node *node)
 {
     if (node->batch == index->batch) return node;
-    struct mvcc_node *copy = mvcc_node_copy(node, index->batch);
+    struct mvcc_node *copy = mvcc_node_copy(node, index->batch, mvcc_reclaim_room(index->reclaim, node));
     index->reclaim->bytes += mvcc_node_bytes(copy);
     mvcc_reclaim_node(index->reclaim, node);
     return copy;
@@ -91,6 +91,7 @@ struct mvcc_record *mvcc_index_seek(const struct mvcc_index *index, struct slice
         out_path->nodes[depth] = node;
         out_path->slots[depth++] = slot;
         node = mvcc_node_inner(node)->children[slot];
+        mvcc_node_prefetch(node);
     }
     out_path->nodes[depth] = node;
     out_path->slots[depth] = mvcc_node_search(node, key, &out_path->is_found);
@@ -101,7 +102,10 @@ struct mvcc_record *mvcc_index_seek(const struct mvcc_index *index, struct slice
 const struct mvcc_record *mvcc_index_get(const struct mvcc_node *root, struct slice key)
 {
     const struct mvcc_node *node = root;
-    while (node->level > 0) node = mvcc_node_inner(node)->children[mvcc_node_child(node, key)];
+    while (node->level > 0) {
+        node = mvcc_node_inner(node)->children[mvcc_node_child(node, key)];
+        mvcc_node_prefetch(node);
+    }
     bool is_equal = false;
     uint32_t slot = mvcc_node_search(node, key, &is_equal);
     return is_equal ? mvcc_node_leaf(node)->records[slot] : NULL;
@@ -114,6 +118,7 @@ uint64_t mvcc_index_rank(const struct mvcc_node *root, struct slice key)
     while (node->level > 0) {
         const struct mvcc_node_inner *inner = mvcc_node_inner(node);
         uint32_t child = mvcc_node_child(node, key);
+        mvcc_node_prefetch(inner->children[child]);
         for (uint32_t slot = 0; slot < child; slot++) rank += inner->lives[slot];
         node = inner->children[child];
     }

@@ -172,10 +172,10 @@ struct mvcc_node *mvcc_node_new(uint64_t batch, uint32_t level)
     return node;
 }
 
-struct mvcc_node *mvcc_node_copy(const struct mvcc_node *node, uint64_t batch)
+struct mvcc_node *mvcc_node_copy(const struct mvcc_node *node, uint64_t batch, void *room)
 {
     ASSERT(node->batch < batch && node->count <= mvcc_node_max(node));
-    struct mvcc_node *copy = alloc_new(mvcc_node_bytes(node));
+    struct mvcc_node *copy = room;
     *copy = *node;
     copy->batch = batch;
     size_t words = node->count;

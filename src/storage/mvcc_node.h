@@ -73,8 +73,15 @@ static inline size_t mvcc_node_bytes(const struct mvcc_node *node)
     return node->level == 0 ? sizeof(struct mvcc_node_leaf) : sizeof(struct mvcc_node_inner);
 }
 
+/* Asks for a leaf, or for the heads and children of an inner node, at once: a search would wait for one line after another. */
+static inline void mvcc_node_prefetch(const struct mvcc_node *node)
+{
+    for (size_t at = 0; at < sizeof(struct mvcc_node_leaf); at += 64) __builtin_prefetch((const uint8_t *)node + at);
+}
+
 struct mvcc_node *mvcc_node_new(uint64_t batch, uint32_t level);
-struct mvcc_node *mvcc_node_copy(const struct mvcc_node *node, uint64_t batch);
+/* Into `room`, memory of mvcc_node_bytes(node). */
+struct mvcc_node *mvcc_node_copy(const struct mvcc_node *node, uint64_t batch, void *room);
 uint64_t mvcc_node_live(const struct mvcc_node *node); /* live keys at and below it */
 
 /* The first slot with a text ≥ key (an inner node's slot 0 has none and is passed over), or the count; *out_equal if it is the key. */

@@ -8,9 +8,10 @@
 #include "storage/mvcc_state.h"
 
 #define CRATE_ITEMS 30
+#define AHEAD 6 /* items asked for before they are freed: readers are gone for long, and so is what the caches knew */
 #define SPARES_MAX 256 /* bags and crates kept for reuse; a batch of one change needs one of each */
 
-enum { KIND_RECORD, KIND_NODE, KIND_TEXT, KIND_CHUNK, KIND_VIEW, KIND_MASK = 7 }; /* stands in the low bits of an item */
+enum { KIND_RECORD, KIND_LEAF, KIND_INNER, KIND_TEXT, KIND_CHUNK, KIND_VIEW, KIND_MASK = 7 }; /* stands in the low bits of an item */
 
 struct mvcc_reclaim_crate {
     struct mvcc_reclaim_crate *next;
@@ -61,10 +62,37 @@ void mvcc_reclaim_free_record(struct mvcc_reclaim *reclaim, struct mvcc_record *
     uncount(reclaim, mvcc_record_bytes(record));
     mvcc_record_free(record);
 }
+
+/* Does not read the memory: it went out of the cache long ago. */
+static void free_node(struct mvcc_reclaim *reclaim, void *memory, bool is_leaf)
+{
+    struct mvcc_reclaim_nodes *spares = is_leaf ? &reclaim->spare_leaves : &reclaim->spare_inners;
+    size_t size = is_leaf ? sizeof(struct mvcc_node_leaf) : sizeof(struct mvcc_node_inner);
+    if (spares->count == MVCC_RECLAIM_NODES_MAX) {
+        free_plain(reclaim, memory, size);
+        return;
+    }
+    uncount(reclaim, size);
+    poison(memory, size);
+    *(void **)memory = spares->first;
+    spares->first = memory;
+    spares->count++;
+}
 void mvcc_reclaim_free_node(struct mvcc_reclaim *reclaim, struct mvcc_node *node)
 {
-    free_plain(reclaim, node, mvcc_node_bytes(node));
+    free_node(reclaim, node, node->level == 0);
 }
+
+void *mvcc_reclaim_room(struct mvcc_reclaim *reclaim, const struct mvcc_node *node)
+{
+    struct mvcc_reclaim_nodes *spares = node->level == 0 ? &reclaim->spare_leaves : &reclaim->spare_inners;
+    if (spares->count == 0) return alloc_new(mvcc_node_bytes(node));
+    void **room = spares->first;
+    spares->first = *room;
+    spares->count--;
+    return room;
+}
+
 void mvcc_reclaim_free_text(struct mvcc_reclaim *reclaim, struct mvcc_node_text *text)
 {
     free_plain(reclaim, text, sizeof *text + text->size);
@@ -78,12 +106,15 @@ void mvcc_reclaim_free_view(struct mvcc_reclaim *reclaim, struct mvcc_view *view
     free_plain(reclaim, view, sizeof *view);
 }
 
+static void fetch_item(uintptr_t item) { __builtin_prefetch((void *)(item & ~(uintptr_t)KIND_MASK)); }
+
 static void free_item(struct mvcc_reclaim *reclaim, uintptr_t item)
 {
     void *memory = (void *)(item & ~(uintptr_t)KIND_MASK);
     switch (item & KIND_MASK) {
     case KIND_RECORD: mvcc_reclaim_free_record(reclaim, memory); break;
-    case KIND_NODE: mvcc_reclaim_free_node(reclaim, memory); break;
+    case KIND_LEAF: free_node(reclaim, memory, true); break;
+    case KIND_INNER: free_node(reclaim, memory, false); break;
     case KIND_TEXT: mvcc_reclaim_free_text(reclaim, memory); break;
     case KIND_CHUNK: mvcc_reclaim_free_chunk(reclaim, memory); break;
     default: ASSERT((item & KIND_MASK) == KIND_VIEW); mvcc_reclaim_free_view(reclaim, memory);
@@ -133,7 +164,10 @@ static void retire(struct mvcc_reclaim *reclaim, void *memory, uintptr_t kind)
 }
 
 void mvcc_reclaim_record(struct mvcc_reclaim *reclaim, struct mvcc_record *record) { retire(reclaim, record, KIND_RECORD); }
-void mvcc_reclaim_node(struct mvcc_reclaim *reclaim, struct mvcc_node *node) { retire(reclaim, node, KIND_NODE); }
+void mvcc_reclaim_node(struct mvcc_reclaim *reclaim, struct mvcc_node *node)
+{
+    retire(reclaim, node, node->level == 0 ? KIND_LEAF : KIND_INNER);
+}
 void mvcc_reclaim_text(struct mvcc_reclaim *reclaim, struct mvcc_node_text *text) { retire(reclaim, text, KIND_TEXT); }
 void mvcc_reclaim_chunk(struct mvcc_reclaim *reclaim, struct mvcc_history_log_chunk *chunk)
 {
@@ -162,7 +196,6 @@ static void take_returned(struct mvcc_reclaim *reclaim)
         struct mvcc_reclaim_bag *next = bag->next;
         ASSERT(reclaim->bags_outstanding > 0);
         reclaim->bags_outstanding--;
-        reclaim->items_waiting += bag->count;
         bag->next = reclaim->emptying;
         reclaim->emptying = bag;
         bag = next;
@@ -204,9 +237,9 @@ bool mvcc_reclaim_run(struct mvcc_reclaim *reclaim, size_t budget)
         struct mvcc_reclaim_bag *bag = reclaim->emptying;
         struct mvcc_reclaim_crate *crate = bag->crates;
         while (crate->count > 0 && budget > 0) {
+            if (crate->count > AHEAD) fetch_item(crate->items[crate->count - 1 - AHEAD]);
             free_item(reclaim, crate->items[--crate->count]);
             bag->count--;
-            reclaim->items_waiting--;
             budget--;
         }
         if (crate->count == 0) put_crate_away(reclaim, bag);
@@ -224,7 +257,18 @@ void mvcc_reclaim_close(struct mvcc_reclaim *reclaim)
     reclaim->open = NULL;
     reclaim->bags_outstanding++;
     rcu_retire(reclaim->rcu, &bag->rcu, on_readers_gone);
-    if (reclaim->items_waiting > MVCC_RECLAIM_ITEMS_MAX) (void)mvcc_reclaim_run(reclaim, 2 * count);
+    (void)mvcc_reclaim_run(reclaim, 2 * count);
+}
+
+static void free_spare_nodes(struct mvcc_reclaim_nodes *spares)
+{
+    while (spares->first != NULL) {
+        void **memory = spares->first;
+        spares->first = *memory;
+        spares->count--;
+        alloc_free(memory);
+    }
+    ASSERT(spares->count == 0);
 }
 
 void mvcc_reclaim_deinit(struct mvcc_reclaim *reclaim)
@@ -234,10 +278,11 @@ void mvcc_reclaim_deinit(struct mvcc_reclaim *reclaim)
     if (reclaim->open != NULL) { /* nobody reads any more: what was never handed out can go as well */
         reclaim->open->next = reclaim->emptying;
         reclaim->emptying = reclaim->open;
-        reclaim->items_waiting += reclaim->open->count;
         reclaim->open = NULL;
     }
     while (mvcc_reclaim_run(reclaim, SIZE_MAX)) ASSERT(reclaim->emptying != NULL);
+    free_spare_nodes(&reclaim->spare_leaves);
+    free_spare_nodes(&reclaim->spare_inners);
     while (reclaim->spare_bags != NULL) {
         struct mvcc_reclaim_bag *bag = reclaim->spare_bags;
         reclaim->spare_bags = bag->next;

@@ -2,9 +2,10 @@
  *
  * What the running batch takes out of the structure goes into the open bag. Publishing closes it: one rcu_retire per bag, whose call-back only
  * pushes the bag on a lock-free stack. The writer takes the stack whole and frees item by item.
- * At most MVCC_RECLAIM_BAGS_MAX bags wait for readers; beyond that the open bag stays open and grows over the next batches. What readers have
- * let go of and nobody freed yet is bounded too: beyond MVCC_RECLAIM_ITEMS_MAX closing a bag frees more than it adds.
- * With MVCC_POISON memory is overwritten before it is freed. Owner: embedded in struct mvcc. Thread: the writer; the call-back any.
+ * At most MVCC_RECLAIM_BAGS_MAX bags wait for readers; beyond that the open bag stays open and grows over the next batches. Closing a bag frees
+ * twice as many items as it holds, if so many wait: a busy writer keeps pace, and mvcc_reclaim_run is for the rest.
+ * Nodes are what a batch replaces most, so those that come free are kept for the copies to come, up to MVCC_RECLAIM_NODES_MAX of each kind.
+ * With MVCC_POISON hardly any are kept and memory is overwritten before it is freed. Owner: embedded in struct mvcc. Thread: the writer; the call-back any.
  */
 #ifndef STORAGE_MVCC_RECLAIM_H
 #define STORAGE_MVCC_RECLAIM_H
@@ -18,24 +19,33 @@
 #include "storage/rcu.h"
 
 #define MVCC_RECLAIM_BAGS_MAX 8192
-#define MVCC_RECLAIM_ITEMS_MAX (256 * 1024)
+#ifdef MVCC_POISON
+#define MVCC_RECLAIM_NODES_MAX 4
+#else
+#define MVCC_RECLAIM_NODES_MAX 1024 /* 3 MiB together */
+#endif
 
 struct mvcc_view;
 struct mvcc_reclaim_bag;
 struct mvcc_reclaim_crate;
 
+struct mvcc_reclaim_nodes { /* free ones of one size, each with the next one's address in its first word */
+    void **first;
+    uint32_t count;
+};
 struct mvcc_reclaim {
     struct rcu *rcu;
-    uint64_t bytes;                       /* allocated and not freed yet, bags and crates not counted */
+    uint64_t bytes;                       /* allocated and not freed yet, spares, bags and crates not counted */
     struct mvcc_reclaim_bag *open;        /* NULL = nothing retired yet */
     struct mvcc_reclaim_bag *returned;    /* stack; atomic: pushed by the call-back, taken whole by the writer */
     struct mvcc_reclaim_bag *emptying;    /* taken, not empty yet */
     struct mvcc_reclaim_bag *spare_bags;
     struct mvcc_reclaim_crate *spare_crates;
+    struct mvcc_reclaim_nodes spare_leaves;
+    struct mvcc_reclaim_nodes spare_inners;
     uint32_t spare_bag_count;
     uint32_t spare_crate_count;
     uint64_t bags_outstanding;
-    uint64_t items_waiting;               /* in emptying */
 };
 
 void mvcc_reclaim_init(struct mvcc_reclaim *reclaim, struct rcu *rcu);
@@ -52,6 +62,9 @@ void mvcc_reclaim_free_node(struct mvcc_reclaim *reclaim, struct mvcc_node *node
 void mvcc_reclaim_free_text(struct mvcc_reclaim *reclaim, struct mvcc_node_text *text);
 void mvcc_reclaim_free_chunk(struct mvcc_reclaim *reclaim, struct mvcc_history_log_chunk *chunk);
 void mvcc_reclaim_free_view(struct mvcc_reclaim *reclaim, struct mvcc_view *view);
+
+/* Memory for a node as big as this one, not counted yet. */
+void *mvcc_reclaim_room(struct mvcc_reclaim *reclaim, const struct mvcc_node *node);
 
 /* After the new view is visible: hands the open bag to the readers. */
 void mvcc_reclaim_close(struct mvcc_reclaim *reclaim);

@@ -156,12 +156,20 @@ static struct blob *blob_of(const struct mvcc_record *record)
     return (struct blob *)(uintptr_t)record->tail[before];
 }
 
+/* Of the record's own allocation. */
+static uint64_t own_bytes(const struct mvcc_record *record)
+{
+    bool is_blob = (record->stamp & MVCC_RECORD_BLOB) != 0;
+    return sizeof *record + mvcc_record_tail_words(record->stamp) * sizeof(uint64_t) + record->key_size +
+           (is_blob ? 0 : record->value_size);
+}
+
 void mvcc_record_free(struct mvcc_record *record)
 {
     if (record == NULL) return;
     blob_unref(blob_of(record));
 #ifdef MVCC_POISON
-    memset(record, 0xdd, sizeof *record);
+    memset(record, 0xdd, own_bytes(record));
 #endif
     alloc_free(record);
 }
@@ -169,8 +177,7 @@ void mvcc_record_free(struct mvcc_record *record)
 uint64_t mvcc_record_bytes(const struct mvcc_record *record)
 {
     bool is_blob = (record->stamp & MVCC_RECORD_BLOB) != 0;
-    return sizeof *record + mvcc_record_tail_words(record->stamp) * sizeof(uint64_t) + record->key_size + record->value_size +
-           (is_blob ? sizeof(struct blob) : 0);
+    return own_bytes(record) + (is_blob ? sizeof(struct blob) + record->value_size : 0);
 }
 
 void mvcc_record_kv(const struct mvcc_record *record, struct mvcc_kv *out_kv)

@@ -42,6 +42,7 @@ void mvcc_scan_init(struct mvcc_scan *scan, const struct mvcc_view *view, const 
         uint32_t slot = mvcc_node_child(node, range->key);
         push(scan, node, slot);
         node = mvcc_node_inner(node)->children[slot];
+        mvcc_node_prefetch(node);
     }
     uint32_t slot = mvcc_node_search(node, range->key, &is_equal);
     push(scan, node, slot);

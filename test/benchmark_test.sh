@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The benchmarks. In the gate each runs in a small size, ends well and prints every figure that it owes: no speed is judged, for the gate
+# runs on machines of all kinds and beside others. With --full the sizes for which targets are written, and their tables.
+#   test/benchmark_test.sh [--full]        KVD_BUILD=build/other: another build than build/release
+set -euo pipefail
+# shellcheck source=suite_lib.sh
+. "$(dirname "$0")/suite_lib.sh"
+build=${KVD_BUILD:-build/release}
+
+if [[ ${1:-} == --full ]]; then
+    exec "$build/test/bench_mvcc" --full
+fi
+suite_begin "benchmarks" 30
+
+# has_figures LOG FIGURE...: every line of the log is a figure with a number, and each of these beginnings is among them
+has_figures() {
+    local log=$1 figure
+    shift
+    if grep -vE '^\{"figure":"[^"]+","measured":[0-9]+(\.[0-9]+)?,.*"verdict":"(ok|below|-)"\}$' "$log"; then
+        echo "not a figure"
+        return 1
+    fi
+    for figure in "$@"; do
+        grep -qF "{\"figure\":\"$figure" "$log" || { echo "no figure \"$figure\""; return 1; }
+    done
+}
+
+mvcc_prints_every_figure_as_json() {
+    "$build/test/bench_mvcc" --json >"$suite_dir/figures" || return 1
+    has_figures "$suite_dir/figures" "bytes per key beyond key and value, as counted" "put new keys, random order, batches of 64" \
+        "put over old keys, random order, batches of 64" "put new keys, random order, batches of 1" \
+        "put over old keys, random order, batches of 1" "point reads per reader, 1 reader, a writer running" \
+        "keys scanned now" "keys scanned at the old revision" "count of a random interval" "range with limit 10" \
+        "count: cost" "limit 10: cost" "hot key: puts" "hot key: reads now" "hot key: reads at a random old revision" \
+        "hot key: versions compacted" "queue: rounds" "queue: time of the second half" "paging at an old revision: one page" \
+        "old versions compacted" "old versions: longest step"
+}
+
+mvcc_prints_a_table() {
+    "$build/test/bench_mvcc" range | awk -F'|' '
+        NR == 2 { is_table = /figure/ && /measured/ && /target/ && /ok\/below/ }
+        NR > 2 { rows += NF == 4 }
+        END { print rows " rows"; exit !(is_table && rows == NR - 2 && rows > 0) }'
+}
+
+mvcc_refuses_what_it_does_not_know() {
+    ! "$build/test/bench_mvcc" --fast && ! "$build/test/bench_mvcc" no-such-part
+}
+
+# run NAME: a check of this file in a shell of its own
+run() {
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    suite_run "$1" 60 bash -c 'set -uo pipefail; build=$1 suite_dir=$2; eval "$3"; "$4"' one "$build" "$suite_dir" \
+        "$(declare -f has_figures "$1")" "$1"
+}
+
+run mvcc_prints_every_figure_as_json
+run mvcc_prints_a_table
+run mvcc_refuses_what_it_does_not_know
+suite_end
