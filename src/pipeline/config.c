@@ -128,6 +128,7 @@ static void derive(struct config *config)
     config->message_bytes_max = 1 * MIB;
     config->inflight_bytes_max = 8 * MIB;
     config->inflight_messages_max = 256;
+    config->inflight_partial_max = 2;
     config->reply_bytes_max = 256 * MIB;
     config->quota_bytes = config->quota_backend_bytes < 0    ? 0
                           : config->quota_backend_bytes == 0 ? 2048 * MIB

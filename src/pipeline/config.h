@@ -57,6 +57,7 @@ struct config {
     size_t message_bytes_max;
     size_t inflight_bytes_max;
     uint32_t inflight_messages_max;
+    uint32_t inflight_partial_max;        /* messages that are not full, unacknowledged per peer */
     size_t reply_bytes_max;               /* large ranges being encoded at once */
     uint64_t quota_bytes;                 /* 0 = off */
 };

@@ -91,6 +91,7 @@ struct raft_options {
     bool check_quorum;
     uint32_t inflight_messages_max; /* per peer, ≥ 1 */
     size_t inflight_bytes_max;      /* per peer, ≥ message_bytes_max */
+    uint32_t inflight_partial_max;  /* a message that is not full waits while so many are unacknowledged; 0 = never */
     size_t message_bytes_max;       /* entries of one APPEND; a single bigger entry goes alone */
     size_t tail_bytes_max;          /* entries in memory; what is not applied is never dropped: a full tail refuses proposals,
                                      * and on a follower more entries while committed ones wait to be applied */

@@ -324,6 +324,14 @@ static void send_fetched(struct raft *raft, struct progress *peer)
     peer->is_fetched_sent = true; /* lent until the next step */
 }
 
+/* Under load, what is proposed between two acknowledgements leaves in one message: a message costs each end more than an entry. A
+ * message that ends before the log does is full. */
+static bool is_held(const struct raft *raft, const struct progress *peer, uint64_t last)
+{
+    uint32_t partial_max = raft->options.inflight_partial_max;
+    return partial_max > 0 && peer->flight_count >= partial_max && last == raft_log_last(&raft->log);
+}
+
 static void send_ahead(struct raft *raft, struct progress *peer)
 {
     const struct raft_log *log = &raft->log;
@@ -343,6 +351,7 @@ static void send_ahead(struct raft *raft, struct progress *peer)
         size_t count = batch(raft, next, room);
         if (count == 0 && peer->flight_count > 0) break;
         if (count == 0) count = 1;
+        if (is_held(raft, peer, next - 1 + count)) break;
         send_append(raft, peer, next - 1, raft_log_entry(log, next), count);
         progress_sent(peer, next - 1 + count, raft_log_bytes(log, next, next - 1 + count));
     }
@@ -359,7 +368,8 @@ static void send_to(struct raft *raft, struct progress *peer)
     if (peer->state == PROGRESS_PROBE || peer->next_index <= raft->log.snapshot_index) return;
     uint64_t sent = peer->next_index - 1;
     uint64_t commit = raft->log.commit < sent ? raft->log.commit : sent;
-    if (commit > peer->commit_sent || peer->is_nudged) send_append(raft, peer, sent, NULL, 0);
+    bool is_held_back = peer->state == PROGRESS_REPLICATE && sent < raft_log_last(&raft->log); /* the next message will tell it */
+    if ((commit > peer->commit_sent && !is_held_back) || peer->is_nudged) send_append(raft, peer, sent, NULL, 0);
 }
 
 static void send_heartbeat(struct raft *raft, const struct progress *peer)
