@@ -3,6 +3,9 @@
  *   natural order:  scan rows → write them                                                    → more, count
  *   any other:      scan rows → range_sort keeps the best `limit` → sort → look up and write  → more, count
  *
+ * A limit cuts behind a sort and behind a filter, with one exception that every etcd has: a target without an order (order NONE, not by
+ * key), unfiltered, sorts only the first `limit` + 1 rows in key order and then cuts.
+ *
  * The first step fixes the revision, counts (the count is of the interval at that revision, whatever limit and filters say) and, if it
  * could not finish, pins the revision before it gives the view back: until then the view itself keeps every version. If a compaction
  * was published in between (the pin is refused), a read of "now" forgets what it wrote and begins again at the newer revision; a read
@@ -23,6 +26,7 @@ struct range {
     enum range_phase phase;
     bool is_sorted;      /* an order that the index does not have */
     bool has_filter;
+    bool is_cut_first;   /* the limit cuts before the sort */
     int pin;             /* -1 = none */
     int64_t revision;    /* that the rows are read at */
     int64_t header_revision;
@@ -89,6 +93,11 @@ static bool is_sorted(const struct range_request *request)
     return request->sort_target != RANGE_SORT_KEY || request->sort_order == RANGE_SORT_DESCEND;
 }
 
+static bool is_cut_first(const struct range_request *request)
+{
+    return request->limit > 0 && request->sort_order == RANGE_SORT_NONE && is_sorted(request) && !has_filter(request);
+}
+
 enum err range_check_stream(const struct range_request *request)
 {
     enum err err = range_check(request);
@@ -109,6 +118,7 @@ struct range *range_new(const struct range_request *request, struct mvcc *mvcc, 
         .phase = RANGE_PHASE_START,
         .is_sorted = is_sorted(request),
         .has_filter = has_filter(request),
+        .is_cut_first = is_cut_first(request),
         .pin = -1,
     };
     memcpy(range->keys, request->key.data, request->key.size);
@@ -283,6 +293,10 @@ static bool gather(struct range *range, const struct mvcc_view *view, size_t row
             range->matched++;
             range_sort_add(&range->sort, &kv);
             if (range->sort.bytes > range->gather_bytes_max) return false;
+            if (range->is_cut_first && range->matched > range->request.limit) {
+                range->phase = RANGE_PHASE_SORT;
+                return true;
+            }
         }
         if (rows + 1 == rows_max) set_resume(range, kv.key);
     }

@@ -53,6 +53,13 @@ static bool is_wanted(const struct range_request *r, const struct mvcc_kv *kv)
            (r->max_create_revision == 0 || kv->create_revision <= r->max_create_revision);
 }
 
+/* A target without an order cuts first (and one row later), sorts afterwards, unless there is a filter. */
+static bool is_cut_first(const struct range_request *r)
+{
+    return r->limit > 0 && r->sort_order == 0 && r->min_mod_revision == 0 && r->max_mod_revision == 0 &&
+           r->min_create_revision == 0 && r->max_create_revision == 0;
+}
+
 static struct rows reference(const struct mvcc_view *view, const struct range_request *request, int64_t *out_count)
 {
     struct mvcc_range interval = mvcc_range_make(request->key, request->range_end);
@@ -61,7 +68,7 @@ static struct rows reference(const struct mvcc_view *view, const struct range_re
     *out_count = 0;
     mvcc_scan_init(&scan, view, &interval, request->revision);
     for (struct mvcc_kv kv; mvcc_scan_next(&scan, &kv); ++*out_count)
-        if (is_wanted(request, &kv)) rows.kvs[rows.count++] = kv;
+        if (is_wanted(request, &kv) && (!is_cut_first(request) || *out_count <= request->limit)) rows.kvs[rows.count++] = kv;
     for (size_t i = 1; i < rows.count; i++) { /* an insertion sort is stable */
         struct mvcc_kv kv = rows.kvs[i];
         size_t n = i;
@@ -279,6 +286,24 @@ START_TEST(test_range_order_none_with_a_target_is_ascending_and_stable)
 }
 END_TEST
 
+START_TEST(test_range_limit_of_a_target_without_an_order_cuts_one_row_late_and_then_sorts)
+{
+    struct kv_rig rig;
+    kv_rig_init(&rig);
+    kv_rig_put(&rig, "a=4");
+    kv_rig_put(&rig, "b=3");
+    kv_rig_put(&rig, "c=2");
+    kv_rig_put(&rig, "d=1");
+    assert_range(&rig, "a..*,target=4,limit=1", "@5 get{b=3/3.3.1} more count=4");
+    assert_range(&rig, "a..*,target=4,limit=2", "@5 get{c=2/4.4.1 b=3/3.3.1} more count=4");
+    assert_range(&rig, "a..*,target=4,limit=3", "@5 get{d=1/5.5.1 c=2/4.4.1 b=3/3.3.1} more count=4");
+    assert_range(&rig, "a..*,target=4,limit=4", "@5 get{d=1/5.5.1 c=2/4.4.1 b=3/3.3.1 a=4/2.2.1} count=4");
+    assert_range(&rig, "a..*,target=4,limit=1,order=1", "@5 get{d=1/5.5.1} more count=4");
+    assert_range(&rig, "a..*,target=4,limit=1,minmod=1", "@5 get{d=1/5.5.1} more count=4");
+    kv_rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(test_range_beyond_its_memory_is_refused)
 {
     struct kv_rig rig;
@@ -435,6 +460,7 @@ int main(void)
     tcase_add_test(tcase, test_range_empty_end_and_zero_end_differ);
     tcase_add_test(tcase, test_range_keys_only_keeps_lease_and_revisions);
     tcase_add_test(tcase, test_range_order_none_with_a_target_is_ascending_and_stable);
+    tcase_add_test(tcase, test_range_limit_of_a_target_without_an_order_cuts_one_row_late_and_then_sorts);
     tcase_add_test(tcase, test_range_beyond_its_memory_is_refused);
     tcase_add_test(tcase, test_range_steps_read_one_revision_while_the_store_is_changed_and_compacted);
     tcase_add_test(tcase, test_range_of_now_begins_again_when_a_compaction_overtakes_its_first_step);
