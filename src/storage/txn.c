@@ -121,12 +121,15 @@ static enum err check_put(struct slice body, const struct mvcc_view *view, txn_l
     return err;
 }
 
+/* A negative revision is "now" to a Range of its own. In a transaction every etcd takes it for one before the compacted revision, which
+ * is -1 while nothing was ever compacted. */
 static enum err check_range(struct slice body, const struct mvcc_view *view)
 {
     struct range_request request;
     demand(range_parse(body, &request), "range");
     ASSERT(request.key.size > 0);
-    return mvcc_view_check(view, request.revision);
+    bool is_behind = request.revision < (mvcc_view_compact_revision(view) > 0 ? 0 : -1);
+    return is_behind ? ERR_COMPACTED : mvcc_view_check(view, request.revision);
 }
 
 /* Puts refuse before ranges do, wherever they stand (the API checks all puts of the path, then all ranges). */

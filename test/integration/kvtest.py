@@ -145,7 +145,10 @@ class Client:
         return self._stubs[method].future(request, timeout=timeout_s)
 
     def ask(self, method, request, timeout_s=10.0):
-        return self.wait(self.send(method, request, timeout_s))
+        try:
+            return Reply(self.call(method, request, timeout_s), "OK", "")
+        except grpc.RpcError as error:
+            return Reply(None, error.code().name, error.details())
 
     @staticmethod
     def wait(future):

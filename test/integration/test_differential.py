@@ -1,30 +1,36 @@
 #!/usr/bin/python3
 """Does kvd answer every KV request as etcd does, field by field, error by error?
 
-One seeded stream of random requests (requests.py) goes to the binary under test and to Debian's etcd 3.4, one member each,
-strictly one request after the other; the first difference is printed in full and ends the run. What is *meant* to differ
-stands below, each with its reason, and nowhere else:
+One seeded stream of random requests (requests.py) goes to the binary under test and to Debian's etcd 3.4, one member each.
+strictly one request after the other; the first difference is printed in full and ends the run. A run says what it exercised (outcomes, and features of the requests), and fails if anything on the list is missing.
+
+What is *meant* to differ stands below, each with its reason, and nowhere else:
 
   cluster_id, member_id, raft_term    are each server's own; checked to be set and steady instead.
   the texts of malformed bytes and of messages above the transport's limit    are the gRPC library's; codes are compared.
   ties of a sort    etcd's sort is not stable above 12 elements: ties are compared as sets, and by number where the limit
                     cuts through them. (Up to 12 its insertion sort is stable, and so must ours be.)
   a sort number out of range          crashes etcd 3.4; kvd must refuse it, as etcd 3.5 and later do. Not sent to 3.4.
-  overlap of puts and deletes in a transaction    etcd 3.4 overlooks it for a deletion up to the end of the key space, and
-                    for a deletion in a nested transaction after a put in an earlier one. The rule itself is: refused, in
-                    any order. Where rule and 3.4 disagree the request is not sent; `_Overlap` holds both.
+  overlap of puts and deletes in a transaction    the rule is: refused, in any order. etcd 3.4 overlooks it for a deletion up
+                    to the end of the key space, and for a deletion in a nested transaction after a put in an earlier one.
+                    Where rule and 3.4 disagree the request is sent to kvd alone, which must refuse it; `_Overlap` holds both.
+  groups            the wire types 3 and 4 do not exist in proto3. etcd skips such a field if its number is unknown, kvd
+                    refuses the message. Not sent.
 """
 
+import collections
 import os
 import random
 import time
+import warnings
 
 import grpc
+from google.protobuf import message as message_module
 
 import requests
 from kvtest import REFERENCE_BINARY, BINARY, Client, Cluster, Failure, Reply, check, is_kvd, main, pick, rpc
 
-BUDGET_S = 120
+BUDGET_S = 30
 COUNT = pick(4000, 20000, 400000)
 STABLE_SORT_MAX = 12
 SORT_VALUES = {
@@ -52,9 +58,7 @@ def _is_inside(key, deletion, is_reference):
     start, end = deletion
     if end == b"":
         return key == start
-    if end == b"\0":
-        return key >= start and not is_reference
-    return start <= key < end
+    return start <= key < end or end == b"\0" and key >= start and not is_reference
 
 
 def _put_all(found, keys, allowed, is_reference):
@@ -91,6 +95,77 @@ def _overlap(operations, is_reference):
 def _is_overlap_disputed(txn):
     return any(_overlap(branch, True).is_duplicate != _overlap(branch, False).is_duplicate
                for branch in (txn.success, txn.failure))
+
+
+def _ranges_of(txn):
+    for op in list(txn.success) + list(txn.failure):
+        if op.WhichOneof("request") == "request_range":
+            yield op.request_range
+        elif op.WhichOneof("request") == "request_txn":
+            yield from _ranges_of(op.request_txn)
+
+
+def _has_bad_sort(method, message):
+    ranges = [message] if method == "Range" else _ranges_of(message) if method == "Txn" else ()
+    return any(not (0 <= r.sort_order <= 2 and 0 <= r.sort_target <= 4) for r in ranges)
+
+
+def _varint(data, at):
+    value = 0
+    for number, byte in enumerate(data[at:at + 10]):
+        value |= (byte & 0x7F) << (7 * number)
+        if byte < 0x80:
+            return value, at + number + 1
+    raise ValueError("no varint")
+
+
+def _has_group(kind, data):
+    """Whether the walk through a message, as far as it can be walked, meets a group."""
+    at = 0
+    try:
+        while at < len(data):
+            tag, at = _varint(data, at)
+            if tag & 7 in (3, 4):
+                return True
+            if tag & 7 == 0:
+                _, at = _varint(data, at)
+            elif tag & 7 == 2:
+                size, at = _varint(data, at)
+                field = kind.fields_by_number.get(tag >> 3)
+                if field is not None and field.message_type and _has_group(field.message_type, data[at:at + size]):
+                    return True
+                at += size
+            elif tag & 7 in (1, 5):
+                at += 8 if tag & 7 == 1 else 4
+            else:
+                return False
+    except ValueError:
+        pass
+    return False
+
+
+def _parsed(method, request):
+    """A request as a message; None if its bytes are not one."""
+    if not isinstance(request, bytes):
+        return request
+    try:
+        with warnings.catch_warnings():     # about a stray end of a group
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return requests.MESSAGES[method].FromString(request)
+    except message_module.DecodeError:
+        return None
+
+
+def dispute(method, request):
+    """Why a request is not sent to 3.4, or None."""
+    if isinstance(request, bytes) and _has_group(requests.MESSAGES[method].DESCRIPTOR, request):
+        return "group"
+    message = _parsed(method, request)
+    if message is None:
+        return None
+    if _has_bad_sort(method, message):
+        return "sort"
+    return "overlap" if method == "Txn" and _is_overlap_disputed(message) else None
 
 
 def _without_ids(header):
@@ -135,8 +210,8 @@ def comparable(method, request, reply):
     response, ties = type(reply.response)(), []
     response.CopyFrom(reply.response)
     _without_ids(response.header)
-    if isinstance(request, bytes):
-        request = {"Range": rpc.RangeRequest, "Txn": rpc.TxnRequest}.get(method, rpc.PutRequest).FromString(request)
+    request = _parsed(method, request)
+    check(request is not None, "an answer to what is no %s", method)
     if method == "Range":
         _take_ties(request, response, ties)
     elif method == "Txn":
@@ -169,28 +244,42 @@ class Identity:
         self._seen = seen
 
 
-def _send(client, method, request):
-    return client.send(method, request, timeout_s=20.0)
+class Run:
+    """One stream to both servers; raises Failure at the first difference. Counts the outcomes and the features."""
 
+    def __init__(self, subject, reference, seed, is_kvd_subject=False):
+        self._subject, self._reference, self._seed, self._is_kvd_subject = subject, reference, seed, is_kvd_subject
+        self._stream, self._identity = requests.Requests(seed), Identity()
+        self._number = 0
+        self.tally, self.features = collections.Counter(), collections.Counter()
 
-def run(subject, reference, seed, count):
-    """Sends the stream to both; raises Failure at the first difference. Answers a tally of the outcomes."""
-    stream, identity, tally = requests.Requests(seed), Identity(), {}
-    for number in range(count):
-        method, request = stream.next()
-        if method == "Txn" and not isinstance(request, bytes) and _is_overlap_disputed(request):
-            tally["not sent: overlap"] = tally.get("not sent: overlap", 0) + 1
-            continue
-        futures = _send(subject, method, request), _send(reference, method, request)
-        replies = [Client.wait(future) for future in futures]
+    def run(self, count):
+        self._stream.note(self._reference.get(b"\0").header.revision)
+        for _ in range(count):
+            method, request = self._stream.next()
+            self.features.update(requests.features(method, request, self._stream.revision, self._stream.compacted))
+            reason = dispute(method, request)
+            if reason is not None:
+                self.tally["not sent to 3.4: " + reason] += 1
+                if reason == "overlap" and self._is_kvd_subject:
+                    self._ask_alone(request)
+                continue
+            self._compare(method, request, [client.ask(method, request) for client in (self._subject, self._reference)])
+            self._number += 1
+
+    def _compare(self, method, request, replies):
         if comparable(method, request, replies[0]) != comparable(method, request, replies[1]):
-            raise Failure(_show(method, request, replies[0], replies[1], number, seed))
+            raise Failure(_show(method, request, replies[0], replies[1], self._number, self._seed))
         if replies[0].response is not None:
-            identity.check(replies[0].response)
-            stream.note(replies[0].response.header.revision)
-        outcome = "%s %s" % (method, replies[0].text or "OK")
-        tally[outcome[:90]] = tally.get(outcome[:90], 0) + 1
-    return tally
+            self._identity.check(replies[0].response)
+            self._stream.note(replies[0].response.header.revision)
+        text = replies[0].text or "OK"
+        self.tally["%s %s" % (method, text if "larger than max" not in text else "(larger than the transport takes)")] += 1
+
+    def _ask_alone(self, request):
+        reply = self._subject.ask("Txn", request)
+        check(reply.code == "INVALID_ARGUMENT", "an overlap of writes is let pass: %s\n%s", request, reply)
+        self.tally["kvd alone: Txn " + reply.text] += 1
 
 
 def _seed():
@@ -212,10 +301,13 @@ def test_every_answer_equals_etcds():
         one.leader()
         two.leader()
         start = time.monotonic()
-        tally = run(one.members[0].client, two.members[0].client, seed, COUNT)
+        whole = Run(one.members[0].client, two.members[0].client, seed, is_kvd())
+        whole.run(COUNT)
         print("# %.0f requests/s" % (COUNT / (time.monotonic() - start)))
-        for outcome, number in sorted(tally.items()):
+        for outcome, number in sorted(whole.tally.items()):
             print("#   %6d %s" % (number, outcome))
+        if COUNT >= 10000:
+            _check_coverage(whole)
         if not is_kvd():
             return
         for request in [requests.Requests(seed + n).bad_sort() for n in range(200)]:
@@ -226,46 +318,48 @@ def test_every_answer_equals_etcds():
                 check((reply.code, reply.text) == ("INVALID_ARGUMENT", expected), "%s\n%s", request, reply)
 
 
+# What the API can say to these five methods on one healthy member without leases; text → the methods that must have heard it.
+OUTCOMES = {
+    "OK": "Range Put DeleteRange Txn Compact",
+    "etcdserver: key is not provided": "Range Put DeleteRange Txn",
+    "etcdserver: key not found": "Put Txn",
+    "etcdserver: value is provided": "Put Txn",
+    "etcdserver: lease is provided": "Put Txn",
+    "etcdserver: requested lease not found": "Put Txn",
+    "etcdserver: too many operations in txn request": "Txn",
+    "etcdserver: duplicate key given in txn request": "Txn",
+    "etcdserver: mvcc: required revision has been compacted": "Range Txn Compact",
+    "etcdserver: mvcc: required revision is a future revision": "Range Txn Compact",
+    "etcdserver: request is too large": "Put Txn",
+    "(larger than the transport takes)": "Put",
+}
+
+
+def _check_coverage(run):
+    missing = ["%s %s" % (method, text) for text, methods in OUTCOMES.items() for method in methods.split()
+               if not run.tally["%s %s" % (method, text)]]
+    expected = list(requests.expected_features())
+    missing += [str(feature) for feature in expected if not run.features[feature]]
+    pairs = sum(isinstance(feature, tuple) for feature in run.features)
+    print("#   features: %d of %d, %d of them pairs of Range options; the rarest %d times" % (
+        len(expected) - len(missing), len(expected), pairs, min(run.features[feature] for feature in expected)))
+    check(not missing, "the stream does not exercise: %s", "; ".join(missing))
+
+
 class Planted:
-    """A client whose n-th fitting answer is spoiled, as a bug in a server would spoil it."""
+    """A client whose first fitting answers are spoiled, as a bug in a server would spoil them."""
 
-    def __init__(self, client, spoil, after):
-        self._client, self._spoil, self._left = client, spoil, after
+    def __init__(self, client, spoil, times):
+        self._client, self._spoil, self._left = client, spoil, times
 
-    def send(self, method, request, timeout_s):
-        reply = Client.wait(self._client.send(method, request, timeout_s))
-        if reply.response is not None and self._left >= 0:
-            spoiled = type(reply.response)()
-            spoiled.CopyFrom(reply.response)
-            if self._spoil(method, spoiled):
-                self._left -= 1
-                if self._left < 0:
-                    reply = Reply(spoiled, "OK", "")
-        elif reply.response is None and self._left >= 0 and self._spoil("error", reply):
+    def get(self, key):
+        return self._client.get(key)
+
+    def ask(self, method, request):
+        reply = self._client.ask(method, request)
+        if self._left > 0 and self._spoil(method if reply.response is not None else "error", reply.response or reply):
             self._left -= 1
-        return _Ready(reply)
-
-
-class _Ready:
-    """A future that is done."""
-
-    def __init__(self, reply):
-        self._reply = reply
-
-    def result(self):
-        if self._reply.response is None:
-            raise _Ready.Error(self._reply)
-        return self._reply.response
-
-    class Error(grpc.RpcError):
-        def __init__(self, reply):
-            self._reply = reply
-
-        def code(self):
-            return type("Code", (), {"name": self._reply.code})
-
-        def details(self):
-            return self._reply.text
+        return reply
 
 
 def _spoil_count(method, response):
@@ -322,16 +416,18 @@ def _spoil_error_text(method, reply):
 
 def test_a_planted_difference_is_found():
     spoils = [_spoil_count, _spoil_more, _spoil_version, _spoil_prev_kv, _spoil_header, _spoil_nested, _spoil_error_text]
-    for number, spoil in enumerate(spoils):
-        one, two = _pair(REFERENCE_BINARY)
-        with one, two:
-            planted = Planted(one.members[0].client, spoil, after=0 if spoil is _spoil_error_text else 3)
+    one, two = _pair(REFERENCE_BINARY)
+    with one, two:
+        one.leader()
+        two.leader()
+        for number, spoil in enumerate(spoils):
+            planted = Planted(one.members[0].client, spoil, times=1)
             try:
-                run(planted, two.members[0].client, number, 3000)
+                Run(planted, two.members[0].client, number).run(3000)
             except Failure as failure:
                 check("difference at request" in str(failure), "%s", failure)
                 continue
-        raise Failure("%s was not found" % spoil.__name__)
+            raise Failure("%s was not found" % spoil.__name__)
 
 
 if __name__ == "__main__":

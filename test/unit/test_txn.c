@@ -208,6 +208,7 @@ START_TEST(test_txn_a_range_in_the_future_or_compacted_fails_all_of_it)
     assert_refused("then txn{then get(a,rev=2)} put(b=1)", "COMPACTED");
     assert_refused("then get(a,rev=9) put(b=1,lease=7)", "LEASE_NOT_FOUND"); /* puts are checked before ranges */
     assert_refused("then get(a,rev=9) get(a,rev=1)", "FUTURE_REV");          /* the first one counts */
+    assert_refused("then get(a,rev=-1)", "COMPACTED"); /* "now" to a Range of its own, but not here */
     assert_txn("then put(b=1) get(a,rev=3)", "@5 yes[put@5{} get@5{a=2/2.3.2} count=1]");
     assert_txn("if ver(a)=0 then get(a,rev=1)", "@5 no[]");
 }
