@@ -2,7 +2,7 @@
 # Sourced by start_servers.sh, stop_servers.sh, clean_data.sh and client.sh: the configuration of the local cluster and
 # what they all must know about its processes. KVD_CONFIG names another configuration file, KVD_BINARY another server.
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null && pwd)
 config=${KVD_CONFIG:-$root/config.env}
 if [[ ! -e $config && -z ${KVD_CONFIG:-} ]]; then
     cp "$root/config.example.env" "$config"
@@ -22,6 +22,13 @@ binary=${KVD_BINARY:-$root/bin/kvd}
 data_dir=$SERVER_DATA_DIR
 [[ $data_dir == /* ]] || data_dir=$root/$data_dir
 
+for variable in SERVER_BASE_CLIENT_PORT SERVER_BASE_PEER_PORT SERVER_COUNT SERVER_START_TIMEOUT SERVER_STOP_TIMEOUT; do
+    if [[ ! ${!variable} =~ ^[1-9][0-9]{0,4}$ ]]; then
+        echo "$variable is \"${!variable}\"; it must be a number (see $config)" >&2
+        exit 1
+    fi
+done
+
 member_name() { echo "kvd$(($1 + 1))"; }
 client_url() { echo "http://$SERVER_HOST:$((SERVER_BASE_CLIENT_PORT + 10 * $1))"; }
 peer_url() { echo "http://$SERVER_HOST:$((SERVER_BASE_PEER_PORT + 10 * $1))"; }
@@ -40,6 +47,7 @@ endpoints() {
 start_time_of() {
     local line
     line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    local fields
     # Fields are counted after the last ")": the name before it may hold anything.
     read -r -a fields <<<"${line##*)}"
     [[ ${fields[0]} != Z ]] || return 1 # ended, and its parent has not asked for it yet

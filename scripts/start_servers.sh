@@ -2,7 +2,7 @@
 # Starts the cluster of config.env on this machine, waits until every member serves, and says how to use it.
 # Members that run already are left alone.
 set -euo pipefail
-. "$(dirname "$0")/server_env.sh"
+. "$(dirname -- "$0")/server_env.sh"
 
 case $SERVER_COUNT in
     1 | 3 | 5) ;;
@@ -20,7 +20,32 @@ for ((i = 0; i < SERVER_COUNT; i++)); do
 done
 read -r -a extra_flags <<<"$SERVER_EXTRA_FLAGS"
 
+# Members with data keep the cluster that they were made for, whatever config.env says later: told here, not by members that
+# wait for each other in vain.
+cluster="$initial_cluster token=$SERVER_CLUSTER_TOKEN"
+if compgen -G "$data_dir/kvd*/" >/dev/null && [[ -e $data_dir/cluster && $(<"$data_dir/cluster") != "$cluster" ]]; then
+    cat >&2 <<END
+The data in $data_dir belongs to another cluster than $config describes:
+  there: $(<"$data_dir/cluster")
+  now:   $cluster
+Change SERVER_COUNT, SERVER_HOST, SERVER_BASE_PEER_PORT and SERVER_CLUSTER_TOKEN back, choose another SERVER_DATA_DIR,
+or remove the data with \`make clean-data\`.
+END
+    exit 1
+fi
+
 is_port_taken() { (exec 3<>"/dev/tcp/$SERVER_HOST/$1") 2>/dev/null; }
+
+check_ports() {
+    local port holder
+    for port in $((SERVER_BASE_CLIENT_PORT + 10 * $1)) $((SERVER_BASE_PEER_PORT + 10 * $1)); do
+        if is_port_taken "$port"; then
+            holder=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*users:((//; s/)).*//; 1p' || true)
+            echo "port $port of $SERVER_HOST is in use by another program${holder:+ ($holder)}: end it, or choose other ports in $config" >&2
+            exit 1
+        fi
+    done
+}
 
 start_member() {
     local i=$1 name log pid
@@ -37,9 +62,12 @@ start_member() {
     echo "$pid $(start_time_of "$pid" || true)" >"$(pid_file "$i")"
 }
 
+# give_up MEMBER REASON: the members that this script started are ended again
 give_up() {
-    echo "$1" >&2
-    for i in "${started[@]}"; do
+    local i pid
+    echo "$2; the last line of $(log_file "$1"):" >&2
+    tail -c +$((offsets[$1] + 1)) "$(log_file "$1")" | tail -n 1 >&2
+    for i in "${starting[@]}"; do
         if pid=$(running_pid "$(pid_file "$i")"); then
             kill -KILL "$pid" 2>/dev/null || true
         fi
@@ -48,35 +76,30 @@ give_up() {
     exit 1
 }
 
-started=()
+is_ready() { grep -q "ready to serve client requests" < <(tail -c +$((offsets[$1] + 1)) "$(log_file "$1")"); }
+
+# Everything is looked at before anything is started.
+starting=()
 offsets=()
 for ((i = 0; i < SERVER_COUNT; i++)); do
     if pid=$(running_pid "$(pid_file "$i")"); then
         echo "$(member_name "$i") runs already (process $pid)"
         continue
     fi
-    for port in $((SERVER_BASE_CLIENT_PORT + 10 * i)) $((SERVER_BASE_PEER_PORT + 10 * i)); do
-        if is_port_taken "$port"; then
-            give_up "port $port of $SERVER_HOST is in use by another program; choose other ports in $config"
-        fi
-    done
+    check_ports "$i"
+    starting+=("$i")
+done
+echo "$cluster" >"$data_dir/cluster"
+for i in ${starting[@]+"${starting[@]}"}; do
     touch "$(log_file "$i")"
     offsets[i]=$(stat -c %s "$(log_file "$i")")
     start_member "$i"
-    started+=("$i")
 done
-
 deadline=$((SECONDS + SERVER_START_TIMEOUT))
-for i in ${started[@]+"${started[@]}"}; do
-    name=$(member_name "$i") log=$(log_file "$i")
-    until tail -c +$((offsets[i] + 1)) "$log" | grep -q "ready to serve client requests"; do
-        if ! running_pid "$(pid_file "$i")" >/dev/null; then
-            give_up "$name did not start; the last line of $log:
-$(tail -n 1 "$log")"
-        fi
-        if ((SECONDS >= deadline)); then
-            give_up "$name does not serve after $SERVER_START_TIMEOUT s; see $log"
-        fi
+for i in ${starting[@]+"${starting[@]}"}; do
+    until is_ready "$i"; do
+        running_pid "$(pid_file "$i")" >/dev/null || give_up "$i" "$(member_name "$i") did not start"
+        ((SECONDS < deadline)) || give_up "$i" "$(member_name "$i") does not serve after $SERVER_START_TIMEOUT s"
         sleep 0.05
     done
 done

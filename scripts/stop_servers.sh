@@ -2,7 +2,7 @@
 # Ends the members that start_servers.sh started: SIGTERM to all, a bounded wait, then SIGKILL. Only processes whose pid
 # and start time stand in a pid file are touched.
 set -euo pipefail
-. "$(dirname "$0")/server_env.sh"
+. "$(dirname -- "$0")/server_env.sh"
 
 stopping=()
 for file in "$data_dir"/kvd*.pid; do

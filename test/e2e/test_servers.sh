@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Do the scripts behind `make server`, `make client`, `make stop` and `make clean-data` do what a person expects, also the second time,
+# after a crash, with a port in use, a mistake in config.env, blanks in paths?
+set -euo pipefail
+# shellcheck source=e2e_lib.sh
+. "$(dirname "$0")/e2e_lib.sh"
+scripts=$e2e_root/scripts
+place="$e2e_dir/with a blank"
+data="$place/data"
+port=$(e2e_free_ports)
+mkdir "$place"
+export KVD_CONFIG="$place/config.env"
+
+# configure LINE...: config.env anew
+configure() {
+    printf '%s\n' "SERVER_DATA_DIR=\"$data\"" "SERVER_BASE_CLIENT_PORT=$port" "SERVER_BASE_PEER_PORT=$((port + 1))" "$@" >"$KVD_CONFIG"
+}
+
+# all_of FILE PATTERN...: every pattern is in it
+all_of() {
+    local file=$1 pattern
+    shift
+    for pattern in "$@"; do
+        grep -Eq -- "$pattern" "$file" || { echo "no /$pattern/ in:" && cat "$file" && return 1; }
+    done
+}
+
+pid_of() { local pid _ && read -r pid _ <"$data/kvd$1.pid" && echo "$pid"; }
+pids() { echo "$(pid_of 1) $(pid_of 2) $(pid_of 3)"; }
+is_running() { [[ -e /proc/$1 ]] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+
+starts_and_is_left_alone() {
+    local before victim
+    configure
+    "$scripts/start_servers.sh" >"$e2e_dir/out" 2>&1
+    expect "says where members listen and what to type" "" all_of "$e2e_dir/out" "kvd1 .*http://127.0.0.1:$port " \
+        "kvd3 .*http://127.0.0.1:$((port + 20)) .*peers http://127.0.0.1:$((port + 21)) .*log" "etcdctl put" "make client" "make stop"
+    expect "make client" OK make -s -C "$e2e_root" client ARGS="put greeting 'hello world'"
+    expect "and what it wrote" $'greeting\nhello world' "$scripts/client.sh" get greeting
+    before=$(pids)
+    "$scripts/start_servers.sh" >"$e2e_dir/out" 2>&1
+    expect "running members are left alone and said so" "" all_of "$e2e_dir/out" "kvd1 runs already" "kvd2 runs already" \
+        "kvd3 runs already" "The cluster serves"
+    expect "the same processes" "$before" pids
+    victim=$(pid_of 2)
+    kill -KILL "$victim"
+    while is_running "$victim"; do sleep 0.05; done
+    "$scripts/start_servers.sh" >"$e2e_dir/out" 2>&1
+    expect "a member that was killed comes back alone" "" all_of "$e2e_dir/out" "kvd1 runs already" "kvd3 runs already"
+    expect_error "clean_data refuses while members run" "kvd1 still runs" "$scripts/clean_data.sh"
+}
+
+# A pid file that names a process of somebody else is not believed.
+stop_spares_strangers() {
+    local stranger
+    sleep 60 &
+    stranger=$!
+    echo "$stranger 1" >"$data/kvd4.pid"
+    expect_match "stop ends the members" "kvd3 has ended" "$scripts/stop_servers.sh"
+    if is_running "$stranger"; then e2e_pass; else e2e_fail "a stranger's process was ended" "$stranger"; fi
+    kill "$stranger"
+    wait "$stranger" 2>/dev/null || true
+    expect "stop with nothing to stop" "no member was running" "$scripts/stop_servers.sh"
+}
+
+port_in_use() {
+    local listener
+    python3 -m http.server --bind 127.0.0.1 $((port + 11)) >/dev/null 2>&1 &
+    listener=$!
+    until (exec 3<>"/dev/tcp/127.0.0.1/$((port + 11))") 2>/dev/null; do sleep 0.05; done
+    expect_error "a port in use" "port $((port + 11)) of 127.0.0.1 is in use.*config.env" "$scripts/start_servers.sh"
+    expect "nothing was started" "no member was running" "$scripts/stop_servers.sh"
+    kill "$listener"
+    wait "$listener" 2>/dev/null || true
+}
+
+mistakes_are_told() {
+    configure SERVER_COUNT=5
+    expect_error "data of another cluster" "belongs to another cluster" "$scripts/start_servers.sh"
+    configure SERVER_COUNT=2
+    expect_error "two members" "must be 1, 3 or 5" "$scripts/start_servers.sh"
+    configure SERVER_BASE_PEER_PORT=peer
+    expect_error "a port that is no number" "SERVER_BASE_PEER_PORT is \"peer\"" "$scripts/start_servers.sh"
+    configure 'SERVER_EXTRA_FLAGS="--max-txn-ops=0"'
+    expect_error "a flag that the member refuses: its last line" "kvd1 did not start.*--max-txn-ops must be" flat "$scripts/start_servers.sh"
+    KVD_CONFIG=$place/absent expect_error "a configuration that is not there" "cannot read .*absent" "$scripts/start_servers.sh"
+    KVD_BINARY=$place/absent expect_error "a program that is not there" "make build" "$scripts/start_servers.sh"
+}
+
+flat() { "$@" 2>&1 | tr '\n' ' ' && return 1; }
+
+starts_and_is_left_alone
+stop_spares_strangers
+port_in_use
+mistakes_are_told
+configure
+"$scripts/start_servers.sh" >/dev/null
+expect "the data is still there" $'greeting\nhello world' "$scripts/client.sh" get greeting
+"$scripts/stop_servers.sh" >/dev/null
+expect_match "clean_data" "is gone" "$scripts/clean_data.sh"
+expect_error "and leaves nothing" "No such file" ls "$data"
+configure SERVER_COUNT=1 'SERVER_EXTRA_FLAGS="--max-txn-ops=7 --pre-vote=false"'
+expect_match "one member, with flags" "kvd1 .*clients" "$scripts/start_servers.sh"
