@@ -409,6 +409,16 @@ size_t raft_cluster_fetch(struct raft_cluster *cluster, uint64_t id, bool succee
     return 1;
 }
 
+const struct raft_msg *raft_cluster_sent(const struct raft_cluster *cluster, uint64_t from, uint64_t to,
+                                         enum raft_msg_kind kind)
+{
+    for (size_t i = cluster->network_count; i > 0; i--) {
+        const struct raft_msg *msg = &cluster->network[i - 1].msg;
+        if (msg->from == from && msg->to == to && msg->kind == kind) return msg;
+    }
+    return NULL;
+}
+
 static struct raft_cluster_mail remove_mail(struct raft_cluster *cluster, size_t place)
 {
     ASSERT(place < cluster->network_count);

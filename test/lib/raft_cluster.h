@@ -112,6 +112,9 @@ size_t raft_cluster_apply(struct raft_cluster *cluster, uint64_t id);
 size_t raft_cluster_fetch(struct raft_cluster *cluster, uint64_t id, bool succeeds);
 size_t raft_cluster_deliver(struct raft_cluster *cluster, uint64_t to);
 size_t raft_cluster_drop(struct raft_cluster *cluster, uint64_t from, uint64_t to); /* RAFT_NONE = any */
+/* The newest message of that kind on its way from one to the other; NULL = none. Borrowed until something moves. */
+const struct raft_msg *raft_cluster_sent(const struct raft_cluster *cluster, uint64_t from, uint64_t to,
+                                         enum raft_msg_kind kind);
 void raft_cluster_drop_at(struct raft_cluster *cluster, size_t place);
 void raft_cluster_deliver_at(struct raft_cluster *cluster, size_t place, bool keep); /* one message; keep = duplicate it */
 bool raft_cluster_settle(struct raft_cluster *cluster, uint64_t id); /* take, persist, apply, fetch until nothing moves */

@@ -1,5 +1,5 @@
-/* test_raft_trace: do the stories in test/trace/scenarios still read as written? One test per file; the language is described in
- * test/lib/raft_script.h.
+/* test_raft_trace: do the stories in test/trace/scenarios still read as written? One test per file; the language is
+ * described in test/lib/raft_script.h.
  *
  *   test_raft_trace --rewrite [FILE...]   writes the stories again with the output that they have now: review the difference
  */

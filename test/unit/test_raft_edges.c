@@ -1,5 +1,5 @@
-/* test_raft_edges: corners in which a consensus core could stall, lose something or stop: full tails, silent members, late answers,
- * garbled messages, reads from disk that are overtaken.
+/* test_raft_edges: corners in which a consensus core could stall, lose something or stop: full tails, silent members, late
+ * answers, garbled messages, reads from disk that are overtaken.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -24,8 +24,8 @@ static void run_for(struct raft_cluster *cluster, uint64_t total_ns)
 
 /* ---- Full tails ----------------------------------------------------------------------------------------------------- */
 
-/* Everything that fills the tails is uncommitted, and only an entry of the new leader's own term can commit it (thesis 3.6.2): so a
- * full tail must not refuse that one. */
+/* Everything that fills the tails is uncommitted, and only an entry of the new leader's own term can commit it (thesis
+ * 3.6.2): so a full tail must not refuse that one. */
 START_TEST(test_raft_full_tails_of_uncommitted_entries_take_the_next_leaders_entry)
 {
     struct raft_options options = raft_cluster_options();
@@ -274,8 +274,8 @@ END_TEST
 
 /* ---- Reads from disk ------------------------------------------------------------------------------------------------ */
 
-/* Old entries were read back and wait for room in the window; meanwhile the log is compacted past them. Their predecessor's term is
- * not known any more: they must not leave. */
+/* Old entries were read back and wait for room in the window; meanwhile the log is compacted past them. Their
+ * predecessor's term is not known any more: they must not leave. */
 START_TEST(test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave)
 {
     struct raft_options options = raft_cluster_options();
