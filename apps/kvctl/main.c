@@ -104,6 +104,7 @@ static const struct command COMMANDS[] = {
 static int global_flags(struct ctl_globals *g, struct flag *out_flags)
 {
     *g = (struct ctl_globals){.endpoints = "127.0.0.1:2379", .write_out = "simple", .cert = "", .key = "", .cacert = "",
+                              .user = "", .password = "", .auth_jwt_token = "", .discovery_srv = "", .discovery_srv_name = "",
                               .dial_timeout_ns = 2 * NS_PER_S, .command_timeout_ns = 5 * NS_PER_S,
                               .keepalive_time_ns = 2 * NS_PER_S, .keepalive_timeout_ns = 6 * NS_PER_S,
                               .insecure_transport = true};
@@ -113,7 +114,7 @@ static int global_flags(struct ctl_globals *g, struct flag *out_flags)
         {"hex", 0, FLAG_BOOL, &g->hex, NULL, "print byte strings as hex", GLOBALS, false},
         {"command-timeout", 0, FLAG_DURATION_NS, &g->command_timeout_ns, "<time>", "for the whole command", GLOBALS, false},
         {"dial-timeout", 0, FLAG_DURATION_NS, &g->dial_timeout_ns, "<time>", "to reach any endpoint", GLOBALS, false},
-        {"keepalive-time", 0, FLAG_DURATION_NS, &g->keepalive_time_ns, "<time>", "between pings", GLOBALS, false},
+        {"keepalive-time", 0, FLAG_DURATION_NS, &g->keepalive_time_ns, "<time>", "between pings; below 10s it is 10s", GLOBALS, false},
         {"keepalive-timeout", 0, FLAG_DURATION_NS, &g->keepalive_timeout_ns, "<time>", "for their answer", GLOBALS, false},
         {"cacert", 0, FLAG_STRING, &g->cacert, "<file>", "trust servers certified by this CA (https endpoints)", GLOBALS, false},
         {"cert", 0, FLAG_STRING, &g->cert, "<file>", "our certificate", GLOBALS, false},
@@ -122,6 +123,11 @@ static int global_flags(struct ctl_globals *g, struct flag *out_flags)
          "endpoints without a scheme are plain, unless there is a CA or a certificate", GLOBALS, false},
         {"insecure-skip-tls-verify", 0, FLAG_BOOL, &g->insecure_skip_verify, NULL, "trust any server; tests only", GLOBALS, false},
         {"help", 'h', FLAG_BOOL, &g->help, NULL, "this text", GLOBALS, false},
+        {"user", 0, FLAG_STRING, &g->user, NULL, NULL, GLOBALS, false},
+        {"password", 0, FLAG_STRING, &g->password, NULL, NULL, GLOBALS, false},
+        {"auth-jwt-token", 0, FLAG_STRING, &g->auth_jwt_token, NULL, NULL, GLOBALS, false},
+        {"discovery-srv", 'd', FLAG_STRING, &g->discovery_srv, NULL, NULL, GLOBALS, false},
+        {"discovery-srv-name", 0, FLAG_STRING, &g->discovery_srv_name, NULL, NULL, GLOBALS, false},
         {"debug", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
         {"max-request-bytes", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
         {"max-recv-bytes", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
@@ -291,9 +297,28 @@ static bool parse_environment(struct flag *flags, int flag_count, char **argv, s
     return true;
 }
 
+/* Flags that would change what a command does, were they built: not to be passed over in silence. */
+static enum ctl_exit check_unbuilt(const struct ctl_globals *globals)
+{
+    const struct {
+        const char *value, *flag, *feature;
+    } unbuilt[] = {{globals->user, "user", "authentication"},
+                   {globals->password, "password", "authentication"},
+                   {globals->auth_jwt_token, "auth-jwt-token", "authentication"},
+                   {globals->discovery_srv, "discovery-srv", "discovery by DNS"},
+                   {globals->discovery_srv_name, "discovery-srv-name", "discovery by DNS"}};
+    for (size_t i = 0; i < sizeof unbuilt / sizeof unbuilt[0]; i++) {
+        ASSERT(unbuilt[i].value != NULL);
+        if (unbuilt[i].value[0] == '\0') continue;
+        return ctl_fail(CTL_BAD_FEATURE, "--%s: %s is not supported by this version", unbuilt[i].flag, unbuilt[i].feature);
+    }
+    return CTL_OK;
+}
+
 static enum ctl_exit run_command(struct ctl *ctl, const struct command *command, int count, const char **words)
 {
     enum ctl_exit code = set_format(ctl);
+    if (code == CTL_OK) code = check_unbuilt(&ctl->globals);
     if (code == CTL_OK && !command->is_offline) code = ctl_connect(ctl, ctl->globals.endpoints);
     if (code == CTL_OK) code = command->run(ctl, count, words);
     ASSERT(code >= CTL_OK);

@@ -171,7 +171,8 @@ static const char *const options_accepted[] = {
     "snapshot-catchup-entries",
     "force-new-cluster",
     "config-file",
-    /* etcd 3.5 and 3.6 */
+    /* etcd 3.4 to 3.6 */
+    "experimental-backend-bbolt-freelist-type",
     "experimental-bootstrap-defrag-threshold-megabytes",
     "experimental-compact-hash-check-enabled",
     "experimental-compact-hash-check-time",

@@ -46,7 +46,7 @@ struct rpc_client_options {
     size_t connection_count;      /* in all, spread over the endpoints in turn; 0 = one for each endpoint */
     size_t calls_max;
     uint64_t dial_timeout_ns;
-    uint64_t keepalive_time_ns;   /* 0 = no pings */
+    uint64_t keepalive_time_ns;   /* 0 = no pings; below 10 s it is 10 s */
     uint64_t keepalive_timeout_ns;
     struct rpc_client_tls tls;    /* borrowed until rpc_client_new returns */
 };

@@ -12,6 +12,7 @@
 
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 1000
+#define KEEPALIVE_MIN_MS 10000 /* servers of the API end connections that are pinged more often than each 5 s; Go's clients keep to 10 */
 #define TAG_MARK 1 /* the lowest bit of an address is free: it marks the tag of a watch */
 #define CONNECT_MS 2000 /* after which one attempt to connect is given up, unless the dial timeout says more */
 
@@ -106,6 +107,7 @@ struct rpc_client_conn *rpc_client_conn_new(const char *target, grpc_channel_cre
     int64_t connect_ms = milliseconds(options->dial_timeout_ns);
     if (connect_ms < CONNECT_MS) connect_ms = CONNECT_MS;
     int64_t ping_ms = options->keepalive_time_ns == 0 ? INT32_MAX : milliseconds(options->keepalive_time_ns);
+    if (ping_ms < KEEPALIVE_MIN_MS) ping_ms = KEEPALIVE_MIN_MS;
     grpc_arg list[] = {
         integer_arg("grpc.minimal_stack", 1),
         integer_arg("grpc.enable_deadline_checking", 1), /* the minimal stack would drop it */

@@ -205,6 +205,7 @@ mistakes() {
     ends_with 1 "unknown flag: --nope" get --nope
     ends_with 1 "\"x\" for --limit: expected a whole number" get k --limit=x
     ends_with 4 "\"yaml\": it is simple" get k -w yaml
+    ends_with 4 "--user: authentication is not supported" --user root:secret get k
     ends_with 128 "put command needs" --endpoints "$endpoint" put a b c
     ends_with 128 "bad lease ID" --endpoints "$endpoint" put k v --lease=xyz
     ends_with 4 "unknown consistency flag" --endpoints "$endpoint" member list --consistency=x
