@@ -1,5 +1,5 @@
 # The everyday commands. CMake does the building (CMakePresets.json), the scripts the rest.
-.PHONY: deps build server client stop clean-data clean test test-long bench check format help
+.PHONY: deps build programs server client stop clean-data clean test test-long bench check format help
 
 JOBS ?= 2
 ARGS ?= endpoint status -w table
@@ -19,7 +19,12 @@ build:
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS)
 
-server: deps build
+# What `make server` needs: the programs without tests and benchmarks.
+programs:
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target kvd kvctl
+
+server: deps programs
 	@scripts/start_servers.sh
 
 client:
