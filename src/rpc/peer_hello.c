@@ -70,7 +70,7 @@ static bool take_field(const struct pb_field *field, struct peer_hello *hello)
         if (field->bytes.size != sizeof hello->directory_uuid) return false;
         memcpy(hello->directory_uuid, field->bytes.data, sizeof hello->directory_uuid);
         break;
-    default: ASSERT(!"a known field");
+    default: ASSERT(false && "a known field");
     }
     return true;
 }

@@ -181,7 +181,7 @@ static bool handle_signal(struct rpc_peer *peer, struct rpc_signal *signal, stru
     case RPC_TAG_OUT_SENT: return rpc_peer_out_sent(LIST_ENTRY(signal, struct rpc_peer_out, sent), signal->ok, now_ns, out_event);
     case RPC_TAG_OUT_CLOSED: return rpc_peer_out_closed(LIST_ENTRY(signal, struct rpc_peer_out, closed), now_ns, out_event);
     case RPC_TAG_SHUTDOWN: peer->is_callbacks_closed = true; return false;
-    default: ASSERT(!"a signal of the peer port"); return false;
+    default: ASSERT(false && "a signal of the peer port"); return false;
     }
 }
 
@@ -201,7 +201,7 @@ static bool handle_tag(struct rpc_peer *peer, const grpc_event *event, struct pe
     case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&peer->unknown); return false;
     case RPC_TAG_WAKE: rpc_wake_answer(&peer->wake); return false;
     case RPC_TAG_SHUTDOWN: peer->is_shut_down = true; return false;
-    default: ASSERT(!"a tag of the peer port"); return false;
+    default: ASSERT(false && "a tag of the peer port"); return false;
     }
 }
 

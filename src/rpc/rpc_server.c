@@ -176,7 +176,7 @@ static size_t handle(struct rpc_server *server, const grpc_event *event, struct 
     case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&server->unknown); return 0;
     case RPC_TAG_WAKE: rpc_wake_answer(&server->wake); return 0;
     case RPC_TAG_SHUTDOWN: server->is_shut_down = true; return 0;
-    default: ASSERT(!"a tag of the client port"); return 0;
+    default: ASSERT(false && "a tag of the client port"); return 0;
     }
 }
 
