@@ -191,7 +191,8 @@ static void wal_op_done(struct wal *wal, uint64_t now_ns)
     wal->in_flight = false;
     if (wal->op.error != 0 && wal->phase != WAL_PHASE_RENAME) {
         const char *path = wal->next.sequence != 0 ? wal->next.path : wal->current.path;
-        fatal("%s: %s: %s", path, wal->phase == WAL_PHASE_WRITE ? "write" : "sync", strerror(wal->op.error));
+        const char *what = wal->phase == WAL_PHASE_WRITE ? "write" : wal->phase == WAL_PHASE_SYNC ? "sync" : "sync of its name";
+        fatal("%s: %s: %s: what was not acknowledged may be lost", path, what, strerror(wal->op.error));
     }
     switch (wal->phase) {
     case WAL_PHASE_WRITE:
@@ -307,13 +308,14 @@ static bool wal_start_batch(struct wal *wal, uint64_t now_ns)
 
 /* ---- chores beside the batches ---- */
 
-/* What a full segment did not use goes back to the file system. Nothing depends on it: errors are ignored. */
+/* What a full segment did not use goes back to the file system; and a segment shorter than its head says tells a later start that
+ * there was a next one. Nothing depends on it: errors are ignored. */
 static bool wal_retire(struct wal *wal)
 {
     struct wal_segment *retired = &wal->retired;
     if (retired->sequence == 0 || wal->retired_in_flight) return false;
     wal->retired_op = (struct fs_op){.kind = FS_CLOSE, .file = retired->file, .owner = wal};
-    if (!wal->retired_truncated && retired->capacity - retired->offset >= WAL_CORE_ALIGN) {
+    if (!wal->retired_truncated && retired->capacity > retired->offset) {
         wal->retired_op.kind = FS_TRUNCATE;
         wal->retired_op.size = retired->offset;
     }

@@ -95,7 +95,8 @@ static bool reader_load(struct wal_reader *reader, uint64_t offset, size_t size)
     reader->error = 0;
     if (size > reader->file_bytes || offset > reader->file_bytes - size) return false;
     if (offset >= reader->window_offset && offset + size <= reader->window_offset + reader->window_bytes) return true;
-    size_t wanted = size > WAL_READER_WINDOW ? size : WAL_READER_WINDOW;
+    size_t wanted = reader->file_bytes < WAL_READER_WINDOW ? (size_t)reader->file_bytes : WAL_READER_WINDOW;
+    if (wanted < size) wanted = size;
     if (reader->window_capacity < wanted) {
         alloc_free(reader->window);
         reader->window = alloc_new(wanted);

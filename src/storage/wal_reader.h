@@ -2,7 +2,7 @@
  * recovery does (wal_recover), and whoever reads beside the writer takes it for the end (wal_fetch).
  *
  * Owner: embedded by its user; the fs is borrowed. Thread: its user's. Blocking (fs_run).
- * Limits: memory = one window of WAL_READER_WINDOW bytes, or one batch if that is larger.
+ * Limits: memory = one window of WAL_READER_WINDOW bytes at most, or one batch if that is larger.
  */
 #ifndef STORAGE_WAL_READER_H
 #define STORAGE_WAL_READER_H

@@ -635,7 +635,8 @@ struct fs_sim_disk *fs_sim_crash(const struct fs_sim_disk *disk, const struct fs
     if (crash->names == FS_SIM_NAMES_SOME) kept = (size_t)rng_below(&rng, after->name_change_count + 1);
     for (size_t i = 0; i < after->name_change_count; i++) {
         struct sim_name_change *change = &after->name_changes[i];
-        if (i < kept) name_apply(&after->durable, change);
+        bool is_kept = crash->names == FS_SIM_NAMES_RANDOM ? rng_below(&rng, 2) == 0 : i < kept;
+        if (is_kept) name_apply(&after->durable, change);
         name_change_free(change);
     }
     after->name_change_count = 0;

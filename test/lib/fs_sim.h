@@ -45,11 +45,18 @@ enum fs_sim_loss {
     FS_SIM_GARBLE_ONE,  /* as KEEP_ALL, but the sector of write number `sector` holds noise */
     FS_SIM_RANDOM,      /* each on its own by chance, some torn */
 };
+enum fs_sim_names {
+    FS_SIM_NAMES_ALL,
+    FS_SIM_NAMES_NONE,
+    FS_SIM_NAMES_SOME,   /* a prefix, as a journal keeps them */
+    FS_SIM_NAMES_RANDOM, /* each on its own, as without a journal; a rename is one change */
+    FS_SIM_NAMES_KINDS,
+};
 struct fs_sim_crash {
     enum fs_sim_loss loss;
     size_t sector;
     uint64_t seed;
-    enum { FS_SIM_NAMES_ALL, FS_SIM_NAMES_NONE, FS_SIM_NAMES_SOME } names; /* changes of names not synced: all, none, a prefix */
+    enum fs_sim_names names; /* the same question for changes of names */
 };
 struct fs_sim_disk *fs_sim_crash(const struct fs_sim_disk *disk, const struct fs_sim_crash *crash);
 /* Only the process died: the page cache is as it was, and what was not synced may still be lost later. */

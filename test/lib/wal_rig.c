@@ -10,11 +10,17 @@
 #include "base/clock.h"
 #include "storage/wal_format.h"
 
+/* As ck_assert, without its report of every check that holds: there are millions of these. */
+static void expect(bool is_true, const char *what)
+{
+    if (!is_true) ck_abort_msg("%s", what);
+}
+
 /* The context of all call-backs is the rig. The log must ask with a configuration that it was given. */
 static bool rig_is_alone(void *context, struct slice conf)
 {
     struct wal_rig *rig = context;
-    ck_assert(conf.size == 40 || conf.size == 60); /* the bootstrap's, a CONF entry's */
+    expect(conf.size == 40 || conf.size == 60, "the log asks with a configuration that it was not given"); /* the bootstrap's, a CONF entry's */
     rig->asked++;
     return rig->is_alone;
 }
@@ -76,14 +82,13 @@ static struct blob *rig_bytes(uint64_t index, uint64_t term, uint64_t value, siz
 static void rig_take(struct wal_rig *rig, const struct raft_entry *entry)
 {
     uint64_t value = 0;
-    ck_assert_ptr_nonnull(entry->data);
-    ck_assert_uint_ge(entry->data->size, 16);
-    ck_assert_uint_le(entry->index, WAL_RIG_INDEX_MAX);
+    expect(entry->data != NULL && entry->data->size >= 16, "an entry without its bytes");
+    expect(entry->index <= WAL_RIG_INDEX_MAX, "an index beyond all");
     memcpy(&value, entry->data->data, sizeof value);
     struct blob *expected = rig_bytes(entry->index, entry->term, value, entry->data->size);
-    ck_assert_int_eq(memcmp(expected->data, entry->data->data, expected->size), 0);
+    expect(memcmp(expected->data, entry->data->data, expected->size) == 0, "an entry with other bytes");
     blob_unref(expected);
-    ck_assert_uint_eq(entry->index, rig->handed->last_index + 1);
+    expect(entry->index == rig->handed->last_index + 1, "an entry out of order");
     rig->handed->last_index = entry->index;
     rig->handed->log[entry->index].term = entry->term;
     rig->handed->log[entry->index].value = value;
@@ -109,21 +114,21 @@ enum err wal_rig_open(struct wal_rig *rig)
     blob_unref(conf);
     rig->sequence_base = rig->appended;
     if (err != ERR_OK) return err;
-    ck_assert_uint_eq(rig->handed->last_index, rig->found.hard.commit);
+    expect(rig->handed->last_index == rig->found.hard.commit, "final entries are not those up to the commit index");
     for (size_t i = 0; i < rig->found.pending_count; i++) rig_take(rig, &rig->found.pending[i]);
-    ck_assert_uint_eq(rig->handed->last_index, rig->found.last_index);
+    expect(rig->handed->last_index == rig->found.last_index, "pending entries do not reach the last index");
     rig->handed->hard = rig->found.hard;
     for (uint64_t index = 1; index <= rig->found.last_index; index++) {
         size_t run = 0;
         while (run + 1 < rig->found.run_count && rig->found.runs[run + 1].first_index <= index) run++;
-        ck_assert_uint_eq(rig->found.runs[run].term, rig->handed->log[index].term);
+        expect(rig->found.runs[run].term == rig->handed->log[index].term, "a run of terms that is wrong");
     }
     return ERR_OK;
 }
 
 static struct wal_rig_state *rig_next_state(struct wal_rig *rig)
 {
-    ck_assert_uint_lt(rig->appended, WAL_RIG_APPENDS_MAX);
+    expect(rig->appended < WAL_RIG_APPENDS_MAX, "too many appends");
     struct wal_rig_state *state = rig->states[rig->appended + 1];
     if (state == NULL) state = rig->states[rig->appended + 1] = ALLOC(struct wal_rig_state);
     *state = *rig->states[rig->appended];
@@ -141,7 +146,7 @@ static void rig_append_kind(struct wal_rig *rig, uint64_t first_index, size_t co
     state->hard.commit = commit;
     for (size_t i = 0; i < count; i++) {
         uint64_t index = first_index + i;
-        ck_assert_uint_le(index, WAL_RIG_INDEX_MAX);
+        expect(index <= WAL_RIG_INDEX_MAX, "too many entries");
         uint64_t value = rig->appended * 1000 + i;
         entries[i] = (struct raft_entry){.index = index, .term = term, .kind = kind};
         entries[i].data = rig_bytes(index, term, value, size);
@@ -179,7 +184,7 @@ void wal_rig_hard(struct wal_rig *rig, uint64_t term, uint64_t vote, uint64_t co
 void wal_rig_run(struct wal_rig *rig)
 {
     size_t steps = 0;
-    while (wal_step(rig->wal, rig->now_ns)) ck_assert_uint_lt(++steps, 10000);
+    while (wal_step(rig->wal, rig->now_ns)) expect(++steps < 10000, "the log never rests");
 }
 
 static bool votes_equal(const struct wal_rig_state *a, const struct wal_rig_state *b)
@@ -210,7 +215,7 @@ int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest)
 
 void wal_rig_continue_from(struct wal_rig *rig, uint64_t number)
 {
-    ck_assert_uint_le(number, rig->appended);
+    expect(number <= rig->appended, "no such append");
     rig->states[number]->hard = rig->handed->hard; /* a suspect tail's term and vote count, its entries do not */
     rig->appended = number;
     rig->sequence_base = number;

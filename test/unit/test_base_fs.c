@@ -280,6 +280,7 @@ END_TEST
 int main(void)
 {
     TCase *tests = tcase_create("fs");
+    tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_fs_what_is_written_is_read);
     tcase_add_test(tests, test_fs_allocate_writes_real_zeros);

@@ -1,0 +1,78 @@
+/* wal_rig_script: what the log is made to do before it is cut, damaged or failed. See wal_rig_script.h. */
+#include "lib/wal_rig_script.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+bool wal_rig_script_is_long(void)
+{
+    const char *text = getenv("KVD_TEST_LONG");
+    return text != NULL && strcmp(text, "1") == 0;
+}
+
+void wal_rig_script_run(struct wal_rig *rig, struct wal_rig_promise *promise)
+{
+    bool is_cut = fs_sim_frozen(rig->disk) != NULL;
+    if (!is_cut) promise->issued = rig->appended;
+    for (size_t steps = 0; steps < 1000; steps++) {
+        bool moved = wal_step(rig->wal, rig->now_ns);
+        if (fs_sim_frozen(rig->disk) == NULL) promise->acked = wal_rig_durable(rig);
+        uint64_t durable = wal_rig_durable(rig);
+        if (promise->report >= 0 && write(promise->report, &durable, sizeof durable) != sizeof durable) ck_abort_msg("pipe");
+        if (!moved) break;
+    }
+}
+
+void wal_rig_script_idle(struct wal_rig *rig, struct wal_rig_promise *promise)
+{
+    rig->now_ns += NS_PER_S;
+    wal_rig_script_run(rig, promise);
+}
+
+/* Batches of one block and of many, overwrites, hard state alone, configurations, marks, rotations with and without an overwrite. */
+enum err wal_rig_script(struct wal_rig *rig, struct wal_rig_promise *promise)
+{
+    rig->options.idle_mark_ns = NS_PER_S;
+    enum err err = wal_rig_open(rig);
+    if (err != ERR_OK) return err;
+    wal_rig_hard(rig, 1, 3, 0);
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 1, 3, 1, 0, 40);
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 4, 4, 1, 3, 500);
+    wal_rig_append(rig, 8, 1, 1, 3, 100);
+    wal_rig_script_run(rig, promise);
+    wal_rig_hard(rig, 2, 7, 3);
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 6, 3, 2, 5, 300); /* overwrites 6, 7, 8 */
+    wal_rig_script_run(rig, promise);
+    wal_rig_script_idle(rig, promise);
+    wal_rig_append_conf(rig, 9, 2, 6);
+    wal_rig_append(rig, 10, 2, 2, 6, 1500);
+    wal_rig_script_run(rig, promise); /* rotates */
+    wal_rig_append(rig, 12, 2, 2, 10, 900);
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 11, 1, 4, 10, 600); /* overwrites 11, 12, 13 */
+    wal_rig_append(rig, 12, 3, 4, 10, 20);
+    wal_rig_script_run(rig, promise);
+    for (uint64_t i = 0; i < 4; i++) {
+        wal_rig_append(rig, 15 + i, 1, 4, 11 + i, 1700);
+        wal_rig_script_run(rig, promise);
+    }
+    wal_rig_hard(rig, 5, 2, 15);
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 17, 2, 5, 16, 3000); /* overwrites 17, 18, and rotates */
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 19, 1, 5, 18, 9000); /* a segment of its own */
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 20, 1, 5, 19, 2500); /* rotates again */
+    wal_rig_script_run(rig, promise);
+    wal_rig_append(rig, 21, 1, 5, 20, 60);
+    wal_rig_script_run(rig, promise);
+    wal_rig_script_idle(rig, promise);
+    return ERR_OK;
+}

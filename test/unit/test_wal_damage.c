@@ -1,0 +1,572 @@
+/* test_wal_damage: does the log tell a write that never completed from damage, and refuse what is not its own?
+ *
+ * Every block of a log is damaged in turn; files are missing, too short, empty, foreign, stale, unreadable, or of a newer format.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "lib/wal_rig_script.h"
+#include "storage/wal_format.h"
+
+/* What covers the last batch of the log: an idle mark, the name of the segment that it begins, or nothing. */
+enum cover { COVER_MARK, COVER_NAME, COVER_NONE };
+
+/* The log after the script, as a disk. The last batch holds entries 22 and 23 unless it is a mark. */
+static struct fs_sim_disk *script_disk(struct wal_rig *rig, enum cover cover)
+{
+    struct wal_rig_promise promise = {.report = -1};
+    struct wal_stats before;
+    struct wal_stats after;
+    wal_rig_init(rig);
+    ck_assert_int_eq(wal_rig_script(rig, &promise), ERR_OK);
+    wal_get_stats(rig->wal, &before);
+    if (cover != COVER_MARK) wal_rig_append(rig, 22, 2, 5, 20, cover == COVER_NAME ? 4000 : 500);
+    wal_rig_run(rig);
+    wal_get_stats(rig->wal, &after);
+    ck_assert_uint_eq(after.segments - before.segments, cover == COVER_NAME ? 1 : 0);
+    ck_assert_uint_eq(after.batches - before.batches, cover == COVER_MARK ? 0 : 1);
+    wal_rig_close(rig);
+    return fs_sim_copy(rig->disk);
+}
+
+enum damage { DAMAGE_FLIP, DAMAGE_ZERO, DAMAGE_NOISE, DAMAGE_KINDS };
+
+static void damage_block(struct wal_rig *rig, const char *path, uint64_t offset, enum damage damage, struct rng *rng)
+{
+    uint8_t block[WAL_FORMAT_BLOCK] = {0};
+    if (damage == DAMAGE_FLIP) {
+        fs_sim_flip(rig->disk, path, offset + rng_below(rng, WAL_FORMAT_BLOCK), (uint8_t)(1u << rng_below(rng, 8)));
+        return;
+    }
+    for (size_t i = 0; damage == DAMAGE_NOISE && i < sizeof block; i++) block[i] = (uint8_t)rng_next(rng);
+    fs_sim_poke(rig->disk, path, offset, block, sizeof block);
+}
+
+/* Whether the block was written, and by the last batch of the log (the only one that nothing covers). */
+static bool block_is_used(const struct wal_rig *rig, const char *path, uint64_t offset, uint64_t *out_batch)
+{
+    uint8_t block[WAL_FORMAT_BLOCK];
+    struct wal_format_stamp stamp;
+    fs_sim_peek(rig->disk, path, offset, block, sizeof block);
+    if (wal_format_classify(block, &stamp) != WAL_FORMAT_GOOD) return false;
+    *out_batch = stamp.batch;
+    return true;
+}
+
+static uint64_t last_batch(const struct wal_rig *rig)
+{
+    char path[256];
+    uint64_t last = 0;
+    uint64_t batch = 0;
+    for (size_t i = 0; wal_rig_segment(rig, i, path, sizeof path); i++) {
+        for (uint64_t offset = 0; offset < fs_sim_size(rig->disk, path); offset += WAL_FORMAT_BLOCK) {
+            if (block_is_used(rig, path, offset, &batch) && batch > last) last = batch;
+        }
+    }
+    return last;
+}
+
+static void check_damage(struct wal_rig *rig, const char *path, uint64_t offset, bool is_last, enum damage damage,
+                         enum cover cover)
+{
+    char place[64];
+    enum err err = wal_rig_open(rig);
+    if (!is_last) {
+        ck_assert_msg(err == ERR_CORRUPT, "%s %lu damage %d: %s", path, (unsigned long)offset, (int)damage, err_name(err));
+        ck_assert_ptr_nonnull(strstr(rig->found.message, path));
+        (void)snprintf(place, sizeof place, "offset %lu:", (unsigned long)offset);
+        ck_assert_msg(strstr(rig->found.message, place) != NULL, "%s is not in: %s", place, rig->found.message);
+        return;
+    }
+    ck_assert_msg(err == ERR_OK, "%s %lu damage %d: %s", path, (unsigned long)offset, (int)damage, rig->found.message);
+    if (rig->found.tail == WAL_TAIL_CLEAN) { /* a mark is one block: as if it had never been written */
+        ck_assert_int_eq(damage, DAMAGE_ZERO);
+        ck_assert(cover == COVER_MARK);
+        return;
+    }
+    ck_assert_int_eq(rig->found.tail, damage == DAMAGE_ZERO ? WAL_TAIL_TORN : WAL_TAIL_SUSPECT);
+    ck_assert_uint_gt(rig->found.cut_bytes, 0);
+    ck_assert_ptr_nonnull(strstr(rig->found.message, path));
+}
+
+/* Every block, three kinds of damage. */
+static void damage_everywhere(enum cover cover)
+{
+    struct wal_rig rig;
+    struct rng rng;
+    char path[256];
+    rng_init(&rng, 5);
+    struct fs_sim_disk *whole = script_disk(&rig, cover);
+    uint64_t last = cover == COVER_NAME ? UINT64_MAX : last_batch(&rig); /* the mark itself is not covered, and says nothing */
+    uint64_t batch = 0;
+    size_t corrupt = 0;
+    for (size_t i = 0; wal_rig_segment(&rig, i, path, sizeof path); i++) {
+        uint64_t size = fs_sim_size(rig.disk, path);
+        for (uint64_t offset = 0; offset < size; offset += WAL_FORMAT_BLOCK) {
+            if (!block_is_used(&rig, path, offset, &batch)) continue;
+            for (enum damage damage = 0; damage < DAMAGE_KINDS; damage++) {
+                damage_block(&rig, path, offset, damage, &rng);
+                check_damage(&rig, path, offset, batch == last, damage, cover);
+                corrupt += batch == last ? 0 : 1;
+                wal_rig_move(&rig, fs_sim_copy(whole));
+            }
+        }
+    }
+    ck_assert_uint_gt(corrupt, 100);
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+
+START_TEST(test_wal_damage_below_a_durable_mark_is_corruption_and_changes_nothing)
+{
+    damage_everywhere(COVER_NONE);
+}
+END_TEST
+
+START_TEST(test_wal_idle_mark_covers_the_last_batch)
+{
+    damage_everywhere(COVER_MARK);
+}
+END_TEST
+
+START_TEST(test_wal_name_of_a_segment_covers_its_first_batch)
+{
+    damage_everywhere(COVER_NAME);
+}
+END_TEST
+
+START_TEST(test_wal_refusal_changes_nothing_on_disk)
+{
+    struct wal_rig rig;
+    char path[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+    fs_sim_flip(rig.disk, path, 3000, 1);
+    uint64_t before = fs_sim_op_count(rig.disk);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
+    wal_rig_close(&rig);
+    ck_assert_uint_eq(fs_sim_used(rig.disk), fs_sim_used(whole));
+    uint64_t opens = 0; /* opening to read counts as an operation, nothing else happened */
+    while (wal_rig_segment(&rig, opens, path, sizeof path)) opens++;
+    ck_assert_uint_le(fs_sim_op_count(rig.disk) - before, 2 * opens);
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it)
+{
+    struct wal_rig rig;
+    char path[256];
+    char broken[300];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_NONE);
+    fs_sim_disk_free(whole);
+    size_t count = 0;
+    while (wal_rig_segment(&rig, count, path, sizeof path)) count++;
+    uint64_t last = last_batch(&rig);
+    uint64_t batch = 0;
+    uint64_t offset = 0;
+    while (!block_is_used(&rig, path, offset, &batch) || batch != last) offset += WAL_FORMAT_BLOCK;
+    (void)snprintf(broken, sizeof broken, "%s" WAL_FORMAT_BROKEN_SUFFIX, path);
+    fs_sim_flip(rig.disk, path, offset + WAL_FORMAT_BLOCK + 100, 4); /* its second block: the first says how far it led */
+    enum err err = wal_rig_open(&rig);
+    ck_assert_msg(err == ERR_OK, "%s", rig.found.message);
+    ck_assert_int_eq(rig.found.tail, WAL_TAIL_SUSPECT);
+    ck_assert_uint_eq(rig.found.suspect_index, 23);
+    ck_assert_uint_eq(rig.found.suspect_term, 5);
+    ck_assert_uint_eq(rig.found.last_index, 21);
+    ck_assert(fs_sim_exists(rig.disk, broken));
+    ck_assert_uint_eq(fs_sim_size(rig.disk, broken), rig.found.cut_bytes);
+    wal_rig_continue_from(&rig, rig.appended - 1);
+    for (uint64_t i = 0; i < 8; i++) { /* through another segment, and up to just below that position */
+        wal_rig_append(&rig, 22, 2, 6 + i, 20 + i / 4, 2000);
+        wal_rig_run(&rig);
+    }
+    wal_rig_close(&rig);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    ck_assert_int_eq(rig.found.tail, WAL_TAIL_SUSPECT);
+    ck_assert_uint_eq(rig.found.suspect_index, 23);
+    wal_rig_append(&rig, 24, 1, 14, 23, 20);
+    wal_rig_run(&rig);
+    wal_rig_close(&rig);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    ck_assert_int_eq(rig.found.tail, WAL_TAIL_CLEAN);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_files_kept_aside_are_few)
+{
+    struct wal_rig rig;
+    char name[256];
+    wal_rig_init(&rig);
+    for (uint64_t round = 0; round < 12; round++) {
+        char path[256];
+        ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+        wal_rig_hard(&rig, round + 1, 0, 0);
+        wal_rig_run(&rig);
+        wal_rig_close(&rig);
+        for (size_t i = 0; wal_rig_segment(&rig, i, path, sizeof path);) i++;
+        fs_sim_flip(rig.disk, path, WAL_FORMAT_BLOCK + 50, 1);
+    }
+    size_t broken = 0;
+    for (size_t i = 0; fs_sim_name(rig.disk, WAL_RIG_DIRECTORY, i, name, sizeof name); i++) {
+        broken += strstr(name, WAL_FORMAT_BROKEN_SUFFIX) != NULL ? 1 : 0;
+    }
+    ck_assert_uint_eq(broken, 8);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* ---- files that are not what they should be ---- */
+
+static void move_to(struct wal_rig *rig, const struct fs_sim_disk *whole)
+{
+    wal_rig_move(rig, fs_sim_copy(whole));
+}
+
+static void expect_refusal(struct wal_rig *rig, enum err expected, const char *path, const char *text)
+{
+    uint64_t used = fs_sim_used(rig->disk);
+    enum err err = wal_rig_open(rig);
+    ck_assert_msg(err == expected, "%s instead of %s: %s", err_name(err), err_name(expected), rig->found.message);
+    ck_assert_msg(strstr(rig->found.message, path) != NULL, "%s is not in: %s", path, rig->found.message);
+    ck_assert_msg(strstr(rig->found.message, text) != NULL, "%s is not in: %s", text, rig->found.message);
+    ck_assert_uint_eq(fs_sim_used(rig->disk), used);
+}
+
+static size_t segment_count(const struct wal_rig *rig)
+{
+    char path[256];
+    size_t count = 0;
+    while (wal_rig_segment(rig, count, path, sizeof path)) count++;
+    return count;
+}
+
+START_TEST(test_wal_missing_segment_is_named)
+{
+    struct wal_rig rig;
+    char path[256];
+    char next[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    size_t count = segment_count(&rig);
+    ck_assert_uint_gt(count, 4);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert(wal_rig_segment(&rig, i, path, sizeof path));
+        bool has_next = wal_rig_segment(&rig, i + 1, next, sizeof next);
+        fs_sim_remove(rig.disk, path);
+        if (i == 0) {
+            expect_refusal(&rig, ERR_CORRUPT, next, "older segments are missing");
+        } else if (has_next) {
+            expect_refusal(&rig, ERR_CORRUPT, next, "segments before it are missing");
+        } /* the newest one: its predecessor's length tells, unless that was full */
+        move_to(&rig, whole);
+    }
+    rig.options.snapshot_index = 9; /* a state that reaches so far needs no older entries */
+    ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+    fs_sim_remove(rig.disk, path);
+    ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+    fs_sim_remove(rig.disk, path);
+    expect_refusal(&rig, ERR_CORRUPT, WAL_RIG_DIRECTORY, "but the state without it ends at 9");
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_missing_newest_segment_is_noticed_by_its_predecessor)
+{
+    struct wal_rig rig;
+    char path[256];
+    wal_rig_init(&rig);
+    rig.options.segment_entries_max = 10;
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    for (uint64_t i = 0; i < 15; i++) wal_rig_append(&rig, 1 + i, 1, 1, i, 20), wal_rig_run(&rig);
+    wal_rig_close(&rig);
+    ck_assert_uint_eq(segment_count(&rig), 2);
+    ck_assert(wal_rig_segment(&rig, 1, path, sizeof path));
+    fs_sim_remove(rig.disk, path);
+    ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+    expect_refusal(&rig, ERR_CORRUPT, path, "shorter than its head says");
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_segment_cut_short_or_empty_is_refused)
+{
+    struct wal_rig rig;
+    char path[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    size_t count = segment_count(&rig);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert(wal_rig_segment(&rig, i, path, sizeof path));
+        uint8_t byte = 0;
+        uint64_t used = fs_sim_size(rig.disk, path);
+        while (byte == 0) fs_sim_peek(rig.disk, path, used -= WAL_FORMAT_BLOCK, &byte, 1);
+        for (uint64_t size = 0; size <= used; size += WAL_FORMAT_BLOCK / 2) {
+            fs_sim_cut(rig.disk, path, size);
+            expect_refusal(&rig, ERR_CORRUPT, path, "corrupt at offset");
+            move_to(&rig, whole);
+        }
+    }
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_other_files_in_the_directory_are_left_alone)
+{
+    static const char *const names[] = {WAL_RIG_DIRECTORY "/notes.txt", WAL_RIG_DIRECTORY "/0000000000000001.wal",
+                                        WAL_RIG_DIRECTORY "/0000000000000001-0000000000000001.wal.old",
+                                        WAL_RIG_DIRECTORY "/0000000000000000-0000000000000000.wal"};
+    struct wal_rig rig;
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    struct fs *fs = fs_sim_new(rig.disk, true);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct fs_file *file = NULL;
+        ck_assert_int_eq(fs_open(fs, names[i], FS_WRITE | FS_CREATE, &file), 0);
+        fs_close(fs, file);
+    }
+    fs_free(fs);
+    ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+    ck_assert_int_eq(wal_rig_match(&rig, rig.appended, rig.appended), (int)rig.appended);
+    wal_rig_run(&rig);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) ck_assert(fs_sim_exists(rig.disk, names[i]));
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+static void copy_file(const struct fs_sim_disk *from, const char *from_path, struct fs_sim_disk *to, const char *path)
+{
+    uint64_t size = fs_sim_size(from, from_path);
+    uint8_t *bytes = alloc_new(size);
+    fs_sim_peek(from, from_path, 0, bytes, size);
+    struct fs *fs = fs_sim_new(to, true);
+    struct fs_file *file = NULL;
+    ck_assert_int_eq(fs_open(fs, path, FS_WRITE | FS_CREATE, &file), 0);
+    fs_close(fs, file);
+    fs_free(fs);
+    fs_sim_cut(to, path, size);
+    fs_sim_poke(to, path, 0, bytes, size);
+    alloc_free(bytes);
+}
+
+/* The same script by another member, or by the same one in another cluster: every block is intact, in place, and not ours. */
+START_TEST(test_wal_segment_of_another_member_or_cluster_is_refused)
+{
+    struct wal_rig rig;
+    char path[256];
+    char added[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    for (int other_cluster = 0; other_cluster < 2; other_cluster++) {
+        struct wal_rig other;
+        struct wal_rig_promise promise = {.report = -1};
+        wal_rig_init(&other);
+        if (other_cluster != 0) other.options.cluster_id++;
+        if (other_cluster == 0) other.options.member_id++;
+        ck_assert_int_eq(wal_rig_script(&other, &promise), ERR_OK);
+        wal_rig_close(&other);
+        size_t count = segment_count(&rig);
+        for (size_t i = 0; i < count; i++) {
+            ck_assert(wal_rig_segment(&rig, i, path, sizeof path));
+            copy_file(other.disk, path, rig.disk, path);
+            expect_refusal(&rig, ERR_STOPPED, path, "belongs to member");
+            move_to(&rig, whole);
+        }
+        for (size_t i = 0; i < count; i++) { /* and as one too many, behind the newest */
+            ck_assert(wal_rig_segment(&rig, i, path, sizeof path));
+            snprintf(added, sizeof added, "%s/%016zx-0000000000000016" WAL_FORMAT_SUFFIX, WAL_RIG_DIRECTORY, count + 1);
+            copy_file(other.disk, path, rig.disk, added);
+            expect_refusal(&rig, ERR_STOPPED, added, "belongs to member");
+            move_to(&rig, whole);
+        }
+        wal_rig_deinit(&other);
+    }
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_own_segment_under_another_name_is_refused)
+{
+    struct wal_rig rig;
+    char path[256];
+    char added[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    size_t count = segment_count(&rig);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert(wal_rig_segment(&rig, i, path, sizeof path));
+        snprintf(added, sizeof added, "%s/%016zx-0000000000000016" WAL_FORMAT_SUFFIX, WAL_RIG_DIRECTORY, count + 1);
+        copy_file(rig.disk, path, rig.disk, added);
+        expect_refusal(&rig, ERR_CORRUPT, added, "does not belong to this file name");
+        move_to(&rig, whole);
+        snprintf(added, sizeof added, "%s/%016zx-0000000000000077" WAL_FORMAT_SUFFIX, WAL_RIG_DIRECTORY, i + 1);
+        copy_file(rig.disk, path, rig.disk, added);
+        expect_refusal(&rig, ERR_CORRUPT, added, "another segment has the same number");
+        move_to(&rig, whole);
+    }
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* What a reused file may still hold behind the log's end: batches of an older segment of the same member, of another member, of
+ * the same segment. None is taken for a batch, none for the trace of one. */
+START_TEST(test_wal_stale_content_behind_the_end_is_never_taken_for_records)
+{
+    struct wal_rig rig;
+    char path[256];
+    char newest[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_NONE);
+    size_t count = segment_count(&rig);
+    ck_assert(wal_rig_segment(&rig, count - 1, newest, sizeof newest));
+    uint64_t end = 0;
+    uint64_t batch = 0;
+    while (block_is_used(&rig, newest, end, &batch)) end += WAL_FORMAT_BLOCK;
+    uint64_t room = fs_sim_size(rig.disk, newest) - end;
+    ck_assert_uint_gt(room, 2 * WAL_FORMAT_BLOCK);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert(wal_rig_segment(&rig, i, path, sizeof path));
+        uint64_t size = fs_sim_size(rig.disk, path);
+        for (uint64_t offset = 0; offset + 2 * WAL_FORMAT_BLOCK <= size; offset += WAL_FORMAT_BLOCK) {
+            uint8_t blocks[2 * WAL_FORMAT_BLOCK];
+            fs_sim_peek(rig.disk, path, offset, blocks, sizeof blocks);
+            fs_sim_poke(rig.disk, newest, end, blocks, sizeof blocks);
+            ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+            ck_assert_int_eq(rig.found.tail, WAL_TAIL_CLEAN);
+            ck_assert_int_eq(wal_rig_match(&rig, rig.appended, rig.appended), (int)rig.appended);
+            move_to(&rig, whole);
+        }
+    }
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* ---- formats ---- */
+
+/* Writes the first batch of a segment again, with another head. */
+static void set_head(struct wal_rig *rig, const char *path, uint16_t major, uint32_t checksum_kind, uint64_t features)
+{
+    uint8_t bytes[8 * WAL_FORMAT_BLOCK];
+    struct wal_format_writer writer;
+    struct wal_format_stamp stamp;
+    struct wal_format_batch batch;
+    struct wal_format_record record;
+    fs_sim_peek(rig->disk, path, 0, bytes, WAL_FORMAT_BLOCK);
+    ck_assert_int_eq(wal_format_classify(bytes, &stamp), WAL_FORMAT_GOOD);
+    ck_assert_uint_le(stamp.blocks, 8);
+    fs_sim_peek(rig->disk, path, 0, bytes, stamp.blocks * WAL_FORMAT_BLOCK);
+    ck_assert(wal_format_batch_decode(bytes, stamp.blocks, true, &batch));
+    struct wal_format_head head = batch.head;
+    head.major = major;
+    head.checksum_kind = checksum_kind;
+    head.features = features;
+    wal_format_writer_init(&writer);
+    wal_format_writer_begin(&writer, &head, stamp.blocks * WAL_FORMAT_BLOCK);
+    struct reader reader = reader_make(batch.records);
+    while (wal_format_record_next(&reader, &record)) wal_format_writer_put(&writer, &record);
+    struct slice out = wal_format_writer_finish(&writer, &stamp, &batch);
+    fs_sim_poke(rig->disk, path, 0, out.data, out.size);
+    wal_format_writer_deinit(&writer);
+}
+
+START_TEST(test_wal_of_a_newer_format_is_refused_as_such)
+{
+    struct wal_rig rig;
+    char path[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    size_t count = segment_count(&rig);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert(wal_rig_segment(&rig, i, path, sizeof path));
+        uint8_t block[WAL_FORMAT_BLOCK];
+        struct wal_format_stamp stamp;
+        fs_sim_peek(rig.disk, path, 0, block, sizeof block);
+        if (wal_format_classify(block, &stamp) != WAL_FORMAT_GOOD || stamp.blocks > 8) continue;
+        set_head(&rig, path, 2, 1, 0);
+        expect_refusal(&rig, ERR_STOPPED, path, "written in format 2.0");
+        move_to(&rig, whole);
+        set_head(&rig, path, 1, 9, 0);
+        expect_refusal(&rig, ERR_STOPPED, path, "checksum kind 9");
+        move_to(&rig, whole);
+        set_head(&rig, path, 1, 1, 4);
+        expect_refusal(&rig, ERR_STOPPED, path, "incompatible features 4");
+        move_to(&rig, whole);
+        fs_sim_poke(rig.disk, path, 40, "\x02", 1); /* a format whose checksums we cannot know: say what it may be */
+        expect_refusal(&rig, ERR_CORRUPT, path, "a newer program has written it");
+        move_to(&rig, whole);
+        set_head(&rig, path, 1, 1, 0);
+        ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message); /* the hand that wrote it was not the reason */
+        move_to(&rig, whole);
+    }
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_log_that_must_exist_and_does_not_is_refused)
+{
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    rig.options.must_exist = true;
+    expect_refusal(&rig, ERR_CORRUPT, WAL_RIG_DIRECTORY, "holds no log entry");
+    wal_rig_close(&rig);
+    rig.options.must_exist = false;
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    wal_rig_close(&rig);
+    rig.options.must_exist = true; /* a segment without an entry is not a log that somebody voted with */
+    expect_refusal(&rig, ERR_CORRUPT, WAL_RIG_DIRECTORY, "holds no log entry");
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_recovery_twice_finds_the_same)
+{
+    for (enum cover cover = COVER_MARK; cover <= COVER_NONE; cover++) {
+        struct wal_rig rig;
+        struct fs_sim_disk *whole = script_disk(&rig, cover);
+        for (int round = 0; round < 4; round++) {
+            ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+            ck_assert_int_eq(wal_rig_match(&rig, rig.appended, rig.appended), (int)rig.appended);
+            ck_assert_int_eq(rig.found.tail, WAL_TAIL_CLEAN);
+            if (round == 2) wal_rig_run(&rig);
+            wal_rig_close(&rig);
+        }
+        fs_sim_disk_free(whole);
+        wal_rig_deinit(&rig);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    TCase *damage = tcase_create("damage");
+    tcase_set_timeout(damage, 120);
+    tcase_add_test(damage, test_wal_damage_below_a_durable_mark_is_corruption_and_changes_nothing);
+    tcase_add_test(damage, test_wal_idle_mark_covers_the_last_batch);
+    tcase_add_test(damage, test_wal_name_of_a_segment_covers_its_first_batch);
+    tcase_add_test(damage, test_wal_refusal_changes_nothing_on_disk);
+    tcase_add_test(damage, test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it);
+    tcase_add_test(damage, test_wal_files_kept_aside_are_few);
+    tcase_add_test(damage, test_wal_missing_segment_is_named);
+    tcase_add_test(damage, test_wal_missing_newest_segment_is_noticed_by_its_predecessor);
+    tcase_add_test(damage, test_wal_segment_cut_short_or_empty_is_refused);
+    tcase_add_test(damage, test_wal_other_files_in_the_directory_are_left_alone);
+    tcase_add_test(damage, test_wal_segment_of_another_member_or_cluster_is_refused);
+    tcase_add_test(damage, test_wal_own_segment_under_another_name_is_refused);
+    tcase_add_test(damage, test_wal_stale_content_behind_the_end_is_never_taken_for_records);
+    tcase_add_test(damage, test_wal_of_a_newer_format_is_refused_as_such);
+    tcase_add_test(damage, test_wal_log_that_must_exist_and_does_not_is_refused);
+    tcase_add_test(damage, test_wal_recovery_twice_finds_the_same);
+    Suite *suite = suite_create("wal_damage");
+    suite_add_tcase(suite, damage);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
