@@ -117,7 +117,10 @@ enum raft_answer replication_append_answer(struct raft *raft, const struct raft_
     peer->heard_ns = raft->now_ns;
     if (msg->reject) {
         uint64_t agree = raft_log_last_within(&raft->log, msg->hint_index, msg->hint_term);
-        return progress_refuse(peer, msg->index, agree) ? RAFT_OK : RAFT_IGNORED;
+        if (!progress_refuse(peer, msg->index, agree)) return RAFT_IGNORED;
+        /* It lacks what is compacted here; asked again at the next heartbeat answer. */
+        if (msg->index <= raft->log.snapshot_index) peer->is_paused = true;
+        return RAFT_OK;
     }
     if (progress_acknowledge(peer, msg->index)) {
         raft->is_quorum_dirty = true;
@@ -280,8 +283,10 @@ static size_t batch(const struct raft *raft, uint64_t first, size_t room)
 
 static void send_probe(struct raft *raft, struct progress *peer)
 {
+    if (peer->is_paused) return;
+    /* What is compacted cannot be sent as entries: then the question is whether the peer has all of that. */
+    if (peer->next_index <= raft->log.snapshot_index) peer->next_index = raft->log.snapshot_index + 1;
     uint64_t next = peer->next_index;
-    if (peer->is_paused || next <= raft->log.snapshot_index) return; /* what is compacted cannot be sent as entries */
     size_t count = 0;
     if (next >= raft->log.tail_first && next <= raft_log_last(&raft->log)) {
         count = batch(raft, next, SIZE_MAX);

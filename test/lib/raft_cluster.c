@@ -150,7 +150,7 @@ enum raft_answer raft_cluster_step(struct raft_cluster *cluster, uint64_t id, st
     enum raft_answer answer = raft_step(node->raft, input);
     bool is_told = input->kind != RAFT_IN_MESSAGE && input->kind != RAFT_IN_PERSISTED && answer != RAFT_OK;
     if (is_told && cluster->trace != NULL) buf_printf(cluster->trace, "%" PRIu64 ": %s\n", id, ANSWERS[answer]);
-    raft_cluster_watch_step(cluster, node, &before);
+    raft_cluster_watch_step(cluster, node, &before, input);
     return answer;
 }
 
@@ -253,7 +253,8 @@ static void take_append(struct raft_cluster *cluster, struct raft_cluster_node *
     if (!output->persist) return;
     ASSERT(node->append_count < RAFT_APPENDS_MAX);
     struct raft_cluster_append *append = &node->appends[node->append_count++];
-    *append = (struct raft_cluster_append){.sequence = output->sequence, .hard = output->hard};
+    *append = (struct raft_cluster_append){
+        .sequence = output->sequence, .hard = output->hard, .since_ns = node->now_ns};
     append->entries = copy_entries(output->entries, output->entry_count);
     append->entry_count = output->entry_count;
     append->after_count = output->message_after_count;
@@ -371,6 +372,7 @@ size_t raft_cluster_persist(struct raft_cluster *cluster, uint64_t id, size_t co
     struct raft_input input = {.kind = RAFT_IN_PERSISTED, .sequence = node->appends[count - 1].sequence};
     if (cluster->trace != NULL) buf_printf(cluster->trace, "%" PRIu64 ": durable #%" PRIu64 "\n", id, input.sequence);
     forget_appends(node, count);
+    node->persisted_ns = node->now_ns;
     (void)raft_cluster_step(cluster, id, &input);
     return count;
 }

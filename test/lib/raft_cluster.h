@@ -2,7 +2,7 @@
  *
  * Every node has a clock, a disk (what survives a crash), a queue of appends on their way to it, a queue of committed entries and
  * one of reads from disk. Nothing moves by itself: tests and scripts take outputs, complete appends, deliver messages.
- * After each step the watcher checks the invariants of raft (R1–R12, R14 of the test plan) and aborts with a line that names the
+ * After each step the watcher checks the invariants of raft (R1–R14 of the test plan) and aborts with a line that names the
  * broken one. If `trace` is set, everything that happens is written to it as text.
  *
  * Owner: raft_cluster_new/raft_cluster_free. Thread: one. Limits: RAFT_CLUSTER_NODES_MAX nodes.
@@ -28,6 +28,7 @@ struct raft_cluster_append { /* an append on its way to the disk */
     size_t entry_count;
     struct raft_cluster_mail *after;
     size_t after_count;
+    uint64_t since_ns;
 };
 
 struct raft_cluster_node {
@@ -40,6 +41,12 @@ struct raft_cluster_node {
     struct raft_hard_state hard; /* the disk */
     struct raft_entry *entries;  /* from index 1 on */
     size_t entry_count;
+
+    uint64_t persisted_ns;                           /* its disk last completed something */
+    uint64_t lead_ns;                                /* it became leader */
+    uint64_t conf_ns;                                /* its effective configuration last changed */
+    uint64_t conf_hash;
+    uint64_t heard_ns[RAFT_CLUSTER_NODES_MAX + 1];   /* the last answer of its term from each other node */
 
     uint64_t suspect_index;      /* it lost acknowledged entries up to here; known until it is settled */
     uint64_t suspect_term;
@@ -138,7 +145,8 @@ void raft_cluster_elect(struct raft_cluster *cluster, uint64_t id);
 struct raft_conf raft_cluster_conf(const uint64_t *voters, uint32_t count); /* no learners, not joint */
 
 /* raft_cluster_watch.c: the invariants. */
-void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before);
+void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before,
+                             const struct raft_input *input);
 void raft_cluster_watch_send(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_msg *msg);
 void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_hard_state *hard,
                              const struct raft_entry *entries, size_t count);

@@ -94,7 +94,7 @@ static void watch_leader(struct raft_cluster *cluster, struct raft_cluster_node 
     require(*leader == RAFT_NONE || *leader == node->id, "R1 one leader per term", node->id, now->term);
     *leader = node->id;
     bool is_new = before->role != RAFT_LEADER || before->term != now->term;
-    for (uint64_t index = 1; is_new && index <= cluster->commit_index; index++) {
+    for (uint64_t index = now->first_index; is_new && index <= cluster->commit_index; index++) {
         uint64_t term = fact_of(cluster, index)->committed_term;
         require(raft_term_at(node->raft, index) == term, "R4 a new leader has all that is committed", node->id, index);
     }
@@ -105,7 +105,68 @@ static void watch_leader(struct raft_cluster *cluster, struct raft_cluster_node 
     }
 }
 
-void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before)
+/* What a message may change: one of an older term nothing, a question neither term nor vote. */
+static void watch_message(const struct raft_cluster_node *node, const struct raft_status *before, const struct raft_status *now,
+                          const struct raft_msg *msg)
+{
+    bool is_same_vote = now->term == before->term && now->vote == before->vote;
+    if (msg->kind == RAFT_MSG_PRE_VOTE) require(is_same_vote, "R12 a question changes neither term nor vote", node->id, msg->term);
+    if (msg->term >= before->term) return;
+    bool is_same = is_same_vote && now->role == before->role && now->leader == before->leader &&
+                   now->commit_index == before->commit_index && now->last_index == before->last_index;
+    require(is_same, "R11 messages of an older term change nothing", node->id, msg->term);
+}
+
+static uint64_t heard_ns(const struct raft_cluster_node *node, uint64_t id)
+{
+    if (id == node->id) return node->now_ns;
+    uint64_t ns = id <= RAFT_CLUSTER_NODES_MAX ? node->heard_ns[id] : 0;
+    if (ns < node->lead_ns) ns = node->lead_ns;
+    return ns < node->conf_ns ? node->conf_ns : ns; /* a new member is not silent at once */
+}
+
+/* Has a majority of these answered within an election timeout, by the leader's own clock? */
+static bool hears_majority(const struct raft_cluster_node *node, const uint64_t *ids, uint32_t count)
+{
+    uint32_t heard = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (heard_ns(node, ids[i]) + node->options.election_timeout_ns > node->now_ns) heard++;
+    }
+    return count == 0 || heard > count / 2;
+}
+
+/* After a tick. A leader that nobody answers, or whose disk hangs, must not be one any more. */
+static void watch_tick(const struct raft_cluster_node *node)
+{
+    const struct raft_conf *conf = raft_conf(node->raft);
+    bool is_heard = hears_majority(node, conf->voters, conf->voter_count) &&
+                    hears_majority(node, conf->outgoing, conf->outgoing_count);
+    require(is_heard || !node->options.check_quorum, "R13 a leader hears majorities", node->id, node->now_ns);
+    if (node->append_count == 0) return;
+    uint64_t since_ns = node->appends[0].since_ns;
+    if (node->persisted_ns > since_ns) since_ns = node->persisted_ns;
+    bool is_stuck = node->now_ns >= since_ns + node->options.election_timeout_ns;
+    require(!is_stuck, "V5 a leader's disk does not hang", node->id, node->now_ns);
+}
+
+static void note_hearing(struct raft_cluster_node *node, const struct raft_status *before, const struct raft_status *now,
+                         const struct raft_input *input)
+{
+    const struct raft_conf *conf = raft_conf(node->raft);
+    uint64_t hash = conf->voter_count * 64 + conf->outgoing_count * 8 + conf->learner_count;
+    for (uint32_t i = 0; i < conf->voter_count; i++) hash = hash * 31 + conf->voters[i];
+    for (uint32_t i = 0; i < conf->outgoing_count; i++) hash = hash * 31 + conf->outgoing[i];
+    if (hash != node->conf_hash) node->conf_ns = node->now_ns;
+    node->conf_hash = hash;
+    if (now->role == RAFT_LEADER && (before->role != RAFT_LEADER || before->term != now->term)) node->lead_ns = node->now_ns;
+    const struct raft_msg *msg = &input->message;
+    if (input->kind != RAFT_IN_MESSAGE || msg->term != now->term || msg->from > RAFT_CLUSTER_NODES_MAX) return;
+    bool is_answer = msg->kind == RAFT_MSG_APPEND_ANSWER || msg->kind == RAFT_MSG_HEARTBEAT_ANSWER;
+    if (is_answer) node->heard_ns[msg->from] = node->now_ns;
+}
+
+void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before,
+                             const struct raft_input *input)
 {
     if (cluster->is_unwatched) return;
     struct raft_status now;
@@ -116,7 +177,10 @@ void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_n
     require(now.commit_index >= before->commit_index, "R8 commit never goes back", node->id, now.commit_index);
     require(now.commit_index <= now.last_index, "R8 commit is in the log", node->id, now.commit_index);
     if (!now.is_suspect) node->suspect_index = node->suspect_term = 0;
+    note_hearing(node, before, &now, input);
+    if (input->kind == RAFT_IN_MESSAGE) watch_message(node, before, &now, &input->message);
     if (now.role == RAFT_LEADER) watch_leader(cluster, node, before, &now);
+    if (now.role == RAFT_LEADER && input->kind == RAFT_IN_TICK) watch_tick(node);
     watch_commit(cluster, node, &now);
 }
 

@@ -310,6 +310,55 @@ START_TEST(test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave)
 }
 END_TEST
 
+/* ---- A log that does not begin at index 1 ---------------------------------------------------------------------------- */
+
+/* A new leader does not know yet how far the others' logs match, and its own log begins behind a snapshot: it probes from there. */
+START_TEST(test_raft_probe_of_a_compacted_log_begins_behind_the_snapshot)
+{
+    struct raft_options options = raft_cluster_options();
+    struct raft_cluster *cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    for (uint32_t i = 0; i < 5; i++) raft_cluster_propose(cluster, 1, "x");
+    raft_cluster_stabilize(cluster);
+    raft_compact(raft_cluster_node(cluster, 2)->raft, 5);
+    raft_cluster_input(cluster, 1, RAFT_IN_TRANSFER, 2);
+    while (raft_cluster_status(cluster, 2).role != RAFT_LEADER) {
+        for (uint64_t id = 1; id <= 3; id++) {
+            raft_cluster_deliver(cluster, id);
+            if (raft_cluster_status(cluster, 2).role != RAFT_LEADER) raft_cluster_settle(cluster, id);
+        }
+    }
+    raft_cluster_input(cluster, 2, RAFT_IN_UNREACHABLE, 3);
+    raft_cluster_input(cluster, 2, RAFT_IN_UNREACHABLE, 1);
+    run_for(cluster, RAFT_CLUSTER_ELECTION_NS);
+    ck_assert_uint_eq(raft_cluster_status(cluster, 2).commit_index, 7);
+    ck_assert_uint_eq(raft_cluster_status(cluster, 3).applied_index, 7);
+    raft_cluster_free(cluster);
+}
+END_TEST
+
+/* Who lacks what was compacted is asked once per heartbeat, not as fast as it can refuse. */
+START_TEST(test_raft_member_that_lacks_compacted_entries_is_not_asked_without_end)
+{
+    struct raft_options options = raft_cluster_options();
+    struct raft_cluster *cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    raft_cluster_isolate(cluster, 3);
+    for (uint32_t i = 0; i < 5; i++) raft_cluster_propose(cluster, 1, "x");
+    raft_cluster_stabilize(cluster);
+    raft_compact(raft_cluster_node(cluster, 1)->raft, 4);
+    raft_cluster_heal(cluster);
+    run_for(cluster, RAFT_CLUSTER_ELECTION_NS);
+    uint64_t before = raft_cluster_node(cluster, 3)->messages_sent;
+    run_for(cluster, 10 * RAFT_CLUSTER_HEARTBEAT_NS);
+    uint64_t answers = raft_cluster_node(cluster, 3)->messages_sent - before;
+    ck_assert_uint_ge(answers, 10);
+    ck_assert_uint_le(answers, 20); /* to a heartbeat and a probe each time */
+    ck_assert_uint_eq(raft_cluster_status(cluster, 3).last_index, 1);
+    raft_cluster_free(cluster);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raft_edges");
@@ -325,6 +374,8 @@ int main(void)
     tcase_add_test(tcase, test_raft_garbled_messages_change_nothing);
     tcase_add_test(tcase, test_raft_answers_beyond_the_leaders_log_are_ignored);
     tcase_add_test(tcase, test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave);
+    tcase_add_test(tcase, test_raft_probe_of_a_compacted_log_begins_behind_the_snapshot);
+    tcase_add_test(tcase, test_raft_member_that_lacks_compacted_entries_is_not_asked_without_end);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
