@@ -9,6 +9,7 @@
 #define COMPACT_BUDGET 1024  /* versions freed per step */
 #define RECLAIM_BUDGET 64    /* nodes, beyond those that each publish frees */
 #define PROPOSE_AGAIN_NS NS_PER_S
+#define FREE_AGAIN_NS (20 * NS_PER_MS) /* readers that are gone ring nobody */
 #define CLUSTER_VERSION "3.6.0"
 
 struct waiting_compaction {
@@ -157,7 +158,11 @@ static void free_garbage(struct apply_actor *role)
         role->more_to_free = mvcc_compact_step(mvcc, COMPACT_BUDGET);
         mvcc_publish(mvcc);
     }
-    (void)mvcc_reclaim_step(mvcc, RECLAIM_BUDGET);
+    role->more_to_free = mvcc_reclaim_step(mvcc, RECLAIM_BUDGET) || role->more_to_free;
+    if (mvcc_is_unpublished(mvcc)) role->more_to_free = true; /* what was freed counts: the quota asks the view */
+    struct mvcc_stats stats;
+    mvcc_get_stats(mvcc, &stats);
+    role->free_ns = stats.bags_outstanding > 0 ? role->now_ns + FREE_AGAIN_NS : CLOCK_NEVER;
     if (!list_is_empty(&role->compactions)) answer_compactions(role);
 }
 
@@ -254,7 +259,8 @@ static uint64_t deadline_ns(struct actor *actor)
 {
     const struct apply_actor *role = (const struct apply_actor *)actor;
     uint64_t compact_ns = compactor_deadline_ns(&role->compactor);
-    return role->propose_ns < compact_ns ? role->propose_ns : compact_ns;
+    uint64_t due_ns = role->propose_ns < compact_ns ? role->propose_ns : compact_ns;
+    return due_ns < role->free_ns ? due_ns : role->free_ns;
 }
 
 static const struct actor_table table = {.name = "kvd-apply", .is_reader = true, .step = step, .deadline_ns = deadline_ns};
@@ -273,6 +279,7 @@ void apply_actor_init(struct apply_actor *role, const struct apply_options *opti
     role->now_ns = options->now_ns;
     role->applied_reported = state_machine_applied_index(options->machine);
     role->propose_ns = CLOCK_NEVER;
+    role->free_ns = CLOCK_NEVER;
     list_init(&role->compactions);
     bool is_good = compactor_init(&role->compactor, options->config->auto_compaction_mode,
                                   options->config->auto_compaction_retention, options->now_ns);

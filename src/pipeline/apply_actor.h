@@ -37,6 +37,7 @@ struct apply_actor {
     uint64_t leader;
     bool is_leader;
     uint64_t propose_ns;        /* next look at what is missing */
+    uint64_t free_ns;           /* next look for what readers gave back */
     bool more_to_free;
 };
 struct apply_options {

@@ -17,7 +17,7 @@
 
 #define NET_PIECES_MAX 16384     /* chunks of one reply: 4 GiB, more than gRPC can carry */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
-#define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply that the client does not read */
+#define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that the client does not read */
 
 struct net_lanes {
     struct lane *from_raft, *from_apply, *from_main, *to_raft, *to_main;
@@ -27,7 +27,7 @@ struct net_call {
     uint64_t call;
     const struct rpc_method *method;
     struct service_job *job;
-    struct list turn;            /* jobs that may run; or large replies not yet read */
+    struct list turn;            /* jobs that may run; or large replies and chunks not yet read */
     struct blob **pieces;        /* finished chunks of a unary reply */
     uint32_t piece_count;
     uint32_t request_bytes;      /* of the proposal in flight */
@@ -52,7 +52,7 @@ struct net_actor {
     uint64_t *reads;             /* linearizable reads of this step */
     uint32_t read_count;
     struct list jobs;
-    struct list unread;          /* large replies, by answered_ns */
+    struct list unread;          /* large replies and chunks, by answered_ns */
     size_t request_bytes;
     size_t reply_bytes;
     bool is_draining;

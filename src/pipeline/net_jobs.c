@@ -1,5 +1,5 @@
 /* net_jobs: reads in slices with fair turns. A unary reply gathers chunks until it is whole; a stream sends one chunk and waits for it to
- * leave. Jobs over the budget of reply bytes wait their turn; one alone may always run. */
+ * leave; it pins a revision meanwhile, so a client that takes no chunk for NET_UNREAD_NS loses its stream. Jobs over the budget of reply bytes wait their turn; one alone may always run. */
 #include "pipeline/net_actor.h"
 
 #define BYTES_PER_STEP (1u << 20) /* about a millisecond of encoding */
@@ -65,6 +65,8 @@ static void send_chunk(struct net_actor *role, struct net_call *call, bool is_la
 {
     list_remove(&call->turn);
     call->state = NET_JOB_SENDING;
+    call->answered_ns = role->now_ns;
+    list_push_back(&role->unread, &call->turn);
     if (is_last) {
         service_job_free(call->job);
         call->job = NULL;
@@ -75,6 +77,7 @@ static void send_chunk(struct net_actor *role, struct net_call *call, bool is_la
 void net_jobs_sent(struct net_actor *role, struct net_call *call, bool ok)
 {
     if (call->state != NET_JOB_SENDING) return;
+    list_remove(&call->turn);
     if (!ok || call->job == NULL) {
         role->port->table->finish(role->port, call->call, ok ? ERR_OK : ERR_CANCELED);
         net_actor_answered(role, call);
@@ -91,7 +94,7 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
     size_t size = role->out.size;
     if (progress == SERVICE_FAILED) {
         net_actor_fail(role, call, err);
-    } else if (is_stream(call)) {
+    } else if (is_stream(call) && size > 0) {
         send_chunk(role, call, progress == SERVICE_DONE);
     } else if (progress == SERVICE_DONE) {
         send_unary(role, call);

@@ -42,7 +42,8 @@ struct call_port_table {
      * taken over; large ones are sent without a copy). */
     void (*reply)(struct call_port *port, uint64_t call, enum err err, struct slice head, struct blob **pieces, size_t piece_count);
     void (*send)(struct call_port *port, uint64_t call, struct slice head, struct blob **pieces, size_t piece_count); /* one message of a stream */
-    void (*finish)(struct call_port *port, uint64_t call, enum err err);  /* ends a stream */
+    /* Ends a stream. With an error also a call whose answer is on its way and is not read: that answer is given up. */
+    void (*finish)(struct call_port *port, uint64_t call, enum err err);
     void (*flush)(struct call_port *port);                       /* end of a step: writes that were held together leave */
     void (*refuse)(struct call_port *port);                      /* stop, phase 1: no new calls; connections get GOAWAY */
 };

@@ -119,29 +119,35 @@ static enum service_progress progress_of(enum range_progress progress)
     return SERVICE_FAILED;
 }
 
-/* The header stands first and is written by the first step: the range takes its revision from the same view. */
+/* The header stands first: written by the step that begins the range, with the revision of the same view, and taken back if the range has
+ * to begin anew. */
 static enum service_progress step_range(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
                                         enum err *out_err)
 {
     const struct mvcc_view *view = service_job_view(env);
     int64_t revision = mvcc_view_revision(view);
-    if (!job->is_started) service_put_header(env, revision, out);
+    size_t size_before = out->size;
+    bool is_first = !range_is_begun(job->range);
+    if (is_first) service_put_header(env, revision, out);
     enum service_progress progress = progress_of(range_step(job->range, view, bytes_max, STEP_ROWS_MAX, out, out_err));
-    ASSERT(progress == SERVICE_FAILED || job->is_started || range_header_revision(job->range) == revision);
+    if (!range_is_begun(job->range)) out->size = size_before;
+    else ASSERT(progress == SERVICE_FAILED || !is_first || range_header_revision(job->range) == revision);
     return progress;
 }
 
-/* One RangeStreamResponse: only the last one carries header, `more` and `count` (API §5). */
+/* One RangeStreamResponse: only the last one carries header, `more` and `count` (API §5). Nothing is written by a step that has no rows
+ * (it gathers, or begins anew). */
 static enum service_progress step_stream(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
                                          enum err *out_err)
 {
-    size_t rows_max = job->is_started ? STEP_ROWS_MAX : STREAM_FIRST_ROWS;
+    size_t rows_max = range_is_begun(job->range) ? STEP_ROWS_MAX : STREAM_FIRST_ROWS;
     struct buf body, header;
     buf_init(&body);
     buf_init(&header);
     enum service_progress progress =
         progress_of(range_step(job->range, service_job_view(env), bytes_max, rows_max, &body, out_err));
     if (progress == SERVICE_FAILED) goto out;
+    if (progress == SERVICE_MORE && body.size == 0) goto out;
     if (progress == SERVICE_DONE) service_put_header(env, range_header_revision(job->range), &header);
     size_t size = header.size + body.size;
     ASSERT(body.size <= size && out->size == 0);

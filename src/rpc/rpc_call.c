@@ -129,6 +129,13 @@ void rpc_call_sent(struct rpc_call *call)
     if (call->ends_after_send) rpc_call_answer(call, call->end, NULL);
 }
 
+void rpc_call_cancel(struct rpc_call *call, enum err err)
+{
+    ASSERT(call->call != NULL && err != ERR_OK);
+    grpc_call_error error = grpc_call_cancel_with_status(call->call, (grpc_status_code)err_grpc_code(err), err_text(err), NULL);
+    ASSERT(error == GRPC_CALL_OK);
+}
+
 /* A good end waits for the message that is on its way; a bad one may be there because the client does not read: that message is
  * given up, which completes it. */
 void rpc_call_finish(struct rpc_call *call, enum err err)
@@ -140,9 +147,7 @@ void rpc_call_finish(struct rpc_call *call, enum err err)
     }
     call->ends_after_send = true;
     call->end = err;
-    if (err == ERR_OK) return;
-    grpc_call_error error = grpc_call_cancel_with_status(call->call, (grpc_status_code)err_grpc_code(err), err_text(err), NULL);
-    ASSERT(error == GRPC_CALL_OK);
+    if (err != ERR_OK) rpc_call_cancel(call, err);
 }
 
 void rpc_call_release(struct rpc_call *call)

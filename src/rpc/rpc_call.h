@@ -48,6 +48,7 @@ void rpc_call_answer(struct rpc_call *call, enum err err, grpc_byte_buffer *mess
 void rpc_call_send(struct rpc_call *call, grpc_byte_buffer *message); /* one message of a stream; takes it over */
 void rpc_call_sent(struct rpc_call *call);      /* it has left, or failed */
 void rpc_call_finish(struct rpc_call *call, enum err err); /* now, or when the message that is on its way has left */
+void rpc_call_cancel(struct rpc_call *call, enum err err); /* gives up what the client does not take; the completions follow */
 void rpc_call_release(struct rpc_call *call);   /* all is over: from CLOSING or REQUESTED to FREE, with a new name */
 static inline uint64_t rpc_call_name(const struct rpc_call *call) { return (uint64_t)call->generation << 32 | call->slot; }
 

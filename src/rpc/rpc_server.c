@@ -69,14 +69,21 @@ struct rpc_server {
 
 static struct rpc_server *server_of(struct call_port *port) { return (struct rpc_server *)(void *)port; }
 
-/* The call of that name, NULL if the name is dead or its answer is under way. */
-static struct rpc_call *find_call(struct rpc_server *server, uint64_t name)
+/* The call of that name, NULL if the name is dead. */
+static struct rpc_call *find_named(struct rpc_server *server, uint64_t name)
 {
     uint32_t slot = (uint32_t)name;
     if (slot >= server->slot_count) return NULL;
     struct rpc_call *call = &server->calls[slot];
     ASSERT(call->slot == slot);
-    return rpc_call_name(call) == name && call->state == RPC_CALL_OPEN && !call->is_own && !call->ends_after_send ? call : NULL;
+    return rpc_call_name(call) == name && !call->is_own ? call : NULL;
+}
+
+/* The same, if its answer is not under way. */
+static struct rpc_call *find_call(struct rpc_server *server, uint64_t name)
+{
+    struct rpc_call *call = find_named(server, name);
+    return call != NULL && call->state == RPC_CALL_OPEN && !call->ends_after_send ? call : NULL;
 }
 
 /* Asks gRPC for one more call of the method, or notes that it is owed. */
@@ -264,8 +271,11 @@ static void server_send(struct call_port *port, uint64_t name, struct slice head
 static void server_finish(struct call_port *port, uint64_t name, enum err err)
 {
     ASSERT(err < ERR_COUNT);
-    struct rpc_call *call = find_call(server_of(port), name);
-    if (call != NULL) rpc_call_finish(call, err);
+    struct rpc_call *call = find_named(server_of(port), name);
+    if (call == NULL) return;
+    bool is_ending = call->state == RPC_CALL_CLOSING || (call->state == RPC_CALL_OPEN && call->ends_after_send);
+    if (is_ending && err != ERR_OK) rpc_call_cancel(call, err);
+    if (call->state == RPC_CALL_OPEN && !call->ends_after_send) rpc_call_finish(call, err);
 }
 
 static void server_refuse(struct call_port *port)

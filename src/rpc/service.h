@@ -56,7 +56,7 @@ struct service_plan {
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan);
 
 /* One bounded step. Unary: bytes are appended to out over the steps, the whole is the response message (header first). Server stream: each
- * step writes one complete message. */
+ * step writes one complete message, or nothing (SERVICE_MORE only). */
 enum service_progress { SERVICE_DONE, SERVICE_MORE, SERVICE_FAILED };
 enum service_progress service_job_step(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
                                        enum err *out_err);

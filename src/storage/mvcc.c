@@ -31,6 +31,7 @@
 #include "storage/mvcc_state.h"
 
 #define BUDGET_BYTES 80
+#define REPUBLISH_BYTES (64 << 10) /* freed since the view that readers (and the quota) see: worth a new one */
 STATIC_ASSERT((sizeof(struct mvcc_node_leaf) * 100 / (MVCC_NODE_LEAF_MAX * 68)) + 2 + sizeof(struct mvcc_record) +
                       sizeof(struct mvcc_history_log_chunk) / MVCC_HISTORY_LOG_CHUNK + 1 + 8 <=
                   BUDGET_BYTES,
@@ -202,7 +203,19 @@ void mvcc_publish(struct mvcc *mvcc)
     if (mvcc->is_changed) publish(mvcc);
 }
 
-bool mvcc_reclaim_step(struct mvcc *mvcc, size_t budget) { return mvcc_reclaim_run(&mvcc->reclaim, budget); }
+bool mvcc_is_unpublished(const struct mvcc *mvcc)
+{
+    ASSERT(!mvcc->is_in_txn);
+    return mvcc->is_changed;
+}
+
+bool mvcc_reclaim_step(struct mvcc *mvcc, size_t budget)
+{
+    bool more = mvcc_reclaim_run(&mvcc->reclaim, budget);
+    ASSERT(mvcc->published != NULL);
+    if (mvcc->published->bytes >= mvcc->reclaim.bytes + REPUBLISH_BYTES) mvcc->is_changed = true;
+    return more;
+}
 
 /* --- pins -------------------------------------------------------------------------------------------------------------------- */
 

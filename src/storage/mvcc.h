@@ -79,6 +79,8 @@ bool mvcc_compact_step(struct mvcc *mvcc, size_t budget);
 int64_t mvcc_compact_done_revision(const struct mvcc *mvcc); /* everything ≤ this that could go is gone */
 /* Frees or reuses about `budget` nodes whose readers are gone; true while more wait. */
 bool mvcc_reclaim_step(struct mvcc *mvcc, size_t budget);
+/* The next mvcc_publish has something to show: changes, or much that was freed since the last. */
+bool mvcc_is_unpublished(const struct mvcc *mvcc);
 
 /* --- readers -------------------------------------------------------------------------------------------------------------- */
 const struct mvcc_view *mvcc_view(const struct mvcc *mvcc);  /* the published one; any registered reader */

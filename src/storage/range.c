@@ -141,6 +141,12 @@ void range_free(struct range *range)
     alloc_free(range);
 }
 
+bool range_is_begun(const struct range *range)
+{
+    ASSERT(range->phase <= RANGE_PHASE_END);
+    return range->phase != RANGE_PHASE_START;
+}
+
 int64_t range_header_revision(const struct range *range)
 {
     ASSERT(range->phase != RANGE_PHASE_START && range->header_revision > 0);

@@ -37,6 +37,9 @@ void range_free(struct range *range); /* accepts NULL; unpins */
  * is_stream, `more` and `count` are written with the last step only (as in both forms), and rows end exactly at chunk borders. */
 enum range_progress range_step(struct range *range, const struct mvcc_view *view, size_t bytes_max, size_t rows_max,
                                struct buf *out_body, enum err *out_err);
+/* False before the first step, and again after a step that has to begin anew (RANGE_MORE, nothing written): what the caller wrote in front
+ * of the body belongs to a revision that is no longer read. */
+bool range_is_begun(const struct range *range);
 int64_t range_header_revision(const struct range *range); /* store revision at the first step */
 
 /* mvccpb.KeyValue as field `field` of the message being written. */

@@ -20,13 +20,15 @@ struct role {
     struct rig_door door;
     pthread_t thread;
     atomic_bool stop, release; /* release: answer the held calls */
+    atomic_bool gives_up;      /* the last Range, whose answer is on its way */
+    uint64_t last_range;
     atomic_uint held, started, closed, waits;
     uint64_t *held_calls; /* CALLS_MAX */
     uint32_t chunks_left[CALLS_MAX * 2];
 };
 
 /* Put: echo. DeleteRange: the error with the number of the first byte. Compact: the metadata as text. Txn: held until released.
- * Range: head, then small, large, small pieces. RangeStream: CHUNKS messages. */
+ * Range: head, then small, large, small pieces (a huge one, if the request has bytes). RangeStream: CHUNKS messages. */
 static void role_new(struct role *role, const struct call_event *event)
 {
     const struct call_port_table *port = role->port->table;
@@ -43,8 +45,9 @@ static void role_new(struct role *role, const struct call_event *event)
         port->reply(role->port, event->call, ERR_OK, slice_from_string(text), NULL, 0);
         break;
     case RPC_KV_RANGE:
+        role->last_range = event->call;
         for (int i = 0; i < 3; i++) {
-            pieces[i] = blob_new(i == 1 ? 300000 : 10);
+            pieces[i] = blob_new(i != 1 ? 10 : event->body.size == 0 ? 300000 : 32 << 20);
             memset(pieces[i]->data, 'a' + i, pieces[i]->size);
         }
         port->reply(role->port, event->call, ERR_OK, slice_from_string("head"), pieces, 3);
@@ -84,6 +87,7 @@ static void *role_run(void *context)
             unsigned held = atomic_exchange(&role->held, 0);
             for (unsigned i = 0; i < held; i++) port->reply(role->port, role->held_calls[i], ERR_OK, slice_from_string("free"), NULL, 0);
         }
+        if (atomic_exchange(&role->gives_up, false)) port->finish(role->port, role->last_range, ERR_CANCELED);
         port->flush(role->port);
         if (count < EVENTS_MAX) {
             atomic_fetch_add(&role->waits, 1);
@@ -187,6 +191,31 @@ START_TEST(test_rpc_server_sends_head_and_pieces_in_order)
     ck_assert_int_eq(memcmp(answer->data, "headaaaaaaaaaab", 15), 0);
     ck_assert_int_eq(memcmp(answer->data + 4 + 10 + 300000 - 1, "bcccccccccc", 11), 0);
     blob_unref(answer);
+    rig_call_free(call);
+}
+END_TEST
+
+static void wait_for(atomic_uint *count, unsigned value)
+{
+    for (int i = 0; i < 1000 && atomic_load(count) < value; i++) ck_assert_int_eq(poll(NULL, 0, 10), 0);
+    ck_assert_uint_eq(atomic_load(count), value);
+}
+
+/* A client that polls nothing takes nothing beyond the window of its transport. */
+START_TEST(test_rpc_server_gives_up_an_answer_that_the_client_does_not_read)
+{
+    check_echo(slice_from_string("the connection stands"));
+    wait_for(&role->closed, 1);
+    (void)rig_call_start(&client, 0, "/etcdserverpb.KV/Range", slice_from_string("large"), 0, NULL, 0);
+    wait_for(&role->started, 2);
+    ck_assert_int_eq(poll(NULL, 0, 100), 0);
+    ck_assert_uint_eq(atomic_load(&role->closed), 1);
+    atomic_store(&role->gives_up, true);
+    role->port->table->ring(role->port);
+    wait_for(&role->closed, 2);
+    struct rig_call *call = rig_client_wait(&client, 15000);
+    ck_assert_ptr_nonnull(call);
+    ck_assert_int_ne((int)call->status, 0);
     rig_call_free(call);
 }
 END_TEST
@@ -446,6 +475,7 @@ int main(void)
     tcase_add_checked_fixture(calls, set_up, tear_down);
     tcase_add_test(calls, test_rpc_server_replies_with_the_bytes_that_the_role_gave);
     tcase_add_test(calls, test_rpc_server_sends_head_and_pieces_in_order);
+    tcase_add_test(calls, test_rpc_server_gives_up_an_answer_that_the_client_does_not_read);
     tcase_add_test(calls, test_rpc_server_gives_each_error_its_code_and_exact_text);
     tcase_add_test(calls, test_rpc_server_refuses_an_oversized_request);
     tcase_add_test(calls, test_rpc_server_answers_unknown_methods_as_go_does);
