@@ -15,6 +15,8 @@ What is *meant* to differ stands below, each with its reason, and nowhere else:
   overlap of puts and deletes in a transaction    the rule is: refused, in any order. etcd 3.4 overlooks it for a deletion up
                     to the end of the key space, and for a deletion in a nested transaction after a put in an earlier one.
                     Where rule and 3.4 disagree the request is sent to kvd alone, which must refuse it; `_Overlap` holds both.
+  compaction at 0   of a store that was never compacted: etcd takes it, once, since its mark begins at -1. kvd refuses it as
+                    compacted: nothing lies at or below 0. Not sent.
   groups            the wire types 3 and 4 do not exist in proto3. etcd skips such a field if its number is unknown, kvd
                     refuses the message. Not sent.
 """
@@ -157,7 +159,7 @@ def _parsed(method, request):
         return None
 
 
-def dispute(method, request):
+def dispute(method, request, compacted):
     """Why a request is not sent to 3.4, or None."""
     if isinstance(request, bytes) and _has_group(requests.MESSAGES[method].DESCRIPTOR, request):
         return "group"
@@ -166,6 +168,8 @@ def dispute(method, request):
         return None
     if _has_bad_sort(method, message):
         return "sort"
+    if method == "Compact" and message.revision == 0 and compacted == 0:
+        return "compaction at 0"
     return "overlap" if method == "Txn" and _is_overlap_disputed(message) else None
 
 
@@ -259,7 +263,7 @@ class Run:
         for _ in range(count):
             method, request = self._stream.next()
             self.features.update(requests.features(method, request, self._stream.revision, self._stream.compacted))
-            reason = dispute(method, request)
+            reason = dispute(method, request, self._stream.compacted)
             if reason is not None:
                 self.tally["not sent to 3.4: " + reason] += 1
                 if reason == "overlap" and self._is_kvd_subject:
