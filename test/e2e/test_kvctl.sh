@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Does kvctl print what Debian's etcdctl prints? Both run on the same cluster with the same words and the same standard input; output,
-# errors and exit codes are compared. What Debian's etcdctl (3.4) does not know, and what kvctl does better, is checked by itself.
+# errors and exit codes are compared. What Debian's etcdctl (3.4) does not know, and what kvctl does better, is checked by itself. KVCTL_BINARY: another kvctl, as one with sanitizers.
 set -euo pipefail
 # shellcheck source=e2e_lib.sh
 . "$(dirname "$0")/e2e_lib.sh"
 export ETCDCTL_API=3
 unset ETCDCTL_ENDPOINTS KVCTL_ENDPOINTS
-kvctl=$e2e_root/bin/kvctl
+kvctl=${KVCTL_BINARY:-$e2e_root/bin/kvctl}
 
 # run_tool TOOL INPUT WORDS...: output in tool.out and tool.err, exit code in the variable code
 run_tool() {

@@ -282,6 +282,29 @@ START_TEST(test_rpc_client_goes_past_an_endpoint_that_is_down_with_writes_too)
 }
 END_TEST
 
+START_TEST(test_rpc_client_goes_past_endpoints_that_accept_and_say_nothing_or_hang_up)
+{
+    struct fake *good = fake_always(ERR_OK), *closing = fake_always(ERR_OK);
+    uint16_t silent_port = 0;
+    int silent = rig_listen(0, &silent_port); /* the kernel accepts; nobody ever speaks HTTP/2 */
+    atomic_store(&closing->door.refuse, true);
+    add_port(silent_port);
+    add_port(closing->door.port);
+    add_port(good->door.port);
+    connect_client(600);
+    check_ok(call(PUT, RPC_CLIENT_WRITE, 10000), "question", 2, 1);
+    check_ok(call(RANGE, RPC_CLIENT_READ, 10000), "question", 2, 1);
+    rpc_client_free(client);
+    endpoint_count = 1; /* the silent one alone */
+    connect_client(300);
+    check_failed(call(PUT, RPC_CLIENT_WRITE, 10000), ERR_CODE_UNAVAILABLE, "no endpoint could be reached", false, true);
+    rpc_client_free(client);
+    close(silent);
+    fake_stop(closing);
+    fake_stop(good);
+}
+END_TEST
+
 START_TEST(test_rpc_client_waits_for_an_endpoint_that_comes_up)
 {
     uint16_t port = free_port();
@@ -629,6 +652,7 @@ int main(void)
     tcase_set_timeout(rules, 60);
     tcase_add_test(rules, test_rpc_client_gives_back_the_answer_or_code_and_text);
     tcase_add_test(rules, test_rpc_client_goes_past_an_endpoint_that_is_down_with_writes_too);
+    tcase_add_test(rules, test_rpc_client_goes_past_endpoints_that_accept_and_say_nothing_or_hang_up);
     tcase_add_test(rules, test_rpc_client_waits_for_an_endpoint_that_comes_up);
     tcase_add_test(rules, test_rpc_client_says_when_no_endpoint_can_be_reached);
     tcase_add_test(rules, test_rpc_client_repeats_a_read_on_another_endpoint_after_unavailable);
