@@ -32,7 +32,8 @@ mvcc_prints_every_figure_as_json() {
         "put over old keys, random order, batches of 1" "point reads per reader, 1 reader, a writer running" \
         "keys scanned now" "keys scanned at the old revision" "count of a random interval" "range with limit 10" \
         "count: cost" "limit 10: cost" "hot key: puts" "hot key: reads now" "hot key: reads at a random old revision" \
-        "hot key: versions compacted" "queue: rounds" "queue: time of the second half" "paging at an old revision: one page" \
+        "hot key: versions compacted" "queue: rounds" "queue: time of the second half" "paging at an old revision: first page" \
+        "paging at an old revision: each page" \
         "old versions compacted" "old versions: longest step"
 }
 

@@ -307,6 +307,7 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
         .limits = {.txn_ops_max = (uint32_t)options->config->max_txn_ops},
         .max_request_bytes = options->config->max_request_bytes,
         .gather_bytes_max = options->config->reply_bytes_max,
+        .range_memo = range_memo_new(),
         .quota_bytes = options->config->quota_bytes,
         .cluster_id = options->cluster_id,
         .member_id = options->self,
@@ -323,6 +324,7 @@ void net_actor_deinit(struct net_actor *role)
     }
     alloc_free(role->calls);
     alloc_free(role->reads);
+    range_memo_free(role->env.range_memo);
     arena_deinit(&role->scratch);
     buf_deinit(&role->out);
     role->calls = NULL;

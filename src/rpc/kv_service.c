@@ -72,6 +72,7 @@ static void plan_range(struct service_env *env, enum rpc_method_id method, struc
     ASSERT(env->gather_bytes_max > 0);
     struct service_job *job = service_job_new(method);
     job->range = range_new(&range, state_machine_mvcc(env->machine), env->gather_bytes_max);
+    range_set_memo(job->range, env->range_memo);
     service_plan_read(plan, job, !range.serializable);
 }
 

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "rpc/rpc_method.h"
 #include "storage/command.h"
+#include "storage/range_memo.h"
 #include "storage/request.h"
 #include "storage/state_machine.h"
 
@@ -27,6 +28,7 @@ struct service_env {
     struct request_limits limits;
     size_t max_request_bytes;
     size_t gather_bytes_max;
+    struct range_memo *range_memo;   /* borrowed; NULL = none */
     uint64_t quota_bytes;            /* 0 = off */
     uint64_t cluster_id;
     uint64_t member_id;

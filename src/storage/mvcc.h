@@ -92,6 +92,9 @@ MUST_USE enum err mvcc_view_check(const struct mvcc_view *view, int64_t revision
 /* In all of these revision ≤ 0 = the view's own; others must have passed mvcc_view_check (or be pinned). */
 bool mvcc_get(const struct mvcc_view *view, struct slice key, int64_t revision, struct mvcc_kv *out_kv);
 int64_t mvcc_count(const struct mvcc_view *view, const struct mvcc_range *range, int64_t revision);
+/* The count, if it takes no walk and no look at more than `budget` changes of the past. */
+bool mvcc_count_quickly(const struct mvcc_view *view, const struct mvcc_range *range, int64_t revision, size_t budget,
+                        int64_t *out_count);
 
 /* Keys in ascending order. The scan lives on the reader's stack and dies with the view. */
 struct mvcc_scan {

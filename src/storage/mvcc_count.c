@@ -1,7 +1,8 @@
 /* mvcc_count: how many keys of a range live. See mvcc.h.
  *
  * Now: the difference of two ranks, O(log n). In the past: over all keys by the history's sums; else the count of now less what the changes
- * since then did to the range, or a walk of the range, whichever looks at fewer records.
+ * since then did to the range, or a walk of the range, whichever looks at fewer records. A reader with bounded steps asks mvcc_count_quickly
+ * and, if that refuses, counts the rows of its own scan.
  */
 #include "base/assert.h"
 #include "storage/mvcc_state.h"
@@ -44,15 +45,30 @@ static int64_t walk(const struct mvcc_view *view, const struct mvcc_range *range
     return count;
 }
 
-int64_t mvcc_count(const struct mvcc_view *view, const struct mvcc_range *range, int64_t revision)
+bool mvcc_count_quickly(const struct mvcc_view *view, const struct mvcc_range *range, int64_t revision, size_t budget,
+                        int64_t *out_count)
 {
     int64_t past = mvcc_state_past(view, revision);
     struct mvcc_kv kv;
-    if (range->is_single) return mvcc_get(view, range->key, revision, &kv) ? 1 : 0;
-    if (past == 0) return count_now(view, range);
-    if (is_everything(range)) return mvcc_history_log_sums_at(&view->log, past).live;
-    int64_t now = count_now(view, range);
-    struct mvcc_history_log_place place = mvcc_history_log_find(&view->log, past + 1);
-    bool is_history_shorter = view->log.end - place.ordinal <= (uint64_t)now;
-    return is_history_shorter ? now - net_change(view, range, place) : walk(view, range, past);
+    if (range->is_single) {
+        *out_count = mvcc_get(view, range->key, revision, &kv) ? 1 : 0;
+    } else if (past == 0) {
+        *out_count = count_now(view, range);
+    } else if (is_everything(range)) {
+        *out_count = mvcc_history_log_sums_at(&view->log, past).live;
+    } else {
+        struct mvcc_history_log_place place = mvcc_history_log_find(&view->log, past + 1);
+        if (view->log.end - place.ordinal > budget) return false;
+        *out_count = count_now(view, range) - net_change(view, range, place);
+    }
+    ASSERT(*out_count >= 0);
+    return true;
+}
+
+int64_t mvcc_count(const struct mvcc_view *view, const struct mvcc_range *range, int64_t revision)
+{
+    int64_t count = 0;
+    size_t walk_size = range->is_single ? 1 : (size_t)count_now(view, range);
+    if (mvcc_count_quickly(view, range, revision, walk_size, &count)) return count;
+    return walk(view, range, mvcc_state_past(view, revision));
 }

@@ -6,10 +6,11 @@
  * A limit cuts behind a sort and behind a filter, with one exception that every etcd has: a target without an order (order NONE, not by
  * key), unfiltered, sorts only the first `limit` + 1 rows in key order and then cuts.
  *
- * The first step fixes the revision, counts (the count is of the interval at that revision, whatever limit and filters say) and, if it
- * could not finish, pins the revision before it gives the view back: until then the view itself keeps every version. If a compaction
- * was published in between (the pin is refused), a read of "now" forgets what it wrote and begins again at the newer revision; a read
- * at a named revision is answered as compacted.
+ * The count is of the interval at the range's revision, whatever limit and filters say. The first step takes it from the index (now), from a
+ * short history, or from what the page before left (range_memo.h); else the scan counts, and goes on for that behind the limit.
+ * The first step also fixes the revision and, if it could not finish, pins it before it gives the view back: until then the view itself
+ * keeps every version. If a compaction was published in between (the pin is refused), a read of "now" forgets what it wrote and begins again
+ * at the newer revision; a read at a named revision is answered as compacted.
  */
 #include "storage/range.h"
 
@@ -30,12 +31,16 @@ struct range {
     int pin;             /* -1 = none */
     int64_t revision;    /* that the rows are read at */
     int64_t header_revision;
+    bool is_counted;     /* `count` is known; else it is `seen` when the scan has come to the end */
     int64_t count;
+    int64_t seen;        /* rows scanned */
     int64_t matched;     /* rows that passed the filters */
     int64_t written;
     struct mvcc_range interval;
     struct mvcc_range left; /* what has not been scanned */
     struct buf resume;   /* the last scanned key and a zero byte: the least key behind it */
+    struct range_memo *memo; /* NULL = none */
+    struct buf next_page;    /* as `resume`, of the last row that the limit let through; empty = there is none */
     struct range_sort sort;
     uint8_t keys[];
 };
@@ -128,7 +133,14 @@ struct range *range_new(const struct range_request *request, struct mvcc *mvcc, 
     range->request.range_end = slice_make(range->keys + request->key.size, request->range_end.size);
     range->interval = mvcc_range_make(range->request.key, range->request.range_end);
     buf_init(&range->resume);
+    buf_init(&range->next_page);
     return range;
+}
+
+void range_set_memo(struct range *range, struct range_memo *memo)
+{
+    ASSERT(range->phase == RANGE_PHASE_START);
+    range->memo = memo;
 }
 
 void range_free(struct range *range)
@@ -138,6 +150,7 @@ void range_free(struct range *range)
     if (range->pin >= 0) mvcc_unpin(range->mvcc, range->pin);
     range_sort_deinit(&range->sort);
     buf_deinit(&range->resume);
+    buf_deinit(&range->next_page);
     alloc_free(range);
 }
 
@@ -206,11 +219,21 @@ static void write_row(struct range *range, const struct mvcc_kv *kv, struct buf 
     range->written++;
 }
 
+/* The rest of the interval is what the client will ask for next. */
+static void leave_count(struct range *range)
+{
+    struct range_memo_key rest = {.key = buf_slice(&range->next_page), .range_end = range->request.range_end, .revision = range->revision};
+    ASSERT(range->memo != NULL && range->is_counted && !range->has_filter);
+    range_memo_put(range->memo, &rest, range->count - range->written);
+}
+
 static enum range_progress finish(struct range *range, struct buf *out_body)
 {
+    ASSERT(range->is_counted);
     bool is_more = !range->request.count_only && range->matched > range->written;
     ASSERT(range->count >= range->written);
     if (is_more) buf_put_pb_varint(out_body, 3, 1);
+    if (is_more && range->next_page.size > 0) leave_count(range);
     if (range->count > 0) buf_put_pb_varint(out_body, 4, (uint64_t)range->count);
     range->phase = RANGE_PHASE_END;
     return RANGE_DONE;
@@ -231,6 +254,7 @@ static enum range_progress read_single(struct range *range, const struct mvcc_vi
 {
     struct mvcc_kv kv;
     ASSERT(range->interval.is_single && range->count == 0);
+    range->is_counted = true;
     if (mvcc_get(view, range->request.key, range->revision, &kv)) {
         range->count = 1;
         if (!range->request.count_only && passes_filter(&range->request, &kv)) {
@@ -241,21 +265,40 @@ static enum range_progress read_single(struct range *range, const struct mvcc_vi
     return finish(range, out_body);
 }
 
+static void put_key_behind(struct buf *buf, struct slice key)
+{
+    buf_clear(buf);
+    buf_put_slice(buf, key);
+    buf_put_u8(buf, 0);
+}
+
 static void set_resume(struct range *range, struct slice key)
 {
-    buf_clear(&range->resume);
-    buf_put_slice(&range->resume, key);
-    buf_put_u8(&range->resume, 0);
+    put_key_behind(&range->resume, key);
     range->left.key = buf_slice(&range->resume);
     ASSERT(!range->left.is_single);
+}
+
+static bool has_room(const struct range *range)
+{
+    return !range->request.count_only && (range->request.limit <= 0 || range->written < range->request.limit);
 }
 
 /* Without filters the count says how many rows there are to write, so that a full page needs no look beyond it. */
 static bool scan_is_complete(const struct range *range)
 {
+    if (!range->is_counted) return false;
     if (range->has_filter) return range->request.limit > 0 && range->matched > range->request.limit;
     ASSERT(range->written <= range->count);
     return range->written == range->count || (range->request.limit > 0 && range->written == range->request.limit);
+}
+
+/* At the end of a scan that may have had to count. */
+static void settle_count(struct range *range)
+{
+    if (!range->is_counted) range->count = range->seen;
+    range->is_counted = true;
+    ASSERT(range->written <= range->count && range->matched <= range->count);
 }
 
 static enum range_progress scan(struct range *range, const struct mvcc_view *view, size_t size_max, size_t rows_max,
@@ -266,22 +309,31 @@ static enum range_progress scan(struct range *range, const struct mvcc_view *vie
     size_t rows = 0;
     bool is_end = scan_is_complete(range);
     if (!is_end) mvcc_scan_init(&scan, view, &range->left, range->revision);
-    while (!is_end && rows < rows_max && (rows == 0 || out_body->size < size_max)) {
+    while (!is_end && rows < rows_max && (rows == 0 || !has_room(range) || out_body->size < size_max)) {
         is_end = !mvcc_scan_next(&scan, &kv);
         if (is_end) break;
         rows++;
+        range->seen++;
         if (!passes_filter(&range->request, &kv)) continue;
         range->matched++;
-        if (range->request.limit <= 0 || range->written < range->request.limit) write_row(range, &kv, out_body);
+        if (has_room(range)) {
+            write_row(range, &kv, out_body);
+            bool is_last = range->written == range->request.limit;
+            if (is_last && range->memo != NULL && !range->has_filter) put_key_behind(&range->next_page, kv.key);
+        }
         is_end = scan_is_complete(range);
     }
     if (!is_end) {
         set_resume(range, kv.key);
         return RANGE_MORE;
     }
+    settle_count(range);
     if (!range->has_filter) range->matched = range->count;
     return finish(range, out_body);
 }
+
+/* The sort gets no more rows. */
+static bool is_cut(const struct range *range) { return range->is_cut_first && range->matched > range->request.limit; }
 
 /* False: more memory than the caller gives. */
 static bool gather(struct range *range, const struct mvcc_view *view, size_t rows_max)
@@ -292,17 +344,19 @@ static bool gather(struct range *range, const struct mvcc_view *view, size_t row
     mvcc_scan_init(&scan, view, &range->left, range->revision);
     for (size_t rows = 0; rows < rows_max; rows++) {
         if (!mvcc_scan_next(&scan, &kv)) {
+            settle_count(range);
             range->phase = RANGE_PHASE_SORT;
             return true;
         }
-        if (passes_filter(&range->request, &kv)) {
+        range->seen++;
+        if (!is_cut(range) && passes_filter(&range->request, &kv)) {
             range->matched++;
             range_sort_add(&range->sort, &kv);
             if (range->sort.bytes > range->gather_bytes_max) return false;
-            if (range->is_cut_first && range->matched > range->request.limit) {
-                range->phase = RANGE_PHASE_SORT;
-                return true;
-            }
+        }
+        if (is_cut(range) && range->is_counted) {
+            range->phase = RANGE_PHASE_SORT;
+            return true;
         }
         if (rows + 1 == rows_max) set_resume(range, kv.key);
     }
@@ -329,13 +383,23 @@ static void start(struct range *range, const struct mvcc_view *view)
     range->header_revision = mvcc_view_revision(view);
     range->revision = request->revision > 0 ? request->revision : range->header_revision;
     ASSERT(range->header_revision > 0 && range->revision <= range->header_revision);
-    range->count = range->matched = range->written = 0;
+    range->count = range->seen = range->matched = range->written = 0;
+    range->is_counted = false;
+    buf_clear(&range->next_page);
     range->left = range->interval;
     range_sort_deinit(&range->sort);
     if (range->is_sorted)
         range_sort_init(&range->sort, request->sort_target, request->sort_order == RANGE_SORT_DESCEND,
                         request->limit > 0 ? (size_t)request->limit : SIZE_MAX);
-    range->phase = range->is_sorted ? RANGE_PHASE_GATHER : RANGE_PHASE_SCAN;
+    range->phase = range->is_sorted && !request->count_only ? RANGE_PHASE_GATHER : RANGE_PHASE_SCAN;
+}
+
+static bool take_count(struct range *range, const struct mvcc_view *view, size_t rows_max)
+{
+    struct range_memo_key whole = {.key = range->request.key, .range_end = range->request.range_end, .revision = range->revision};
+    ASSERT(!range->interval.is_single);
+    if (range->memo != NULL && range_memo_get(range->memo, &whole, &range->count)) return true;
+    return mvcc_count_quickly(view, &range->interval, range->revision, rows_max, &range->count);
 }
 
 /* Goes on with the phases until one asks for another step. */
@@ -389,8 +453,8 @@ enum range_progress range_step(struct range *range, const struct mvcc_view *view
         }
         start(range, view);
         if (range->interval.is_single) return read_single(range, view, out_body);
-        range->count = mvcc_count(view, &range->interval, range->revision);
-        if (range->request.count_only || range->count == 0) return finish(range, out_body);
+        range->is_counted = take_count(range, view, rows_max);
+        if (range->is_counted && (range->request.count_only || range->count == 0)) return finish(range, out_body);
     }
     enum range_progress progress = go_on(range, view, size_max, rows_max, out_body, out_err);
     if (progress == RANGE_MORE && is_first && range->mvcc != NULL) return pin(range, size_before, out_body, out_err);

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "storage/mvcc.h"
+#include "storage/range_memo.h"
 
 /* A RangeRequest by its fields; slices borrowed. */
 struct range_request {
@@ -32,6 +33,8 @@ enum range_progress { RANGE_DONE, RANGE_MORE, RANGE_FAILED };
 struct range;
 /* `mvcc` is for the pin; NULL = the caller holds one view for the whole job (the writer inside a transaction). */
 struct range *range_new(const struct range_request *request, struct mvcc *mvcc, size_t gather_bytes_max);
+/* Before the first step: counts that pages leave for each other. Borrowed; of the thread that steps. */
+void range_set_memo(struct range *range, struct range_memo *memo);
 void range_free(struct range *range); /* accepts NULL; unpins */
 /* Appends at most about bytes_max to out_body (at least one row), looks at no more than rows_max rows. RANGE_FAILED: *out_err. With
  * is_stream, `more` and `count` are written with the last step only (as in both forms), and rows end exactly at chunk borders. */
