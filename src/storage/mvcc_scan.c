@@ -94,6 +94,7 @@ static const struct mvcc_record *next_of_leaf(const struct mvcc_node *node, uint
     }
     while (*place < node->count) {
         if (*place + AHEAD < node->count) __builtin_prefetch(leaf->records[*place + AHEAD]);
+        if (*place + AHEAD / 2 < node->count) __builtin_prefetch(leaf->records[*place + AHEAD / 2]->older);
         const struct mvcc_record *record = mvcc_state_select(leaf->records[(*place)++], past);
         if (record != NULL) return record;
     }
