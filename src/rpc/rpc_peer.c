@@ -284,7 +284,7 @@ static void peer_cut(struct peer_port *port, uint64_t id)
     struct rpc_peer_out *out = find_out(peer, id);
     ASSERT(id != 0);
     cut_ins(peer, id);
-    if (out != NULL) rpc_peer_out_cut(out);
+    if (out != NULL) rpc_peer_out_cut(out, "we cut it");
 }
 
 static bool peer_send(struct peer_port *port, uint64_t id, struct blob *frame)
@@ -390,7 +390,7 @@ static void end_streams(struct rpc_peer *peer)
     rpc_listener_close(&peer->listener);
     RPC_TAG_RELEASE(&peer->shutdown);
     grpc_server_shutdown_and_notify(peer->server, peer->queue, &peer->shutdown);
-    for (uint32_t i = 0; i < peer->out_count; i++) rpc_peer_out_cut(peer->outs[i]);
+    for (uint32_t i = 0; i < peer->out_count; i++) rpc_peer_out_cut(peer->outs[i], "this member stops");
     for (struct list *at = peer->ins.next; at != &peer->ins; at = at->next) rpc_peer_in_cut(LIST_ENTRY(at, struct rpc_peer_in, node));
     grpc_server_cancel_all_calls(peer->server);
 }
@@ -411,9 +411,11 @@ void rpc_peer_free(struct rpc_peer *peer)
     while (!is_at_rest(peer)) drain(peer);
     grpc_server_destroy(peer->server);
     rpc_unknown_deinit(&peer->unknown);
+    rpc_signal_release(&peer->callbacks_closed);
     grpc_completion_queue_shutdown(peer->callbacks);
     while (!peer->is_callbacks_closed) drain(peer);
     grpc_completion_queue_destroy(peer->callbacks);
+    rpc_signal_inbox_deinit(&peer->inbox);
     rpc_wake_deinit(&peer->wake);
     grpc_completion_queue_shutdown(peer->queue);
     while (grpc_completion_queue_next(peer->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;

@@ -12,6 +12,7 @@
 
 #define PATH "/kvd.Peer/Stream"
 #define GREETING_NS (2 * NS_PER_S)  /* connecting and both hellos */
+#define GOOD_NS (100 * NS_PER_MS)   /* a stream that stood so long was a good one */
 #define REFUSED_NS (5 * NS_PER_S)   /* until a refused handshake is tried again: somebody has to change a setting first */
 
 void rpc_peer_out_init(struct rpc_peer_out *out, uint64_t peer, const struct rpc_peer_options *options, struct rng *rng,
@@ -68,6 +69,7 @@ static grpc_channel *make_channel(const struct rpc_peer_out *out, const char *ta
 
 static void start(struct rpc_peer_out *out, const grpc_op *ops, size_t op_count, struct rpc_signal *signal)
 {
+    rpc_signal_release(signal);
     grpc_call_error error = grpc_call_start_batch(out->call, ops, op_count, &signal->functor, NULL);
     ASSERT(error == GRPC_CALL_OK);
     out->batches++;
@@ -94,14 +96,16 @@ static void start_greeting(struct rpc_peer_out *out)
 static void attempt(struct rpc_peer_out *out, uint64_t now_ns)
 {
     ASSERT(out->state == RPC_PEER_OUT_WAITING && out->call == NULL && out->batches == 0);
-    out->channel = make_channel(out, out->targets[out->next_target]);
-    out->next_target = (out->next_target + 1) % out->target_count;
+    out->target = out->next_target;
+    out->next_target = (out->target + 1) % out->target_count;
+    out->channel = make_channel(out, out->targets[out->target]);
     out->call = grpc_channel_create_call(out->channel, NULL, GRPC_PROPAGATE_DEFAULTS, out->queue,
                                          grpc_slice_from_static_string(PATH), NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     ASSERT(out->call != NULL);
     grpc_metadata_array_init(&out->initial);
     grpc_metadata_array_init(&out->trailing);
-    out->is_closed = out->is_refused = false;
+    out->is_closed = out->is_refused = out->is_cut = false;
+    out->why = NULL;
     out->state = RPC_PEER_OUT_GREETING;
     out->due_ns = now_ns + GREETING_NS;
     start_greeting(out);
@@ -112,6 +116,14 @@ static void attempt(struct rpc_peer_out *out, uint64_t now_ns)
     start(out, &status, 1, &out->closed);
 }
 
+static void end_call(struct rpc_peer_out *out, const char *why)
+{
+    if (out->state == RPC_PEER_OUT_GREETING) out->state = RPC_PEER_OUT_ENDING; /* one that is up is told of by its status */
+    if (out->state == RPC_PEER_OUT_ENDING) out->due_ns = CLOCK_NEVER;
+    if (out->why == NULL) out->why = why;
+    (void)grpc_call_cancel(out->call, NULL);
+}
+
 void rpc_peer_out_tick(struct rpc_peer_out *out, uint64_t now_ns)
 {
     if (out->due_ns > now_ns) return;
@@ -119,18 +131,18 @@ void rpc_peer_out_tick(struct rpc_peer_out *out, uint64_t now_ns)
         attempt(out, now_ns);
     } else {
         ASSERT(out->state == RPC_PEER_OUT_GREETING);
-        rpc_peer_out_cut(out);
+        end_call(out, "it did not answer our hello in time");
     }
 }
 
 uint64_t rpc_peer_out_deadline_ns(const struct rpc_peer_out *out) { return out->due_ns; }
 
-void rpc_peer_out_cut(struct rpc_peer_out *out)
+void rpc_peer_out_cut(struct rpc_peer_out *out, const char *why)
 {
+    ASSERT(why != NULL);
     if (out->call == NULL) return;
-    if (out->state == RPC_PEER_OUT_GREETING) out->state = RPC_PEER_OUT_ENDING; /* one that is up is told of by its status */
-    if (out->state == RPC_PEER_OUT_ENDING) out->due_ns = CLOCK_NEVER;
-    (void)grpc_call_cancel(out->call, NULL);
+    out->is_cut = true;
+    end_call(out, why);
 }
 
 bool rpc_peer_out_send(struct rpc_peer_out *out, struct blob *frame)
@@ -157,7 +169,7 @@ static bool refuse(struct rpc_peer_out *out, struct peer_event *out_event)
     return true;
 }
 
-static bool take_hello(struct rpc_peer_out *out, struct peer_event *out_event)
+static bool take_hello(struct rpc_peer_out *out, uint64_t now_ns, struct peer_event *out_event)
 {
     struct peer_hello *hello = &out_event->hello;
     struct slice bytes = rpc_bytes_flatten(&out->answer);
@@ -167,15 +179,45 @@ static bool take_hello(struct rpc_peer_out *out, struct peer_event *out_event)
     }
     if (peer_hello_conflict(&out->options->self, hello, out_event->text)) return refuse(out, out_event);
     if (hello->member_id != out->peer) {
-        snprintf(out_event->text, sizeof out_event->text, "at %.100s there is member %llx instead", out->targets[0],
+        snprintf(out_event->text, sizeof out_event->text, "at %.100s there is member %llx instead", out->targets[out->target],
                  (unsigned long long)hello->member_id);
         return refuse(out, out_event);
     }
     out->state = RPC_PEER_OUT_UP;
     out->due_ns = CLOCK_NEVER;
-    out->back_off_ns = 0;
+    out->up_ns = now_ns;
     out_event->kind = PEER_UP;
     return true;
+}
+
+/* What the status means. gRPC reports that nobody listened in words only, behind an address that may be long. */
+static void judge_status(struct rpc_peer_out *out, bool was_up, struct peer_event *out_event)
+{
+    static const char REFUSED[] = "Connection refused";
+    const void *details = GRPC_SLICE_START_PTR(out->details);
+    size_t size = GRPC_SLICE_LENGTH(out->details);
+    *out_event = (struct peer_event){.kind = PEER_DOWN, .peer = out->peer};
+    if (out->why != NULL) {
+        snprintf(out_event->text, sizeof out_event->text, "%s", out->why);
+    } else {
+        snprintf(out_event->text, sizeof out_event->text, "%.*s", (int)size, (const char *)details);
+        out_event->refused = !was_up && out->status == GRPC_STATUS_UNAVAILABLE && memmem(details, size, REFUSED, sizeof REFUSED - 1) != NULL;
+    }
+    if (was_up || out->is_refused || out->status != GRPC_STATUS_FAILED_PRECONDITION) return;
+    out->is_refused = true; /* by them */
+    out_event->kind = PEER_REFUSED;
+}
+
+static void set_due(struct rpc_peer_out *out, bool was_up, uint64_t now_ns)
+{
+    const struct rpc_peer_options *options = out->options;
+    uint64_t stood_ns = was_up ? now_ns - out->up_ns : 0;
+    if (stood_ns >= options->reconnect_max_ns || (stood_ns >= GOOD_NS && !out->is_cut)) out->back_off_ns = 0;
+    if (out->is_cut && out->back_off_ns == 0) out->back_off_ns = options->reconnect_min_ns;
+    uint64_t wait_ns = out->is_refused ? REFUSED_NS : out->back_off_ns;
+    out->due_ns = now_ns + wait_ns / 2 + rng_below(out->rng, wait_ns / 2 + 1);
+    uint64_t next_ns = out->back_off_ns == 0 ? options->reconnect_min_ns : out->back_off_ns * 2;
+    out->back_off_ns = next_ns < options->reconnect_max_ns ? next_ns : options->reconnect_max_ns;
 }
 
 /* After the last batch: what the attempt came to, and when the next one is due. */
@@ -183,16 +225,8 @@ static bool end(struct rpc_peer_out *out, uint64_t now_ns, struct peer_event *ou
 {
     if (!out->is_closed || out->batches > 0) return false;
     bool was_up = out->state == RPC_PEER_OUT_UP;
-    struct slice details = slice_make(GRPC_SLICE_START_PTR(out->details), GRPC_SLICE_LENGTH(out->details));
-    *out_event = (struct peer_event){.kind = PEER_DOWN, .peer = out->peer};
-    snprintf(out_event->text, sizeof out_event->text, "%.*s", (int)details.size, (const char *)details.data);
-    bool has_event = !out->is_refused;
-    if (!was_up && !out->is_refused && out->status == GRPC_STATUS_FAILED_PRECONDITION) {
-        out->is_refused = true;
-        out_event->kind = PEER_REFUSED;
-    }
-    /* gRPC reports it in words only. */
-    out_event->refused = !was_up && out->status == GRPC_STATUS_UNAVAILABLE && strstr(out_event->text, "refused") != NULL;
+    bool is_told = out->is_refused; /* our own refusal was reported when it was made */
+    judge_status(out, was_up, out_event);
     grpc_slice_unref(out->details);
     grpc_metadata_array_destroy(&out->initial);
     grpc_metadata_array_destroy(&out->trailing);
@@ -202,11 +236,8 @@ static bool end(struct rpc_peer_out *out, uint64_t now_ns, struct peer_event *ou
     out->channel = NULL;
     out->is_sending = false;
     out->state = RPC_PEER_OUT_WAITING;
-    uint64_t wait_ns = was_up ? 0 : out->is_refused ? REFUSED_NS : out->back_off_ns;
-    out->due_ns = now_ns + wait_ns / 2 + (wait_ns == 0 ? 0 : rng_below(out->rng, wait_ns / 2 + 1));
-    uint64_t next_ns = out->back_off_ns == 0 ? out->options->reconnect_min_ns : out->back_off_ns * 2;
-    out->back_off_ns = next_ns < out->options->reconnect_max_ns ? next_ns : out->options->reconnect_max_ns;
-    return has_event;
+    set_due(out, was_up, now_ns);
+    return !is_told;
 }
 
 bool rpc_peer_out_greeted(struct rpc_peer_out *out, bool ok, uint64_t now_ns, struct peer_event *out_event)
@@ -216,8 +247,8 @@ bool rpc_peer_out_greeted(struct rpc_peer_out *out, bool ok, uint64_t now_ns, st
     *out_event = (struct peer_event){.peer = out->peer};
     bool has_event = false;
     if (ok && out->answer != NULL && out->state == RPC_PEER_OUT_GREETING && !out->is_closed) {
-        has_event = take_hello(out, out_event);
-        if (out->is_refused) rpc_peer_out_cut(out);
+        has_event = take_hello(out, now_ns, out_event);
+        if (out->is_refused) end_call(out, "we refused its hello");
     }
     if (out->answer != NULL) grpc_byte_buffer_destroy(out->answer);
     out->answer = NULL;

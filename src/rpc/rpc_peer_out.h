@@ -4,7 +4,8 @@
  *                        └──mismatch, refusal, no answer in time──► (ENDING, until its batches are done) ──► WAITING
  *
  * Each attempt has a channel of its own: gRPC's back-off would go on counting after the member is there again. The first attempt after a
- * broken stream follows at once, because its outcome tells a dead process (refused) from a broken connection.
+ * good stream broke follows at once, because its outcome tells a dead process (refused) from a broken connection. A stream that we cut,
+ * or that breaks as soon as it stands, is no good one: the back-off goes on growing, or two members that disagree would spin.
  * Inside of rpc_peer only. Owner: embedded. Thread: the peer role's. Limits: RPC_PEER_OUT_URLS_MAX URLs. */
 #ifndef RPC_RPC_PEER_OUT_H
 #define RPC_RPC_PEER_OUT_H
@@ -25,15 +26,18 @@ struct rpc_peer_out {
     struct rng *rng;
     grpc_completion_queue *queue; /* a callback queue */
     char targets[RPC_PEER_OUT_URLS_MAX][RPC_PEER_OUT_TARGET_MAX];
-    uint32_t target_count, next_target;
+    uint32_t target_count, target, next_target; /* target: of the running attempt */
     uint64_t due_ns;     /* WAITING: of the next attempt; GREETING: when it has taken too long */
-    uint64_t back_off_ns;
+    uint64_t back_off_ns; /* before the next attempt, if that fails as the last one */
+    uint64_t up_ns;       /* UP: since when */
     grpc_channel *channel;
     grpc_call *call;
     uint32_t batches;    /* outstanding */
     bool is_sending;
     bool is_refused;     /* one side refused the handshake: reported once, tried again late */
+    bool is_cut;         /* by the role */
     bool is_closed;      /* the status came */
+    const char *why;     /* we ended it ourselves; NULL = the status says */
     struct rpc_signal greeted, sent, closed;
     grpc_metadata_array initial, trailing;
     grpc_byte_buffer *answer;
@@ -47,7 +51,7 @@ void rpc_peer_out_set_urls(struct rpc_peer_out *out, const char *const *urls, si
 void rpc_peer_out_tick(struct rpc_peer_out *out, uint64_t now_ns);   /* what is due at due_ns */
 uint64_t rpc_peer_out_deadline_ns(const struct rpc_peer_out *out);
 bool rpc_peer_out_send(struct rpc_peer_out *out, struct blob *frame); /* takes the reference; false: not up, or one in flight */
-void rpc_peer_out_cut(struct rpc_peer_out *out);
+void rpc_peer_out_cut(struct rpc_peer_out *out, const char *why); /* a static text */
 /* A signal came out. True: out_event says what it means to the role. */
 bool rpc_peer_out_greeted(struct rpc_peer_out *out, bool ok, uint64_t now_ns, struct peer_event *out_event);
 bool rpc_peer_out_sent(struct rpc_peer_out *out, bool ok, uint64_t now_ns, struct peer_event *out_event);

@@ -1,6 +1,8 @@
 /* rpc_signal: see rpc_signal.h. */
 #include "rpc/rpc_signal.h"
 
+#include <sched.h>
+
 #include "base/assert.h"
 #include "base/list.h"
 
@@ -8,11 +10,14 @@
 static void push(grpc_completion_queue_functor *functor, int ok)
 {
     struct rpc_signal *signal = LIST_ENTRY(functor, struct rpc_signal, functor);
+    RPC_TAG_ACQUIRE(&signal->tag);
     struct rpc_signal_inbox *inbox = signal->inbox;
+    atomic_fetch_add(&inbox->pushers, 1);
     signal->ok = ok != 0;
     signal->next = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
     while (!atomic_compare_exchange_weak(&inbox->newest, &signal->next, signal)) continue;
     if (atomic_exchange(&inbox->sleeping, false)) rpc_wake_ring(inbox->wake);
+    atomic_fetch_sub(&inbox->pushers, 1); /* the last that it touches */
 }
 
 void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake)
@@ -20,8 +25,16 @@ void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake
     ASSERT(wake != NULL);
     atomic_init(&inbox->newest, NULL);
     atomic_init(&inbox->sleeping, false);
+    atomic_init(&inbox->pushers, 0);
     inbox->oldest = NULL;
     inbox->wake = wake;
+}
+
+/* Whoever pushed what was taken has announced itself before: the count covers it. It has a few instructions to go. */
+void rpc_signal_inbox_deinit(struct rpc_signal_inbox *inbox)
+{
+    ASSERT(inbox->oldest == NULL && atomic_load(&inbox->newest) == NULL);
+    while (atomic_load(&inbox->pushers) > 0) sched_yield();
 }
 
 void rpc_signal_init(struct rpc_signal *signal, enum rpc_tag_kind kind, struct rpc_signal_inbox *inbox)

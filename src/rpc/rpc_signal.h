@@ -1,8 +1,11 @@
 /* rpc_signal: completions of a callback queue, brought to the one thread that owns them. gRPC runs the functor of a completed batch on
  * whatever thread completes it: it pushes the signal and rings, nothing else.
  *
- * A batch takes &signal->functor as its tag. Signals are intrusive, so that the inbox is never full; they come out in order of arrival.
+ * A batch takes &signal->functor as its tag, after rpc_signal_release. Signals are intrusive, so that the inbox is never full; they come
+ * out in order of arrival.
  * The doorbell's contract is the mailbox's: the owner announces its sleep and looks again; a pusher rings only a sleeper.
+ * gRPC counts a batch as done before it runs the functor, so that even its queue may be gone while a pusher is still on its way out of
+ * the inbox: `pushers` says when the inbox may go.
  * Owner: embedded beside the call that it tells of; one outstanding batch each. Thread: push on any, the rest on the owner's. */
 #ifndef RPC_RPC_SIGNAL_H
 #define RPC_RPC_SIGNAL_H
@@ -22,11 +25,14 @@ struct rpc_signal_inbox {
     _Atomic(struct rpc_signal *) newest;
     struct rpc_signal *oldest; /* taken from `newest` and put in order */
     atomic_bool sleeping;
+    atomic_uint pushers;
     struct rpc_wake *wake;     /* of the queue that the owner waits in */
 };
 
 void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake);
+void rpc_signal_inbox_deinit(struct rpc_signal_inbox *inbox); /* every batch is done; before the wake goes */
 void rpc_signal_init(struct rpc_signal *signal, enum rpc_tag_kind kind, struct rpc_signal_inbox *inbox);
+static inline void rpc_signal_release(struct rpc_signal *signal) { RPC_TAG_RELEASE(&signal->tag); } /* before its batch is started */
 struct rpc_signal *rpc_signal_take(struct rpc_signal_inbox *inbox); /* NULL = none */
 /* Before the owner waits in its queue, and after. False: something is there, do not wait. */
 bool rpc_signal_sleep(struct rpc_signal_inbox *inbox);

@@ -4,6 +4,7 @@
 #ifndef TEST_LIB_RPC_RIG_H
 #define TEST_LIB_RPC_RIG_H
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,6 +27,9 @@
 /* One allocation of c-ares lives as long as the process. */
 const char *__lsan_default_suppressions(void);
 __attribute__((used)) const char *__lsan_default_suppressions(void) { return "leak:libcares\n"; }
+/* gRPC is not built for TSan: what it alone touches is not looked at. */
+const char *__tsan_default_options(void);
+__attribute__((used)) const char *__tsan_default_options(void) { return "ignore_noninstrumented_modules=1"; }
 
 /* ---- the door ---- */
 typedef void rig_adopt_fn(void *context, int descriptor);
@@ -78,6 +82,118 @@ static inline void rig_door_close(struct rig_door *door)
     atomic_store(&door->stop, true);
     pthread_join(door->thread, NULL);
     close(door->listener);
+}
+
+/* ---- the poller ---- */
+/* Moves the bytes of every connection of the process, as net's thread does: without one nothing on queues that do not poll goes on. */
+struct rig_poller {
+    grpc_completion_queue *queue;
+    pthread_t thread;
+};
+
+static inline void *rig_poller_run(void *context)
+{
+    struct rig_poller *poller = context;
+    while (grpc_completion_queue_next(poller->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;
+    return NULL;
+}
+
+static inline void rig_poller_start(struct rig_poller *poller)
+{
+    poller->queue = grpc_completion_queue_create_for_next(NULL);
+    ASSERT(pthread_create(&poller->thread, NULL, rig_poller_run, poller) == 0);
+}
+
+static inline void rig_poller_stop(struct rig_poller *poller)
+{
+    grpc_completion_queue_shutdown(poller->queue);
+    pthread_join(poller->thread, NULL);
+    grpc_completion_queue_destroy(poller->queue);
+}
+
+/* ---- the proxy ---- */
+/* Between a client and 127.0.0.1:`to`. It can stop to forward (a hung process), break every connection (RST), and counts them. */
+#define RIG_PROXY_PAIRS 32
+struct rig_proxy {
+    int listener;
+    uint16_t port, to;
+    atomic_bool stop, hang, cut;
+    atomic_uint accepted;
+    pthread_t thread;
+    int ends[RIG_PROXY_PAIRS][2]; /* -1 = free */
+};
+
+static inline void rig_proxy_end(int ends[2])
+{
+    struct linger now = {.l_onoff = 1};
+    for (int i = 0; i < 2; i++) {
+        if (ends[i] < 0) continue;
+        setsockopt(ends[i], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        close(ends[i]);
+        ends[i] = -1;
+    }
+}
+
+static inline void rig_proxy_accept(struct rig_proxy *proxy)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(proxy->to), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = accept4(proxy->listener, NULL, NULL, SOCK_CLOEXEC), i = 0;
+    if (fd < 0) return;
+    atomic_fetch_add(&proxy->accepted, 1);
+    while (i < RIG_PROXY_PAIRS && proxy->ends[i][0] >= 0) i++;
+    ASSERT(i < RIG_PROXY_PAIRS);
+    proxy->ends[i][0] = fd;
+    proxy->ends[i][1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(proxy->ends[i][1], (struct sockaddr *)&address, sizeof address) != 0) rig_proxy_end(proxy->ends[i]);
+}
+
+static inline bool rig_proxy_move(int from, int to)
+{
+    char bytes[65536];
+    ssize_t size = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (size < 0) return errno == EAGAIN;
+    for (ssize_t sent = 0, n; sent < size; sent += n) {
+        if ((n = send(to, bytes + sent, (size_t)(size - sent), MSG_NOSIGNAL)) <= 0) return false;
+    }
+    return size > 0;
+}
+
+static inline void *rig_proxy_run(void *context)
+{
+    struct rig_proxy *proxy = context;
+    while (!atomic_load(&proxy->stop)) {
+        struct pollfd waits[1 + 2 * RIG_PROXY_PAIRS] = {{.fd = proxy->listener, .events = POLLIN}};
+        bool hangs = atomic_load(&proxy->hang);
+        for (int i = 0; i < 2 * RIG_PROXY_PAIRS; i++)
+            waits[1 + i] = (struct pollfd){.fd = hangs ? -1 : proxy->ends[i / 2][i % 2], .events = POLLIN};
+        (void)poll(waits, 1 + 2 * RIG_PROXY_PAIRS, 10);
+        for (int i = 0; i < 2 * RIG_PROXY_PAIRS; i++) {
+            int *ends = proxy->ends[i / 2];
+            if (waits[1 + i].fd >= 0 && waits[1 + i].revents != 0 && ends[0] >= 0 && !rig_proxy_move(ends[i % 2], ends[1 - i % 2]))
+                rig_proxy_end(ends);
+        }
+        if (atomic_exchange(&proxy->cut, false)) {
+            for (int i = 0; i < RIG_PROXY_PAIRS; i++) rig_proxy_end(proxy->ends[i]);
+        }
+        if (waits[0].revents != 0) rig_proxy_accept(proxy);
+    }
+    return NULL;
+}
+
+static inline void rig_proxy_open(struct rig_proxy *proxy, uint16_t to)
+{
+    *proxy = (struct rig_proxy){.to = to};
+    for (int i = 0; i < RIG_PROXY_PAIRS; i++) proxy->ends[i][0] = proxy->ends[i][1] = -1;
+    proxy->listener = rig_listen(0, &proxy->port);
+    ASSERT(pthread_create(&proxy->thread, NULL, rig_proxy_run, proxy) == 0);
+}
+
+static inline void rig_proxy_close(struct rig_proxy *proxy)
+{
+    atomic_store(&proxy->stop, true);
+    pthread_join(proxy->thread, NULL);
+    for (int i = 0; i < RIG_PROXY_PAIRS; i++) rig_proxy_end(proxy->ends[i]);
+    close(proxy->listener);
 }
 
 /* ---- the client ---- */

@@ -89,7 +89,8 @@ static void *role_run(void *context)
         }
         if (atomic_exchange(&role->gives_up, false)) port->finish(role->port, role->last_range, ERR_CANCELED);
         port->flush(role->port);
-        if (count < EVENTS_MAX) {
+        /* take() may have answered the ring: what was to be seen by it is looked at before the wait. */
+        if (count < EVENTS_MAX && !atomic_load(&role->stop)) {
             atomic_fetch_add(&role->waits, 1);
             port->wait(role->port, CLOCK_NEVER);
         }
