@@ -4,9 +4,10 @@
  *   fs_run      start-up, tools: returns when it is done.
  *   fs_submit   roles: completes later through fs_take_done, in the order of completion. The real one performs the call
  *               inside fs_submit on the calling thread and queues the result; a simulated one completes when its world says.
- * Each role has a `struct fs` of its own (its queue of completions is not shared). At most FS_OPS_MAX in flight.
+ * Each role has a `struct fs` of its own (its queue of completions is not shared); a file may be used through any of them, by one role
+ * at a time. At most FS_OPS_MAX in flight.
  * Errors: op->error is an errno value (0 = done). Writes are whole or failed: short writes and EINTR are handled here.
- * Paths are borrowed until completion. Owner: the caller owns ops; the fs owns struct fs_file until FS_CLOSE.
+ * Paths are borrowed until completion. Owner: the caller owns ops, and files from FS_OPEN to FS_CLOSE.
  * Thread: the role that owns the instance. */
 #ifndef BASE_FS_H
 #define BASE_FS_H

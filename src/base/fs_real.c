@@ -18,12 +18,10 @@
 
 struct fs_file {
     int fd;
-    struct list node; /* in fs_real.files */
 };
 
 struct fs_real {
     struct fs fs;
-    struct list files; /* open ones */
     struct list done;  /* completed, not taken yet */
     unsigned in_flight;
 };
@@ -34,7 +32,7 @@ static struct fs_real *real_of(struct fs *fs)
     return LIST_ENTRY(fs, struct fs_real, fs);
 }
 
-static int open_file(struct fs_real *real, struct fs_op *op)
+static int open_file(struct fs_op *op)
 {
     ASSERT(op->path != NULL && (op->flags & (FS_READ | FS_WRITE)) != 0);
     int flags = O_CLOEXEC;
@@ -52,7 +50,6 @@ static int open_file(struct fs_real *real, struct fs_op *op)
     if (fd < 0) return errno;
     op->file = ALLOC(struct fs_file);
     op->file->fd = fd;
-    list_push_back(&real->files, &op->file->node);
     return 0;
 }
 
@@ -61,7 +58,6 @@ static int close_file(struct fs_op *op)
 {
     ASSERT(op->file != NULL && op->file->fd >= 0);
     int error = close(op->file->fd) == 0 || errno == EINTR ? 0 : errno;
-    list_remove(&op->file->node);
     alloc_free(op->file);
     op->file = NULL;
     return error;
@@ -200,10 +196,10 @@ static int lock_file(int fd)
     return failed == 0 ? 0 : errno;
 }
 
-static int perform(struct fs_real *real, struct fs_op *op)
+static int perform(struct fs_op *op)
 {
     switch (op->kind) {
-    case FS_OPEN: return open_file(real, op);
+    case FS_OPEN: return open_file(op);
     case FS_CLOSE: return close_file(op);
     case FS_PREAD: return read_all(op);
     case FS_PWRITE: return write_bytes(op->file->fd, op->offset, op->data, op->size);
@@ -226,7 +222,8 @@ static void real_run(struct fs *fs, struct fs_op *op)
 {
     ASSERT(op != NULL);
     op->result = 0;
-    op->error = perform(real_of(fs), op);
+    ASSERT(fs != NULL);
+    op->error = perform(op);
     ASSERT(op->error >= 0);
 }
 
@@ -249,16 +246,8 @@ static struct fs_op *real_take_done(struct fs *fs)
     return LIST_ENTRY(node, struct fs_op, node);
 }
 
-/* Files that are still open are closed; completions that nobody took stay their owners'. */
-static void real_free(struct fs *fs)
-{
-    struct fs_real *real = real_of(fs);
-    while (!list_is_empty(&real->files)) {
-        struct fs_op op = {.kind = FS_CLOSE, .file = LIST_ENTRY(real->files.next, struct fs_file, node)};
-        (void)close_file(&op);
-    }
-    alloc_free(real);
-}
+/* Files that are still open and completions that nobody took stay their owners'. */
+static void real_free(struct fs *fs) { alloc_free(real_of(fs)); }
 
 struct fs *fs_real_new(void)
 {
@@ -266,7 +255,6 @@ struct fs *fs_real_new(void)
         .run = real_run, .submit = real_submit, .take_done = real_take_done, .free = real_free};
     struct fs_real *real = ALLOC(struct fs_real);
     real->fs.table = &table;
-    list_init(&real->files);
     list_init(&real->done);
     return &real->fs;
 }

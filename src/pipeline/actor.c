@@ -59,6 +59,16 @@ void actor_connect(struct actor *from, struct actor *to, struct lane *lane)
     lane->bell = &to->bell;
 }
 
+void actor_answer_pings(struct lane *from_main, struct lane *to_main)
+{
+    struct mail mail;
+    while (lane_take(from_main, &mail)) {
+        ASSERT(mail.kind == MAIL_PING);
+        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
+        (void)lane_post(to_main, &pong); /* full: main will miss it */
+    }
+}
+
 bool actor_has_mail(const struct actor *actor)
 {
     for (uint32_t i = 0; i < actor->in_count; i++) {

@@ -46,6 +46,8 @@ void actor_connect(struct actor *from, struct actor *to, struct lane *lane);
 /* One step by hand: what the runner does between two waits, without threads. */
 bool actor_step(struct actor *actor, uint64_t now_ns);
 uint64_t actor_deadline_ns(struct actor *actor);
+/* Takes what main posted, where that can only be PING, and answers it. */
+void actor_answer_pings(struct lane *from_main, struct lane *to_main);
 bool actor_has_mail(const struct actor *actor);
 void actor_start(struct actor *actor); /* a thread */
 void actor_stop(struct actor *actor);  /* asks, wakes, joins; the role's lanes keep what was not taken */

@@ -23,7 +23,7 @@ static void connect_line(struct line *line)
     uint32_t calls = line->config.lane_calls;
     uint32_t drop = line->config.lane_peer;
     struct actor *net = &line->net.actor, *raft = &line->raft.actor, *wal = &line->wal.actor, *apply = &line->apply.actor,
-                 *peer = &line->peer.actor, *snap = &line->snap.actor;
+                 *peer = &line->peer.actor, *snap = &line->snap.actor, *work = &line->work.actor;
     line->net.lanes.to_raft = line->raft.lanes.from_net = connect(line, "net→raft", calls, net, raft);          /* full: refuse the call */
     line->raft.lanes.to_net = line->net.lanes.from_raft = connect(line, "raft→net", calls, raft, net);          /* calls in flight */
     line->raft.lanes.to_wal = line->wal.from_raft = connect(line, "raft→wal", calls, raft, wal);                /* calls and windows in flight */
@@ -37,6 +37,8 @@ static void connect_line(struct line *line)
     line->peer.lanes.to_raft = line->raft.lanes.from_peer = connect(line, "peer→raft", drop, peer, raft);       /* full: drop */
     line->peer.lanes.to_raft_calls = line->raft.lanes.from_peer_calls = connect(line, "peer→raft calls", calls, peer, raft);
     line->raft.lanes.to_snap = line->snap.from_raft = connect(line, "raft→snap", 64, raft, snap);               /* one per peer */
+    line->work.from_wal = connect(line, "wal→work", WORK_LANE, wal, work);                                      /* operations under way */
+    line->work.to_wal = connect(line, "work→wal", WORK_LANE, work, wal);                                        /* operations under way */
     line->snap.to_raft = line->raft.lanes.from_snap = connect(line, "snap→raft", 64, snap, raft);               /* one per peer */
 }
 
@@ -55,6 +57,7 @@ static void connect_mains(struct line *line, struct actor *main)
     line->raft.lanes.to_main = line_connect_main(line, &line->raft.actor, main, &line->raft.lanes.from_main);
     line->wal.to_main = line_connect_main(line, &line->wal.actor, main, &line->wal.from_main);
     line->apply.lanes.to_main = line_connect_main(line, &line->apply.actor, main, &line->apply.lanes.from_main);
+    line->work.to_main = line_connect_main(line, &line->work.actor, main, &line->work.from_main);
     line->snap.to_main = line_connect_main(line, &line->snap.actor, main, &line->snap.from_main);
 }
 
@@ -93,15 +96,19 @@ void line_connect(struct line *line, const struct line_ports *ports)
                                                      .boot_id = line->identity.boot_count});
     peer_actor_init(&line->peer, ports->peers, &line->shared, line->cluster, line->identity.member_id);
     snap_actor_init(&line->snap, wal_fetch_new(ports->snap_fs, ports->wal_path));
+    work_actor_init(&line->work, ports->work_fs);
     connect_line(line);
+    wal_actor_connect_work(&line->wal, ports->wal_fs, line->work.from_wal, line->work.to_wal);
     connect_mains(line, ports->main);
-    struct actor *roles[LINE_ROLES] = {&line->apply.actor, &line->wal.actor,  &line->snap.actor,
+    struct actor *roles[LINE_ROLES] = {&line->apply.actor, &line->work.actor, &line->wal.actor, &line->snap.actor,
                                        &line->raft.actor,  &line->peer.actor, &line->net.actor};
     memcpy(line->roles, roles, sizeof(roles));
 }
 
 void line_deinit(struct line *line)
 {
+    wal_actor_settle(&line->wal);
+    work_actor_deinit(&line->work);
     net_actor_deinit(&line->net);
     peer_actor_deinit(&line->peer);
     raft_actor_deinit(&line->raft);

@@ -12,10 +12,11 @@
 #include "pipeline/raft_actor.h"
 #include "pipeline/snap_actor.h"
 #include "pipeline/wal_actor.h"
+#include "pipeline/work_actor.h"
 #include "storage/data_dir.h"
 
 #define LINE_LANES_MAX 48
-#define LINE_ROLES 6
+#define LINE_ROLES 7
 
 struct line {
     struct config config;
@@ -29,6 +30,7 @@ struct line {
     struct wal_actor wal;
     struct apply_actor apply;
     struct snap_actor snap;
+    struct work_actor work;
     struct actor *roles[LINE_ROLES]; /* back to front: the order of starting */
     struct lane lanes[LINE_LANES_MAX];
     uint32_t lane_count;
@@ -50,6 +52,8 @@ struct line_ports {
     struct call_port *calls;
     struct peer_port *peers;
     struct fs *snap_fs;          /* the snap role's own */
+    struct fs *wal_fs;           /* as given to line_recover */
+    struct fs *work_fs;          /* the work role's own */
     const char *wal_path;
     struct actor *main;
 };

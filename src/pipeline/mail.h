@@ -50,6 +50,10 @@ enum mail_kind {
     MAIL_FETCH,       /* fetch */
     MAIL_FETCHED,     /* fetched */
 
+    /* wal ⇄ work */
+    MAIL_JOB,         /* job: a file operation to carry out; it stays the submitter's */
+    MAIL_DONE,        /* job: it is done */
+
     /* main → roles */
     MAIL_TRANSFER,    /* raft: hand leadership over */
     MAIL_PING,        /* every role: answered with PONG on its lane to main */
@@ -124,6 +128,7 @@ struct mail {
         struct { uint64_t call; uint32_t err; } fail;
         struct { uint64_t peer; uint64_t first_index; uint64_t last_index; uint64_t bytes_max; } fetch;
         struct { struct fetched_batch *batch; } fetched;
+        struct { struct fs_op *op; } job;
         struct { uint64_t cookie; } ping;
         struct { struct blob *line; } log;
         uint64_t words[7];

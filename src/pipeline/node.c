@@ -18,7 +18,7 @@
 
 struct node {
     struct line line;
-    struct fs *fs, *wal_fs, *snap_fs;
+    struct fs *fs, *wal_fs, *snap_fs, *work_fs;
     struct data_dir dir;
     bool has_dir;
     struct rpc_server *server;
@@ -125,6 +125,7 @@ static bool recover(struct node *node, const struct config *config, char *out_me
     node->fs = fs_real_new();
     node->wal_fs = fs_real_new();
     node->snap_fs = fs_real_new();
+    node->work_fs = fs_real_new();
     if (data_dir_open(node->fs, config->data_dir_path, config->wal_dir, &node->dir, out_message, size) != ERR_OK) return false;
     node->has_dir = true;
     struct line_recover_options options = {.config = config, .dir = &node->dir, .wal_fs = node->wal_fs,
@@ -144,6 +145,7 @@ struct node *node_open(const struct config *config, char *out_message, size_t me
         make_ports(node);
         line_connect(&node->line, &(struct line_ports){.calls = rpc_server_port(node->server),
                                                        .peers = rpc_peer_port(node->peers), .snap_fs = node->snap_fs,
+                                                       .wal_fs = node->wal_fs, .work_fs = node->work_fs,
                                                        .wal_path = node->dir.wal_path, .main = &node->main});
         return node;
     }
@@ -163,6 +165,7 @@ void node_close(struct node *node)
     fs_free(node->fs);
     fs_free(node->wal_fs);
     fs_free(node->snap_fs);
+    fs_free(node->work_fs);
     if (node->main_event >= 0) close(node->main_event);
     alloc_free(node);
 }

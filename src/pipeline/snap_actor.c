@@ -22,11 +22,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     struct snap_actor *role = (struct snap_actor *)actor;
     (void)now_ns;
     struct mail mail;
-    while (lane_take(role->from_main, &mail)) {
-        ASSERT(mail.kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
-        (void)lane_post(role->to_main, &pong);
-    }
+    actor_answer_pings(role->from_main, role->to_main);
     if (!lane_take(role->from_raft, &mail)) return false;
     ASSERT(mail.kind == MAIL_FETCH);
     fetch(role, &mail);

@@ -27,11 +27,8 @@ static void drain(struct wal_actor *role)
         ASSERT(mail.kind == MAIL_APPEND);
         take_append(role, mail.append.batch);
     }
-    while (lane_take(role->from_main, &mail)) {
-        ASSERT(mail.kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
-        (void)lane_post(role->to_main, &pong);
-    }
+    actor_answer_pings(role->from_main, role->to_main);
+    (void)work_files_take(&role->files);
 }
 
 /* Thesis 3.8: an acknowledgement may leave once what it promises is on disk. */
@@ -112,6 +109,19 @@ void wal_actor_init(struct wal_actor *role, struct wal *wal, struct shared *shar
     role->wal = wal;
     role->shared = shared;
     role->persisted = wal_durable_sequence(wal);
+}
+
+void wal_actor_connect_work(struct wal_actor *role, struct fs *direct, struct lane *to_work, struct lane *from_work)
+{
+    work_files_init(&role->files, direct, to_work, from_work);
+    wal_set_chores(role->wal, &role->files.fs);
+}
+
+void wal_actor_settle(struct wal_actor *role)
+{
+    if (role->files.direct == NULL) return;
+    work_files_settle(&role->files);
+    wal_settle(role->wal);
 }
 
 void wal_actor_deinit(struct wal_actor *role)

@@ -320,7 +320,7 @@ static bool wal_retire(struct wal *wal)
         wal->retired_op.size = retired->offset;
     }
     wal->retired_in_flight = true;
-    fs_submit(wal->options.fs, &wal->retired_op);
+    fs_submit(wal->chores, &wal->retired_op);
     return true;
 }
 
@@ -346,10 +346,10 @@ static bool wal_make_spare(struct wal *wal, uint64_t now_ns)
     return wal_spare_step(&wal->spare, now_ns);
 }
 
-static bool wal_take_done(struct wal *wal, uint64_t now_ns)
+static bool wal_take_done_of(struct wal *wal, struct fs *fs, uint64_t now_ns)
 {
     bool moved = false;
-    for (struct fs_op *op = fs_take_done(wal->options.fs); op != NULL; op = fs_take_done(wal->options.fs)) {
+    for (struct fs_op *op = fs_take_done(fs); op != NULL; op = fs_take_done(fs)) {
         moved = true;
         if (op == &wal->op) {
             wal_op_done(wal, now_ns);
@@ -362,6 +362,20 @@ static bool wal_take_done(struct wal *wal, uint64_t now_ns)
     }
     return moved;
 }
+
+static bool wal_take_done(struct wal *wal, uint64_t now_ns)
+{
+    bool moved = wal_take_done_of(wal, wal->options.fs, now_ns);
+    return (wal->chores != wal->options.fs && wal_take_done_of(wal, wal->chores, now_ns)) || moved;
+}
+
+void wal_set_chores(struct wal *wal, struct fs *chores)
+{
+    ASSERT(chores != NULL && !wal->spare.in_flight && !wal->retired_in_flight);
+    wal->chores = wal->spare.fs = chores;
+}
+
+void wal_settle(struct wal *wal) { (void)wal_take_done(wal, 0); }
 
 bool wal_step(struct wal *wal, uint64_t now_ns)
 {

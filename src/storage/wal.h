@@ -66,6 +66,10 @@ struct wal;
 MUST_USE enum err wal_open(const struct wal_options *options, struct slice conf, wal_entry_fn *entry_fn, void *context,
                            struct wal **out_wal, struct wal_recovered *out_recovered);
 void wal_close(struct wal *wal); /* accepts NULL; no operation may be in flight */
+/* Where the slow work beside the batches is submitted from now on (making the next segment, shrinking a full one): at first it is
+ * options.fs. Before the first step; borrowed, must outlive the wal. */
+void wal_set_chores(struct wal *wal, struct fs *chores);
+void wal_settle(struct wal *wal); /* at stop: takes completions in and starts nothing */
 
 struct wal_append {
     uint64_t sequence;

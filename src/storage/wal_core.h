@@ -88,6 +88,7 @@ struct wal {
     struct fs_op retired_op;
     uint64_t last_used_bytes; /* what the newest full segment took */
     struct wal_spare spare;
+    struct fs *chores; /* of spare and retired */
 
     bool last_is_mark; /* the newest batch is a mark or a segment's first: the name of the file covers that */
     bool mark_wanted;

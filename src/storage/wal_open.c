@@ -30,7 +30,8 @@ static struct wal *open_new(const struct wal_options *options, const struct wal_
         wal_conf_push(&wal->conf, recover->conf.items[i].index, recover->conf.items[i].data);
     }
     wal_format_writer_init(&wal->writer);
-    wal_spare_init(&wal->spare, options->fs, wal->directory, options->unsafe_no_fsync);
+    wal->chores = options->fs;
+    wal_spare_init(&wal->spare, wal->chores, wal->directory, options->unsafe_no_fsync);
     return wal;
 }
 

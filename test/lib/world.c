@@ -53,7 +53,7 @@ struct member {
     struct config config;
     char name[16];
     struct fs_sim_disk *disk;
-    struct fs *fs, *wal_fs, *snap_fs;
+    struct fs *fs, *wal_fs, *snap_fs, *work_fs;
     struct data_dir dir;
     struct line line;
     struct actor main;
@@ -344,6 +344,7 @@ void world_start(struct world *world, uint32_t number)
     member->fs = fs_sim_new(member->disk, true);
     member->wal_fs = fs_sim_new(member->disk, true);
     member->snap_fs = fs_sim_new(member->disk, true);
+    member->work_fs = fs_sim_new(member->disk, true);
     enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", &member->dir, message, sizeof(message));
     if (err != ERR_OK) fatal("world: %s", message);
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
@@ -365,7 +366,8 @@ void world_start(struct world *world, uint32_t number)
 static void connect_line(struct member *member)
 {
     line_connect(&member->line, &(struct line_ports){.calls = &member->calls.port, .peers = &member->peers.port,
-                                                     .snap_fs = member->snap_fs, .wal_path = member->dir.wal_path,
+                                                     .snap_fs = member->snap_fs, .wal_fs = member->wal_fs,
+                                                     .work_fs = member->work_fs, .wal_path = member->dir.wal_path,
                                                      .main = &member->main});
 }
 
@@ -389,6 +391,7 @@ static void close_member(struct member *member)
     grace_period(world);
     data_dir_close(&member->dir);
     fs_free(member->snap_fs);
+    fs_free(member->work_fs);
     fs_free(member->wal_fs);
     fs_free(member->fs);
     member->is_up = false;

@@ -264,16 +264,20 @@ START_TEST(test_fs_replace_file_that_fails_leaves_no_file_aside)
 }
 END_TEST
 
-START_TEST(test_fs_free_closes_what_is_open)
+START_TEST(test_fs_file_outlives_the_instance_that_opened_it)
 {
     struct fs *fs = fs_real_new();
     struct fs_file *file = NULL;
     ck_assert_int_eq(fs_open(fs, at("open"), FS_WRITE | FS_CREATE, &file), 0);
     ck_assert_int_eq(fs_run(fs, &(struct fs_op){.kind = FS_LOCK, .file = file}), 0);
     fs_free(fs);
-    file = open_new("open");
-    ck_assert_int_eq(run((struct fs_op){.kind = FS_LOCK, .file = file}), 0);
+    struct fs_file *other = open_new("open");
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_LOCK, .file = other}), EWOULDBLOCK);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_PWRITE, .file = file, .data = "abc", .size = 3}), 0);
+    ck_assert_uint_eq(size_of(other), 3);
     fs_close(place.fs, file);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_LOCK, .file = other}), 0);
+    fs_close(place.fs, other);
 }
 END_TEST
 
@@ -294,7 +298,7 @@ int main(void)
     tcase_add_test(tests, test_fs_read_file_refuses_what_is_too_big);
     tcase_add_test(tests, test_fs_replace_file_replaces_and_leaves_nothing_aside);
     tcase_add_test(tests, test_fs_replace_file_that_fails_leaves_no_file_aside);
-    tcase_add_test(tests, test_fs_free_closes_what_is_open);
+    tcase_add_test(tests, test_fs_file_outlives_the_instance_that_opened_it);
     Suite *suite = suite_create("base_fs");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
