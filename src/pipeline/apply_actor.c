@@ -154,12 +154,13 @@ static void free_garbage(struct apply_actor *role)
 {
     struct mvcc *mvcc = state_machine_mvcc(role->machine);
     role->more_to_free = false;
+    mvcc_publish(mvcc); /* what the last step freed: the quota asks the view */
     if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) {
         role->more_to_free = mvcc_compact_step(mvcc, COMPACT_BUDGET);
         mvcc_publish(mvcc);
     }
     role->more_to_free = mvcc_reclaim_step(mvcc, RECLAIM_BUDGET) || role->more_to_free;
-    if (mvcc_is_unpublished(mvcc)) role->more_to_free = true; /* what was freed counts: the quota asks the view */
+    if (mvcc_is_unpublished(mvcc)) role->more_to_free = true;
     struct mvcc_stats stats;
     mvcc_get_stats(mvcc, &stats);
     role->free_ns = stats.bags_outstanding > 0 ? role->now_ns + FREE_AGAIN_NS : CLOCK_NEVER;
