@@ -210,7 +210,9 @@ struct rig_call {
     grpc_byte_buffer *request, *response;
     grpc_status_code status;
     grpc_slice details;
-    size_t number;
+    size_t channel;
+    size_t number; /* the test's own */
+    bool is_put;   /* the test's own */
 };
 
 static inline void rig_client_open(struct rig_client *client, uint16_t port, size_t channel_count)
@@ -244,6 +246,7 @@ static inline struct rig_call *rig_call_start(struct rig_client *client, size_t 
                                               int64_t timeout_ms, grpc_metadata *metadata, size_t metadata_count)
 {
     struct rig_call *call = ALLOC(struct rig_call);
+    call->channel = channel;
     gpr_timespec deadline = timeout_ms == 0 ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
                                             : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
     call->call = grpc_channel_create_call(client->channels[channel], NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
