@@ -34,12 +34,19 @@ void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err)
     net_actor_answered(role, call);
 }
 
-static void send_reply(struct net_actor *role, struct net_call *call, const struct mail *mail)
+static void send_reply(struct net_actor *role, struct net_call *call, struct mail *mail)
 {
-    buf_clear(&role->out);
-    service_encode_reply(&role->env, mail->reply.revision, blob_slice(mail->reply.body), &role->out);
-    role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
+    struct blob *body = mail->reply.body;
     net_jobs_drop(role, call);
+    buf_clear(&role->out);
+    if (body == NULL || body->size < NET_COPY_BYTES_MAX) {
+        service_encode_reply(&role->env, mail->reply.revision, blob_slice(body), &role->out);
+        role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
+    } else {
+        service_put_header(&role->env, mail->reply.revision, &role->out);
+        net_jobs_reply(role, call, body);
+        mail->reply.body = NULL;
+    }
     net_actor_answered(role, call);
 }
 

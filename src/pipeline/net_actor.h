@@ -15,7 +15,9 @@
 #include "rpc/call_port.h"
 #include "rpc/service.h"
 
-#define NET_PIECES_MAX 16384     /* chunks of one reply: 4 GiB, more than gRPC can carry */
+#define NET_REPLY_BYTES_MAX ((size_t)INT32_MAX) /* of one reply: what the API's clients can take; beyond it, too many requests */
+#define NET_PIECES_MAX 16384     /* chunks of one reply */
+#define NET_COPY_BYTES_MAX 65536 /* larger replies go by reference and count against the budget */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
 #define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that the client does not read */
 
@@ -55,6 +57,7 @@ struct net_actor {
     struct list unread;          /* large replies and chunks, by answered_ns */
     size_t request_bytes;
     size_t reply_bytes;
+    uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
     bool is_draining;
     bool has_reported_drained;
 };
@@ -74,6 +77,8 @@ void net_actor_deinit(struct net_actor *role);
 void net_jobs_start(struct net_actor *role, struct net_call *call);
 void net_jobs_run(struct net_actor *role);                       /* this step's share */
 void net_jobs_sent(struct net_actor *role, struct net_call *call, bool ok);
+/* Sends role->out and then the body, by reference (it is taken over); counts it until it is gone. */
+void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *body);
 void net_jobs_drop(struct net_actor *role, struct net_call *call);  /* whatever the call holds */
 bool net_jobs_any(const struct net_actor *role);                 /* one could run right now */
 

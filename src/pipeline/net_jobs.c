@@ -1,5 +1,8 @@
 /* net_jobs: reads in slices with fair turns. A unary reply gathers chunks until it is whole; a stream sends one chunk and waits for it to
- * leave; it pins a revision meanwhile, so a client that takes no chunk for NET_UNREAD_NS loses its stream. Jobs over the budget of reply bytes wait their turn; one alone may always run. */
+ * leave; it pins a revision meanwhile, so a client that takes no chunk for NET_UNREAD_NS loses its stream.
+ *
+ * The budget: large replies are made while what is made and not yet gone stays below it. Beyond it one goes on, and no other until that one
+ * is gone: if all waited, half-made replies would wait for each other for ever. So the bound is the budget and one reply. */
 #include "pipeline/net_actor.h"
 
 #define BYTES_PER_STEP (1u << 20) /* about a millisecond of encoding */
@@ -24,6 +27,7 @@ void net_jobs_drop(struct net_actor *role, struct net_call *call)
     call->pieces = NULL;
     call->piece_count = 0;
     ASSERT(role->reply_bytes >= call->reply_bytes && role->request_bytes >= call->request_bytes);
+    if (role->overdraft == call->call) role->overdraft = 0;
     role->reply_bytes -= call->reply_bytes;
     role->request_bytes -= call->request_bytes;
     call->reply_bytes = 0;
@@ -42,11 +46,27 @@ static void keep_piece(struct net_actor *role, struct net_call *call)
     call->pieces[call->piece_count++] = buf_take_blob(&role->out);
 }
 
+static void wait_until_read(struct net_actor *role, struct net_call *call)
+{
+    if (call->reply_bytes < LARGE_BYTES) return;
+    call->answered_ns = role->now_ns;
+    list_push_back(&role->unread, &call->turn);
+}
+
+void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *body)
+{
+    ASSERT(body != NULL && call->reply_bytes == 0);
+    call->reply_bytes = body->size;
+    role->reply_bytes += body->size;
+    role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), &body, 1);
+    wait_until_read(role, call);
+}
+
 /* The whole reply leaves. Small ones are copied by the port; large ones go by reference and count until they are gone. */
 static void send_unary(struct net_actor *role, struct net_call *call)
 {
     const struct call_port_table *port = role->port->table;
-    if (call->piece_count == 0) {
+    if (call->piece_count == 0 && role->out.size < NET_COPY_BYTES_MAX) {
         port->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
     } else {
         if (role->out.size > 0) keep_piece(role, call);
@@ -54,10 +74,9 @@ static void send_unary(struct net_actor *role, struct net_call *call)
         call->piece_count = 0;
     }
     list_remove(&call->turn);
-    if (call->reply_bytes >= LARGE_BYTES) {
-        call->answered_ns = role->now_ns;
-        list_push_back(&role->unread, &call->turn);
-    }
+    service_job_free(call->job); /* and its pin: that depends on no client */
+    call->job = NULL;
+    wait_until_read(role, call);
     net_actor_answered(role, call);
 }
 
@@ -94,6 +113,8 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
     size_t size = role->out.size;
     if (progress == SERVICE_FAILED) {
         net_actor_fail(role, call, err);
+    } else if (call->reply_bytes + size > NET_REPLY_BYTES_MAX) {
+        net_actor_fail(role, call, ERR_TOO_MANY_REQUESTS);
     } else if (is_stream(call) && size > 0) {
         send_chunk(role, call, progress == SERVICE_DONE);
     } else if (progress == SERVICE_DONE) {
@@ -108,7 +129,18 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
 
 static bool may_run(const struct net_actor *role, const struct net_call *call)
 {
-    return role->reply_bytes < role->config->reply_bytes_max || call->reply_bytes == role->reply_bytes;
+    if (role->reply_bytes < role->config->reply_bytes_max || !service_job_is_large(call->job)) return true;
+    return role->overdraft == 0 || role->overdraft == call->call;
+}
+
+/* The turn of one job; the bytes that it made. */
+static size_t take_turn(struct net_actor *role, struct net_call *call)
+{
+    if (!may_run(role, call)) return 0;
+    bool is_over = role->reply_bytes >= role->config->reply_bytes_max && service_job_is_large(call->job);
+    ASSERT(!is_over || role->overdraft == 0 || role->overdraft == call->call);
+    if (is_over) role->overdraft = call->call;
+    return run_one(role, call) + 64;
 }
 
 void net_jobs_run(struct net_actor *role)
@@ -117,8 +149,7 @@ void net_jobs_run(struct net_actor *role)
     struct list *at = role->jobs.next;
     for (uint32_t n = 0; n < CONFIG_NET_MAILS_MAX && bytes < BYTES_PER_STEP && at != &role->jobs; n++) {
         struct list *next = at->next;
-        struct net_call *call = LIST_ENTRY(at, struct net_call, turn);
-        if (may_run(role, call)) bytes += run_one(role, call) + 64;
+        bytes += take_turn(role, LIST_ENTRY(at, struct net_call, turn));
         at = next;
     }
 }

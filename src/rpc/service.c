@@ -74,6 +74,12 @@ struct service_job *service_job_new(enum rpc_method_id method)
     return job;
 }
 
+bool service_job_is_large(const struct service_job *job)
+{
+    ASSERT((job->range != NULL) == (job->method == RPC_KV_RANGE || job->method == RPC_KV_RANGE_STREAM));
+    return job->method == RPC_KV_TXN || (job->method == RPC_KV_RANGE && !range_is_single(job->range));
+}
+
 void service_job_free(struct service_job *job)
 {
     if (job == NULL) return;

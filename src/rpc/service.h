@@ -62,6 +62,8 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
 enum service_progress { SERVICE_DONE, SERVICE_MORE, SERVICE_FAILED };
 enum service_progress service_job_step(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
                                        enum err *out_err);
+/* The reply may be large (a range of many keys): it counts against the budget of reply bytes while it is made. */
+bool service_job_is_large(const struct service_job *job);
 void service_job_free(struct service_job *job); /* accepts NULL */
 
 /* The answer to a proposal: header (cluster, member, revision, term) + the body that apply encoded. */

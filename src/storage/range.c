@@ -154,6 +154,12 @@ void range_free(struct range *range)
     alloc_free(range);
 }
 
+bool range_is_single(const struct range *range)
+{
+    ASSERT(range->request.key.size > 0);
+    return range->interval.is_single;
+}
+
 bool range_is_begun(const struct range *range)
 {
     ASSERT(range->phase <= RANGE_PHASE_END);

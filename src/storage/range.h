@@ -43,6 +43,7 @@ enum range_progress range_step(struct range *range, const struct mvcc_view *view
 /* False before the first step, and again after a step that has to begin anew (RANGE_MORE, nothing written): what the caller wrote in front
  * of the body belongs to a revision that is no longer read. */
 bool range_is_begun(const struct range *range);
+bool range_is_single(const struct range *range); /* one key: one step */
 int64_t range_header_revision(const struct range *range); /* store revision at the first step */
 
 /* mvccpb.KeyValue as field `field` of the message being written. */
