@@ -33,6 +33,7 @@ const char *raft_msg_name(enum raft_msg_kind kind)
     case RAFT_MSG_APPEND_ANSWER: return "APPEND_ANSWER";
     case RAFT_MSG_HEARTBEAT: return "HEARTBEAT";
     case RAFT_MSG_HEARTBEAT_ANSWER: return "HEARTBEAT_ANSWER";
+    case RAFT_MSG_COMMIT: return "COMMIT";
     case RAFT_MSG_TIMEOUT_NOW: return "TIMEOUT_NOW";
     case RAFT_MSG_FORWARD: return "FORWARD";
     case RAFT_MSG_REFUSED: return "REFUSED";
@@ -134,6 +135,7 @@ void raft_describe_msg(const struct raft_msg *msg, struct buf *out_text)
         buf_printf(out_text, " commit %" PRIu64 " round %" PRIu64, msg->commit, msg->round);
         break;
     case RAFT_MSG_HEARTBEAT_ANSWER: buf_printf(out_text, " round %" PRIu64, msg->round); break;
+    case RAFT_MSG_COMMIT: buf_printf(out_text, " commit %" PRIu64, msg->commit); break;
     case RAFT_MSG_TIMEOUT_NOW: break;
     case RAFT_MSG_FORWARD:
     case RAFT_MSG_REFUSED: buf_printf(out_text, " id %" PRIu64 " count %zu", msg->round, msg->entry_count); break;

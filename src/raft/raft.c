@@ -97,7 +97,7 @@ static bool is_vote_request(const struct raft_msg *msg)
 
 static bool is_from_leader(const struct raft_msg *msg)
 {
-    return msg->kind == RAFT_MSG_APPEND || msg->kind == RAFT_MSG_HEARTBEAT;
+    return msg->kind == RAFT_MSG_APPEND || msg->kind == RAFT_MSG_HEARTBEAT || msg->kind == RAFT_MSG_COMMIT;
 }
 
 /* Requests of an older term are refused with the own term, so that the sender learns it: that ends a deposed leader, and it frees a
@@ -143,6 +143,7 @@ static enum raft_answer step_message(struct raft *raft, const struct raft_msg *m
     case RAFT_MSG_HEARTBEAT: return replication_heartbeat(raft, msg);
     case RAFT_MSG_HEARTBEAT_ANSWER: return replication_heartbeat_answer(raft, msg);
     case RAFT_MSG_TIMEOUT_NOW: return election_timeout_now(raft, msg);
+    case RAFT_MSG_COMMIT: return replication_commit(raft, msg);
     case RAFT_MSG_FORWARD:
     case RAFT_MSG_REFUSED:
     case RAFT_MSG_READ_INDEX:

@@ -59,6 +59,7 @@ enum raft_msg_kind {
     RAFT_MSG_HEARTBEAT = 7,      /* commit (bounded by match); round of read index */
     RAFT_MSG_HEARTBEAT_ANSWER = 8,
     RAFT_MSG_TIMEOUT_NOW = 9,    /* leadership transfer: campaign at once */
+    RAFT_MSG_COMMIT = 10,        /* commit (bounded by match): news between two appends; not answered */
     /* The role's own, never given to raft_step: */
     RAFT_MSG_FORWARD = 32,       /* term = leader's term known to the sender; entries[].data = proposals; round = first id */
     RAFT_MSG_REFUSED = 33,       /* answer to a forward that was not proposed: round = its id */

@@ -95,13 +95,19 @@ enum raft_answer replication_append(struct raft *raft, const struct raft_msg *ms
     return RAFT_OK;
 }
 
-enum raft_answer replication_heartbeat(struct raft *raft, const struct raft_msg *msg)
+enum raft_answer replication_commit(struct raft *raft, const struct raft_msg *msg)
 {
     ASSERT(msg->term == raft->term);
     election_hear_leader(raft, msg->from);
     /* The leader bounds it by what it knows to match; a log that lost its damaged tail may be shorter. */
     uint64_t last = raft_log_last(&raft->log);
     raft_core_commit(raft, msg->commit < last ? msg->commit : last);
+    return RAFT_OK;
+}
+
+enum raft_answer replication_heartbeat(struct raft *raft, const struct raft_msg *msg)
+{
+    (void)replication_commit(raft, msg);
     struct raft_msg answer = raft_core_message(raft, RAFT_MSG_HEARTBEAT_ANSWER, msg->from);
     answer.round = msg->round;
     raft_core_send(raft, &answer, 0);
@@ -273,6 +279,19 @@ static void send_append(struct raft *raft, struct progress *peer, uint64_t previ
     peer->is_nudged = false;
 }
 
+/* The commit index as far as the peer is known to agree: behind that its log may say something else. */
+static uint64_t known_commit(const struct raft *raft, const struct progress *peer)
+{
+    return raft->log.commit < peer->match_index ? raft->log.commit : peer->match_index;
+}
+
+static void send_commit(struct raft *raft, struct progress *peer)
+{
+    struct raft_msg msg = raft_core_message(raft, RAFT_MSG_COMMIT, peer->id);
+    msg.commit = peer->commit_sent = known_commit(raft, peer);
+    raft_core_send_now(raft, &msg);
+}
+
 /* How many entries of the tail from `first` on go into one message. */
 static size_t batch(const struct raft *raft, uint64_t first, size_t room)
 {
@@ -371,17 +390,15 @@ static void send_to(struct raft *raft, struct progress *peer)
     send_fetched(raft, peer);
     send_ahead(raft, peer);
     if (peer->state == PROGRESS_PROBE || peer->next_index <= raft->log.snapshot_index) return;
-    uint64_t sent = peer->next_index - 1;
-    uint64_t commit = raft->log.commit < sent ? raft->log.commit : sent;
-    bool is_held_back = peer->state == PROGRESS_REPLICATE && sent < raft_log_last(&raft->log); /* the next message will tell it */
-    if ((commit > peer->commit_sent && !is_held_back) || peer->is_nudged) send_append(raft, peer, sent, NULL, 0);
+    if (peer->is_nudged) send_append(raft, peer, peer->next_index - 1, NULL, 0);
+    bool is_held_back = peer->state == PROGRESS_REPLICATE && peer->next_index <= raft_log_last(&raft->log);
+    if (known_commit(raft, peer) > peer->commit_sent && !is_held_back) send_commit(raft, peer); /* else the next message tells it */
 }
 
 static void send_heartbeat(struct raft *raft, const struct progress *peer)
 {
     struct raft_msg msg = raft_core_message(raft, RAFT_MSG_HEARTBEAT, peer->id);
-    /* Only what is known to match: the peer's log may disagree behind it. */
-    msg.commit = raft->log.commit < peer->match_index ? raft->log.commit : peer->match_index;
+    msg.commit = known_commit(raft, peer);
     msg.round = raft->reads.round;
     raft_core_send_now(raft, &msg);
 }

@@ -8,6 +8,7 @@
 
 /* Follower. */
 enum raft_answer replication_append(struct raft *raft, const struct raft_msg *msg);
+enum raft_answer replication_commit(struct raft *raft, const struct raft_msg *msg);
 enum raft_answer replication_heartbeat(struct raft *raft, const struct raft_msg *msg);
 /* Leader. */
 enum raft_answer replication_append_answer(struct raft *raft, const struct raft_msg *msg);

@@ -115,7 +115,7 @@ void raft_codec_put(struct buf *frame, const struct raft_msg *msg)
 
 static bool is_known_kind(uint64_t kind)
 {
-    return (kind >= RAFT_MSG_PRE_VOTE && kind <= RAFT_MSG_TIMEOUT_NOW) || (kind >= RAFT_MSG_FORWARD && kind <= RAFT_MSG_READ_ANSWER);
+    return (kind >= RAFT_MSG_PRE_VOTE && kind <= RAFT_MSG_COMMIT) || (kind >= RAFT_MSG_FORWARD && kind <= RAFT_MSG_READ_ANSWER);
 }
 
 /* Where a scalar field of a message goes; NULL = not a 64-bit scalar. */

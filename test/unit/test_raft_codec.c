@@ -16,7 +16,7 @@
 
 static const enum raft_msg_kind KINDS[] = {RAFT_MSG_PRE_VOTE, RAFT_MSG_PRE_VOTE_ANSWER, RAFT_MSG_VOTE, RAFT_MSG_VOTE_ANSWER,
                                            RAFT_MSG_APPEND, RAFT_MSG_APPEND_ANSWER, RAFT_MSG_HEARTBEAT, RAFT_MSG_HEARTBEAT_ANSWER,
-                                           RAFT_MSG_TIMEOUT_NOW, RAFT_MSG_FORWARD, RAFT_MSG_REFUSED, RAFT_MSG_READ_INDEX,
+                                           RAFT_MSG_TIMEOUT_NOW, RAFT_MSG_COMMIT, RAFT_MSG_FORWARD, RAFT_MSG_REFUSED, RAFT_MSG_READ_INDEX,
                                            RAFT_MSG_READ_ANSWER};
 
 static uint64_t some_number(struct rng *rng)
