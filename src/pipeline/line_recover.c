@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "pipeline/first_start.h"
 
 #define PUBLISH_EVERY 4096 /* entries replayed between two publishes: bounds what waits for reclamation */
 
@@ -50,28 +50,6 @@ static bool is_alone(void *context, struct slice bytes)
 }
 
 /* --- who we are --- */
-
-static bool find_self(const struct config *config, struct cluster **out_cluster, uint64_t *out_self, char *out_message,
-                      size_t size)
-{
-    struct buf text;
-    buf_init(&text);
-    config_initial_cluster(config, &text);
-    buf_put_u8(&text, '\0');
-    const char *initial = (const char *)buf_slice(&text).data;
-    struct cluster *cluster = cluster_from_initial(initial, config->initial_cluster_token, out_message, size);
-    const struct cluster_member *self = cluster == NULL ? NULL : cluster_find_initial_name(cluster, config->name);
-    if (cluster != NULL && self == NULL) {
-        snprintf(out_message, size, "couldn't find local name \"%s\" in the initial cluster configuration \"%s\"; set --name "
-                 "to one of its names", config->name, initial);
-        cluster_unref(cluster);
-    }
-    buf_deinit(&text);
-    if (self == NULL) return false;
-    *out_self = self->id;
-    *out_cluster = cluster;
-    return true;
-}
 
 static void make_uuid(uint8_t uuid[16])
 {
@@ -150,9 +128,9 @@ static bool bootstrap_log(const struct wal_options *options, const struct cluste
 static bool make_identity(const struct line_recover_options *options, struct data_dir_identity *out_identity,
                           char *out_message, size_t size)
 {
-    struct cluster *cluster = NULL;
     uint64_t self = 0;
-    if (!find_self(options->config, &cluster, &self, out_message, size)) return false;
+    struct cluster *cluster = first_start_cluster(options->config, &self, out_message, size);
+    if (cluster == NULL) return false;
     *out_identity = (struct data_dir_identity){.cluster_id = cluster->id, .member_id = self, .boot_count = 1};
     make_uuid(out_identity->uuid);
     struct wal_options wal_options = wal_options_of(options, out_identity);

@@ -52,6 +52,7 @@ struct member {
     bool is_up, is_ready;
     struct config config;
     char name[16];
+    char peer_url[40];
     struct fs_sim_disk *disk;
     struct fs *fs, *wal_fs, *snap_fs, *work_fs;
     struct data_dir dir;
@@ -451,10 +452,12 @@ struct world *world_new(const struct world_options *options)
         char message[256];
         *member = (struct member){.world = world, .number = i, .disk = fs_sim_disk_new()};
         snprintf(member->name, sizeof(member->name), "m%u", i);
+        snprintf(member->peer_url, sizeof(member->peer_url), "http://127.0.0.1:%u", 1000 + i);
         config_init(&member->config);
         member->config.name = member->name;
         member->config.data_dir = "/data";
         member->config.initial_cluster = world->initial;
+        member->config.initial_advertise_peer_urls = member->peer_url;
         member->config.wal_segment_bytes = 64 << 10;
         bool is_good = config_check(&member->config, message, sizeof(message));
         ASSERT(is_good);
