@@ -63,12 +63,14 @@ static const struct option options_table[] = {
     {"log-level", FLAG_STRING, AT(log_level_text), "<level>", "debug, info, warn, error, panic, fatal", "Logging"},
     {"log-format", FLAG_STRING, AT(log_format_text), "<json|console>", "form of the lines on stderr", "Logging"},
 
+    {"force-new-cluster", FLAG_BOOL, AT(is_force_new_cluster), NULL, "refused: not supported by this version", "Unsafe"},
     {"unsafe-no-fsync", FLAG_BOOL, AT(config.unsafe_no_fsync), NULL, "do not sync: a power loss loses data", "Unsafe"},
 
     {"wal-segment-bytes", FLAG_U64, AT(config.wal_segment_bytes), "<bytes>", "size of a file of the log", "kvd's own"},
     {"wal-segment-entries-max", FLAG_U64, AT(config.wal_segment_entries_max), "<n>",
      "entries of a file of the log; 0 = by size only", "kvd's own"},
 
+    {"config-file", FLAG_STRING, AT(config_file), "<path>", "refused: not supported by this version", "Other"},
     {"version", FLAG_BOOL, AT(is_version), NULL, "print the version and exit", "Other"},
     {"help", FLAG_BOOL, AT(is_help), NULL, "print this and exit", "Other"},
 };
@@ -169,8 +171,6 @@ static const char *const options_accepted[] = {
     "max-learners",
     "downgrade-check-time",
     "snapshot-catchup-entries",
-    "force-new-cluster",
-    "config-file",
     /* etcd 3.4 to 3.6 */
     "experimental-backend-bbolt-freelist-type",
     "experimental-bootstrap-defrag-threshold-megabytes",
@@ -261,13 +261,31 @@ static bool is_advertise_missing(const struct options *options)
     return is_set(options, "listen-client-urls") && !is_set(options, "advertise-client-urls");
 }
 
+/* Flags that cannot be passed over with a warning: without them the member would run by other settings, or with other members, than
+ * those that it was told. NULL, or the complaint. */
+static const char *refused_flag(const struct options *options)
+{
+    ASSERT(options->config_file != NULL);
+    if (options->config_file[0] != '\0') {
+        return "--config-file is not supported by this version: give its keys as flags or as ETCD_ variables";
+    }
+    if (options->is_force_new_cluster) {
+        return "--force-new-cluster is not supported by this version: it makes a member forget the others and what only they have "
+               "acknowledged; start a majority of the members instead";
+    }
+    return NULL;
+}
+
 static enum options_verdict check(struct options *options)
 {
     const struct flags_result *result = &options->result;
     bool is_console = strcmp(options->log_format_text, "console") == 0;
+    const char *refused = refused_flag(options);
     options->log_format = is_console ? LOG_FORMAT_CONSOLE : LOG_FORMAT_JSON;
     if (result->arguments_count > 0) {
         snprintf(options->message, sizeof(options->message), "'%.200s' is not a valid flag", result->arguments[0]);
+    } else if (refused != NULL) {
+        snprintf(options->message, sizeof(options->message), "%s", refused);
     } else if (!log_level_from_text(options->log_level_text, &options->log_level)) {
         snprintf(options->message, sizeof(options->message), "unknown --log-level \"%.200s\"", options->log_level_text);
     } else if (!is_console && strcmp(options->log_format_text, "json") != 0) {
@@ -289,7 +307,7 @@ enum options_verdict options_init(struct options *options, int argc, char **argv
 {
     ASSERT(argc >= 1);
     const struct flags_options rules = {.environment_prefix = "ETCD", .strict_environment = true};
-    *options = (struct options){.log_level_text = "info", .log_format_text = "json"};
+    *options = (struct options){.log_level_text = "info", .log_format_text = "json", .config_file = ""};
     config_init(&options->config);
     make_flags(options);
     options->result.arguments = alloc_zero((size_t)argc, sizeof(char *));

@@ -1,9 +1,9 @@
 /* options: the command line and the environment of kvd: etcd's flags, name by name, and a few of our own.
  *
  * Flags of the union of etcd 3.5 to 3.7 that have no meaning here (yet) are accepted with one warning line each, so
- * that a unit file or a manifest written for etcd starts kvd unchanged. A flag also given by its ETCD_ variable is an
- * error, an ETCD_ variable that belongs to no flag is a warning: etcd's rules. Owner: main. Thread: main, at start;
- * immutable afterwards.
+ * that a unit file or a manifest written for etcd starts kvd unchanged; two that cannot be passed over are refused. A
+ * flag also given by its ETCD_ variable is an error, an ETCD_ variable that belongs to no flag is a warning: etcd's
+ * rules. Owner: main. Thread: main, at start; immutable afterwards.
  */
 #ifndef KVD_OPTIONS_H
 #define KVD_OPTIONS_H
@@ -26,6 +26,8 @@ struct options {
     char message[512];
     const char *log_level_text;
     const char *log_format_text;
+    const char *config_file;   /* refused if it names one */
+    bool is_force_new_cluster; /* refused if set */
     bool is_version;
     bool is_help;
     struct flag *flags;

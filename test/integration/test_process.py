@@ -14,8 +14,8 @@ import subprocess
 import tempfile
 import time
 
-from kvtest import (BINARY, READY_TEXT, Client, Cluster, Member, check, clean_environment, health, main, needs_kvd, reap,
-                    rpc, spawn, wait_until)
+from kvtest import (BINARY, READY_TEXT, Client, Cluster, Member, check, clean_environment, health, is_kvd, main, needs_kvd,
+                    reap, rpc, spawn, wait_until)
 
 BUDGET_S = 60
 STOP_S_MAX = 1.5
@@ -89,6 +89,105 @@ def test_bad_values_end_with_a_reason_on_the_last_line():
             check(word in (out + err), "%s: %s", flags, last)
     finally:
         shutil.rmtree(directory)
+
+
+def _refused_start(member, word):
+    """Starts a member that must end by itself; its last line, with which it says why."""
+    member.start(is_waiting=False)
+    code = member.wait_exit(10)
+    last = member.log().strip().splitlines()[-1]
+    check(code == 1 and word in last, "exit %s: %s", code, last)
+    return last
+
+
+def test_a_first_start_by_other_urls_than_the_others_are_told_is_refused():
+    cluster = Cluster(1)
+    member = cluster.members[0]
+    url, other = member.peer_url, "http://127.0.0.1:1"
+    try:
+        for initial, advertised, text in (
+                ([url], [other], "--initial-cluster has m0=%s but missing from --initial-advertise-peer-urls=%s" % (url, other)),
+                ([url, other], [url], "--initial-cluster has m0=%s but missing from --initial-advertise-peer-urls" % other),
+                ([url], [url, other], "--initial-advertise-peer-urls has %s but missing from --initial-cluster=m0=%s" % (other, url))):
+            member.initial_cluster = ",".join("m0=" + one for one in initial)
+            member.flags = ["--initial-advertise-peer-urls", ",".join(advertised)]
+            _refused_start(member, text)
+        member.initial_cluster, member.flags = "m0=%s,m1=%s" % (url, url), []
+        _refused_start(member, "twice" if is_kvd() else "duplicate")
+        # As sets: order does not count. Then the directory has a member, and none of these flags counts any more.
+        member.initial_cluster, member.flags = "m0=%s,m0=%s" % (url, other), ["--initial-advertise-peer-urls", other + "," + url]
+        member.start()
+        revision = member.client.put(b"k", b"v").header.revision
+        member.terminate()
+        member.flags = ["--initial-advertise-peer-urls", other, "--initial-cluster-state", "existing"]
+        member.start()
+        check(member.client.get(b"k").kvs[0].mod_revision == revision, "the write is gone")
+    finally:
+        member.close()
+        shutil.rmtree(cluster.directory)
+
+
+def test_an_existing_cluster_cannot_be_joined_with_an_empty_directory():
+    needs_kvd("joining is refused at once, without asking anyone")
+    with Cluster(3) as cluster:
+        follower = cluster.followers()[0]
+        follower.terminate()
+        os.rename(follower.data_dir, follower.data_dir + ".lost")
+        follower.flags = ["--initial-cluster-state", "existing"]
+        last = _refused_start(follower, "--initial-cluster-state=existing")
+        check("must not come back under the same identity" in last and follower.data_dir in last, "%s", last)
+        shutil.rmtree(follower.data_dir)
+        os.rename(follower.data_dir + ".lost", follower.data_dir)
+        follower.start()
+
+
+def test_a_member_without_its_log_or_with_a_foreign_one_is_refused():
+    needs_kvd("its own files")
+    with Single() as member, Single() as other:
+        member.start()
+        member.client.put(b"k", b"v")
+        member.terminate()
+        other.start()
+        other.terminate()
+        log = os.path.join(member.data_dir, "wal")
+        os.rename(log, log + ".kept")
+        _refused_start(member, "holds no log entry")
+        shutil.rmtree(log)
+        os.mkdir(log)
+        _refused_start(member, "holds no log entry")
+        shutil.rmtree(log)
+        shutil.copytree(os.path.join(other.data_dir, "wal"), log)
+        _refused_start(member, "belongs to member")
+        shutil.rmtree(log)
+        os.rename(log + ".kept", log)
+        identity = os.path.join(member.data_dir, "identity")
+        os.rename(identity, identity + ".kept")
+        _refused_start(member, "the identity of its member is missing")
+        os.rename(identity + ".kept", identity)
+        member.start()
+        check(member.client.get(b"k").kvs[0].value == b"v", "the write is gone")
+        other.start()
+
+
+def test_flags_that_cannot_be_passed_over_are_refused():
+    needs_kvd("force-new-cluster and config-file are not there")
+    directory = tempfile.mkdtemp(prefix="kvtest-")
+    path = os.path.join(directory, "d")
+    try:
+        for flags, environment, word in (
+                (["--force-new-cluster"], {}, "--force-new-cluster is not supported"),
+                (["--force-new-cluster=true"], {}, "--force-new-cluster is not supported"),
+                (["--config-file", "/etc/etcd.yml"], {}, "--config-file is not supported"),
+                ([], {"ETCD_CONFIG_FILE": "/etc/etcd.yml"}, "--config-file is not supported"),
+                ([], {"ETCD_FORCE_NEW_CLUSTER": "true"}, "--force-new-cluster is not supported")):
+            code, out, err = _run("--data-dir", path, *flags, environment=clean_environment(**environment))
+            last = (out + err).strip().splitlines()[-1]
+            check(code == 1 and word in last, "%s %s: exit %s: %s", flags, environment, code, last)
+            check(not os.path.exists(path), "%s: the data directory was made", flags)
+    finally:
+        shutil.rmtree(directory)
+    with Single(["--force-new-cluster=false"]) as member:  # what it is anyway
+        member.start()
 
 
 def test_both_forms_of_flags_and_the_environment_are_read():
