@@ -167,8 +167,10 @@ static enum err decode_identity(struct slice bytes, const char *path, struct dat
         return refuse(out_message, message_size, ERR_CORRUPT, "%s: corrupt: the checksum is wrong", path);
     }
     if (major != DATA_DIR_MAJOR || checksum_kind != DATA_DIR_CHECKSUM_CRC32C || features != 0) {
-        return refuse(out_message, message_size, ERR_STOPPED, "%s: format %u, features %" PRIx64 ": not known here", path, major,
-                      features);
+        return refuse(out_message, message_size, ERR_STOPPED,
+                      "%s: written in format %u with incompatible features %" PRIx64 " and checksum kind %u; this program knows format "
+                      "%u, features 0 and checksum kind %u: a newer program must open it",
+                      path, major, features, checksum_kind, DATA_DIR_MAJOR, DATA_DIR_CHECKSUM_CRC32C);
     }
     struct data_dir_identity identity = {.cluster_id = reader_u64(&reader)};
     identity.member_id = reader_u64(&reader);

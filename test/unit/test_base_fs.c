@@ -1,15 +1,93 @@
-/* Does the real file system do every kind of operation, and report what the kernel reports? */
+/* Does the real file system do every kind of operation, and report what the kernel reports?
+ *
+ * The system calls that may be interrupted or cut short stand here in a version of their own, which takes the place of libc's in
+ * this program: with `kernel.is_moody` every other call is interrupted and none moves more than a few bytes.
+ */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/blob.h"
 #include "base/fs.h"
+
+#define MOODY_BYTES 1000
+
+static struct {
+    bool is_moody;
+    uint64_t calls;
+    uint64_t interrupted;
+    uint64_t syncs;
+    int sync_error; /* 0 = the kernel's own answer */
+} kernel;
+
+static bool interrupts(void)
+{
+    if (!kernel.is_moody || kernel.calls++ % 2 != 0) return false;
+    kernel.interrupted++;
+    errno = EINTR;
+    return true;
+}
+
+static size_t at_most(size_t size)
+{
+    return kernel.is_moody && size > MOODY_BYTES ? MOODY_BYTES : size;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+    return interrupts() ? -1 : syscall(SYS_pwrite64, fd, data, at_most(size), offset);
+}
+
+ssize_t pread(int fd, void *memory, size_t size, off_t offset)
+{
+    return interrupts() ? -1 : syscall(SYS_pread64, fd, memory, at_most(size), offset);
+}
+
+int open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    unsigned mode = (flags & O_CREAT) != 0 ? va_arg(arguments, unsigned) : 0;
+    va_end(arguments);
+    return interrupts() ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+int ftruncate(int fd, off_t size)
+{
+    return interrupts() ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+}
+
+int flock(int fd, int operation)
+{
+    return interrupts() ? -1 : (int)syscall(SYS_flock, fd, operation);
+}
+
+static int answer_sync(int answer)
+{
+    kernel.syncs++;
+    if (kernel.sync_error == 0) return answer;
+    errno = kernel.sync_error;
+    return -1;
+}
+
+int fdatasync(int fd)
+{
+    return answer_sync((int)syscall(SYS_fdatasync, fd));
+}
+
+int fsync(int fd)
+{
+    return answer_sync((int)syscall(SYS_fsync, fd));
+}
 
 struct place {
     struct fs *fs;
@@ -281,6 +359,59 @@ START_TEST(test_fs_file_outlives_the_instance_that_opened_it)
 }
 END_TEST
 
+START_TEST(test_fs_interrupted_and_short_calls_are_not_seen)
+{
+    uint8_t wrote[10 * MOODY_BYTES + 7];
+    uint8_t read[sizeof wrote + 1];
+    for (size_t i = 0; i < sizeof wrote; i++) wrote[i] = (uint8_t)(i * 31 + i / 256);
+    kernel.is_moody = true;
+    struct fs_file *file = open_new("moody");
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_LOCK, .file = file}), 0);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_ALLOCATE, .file = file, .size = 20000}), 0);
+    ck_assert_uint_eq(size_of(file), 20000);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_PWRITE, .file = file, .offset = 5, .data = wrote, .size = sizeof wrote}), 0);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_TRUNCATE, .file = file, .size = 5 + sizeof wrote}), 0);
+    struct fs_op op = {.kind = FS_PREAD, .file = file, .offset = 5, .memory = read, .size = sizeof read};
+    ck_assert_int_eq(fs_run(place.fs, &op), 0);
+    kernel.is_moody = false;
+    ck_assert_uint_eq(op.result, sizeof wrote); /* less than asked for at the end of the file only */
+    ck_assert_mem_eq(read, wrote, sizeof wrote);
+    ck_assert_uint_gt(kernel.interrupted, 20);
+    fs_close(place.fs, file);
+}
+END_TEST
+
+/* Whatever it answers, EINTR too: after it the page cache may say that what is not on the disk is clean. */
+START_TEST(test_fs_failed_sync_is_reported_and_never_tried_again)
+{
+    static const int errors[] = {EIO, ENOSPC, EDQUOT, EINTR, EINVAL};
+    struct fs_file *file = open_new("sync");
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        kernel.sync_error = errors[i];
+        kernel.syncs = 0;
+        ck_assert_int_eq(run((struct fs_op){.kind = FS_FDATASYNC, .file = file}), errors[i]);
+        ck_assert_int_eq(run((struct fs_op){.kind = FS_FSYNC_DIR, .path = place.directory}), errors[i]);
+        ck_assert_uint_eq(kernel.syncs, 2);
+        ck_assert_int_eq(fs_replace_file(place.fs, place.directory, "whole", slice_from_string("x")), errors[i]);
+        ck_assert_uint_eq(kernel.syncs, 3); /* the file's; it was not put in the other's place */
+    }
+    kernel.sync_error = 0;
+    struct fs_file *whole = NULL;
+    ck_assert_int_eq(fs_open(place.fs, at("whole"), FS_READ, &whole), ENOENT);
+    fs_close(place.fs, file);
+}
+END_TEST
+
+START_TEST(test_fs_full_disk_is_reported)
+{
+    struct fs_file *file = NULL;
+    if (fs_open(place.fs, "/dev/full", FS_WRITE, &file) != 0) return; /* not everywhere */
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_PWRITE, .file = file, .data = "x", .size = 1}), ENOSPC);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_ALLOCATE, .file = file, .size = 100000}), ENOSPC);
+    fs_close(place.fs, file);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("fs");
@@ -299,6 +430,9 @@ int main(void)
     tcase_add_test(tests, test_fs_replace_file_replaces_and_leaves_nothing_aside);
     tcase_add_test(tests, test_fs_replace_file_that_fails_leaves_no_file_aside);
     tcase_add_test(tests, test_fs_file_outlives_the_instance_that_opened_it);
+    tcase_add_test(tests, test_fs_interrupted_and_short_calls_are_not_seen);
+    tcase_add_test(tests, test_fs_failed_sync_is_reported_and_never_tried_again);
+    tcase_add_test(tests, test_fs_full_disk_is_reported);
     Suite *suite = suite_create("base_fs");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -181,6 +181,12 @@ START_TEST(test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it)
     ck_assert_uint_eq(rig.found.last_index, 21);
     ck_assert(fs_sim_exists(rig.disk, broken));
     ck_assert_uint_eq(fs_sim_size(rig.disk, broken), rig.found.cut_bytes);
+    struct fs_sim_disk *later = fs_sim_crash(rig.disk, &(struct fs_sim_crash){.loss = FS_SIM_LOSE_ALL, .names = FS_SIM_NAMES_NONE});
+    uint8_t cut[2 * WAL_FORMAT_BLOCK], kept[2 * WAL_FORMAT_BLOCK];
+    fs_sim_peek(rig.disk, path, offset, cut, sizeof cut);
+    fs_sim_peek(later, broken, 0, kept, sizeof kept);
+    ck_assert_mem_eq(kept, cut, sizeof cut);
+    fs_sim_disk_free(later);
     wal_rig_continue_from(&rig, rig.appended - 1);
     for (uint64_t i = 0; i < 8; i++) { /* through another segment, and up to just below that position */
         wal_rig_append(&rig, 22, 2, 6 + i, 20 + i / 4, 2000);
@@ -447,6 +453,41 @@ START_TEST(test_wal_stale_content_behind_the_end_is_never_taken_for_records)
 }
 END_TEST
 
+/* Even with the number that is expected next, and in the place where it is expected: the segment id decides. */
+START_TEST(test_wal_stale_batch_with_the_next_number_is_told_by_its_segment_id)
+{
+    struct wal_rig rig;
+    char path[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_NONE);
+    size_t count = segment_count(&rig);
+    ck_assert(wal_rig_segment(&rig, count - 1, path, sizeof path));
+    uint64_t end = 0;
+    uint64_t batch = 0;
+    while (block_is_used(&rig, path, end, &batch)) end += WAL_FORMAT_BLOCK;
+    uint64_t cluster = rig.options.cluster_id;
+    uint64_t member = rig.options.member_id;
+    const uint64_t ids[] = {wal_format_segment_id(cluster, member, count),     wal_format_segment_id(cluster + 1, member, count),
+                            wal_format_segment_id(cluster, member + 1, count), wal_format_segment_id(cluster, member, count - 1),
+                            wal_format_segment_id(cluster, member, count + 1), 0};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        struct wal_format_writer writer;
+        struct wal_format_stamp stamp = {.segment_id = ids[i], .batch = batch + 1, .durable = batch};
+        struct wal_format_batch mark = {.hard = {.term = 9, .vote = 9, .commit = 20}, .last_index = 23, .last_term = 5, .is_mark = true};
+        wal_format_writer_init(&writer);
+        wal_format_writer_begin(&writer, NULL, WAL_FORMAT_BLOCK);
+        struct slice bytes = wal_format_writer_finish(&writer, &stamp, &mark);
+        fs_sim_poke(rig.disk, path, end, bytes.data, bytes.size);
+        wal_format_writer_deinit(&writer);
+        ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+        ck_assert_int_eq(rig.found.tail, WAL_TAIL_CLEAN);
+        ck_assert_uint_eq(rig.found.hard.term, i == 0 ? 9 : 5); /* the first one is the segment's own: that one counts */
+        move_to(&rig, whole);
+    }
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 /* ---- formats ---- */
 
 /* Writes the first batch of a segment again, with another head. */
@@ -559,6 +600,7 @@ int main(void)
     tcase_add_test(damage, test_wal_segment_of_another_member_or_cluster_is_refused);
     tcase_add_test(damage, test_wal_own_segment_under_another_name_is_refused);
     tcase_add_test(damage, test_wal_stale_content_behind_the_end_is_never_taken_for_records);
+    tcase_add_test(damage, test_wal_stale_batch_with_the_next_number_is_told_by_its_segment_id);
     tcase_add_test(damage, test_wal_of_a_newer_format_is_refused_as_such);
     tcase_add_test(damage, test_wal_log_that_must_exist_and_does_not_is_refused);
     tcase_add_test(damage, test_wal_recovery_twice_finds_the_same);

@@ -252,6 +252,37 @@ START_TEST(test_wal_without_room_refuses_and_resumes)
 }
 END_TEST
 
+/* Votes and terms cost a block each. While nothing else is taken, the reserve has room for 64 KiB of them, or an eighth of a segment. */
+START_TEST(test_wal_without_room_keeps_a_reserve_for_hard_state)
+{
+    struct wal_rig rig;
+    uint64_t index = 1;
+    uint64_t term = 1;
+    wal_rig_init(&rig);
+    rig.options.segment_bytes = 256 << 10;
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    wal_rig_run(&rig);
+    fs_sim_set_room(rig.disk, fs_sim_used(rig.disk));
+    for (; !wal_no_space(rig.wal); index++) {
+        wal_rig_append(&rig, index, 1, 1, index - 1, 3000);
+        wal_rig_run(&rig);
+    }
+    wal_rig_append(&rig, index, 1, 1, index, 3000); /* was under way */
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(wal_rig_durable(&rig), rig.appended);
+    while (wal_rig_durable(&rig) == rig.appended) {
+        wal_rig_hard(&rig, ++term, 3, index);
+        wal_rig_run(&rig);
+    }
+    ck_assert_uint_ge(term, (256 << 10) / 8 / 512);
+    rig.now_ns += NS_PER_S;
+    fs_sim_set_room(rig.disk, UINT64_MAX);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(wal_rig_durable(&rig), rig.appended);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(test_wal_without_room_still_reads_and_starts)
 {
     struct wal_rig rig;
@@ -319,6 +350,7 @@ int main(void)
     tcase_add_test(fault, test_wal_disk_full_while_a_segment_is_made_is_survived);
     tcase_add_test(fault, test_wal_disk_full_at_the_sync_of_a_spare_is_survived);
     tcase_add_test(fault, test_wal_without_room_refuses_and_resumes);
+    tcase_add_test(fault, test_wal_without_room_keeps_a_reserve_for_hard_state);
     tcase_add_test(fault, test_wal_without_room_still_reads_and_starts);
     tcase_add_test(fault, test_wal_rename_without_room_is_tried_again);
     Suite *suite = suite_create("wal_fault");
