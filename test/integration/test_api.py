@@ -2,7 +2,8 @@
 """Does every member answer as the API says: the traps, the error texts and codes, the order of checks, the limits?
 
 One cluster of three serves most tests; each question goes to the leader and to the followers alike. Where etcd can be asked the
-same (test_differential.py), this suite says in sentences what there is compared in bulk.
+same (test_differential.py), this suite says in sentences what there is compared in bulk. It runs against etcd 3.4 too; what that
+one lacks or does otherwise is skipped by name.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import requests
 from kvtest import (BINARY, CHANNEL_OPTIONS, IS_SHORT, ROOT, Client, Cluster, check, health, is_kvd, main, needs_kvd, pick,
                     rpc, wait_until)
 
-BUDGET_S = 90
+BUDGET_S = 45
 MIB = 1 << 20
 GRPC_BYTES_MAX = requests.REQUEST_BYTES_MAX + 512 * 1024
 UNKNOWN_LEASE = 4711
@@ -123,6 +124,7 @@ def test_count_ignores_limit_and_filters():
 
 
 def test_a_read_at_the_compacted_revision_works_and_below_it_not():
+    needs_kvd("whole refusals: members differ after a refused txn")
     for number, client in enumerate(_clients()):
         key = b"t3/%d" % number
         first, second = (client.put(key, value).header.revision for value in (b"1", b"2"))
@@ -174,6 +176,7 @@ def test_a_bad_lease_on_the_taken_path_fails_the_whole_transaction():
 
 
 def test_put_and_delete_that_overlap_are_refused_in_either_order():
+    needs_kvd("overlaps in nested transactions")
     deletes = [_delete(b"t7/k"), _delete(b"t7/a", range_end=b"t7/z"), _delete(b"t7/a", range_end=b"\0"),
                _delete(b"\0", range_end=b"\0"), _delete(b"t7/k", range_end=b"t7/k\0")]
     for client, delete in itertools.product(_clients(), deletes):
@@ -257,6 +260,7 @@ def test_a_put_of_the_same_value_is_a_change():
 
 
 def test_a_range_is_checked_for_key_then_sort_then_revision():
+    needs_kvd("the check of sort numbers")
     for client in _clients():
         far = _revision(client) + 10000
         for options, expected in (({"key": b"", "sort_order": 7, "revision": far}, EMPTY_KEY),
@@ -285,6 +289,7 @@ def test_a_put_is_checked_for_key_value_lease_and_then_against_the_state():
 
 
 def test_a_transaction_is_checked_for_numbers_compares_operations_overlap_and_then_against_the_state():
+    needs_kvd("the check of sort numbers")
     duplicate = [_put(b"order"), _put(b"order")]
     for client in _clients():
         _refused_txn(client, TOO_MANY_OPS, compare=[rpc.Compare()] * 129)
@@ -310,6 +315,7 @@ def _put_of_size(size):
 
 
 def test_requests_are_limited_to_max_request_bytes_and_messages_to_512_kib_more():
+    needs_kvd("a limit without its envelope")
     for client in _clients():
         for size in (1, 1024, 65536, MIB):
             client.call("Put", _put_of_size(size + 64))
@@ -319,7 +325,7 @@ def test_requests_are_limited_to_max_request_bytes_and_messages_to_512_kib_more(
             _refusal(client, "Put", _put_of_size(size), TOO_LARGE)
         text = "Received message larger than max (%d vs. %d)" % (GRPC_BYTES_MAX + 1, GRPC_BYTES_MAX)
         reply = client.ask("Put", _put_of_size(GRPC_BYTES_MAX + 1))
-        check(reply.code == EXHAUSTED and (not is_kvd() or reply.text == text), "%s", reply)
+        check((reply.code, reply.text) == (EXHAUSTED, text), "%s", reply)
         client.call("DeleteRange", rpc.DeleteRangeRequest(key=b"size"))
 
 
@@ -365,9 +371,10 @@ def test_max_txn_ops_is_a_flag():
 
 
 def test_the_quota_refuses_puts_and_only_puts_until_there_is_room():
+    needs_kvd("the cost of nested puts, and room without defragmentation")
     with Cluster(1, flags=["--quota-backend-bytes", str(4 * MIB)]) as cluster:
         client = cluster.members[0].client
-        check(not is_kvd() or client.status().dbSizeQuota == 4 * MIB, "the quota is %d", client.status().dbSizeQuota)
+        check(client.status().dbSizeQuota == 4 * MIB, "the quota is %d", client.status().dbSizeQuota)
         def is_full():
             return client.ask("Put", rpc.PutRequest(key=b"fill", value=b"v" * 100000)).code == EXHAUSTED
         wait_until(is_full, 20, "the quota is reached", interval_s=0)
@@ -377,8 +384,6 @@ def test_the_quota_refuses_puts_and_only_puts_until_there_is_room():
         check(client.get(b"fill").count == 1, "a range is refused")
         _txn(client, _delete(b"nothing"), _get(b"fill"))
         revision = client.call("DeleteRange", rpc.DeleteRangeRequest(key=b"fill")).header.revision
-        if not is_kvd():
-            return      # etcd wants to be defragmented and disarmed
         client.call("Compact", rpc.CompactionRequest(revision=revision))
         wait_until(lambda: not is_full(), 5, "there is room again, without any write in between")
 
@@ -404,14 +409,14 @@ def test_headers_name_the_member_that_answers():
 
 
 def test_status_tells_of_version_sizes_leader_and_log():
+    needs_kvd("fields of 3.6")
     statuses = [client.status() for client in _clients()]
     for status in statuses:
         check(status.dbSize >= status.dbSizeInUse > 0, "%s", status)
         check(status.raftIndex >= status.raftAppliedIndex > 0 and status.raftTerm == status.header.raft_term, "%s", status)
         check(not status.isLearner and not status.errors and status.header.revision > 1, "%s", status)
-        if is_kvd():
-            check(status.version.startswith("3.6.") and status.storageVersion == "3.6.0", "%s", status)
-            check(status.dbSizeQuota == 2048 * MIB and not status.HasField("downgradeInfo"), "%s", status)
+        check(status.version.startswith("3.6.") and status.storageVersion == "3.6.0", "%s", status)
+        check(status.dbSizeQuota == 2048 * MIB and not status.HasField("downgradeInfo"), "%s", status)
     check({status.leader for status in statuses} == {statuses[0].header.member_id}, "they disagree about the leader")
     for client in _clients():
         before = client.status()
@@ -449,6 +454,7 @@ def test_health_is_serving_for_the_server_and_unknown_for_anything_else():
 
 
 def test_requests_may_come_gzipped():
+    needs_kvd("gzip")
     for member in _cluster().members:
         with _raw_channel(member) as channel:
             put = channel.unary_unary("/etcdserverpb.KV/Put", response_deserializer=rpc.PutResponse.FromString)
@@ -602,7 +608,7 @@ def test_large_ranges_at_once_are_served_in_bounded_memory():
         _run_all(*[read] * readers)
         grown = (_peak_bytes(member) - before) // MIB
         print("# %d readers of %d MiB: memory grew by %d MiB" % (readers, values, grown))
-        check(IS_SHORT or not is_kvd() or grown < 256 + 2 * values + 64, "memory grew by %d MiB", grown)
+        check(IS_SHORT or not is_kvd() or grown < 256 + 2 * values + 128, "memory grew by %d MiB", grown)
 
 
 def test_reads_beside_compactions_see_one_revision_or_are_compacted():
@@ -664,6 +670,7 @@ def test_hasleader_is_let_pass_while_there_is_one():
 
 
 def test_a_member_without_leader_says_so_to_who_asks_and_times_out_for_others():
+    needs_kvd("a code for a MemberList that timed out")
     flags = ["--heartbeat-interval", "20", "--election-timeout", "200"]
     with Cluster(3, flags=flags) as cluster:
         one, two = cluster.followers()
