@@ -139,6 +139,10 @@ class Requests:
         """The store's revision, from the last answer: old, current and future revisions are drawn around it."""
         self._revision = max(self._revision, revision)
 
+    def note_compaction(self, revision):
+        """A compaction that was done."""
+        self._compacted = max(self._compacted, revision)
+
     def next(self):
         """(method, request) of one call; the request is a message, or bytes where no message can say it."""
         chance = self._chance
@@ -172,7 +176,7 @@ class Requests:
             return key, b""
         if dice < 0.75:
             other = chance.choice(KEYS)
-            return (key, other) if key <= other or self._is(0.15) else (other, key)
+            return (key, other) if key < other or self._is(0.3) else (other, key)
         if dice < 0.85:
             return b"c", b"d"
         return (key, b"\0") if dice < 0.95 else (b"\0", b"\0")
@@ -252,8 +256,6 @@ class Requests:
             revision = self._revision + chance.randint(1, 3)
         else:
             revision = chance.choice((self._revision, self._revision, 0, -5, 1 << 62))
-        if 0 < revision <= self._revision:
-            self._compacted = max(self._compacted, revision)
         return rpc.CompactionRequest(revision=revision, physical=self._is(0.3))
 
     def _compare(self):
@@ -267,9 +269,10 @@ class Requests:
         if self._is(0.95):
             number = chance.choice((0, 0, 1, 2, self._revision, chance.randint(1, self._revision + 1)))
             setattr(compare, union, chance.choice(VALUES) if union == "value" else number)
-        if self._is(0.03):
+        is_odd = self._is(0.03)
+        if is_odd or self._is(0.02):
             compare.target = chance.choice((5, 9, -1, 1 << 30))
-        if self._is(0.03):
+        if is_odd or self._is(0.02):
             compare.result = chance.choice((4, 9, -1, 1 << 30))
         return compare
 
