@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "storage/mvcc_record.h"
 
 struct mvcc_model *mvcc_model_new(void)
 {
@@ -33,6 +32,22 @@ static size_t place_after(const struct mvcc_model *model, struct slice key)
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (slice_compare(blob_slice(model->versions[middle].key), key) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* The first version of the first key ≥ key. */
+static size_t place_before(const struct mvcc_model *model, struct slice key)
+{
+    size_t low = 0;
+    size_t high = model->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (slice_compare(blob_slice(model->versions[middle].key), key) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -99,12 +114,15 @@ const struct mvcc_model_version *mvcc_model_get(const struct mvcc_model *model, 
 const struct mvcc_model_version *mvcc_model_scan(const struct mvcc_model *model, const struct mvcc_range *range, int64_t revision,
                                                  size_t *cursor)
 {
+    if (*cursor == 0) *cursor = place_before(model, range->key);
     while (*cursor < model->count) {
         struct slice key = blob_slice(model->versions[*cursor].key);
-        *cursor = place_after(model, key);
-        if (!mvcc_range_contains(range, key)) continue;
-        const struct mvcc_model_version *version = mvcc_model_get(model, key, revision);
-        if (version != NULL) return version;
+        const struct mvcc_model_version *found = NULL;
+        if (!mvcc_range_contains(range, key)) return NULL;
+        for (; *cursor < model->count && slice_equal(blob_slice(model->versions[*cursor].key), key); ++*cursor) {
+            if (model->versions[*cursor].revision <= revision) found = &model->versions[*cursor];
+        }
+        if (found != NULL && !found->is_delete) return found;
     }
     return NULL;
 }
@@ -136,19 +154,59 @@ static bool is_garbage(const struct mvcc_model *model, size_t place, int64_t com
     return slice_equal(blob_slice(next->key), blob_slice(version->key)) && next->revision <= compact_revision;
 }
 
-static uint64_t hash_of(const struct mvcc_model_version *version)
+/* --- the hash of one version, written a second time, byte by byte: members of a cluster compare sums of it, so it never changes -------- */
+
+struct hash_word {
+    uint64_t low, high;
+};
+
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-    struct mvcc_record_options options = {.key = blob_slice(version->key),
-                                          .value = blob_slice(version->value),
-                                          .revision = version->revision,
-                                          .create_revision = version->create_revision,
-                                          .version = version->version,
-                                          .lease = version->lease,
-                                          .is_delete = version->is_delete};
-    struct mvcc_record *record = mvcc_record_new(&options);
-    uint64_t hash = record->hash;
-    mvcc_record_free(record);
-    return hash;
+    uint64_t a_low = a & UINT32_MAX, a_high = a >> 32, b_low = b & UINT32_MAX, b_high = b >> 32;
+    uint64_t middle = a_high * b_low + (a_low * b_low >> 32);
+    uint64_t other = a_low * b_high + (middle & UINT32_MAX);
+    uint64_t high = a_high * b_high + (middle >> 32) + (other >> 32);
+    return (a * b) ^ high;
+}
+
+/* Up to 16 bytes, little-endian, zeros behind the end. */
+static struct hash_word hash_word_at(struct slice bytes, size_t at)
+{
+    struct hash_word word = {0, 0};
+    for (size_t i = 0; i < 16 && at + i < bytes.size; i++) {
+        uint64_t byte = bytes.data[at + i];
+        if (i < 8) {
+            word.low |= byte << (8 * i);
+        } else {
+            word.high |= byte << (8 * (i - 8));
+        }
+    }
+    return word;
+}
+
+static const uint64_t salt_a = 0x9e3779b97f4a7c15, salt_b = 0xd1b54a32d192ed03, salt_c = 0x8ebc6af09c88c6e3;
+
+static uint64_t hash_text(uint64_t seed, struct slice bytes)
+{
+    uint64_t hash = seed ^ salt_c;
+    size_t at = 0;
+    for (; bytes.size - at >= 16; at += 16) {
+        struct hash_word word = hash_word_at(bytes, at);
+        hash = fold(word.low ^ salt_a, word.high ^ hash);
+    }
+    struct hash_word last = hash_word_at(bytes, at);
+    return fold(last.low ^ salt_a ^ bytes.size, last.high ^ hash ^ salt_b);
+}
+
+uint64_t mvcc_model_hash_one(const struct mvcc_model_version *version)
+{
+    uint64_t kind = version->is_delete ? 2 : 1;
+    uint64_t hash = fold((uint64_t)version->revision ^ salt_a, kind ^ salt_b);
+    hash = hash_text(hash, blob_slice(version->key));
+    if (version->is_delete) return hash;
+    hash = fold((uint64_t)version->create_revision ^ salt_b, (uint64_t)version->version ^ hash);
+    hash = fold((uint64_t)version->lease ^ salt_a, hash ^ salt_c);
+    return hash_text(hash, blob_slice(version->value));
 }
 
 uint64_t mvcc_model_hash(const struct mvcc_model *model, int64_t revision, int64_t compact_revision)
@@ -156,7 +214,7 @@ uint64_t mvcc_model_hash(const struct mvcc_model *model, int64_t revision, int64
     uint64_t sum = 0;
     for (size_t i = 0; i < model->count; i++) {
         if (model->versions[i].revision > revision) continue;
-        if (!is_garbage(model, i, compact_revision)) sum += hash_of(&model->versions[i]);
+        if (!is_garbage(model, i, compact_revision)) sum += mvcc_model_hash_one(&model->versions[i]);
     }
     return sum;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "storage/mvcc.h"
+#include "storage/range.h"
 
 struct mvcc_model_version {
     struct blob *key;
@@ -41,7 +42,17 @@ const struct mvcc_model_version *mvcc_model_scan(const struct mvcc_model *model,
                                                  size_t *cursor);
 /* The change (revision, sub), or the next after it that exists. */
 const struct mvcc_model_version *mvcc_model_change(const struct mvcc_model *model, int64_t revision, int64_t sub);
-/* Sum over the versions up to `revision` that compaction at `compact_revision` leaves. */
+/* The hash of one version; and the sum over the versions up to `revision` that compaction at `compact_revision` leaves. */
+uint64_t mvcc_model_hash_one(const struct mvcc_model_version *version);
 uint64_t mvcc_model_hash(const struct mvcc_model *model, int64_t revision, int64_t compact_revision);
+
+/* What a RangeRequest answers: filter, sort, cut, one after the other over the whole interval. `rows` is the caller's, to be freed. */
+struct mvcc_model_answer {
+    const struct mvcc_model_version **rows;
+    size_t row_count;
+    int64_t count;
+    bool more;
+};
+struct mvcc_model_answer mvcc_model_range(const struct mvcc_model *model, const struct range_request *request, int64_t revision);
 
 #endif
