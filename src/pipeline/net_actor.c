@@ -88,6 +88,7 @@ static void take_main(struct net_actor *role, const struct mail *mail)
 {
     if (mail->kind == MAIL_DRAIN) {
         role->is_draining = true;
+        net_jobs_end_staying(role);
         role->port->table->refuse(role->port);
     } else {
         ASSERT(mail->kind == MAIL_PING);

@@ -17,6 +17,7 @@
 
 #define NET_REPLY_BYTES_MAX ((size_t)INT32_MAX) /* of one reply: what the API's clients can take; beyond it, too many requests */
 #define NET_PIECES_MAX 16384     /* chunks of one reply */
+#define NET_STAYING_MAX 8        /* streams that stay open: each costs the queue a tag. Beyond it such a method is "not built" */
 #define NET_COPY_BYTES_MAX 65536 /* larger replies go by reference and count against the budget */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
 #define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that the client does not read */
@@ -24,7 +25,7 @@
 struct net_lanes {
     struct lane *from_raft, *from_apply, *from_main, *to_raft, *to_main;
 };
-enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_JOB, NET_JOB_SENDING, NET_ANSWERED };
+enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_ANSWERED };
 struct net_call {
     uint64_t call;
     const struct rpc_method *method;
@@ -35,6 +36,7 @@ struct net_call {
     uint32_t request_bytes;      /* of the proposal in flight */
     size_t reply_bytes;          /* encoded and not yet gone */
     uint64_t answered_ns;
+    bool stays;                  /* a stream that is open until its client or we end it */
     enum net_call_state state;
 };
 struct net_actor {
@@ -57,6 +59,7 @@ struct net_actor {
     struct list unread;          /* large replies and chunks, by answered_ns */
     size_t request_bytes;
     size_t reply_bytes;
+    uint32_t staying_count;
     uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
     bool is_draining;
     bool has_reported_drained;
@@ -77,6 +80,7 @@ void net_actor_deinit(struct net_actor *role);
 void net_jobs_start(struct net_actor *role, struct net_call *call);
 void net_jobs_run(struct net_actor *role);                       /* this step's share */
 void net_jobs_sent(struct net_actor *role, struct net_call *call, bool ok);
+void net_jobs_end_staying(struct net_actor *role);               /* the member stops */
 /* Sends role->out and then the body, by reference (it is taken over); counts it until it is gone. */
 void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *body);
 void net_jobs_drop(struct net_actor *role, struct net_call *call);  /* whatever the call holds */

@@ -28,6 +28,8 @@ void net_jobs_drop(struct net_actor *role, struct net_call *call)
     call->piece_count = 0;
     ASSERT(role->reply_bytes >= call->reply_bytes && role->request_bytes >= call->request_bytes);
     if (role->overdraft == call->call) role->overdraft = 0;
+    if (call->stays) role->staying_count--;
+    call->stays = false;
     role->reply_bytes -= call->reply_bytes;
     role->request_bytes -= call->request_bytes;
     call->reply_bytes = 0;
@@ -93,13 +95,36 @@ static void send_chunk(struct net_actor *role, struct net_call *call, bool is_la
     role->port->table->send(role->port, call->call, buf_slice(&role->out), NULL, 0);
 }
 
+static void end_stream(struct net_actor *role, struct net_call *call, enum err err)
+{
+    ASSERT(call->state == NET_JOB_SENDING || call->state == NET_STAYING);
+    role->port->table->finish(role->port, call->call, err);
+    net_actor_answered(role, call);
+}
+
+void net_jobs_end_staying(struct net_actor *role)
+{
+    ASSERT(role->is_draining); /* those whose message is on its way end with it */
+    for (uint32_t i = 0; role->staying_count > 0 && i < role->config->calls_max; i++)
+        if (role->calls[i].state == NET_STAYING) end_stream(role, &role->calls[i], ERR_STOPPED);
+}
+
+static void stay(struct net_actor *role, struct net_call *call, bool ok)
+{
+    if (ok && !role->is_draining) call->state = NET_STAYING;
+    else end_stream(role, call, ok ? ERR_STOPPED : ERR_CANCELED);
+}
+
 void net_jobs_sent(struct net_actor *role, struct net_call *call, bool ok)
 {
-    if (call->state != NET_JOB_SENDING) return;
+    if (call->state != NET_JOB_SENDING && call->state != NET_STAYING) return;
     list_remove(&call->turn);
+    if (call->stays) {
+        stay(role, call, ok);
+        return;
+    }
     if (!ok || call->job == NULL) {
-        role->port->table->finish(role->port, call->call, ok ? ERR_OK : ERR_CANCELED);
-        net_actor_answered(role, call);
+        end_stream(role, call, ok ? ERR_OK : ERR_CANCELED);
     } else {
         net_jobs_start(role, call);
     }
@@ -115,8 +140,12 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
         net_actor_fail(role, call, err);
     } else if (call->reply_bytes + size > NET_REPLY_BYTES_MAX) {
         net_actor_fail(role, call, ERR_TOO_MANY_REQUESTS);
+    } else if (progress == SERVICE_STAYS && role->staying_count == NET_STAYING_MAX) {
+        net_actor_fail(role, call, ERR_UNIMPLEMENTED);
     } else if (is_stream(call) && size > 0) {
-        send_chunk(role, call, progress == SERVICE_DONE);
+        call->stays = progress == SERVICE_STAYS;
+        if (call->stays) role->staying_count++;
+        send_chunk(role, call, progress != SERVICE_MORE);
     } else if (progress == SERVICE_DONE) {
         send_unary(role, call);
     } else {

@@ -1,10 +1,12 @@
-/* health_service: Check. */
+/* health_service: Check, and Watch, which tells the same once and then stays open: a process that serves this does not change its mind. */
 #include "rpc/health_service.h"
 
 #include "base/assert.h"
 #include "storage/request.h"
 
-#define SERVING 1 /* HealthCheckResponse.ServingStatus */
+/* HealthCheckResponse.ServingStatus */
+#define SERVING 1
+#define SERVICE_UNKNOWN 3
 
 static const uint32_t STRINGS[] = {1, 0};
 
@@ -20,20 +22,25 @@ static bool is_whole_server(struct slice request)
     return is_whole;
 }
 
-void health_service_plan(struct slice request, struct service_plan *plan)
+/* Check refuses a service that it does not know, Watch tells so and waits for it to come. */
+void health_service_plan(enum rpc_method_id method, struct slice request, struct service_plan *plan)
 {
     ASSERT(plan != NULL);
     enum err err = request_scan(request, STRINGS);
-    if (err == ERR_OK && !is_whole_server(request)) err = ERR_UNKNOWN_SERVICE;
-    if (err != ERR_OK)
+    bool is_unknown = err == ERR_OK && !is_whole_server(request);
+    if (is_unknown && method == RPC_HEALTH_CHECK) err = ERR_UNKNOWN_SERVICE;
+    if (err != ERR_OK) {
         service_plan_refuse(plan, err);
-    else
-        service_plan_read(plan, service_job_new(RPC_HEALTH_CHECK), false);
+        return;
+    }
+    struct service_job *job = service_job_new(method);
+    job->is_unknown = is_unknown;
+    service_plan_read(plan, job, false);
 }
 
 enum service_progress health_service_step(struct service_job *job, struct buf *out)
 {
     ASSERT(job != NULL && !job->is_started);
-    buf_put_pb_varint(out, 1, SERVING);
-    return SERVICE_DONE;
+    buf_put_pb_varint(out, 1, job->is_unknown ? SERVICE_UNKNOWN : SERVING);
+    return job->method == RPC_HEALTH_WATCH ? SERVICE_STAYS : SERVICE_DONE;
 }

@@ -10,6 +10,7 @@ void rpc_call_init(struct rpc_call *call, uint32_t slot)
     call->arrived.kind = RPC_TAG_CALL_ARRIVED;
     call->sent.kind = RPC_TAG_CALL_SENT;
     call->closed.kind = RPC_TAG_CALL_CLOSED;
+    call->gone.kind = RPC_TAG_CALL_GONE;
     ASSERT(call->state == RPC_CALL_FREE);
 }
 
@@ -29,6 +30,7 @@ void rpc_call_open(struct rpc_call *call)
     ASSERT(call->state == RPC_CALL_REQUESTED && call->call != NULL);
     call->state = RPC_CALL_OPEN;
     call->is_own = call->is_greeted = call->is_sending = call->ends_after_send = false;
+    call->is_watched = call->is_gone = call->is_answered = false;
 }
 
 static struct slice slice_of(const grpc_slice *slice) { return slice_make(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)); }
@@ -88,6 +90,19 @@ static void start(struct rpc_call *call, const grpc_op *ops, size_t op_count, st
     ASSERT(error == GRPC_CALL_OK);
 }
 
+static grpc_op recv_close(struct rpc_call *call)
+{
+    return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &call->is_cancelled};
+}
+
+void rpc_call_watch(struct rpc_call *call)
+{
+    ASSERT(call->state == RPC_CALL_OPEN && !call->is_watched && !call->is_greeted);
+    grpc_op op = recv_close(call);
+    call->is_watched = true;
+    start(call, &op, 1, &call->gone);
+}
+
 /* All that is left of the call in one batch: three batches would cost twice the CPU. RECV_CLOSE rides along, because without it the
  * last unref would cancel the call. */
 void rpc_call_answer(struct rpc_call *call, enum err err, grpc_byte_buffer *message)
@@ -102,7 +117,7 @@ void rpc_call_answer(struct rpc_call *call, enum err err, grpc_byte_buffer *mess
     ops[count] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
     ops[count].data.send_status_from_server.status = (grpc_status_code)err_grpc_code(err);
     ops[count++].data.send_status_from_server.status_details = err == ERR_OK ? NULL : &call->text;
-    ops[count++] = (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &call->is_cancelled};
+    if (!call->is_watched) ops[count++] = recv_close(call);
     call->answer = message;
     call->state = RPC_CALL_CLOSING;
     start(call, ops, count, &call->closed);

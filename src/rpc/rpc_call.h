@@ -4,7 +4,8 @@
  *   FREE → REQUESTED → OPEN → CLOSING → FREE
  *
  * A unary call that waits for its answer has no tag outstanding (libgrpc scans all of them at each completion): the client's
- * going away is met when the answer is sent. A stream has one while a message is on its way.
+ * going away is met when the answer is sent. A stream has one while a message is on its way; one that stays open with nothing to say is
+ * watched: it has one all the time, so there may be few of them.
  * Owner: rpc_server. Thread: net. */
 #ifndef RPC_RPC_CALL_H
 #define RPC_RPC_CALL_H
@@ -20,13 +21,16 @@
 enum rpc_call_state { RPC_CALL_FREE, RPC_CALL_REQUESTED, RPC_CALL_OPEN, RPC_CALL_CLOSING };
 
 struct rpc_call {
-    struct rpc_tag arrived, sent, closed;
+    struct rpc_tag arrived, sent, closed, gone;
     enum rpc_call_state state;
     uint32_t slot;
     uint32_t generation;       /* of the name; advanced when the slot is freed */
     uint32_t method;           /* rpc_server's number of it */
     bool is_own;               /* the port answers it by itself: the role never hears of it */
     bool is_greeted;           /* the initial metadata has left */
+    bool is_watched;           /* `gone` comes when the client goes away, and in any case before the slot is free */
+    bool is_gone;
+    bool is_answered;          /* the answer's batch is over */
     bool is_sending;           /* a message of a stream is on its way */
     bool ends_after_send;      /* finish(OK) came while it was */
     enum err end;
@@ -42,6 +46,7 @@ struct rpc_call {
 void rpc_call_init(struct rpc_call *call, uint32_t slot);
 void rpc_call_request(struct rpc_call *call, grpc_server *server, void *registered, grpc_completion_queue *queue);
 void rpc_call_open(struct rpc_call *call);      /* it came: from REQUESTED to OPEN */
+void rpc_call_watch(struct rpc_call *call);     /* once, before anything is sent */
 void rpc_call_read_metadata(struct rpc_call *call, struct call_event *event); /* and the deadline; once */
 /* The whole answer: message (taken over; NULL = none), then status. From OPEN to CLOSING. */
 void rpc_call_answer(struct rpc_call *call, enum err err, grpc_byte_buffer *message);

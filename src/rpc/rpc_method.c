@@ -71,7 +71,7 @@ static const struct rpc_method METHODS[] = {
     UNARY("/v3electionpb.Election/Resign", OTHER),
 
     UNARY("/grpc.health.v1.Health/Check", HEALTH_CHECK),
-    STREAM("/grpc.health.v1.Health/Watch", OTHER),
+    STREAM("/grpc.health.v1.Health/Watch", HEALTH_WATCH),
 };
 #define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
 STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2, "every method of the wire API has a row");

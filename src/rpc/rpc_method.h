@@ -20,6 +20,7 @@ enum rpc_method_id {
     RPC_MAINTENANCE_HASH_KV,
     RPC_CLUSTER_MEMBER_LIST,
     RPC_HEALTH_CHECK,
+    RPC_HEALTH_WATCH,
     RPC_OTHER, /* in the table, not built yet */
 };
 

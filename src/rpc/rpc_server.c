@@ -142,6 +142,7 @@ static size_t call_arrived(struct rpc_server *server, struct rpc_call *call, boo
     *out_event = (struct call_event){.kind = CALL_NEW, .call = rpc_call_name(call), .method = server->methods[call->method].method,
                                      .ok = true};
     rpc_call_read_metadata(call, out_event);
+    if (out_event->method->id == RPC_HEALTH_WATCH) rpc_call_watch(call);
     out_event->body = rpc_bytes_flatten(&call->payload);
     ASSERT(server->borrowed_count < BORROWED_MAX);
     server->borrowed[server->borrowed_count++] = call->payload;
@@ -154,11 +155,12 @@ static size_t call_sent(struct rpc_call *call, bool ok, struct call_event *out_e
     bool is_ending = call->ends_after_send;
     rpc_call_sent(call);
     if (is_ending) return 0; /* the role has said its last word: only CLOSED follows */
-    *out_event = (struct call_event){.kind = CALL_SENT, .call = rpc_call_name(call), .ok = ok};
+    *out_event = (struct call_event){.kind = CALL_SENT, .call = rpc_call_name(call), .ok = ok && !call->is_gone};
     return 1;
 }
 
-static size_t call_closed(struct rpc_server *server, struct rpc_call *call, bool ok, struct call_event *out_event)
+/* Both of the call's last tags are out. */
+static size_t call_over(struct rpc_server *server, struct rpc_call *call, bool ok, struct call_event *out_event)
 {
     *out_event = (struct call_event){.kind = CALL_CLOSED, .call = rpc_call_name(call), .ok = ok && !call->is_cancelled};
     bool is_own = call->is_own;
@@ -166,6 +168,24 @@ static size_t call_closed(struct rpc_server *server, struct rpc_call *call, bool
     if (is_own) return 0;
     ASSERT(server->open_count > 0);
     server->open_count--;
+    return 1;
+}
+
+static size_t call_closed(struct rpc_server *server, struct rpc_call *call, bool ok, struct call_event *out_event)
+{
+    ASSERT(call->state == RPC_CALL_CLOSING && !call->is_answered);
+    call->is_answered = true;
+    return call->is_watched && !call->is_gone ? 0 : call_over(server, call, ok, out_event);
+}
+
+/* The client of a watched call went away, or the call is over. */
+static size_t call_gone(struct rpc_server *server, struct rpc_call *call, struct call_event *out_event)
+{
+    ASSERT(call->is_watched && !call->is_gone);
+    call->is_gone = true;
+    if (call->is_answered) return call_over(server, call, true, out_event);
+    if (call->state != RPC_CALL_OPEN || call->is_sending) return 0; /* what is under way ends it */
+    *out_event = (struct call_event){.kind = CALL_SENT, .call = rpc_call_name(call), .ok = false};
     return 1;
 }
 
@@ -179,6 +199,7 @@ static size_t handle(struct rpc_server *server, const grpc_event *event, struct 
     case RPC_TAG_CALL_ARRIVED: return call_arrived(server, LIST_ENTRY(tag, struct rpc_call, arrived), ok, out_event);
     case RPC_TAG_CALL_SENT: return call_sent(LIST_ENTRY(tag, struct rpc_call, sent), ok, out_event);
     case RPC_TAG_CALL_CLOSED: return call_closed(server, LIST_ENTRY(tag, struct rpc_call, closed), ok, out_event);
+    case RPC_TAG_CALL_GONE: return call_gone(server, LIST_ENTRY(tag, struct rpc_call, gone), out_event);
     case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&server->unknown, ok); return 0;
     case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&server->unknown); return 0;
     case RPC_TAG_WAKE: rpc_wake_answer(&server->wake); return 0;

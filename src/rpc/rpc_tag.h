@@ -17,6 +17,7 @@ enum rpc_tag_kind {
     RPC_TAG_CALL_ARRIVED,    /* rpc_call */
     RPC_TAG_CALL_SENT,
     RPC_TAG_CALL_CLOSED,
+    RPC_TAG_CALL_GONE,
     RPC_TAG_IN_ARRIVED,      /* rpc_peer_in */
     RPC_TAG_IN_GREETED,
     RPC_TAG_IN_RECEIVED,

@@ -14,7 +14,8 @@
  * serves, which is so. API §16. */
 static bool learner_may_serve(enum rpc_method_id method)
 {
-    return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_HEALTH_CHECK;
+    return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_HEALTH_CHECK ||
+           method == RPC_HEALTH_WATCH;
 }
 
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan)
@@ -37,7 +38,8 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_MAINTENANCE_STATUS:
     case RPC_MAINTENANCE_HASH_KV: maintenance_service_plan(env, method->id, request, out_plan); break;
     case RPC_CLUSTER_MEMBER_LIST: cluster_service_plan(env, request, out_plan); break;
-    case RPC_HEALTH_CHECK: health_service_plan(request, out_plan); break;
+    case RPC_HEALTH_CHECK:
+    case RPC_HEALTH_WATCH: health_service_plan(method->id, request, out_plan); break;
     case RPC_OTHER: break;
     }
     ASSERT((out_plan->action == SERVICE_READ) == (out_plan->job != NULL));
@@ -58,7 +60,7 @@ enum service_progress service_job_step(struct service_job *job, struct service_e
     case RPC_MAINTENANCE_HASH_KV: progress = maintenance_service_step(job, env, out, out_err); break;
     case RPC_CLUSTER_MEMBER_LIST: progress = cluster_service_step(job, env, out); break;
     default:
-        ASSERT(job->method == RPC_HEALTH_CHECK);
+        ASSERT(job->method == RPC_HEALTH_CHECK || job->method == RPC_HEALTH_WATCH);
         progress = health_service_step(job, out);
         break;
     }

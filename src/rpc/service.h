@@ -59,7 +59,7 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
 
 /* One bounded step. Unary: bytes are appended to out over the steps, the whole is the response message (header first). Server stream: each
  * step writes one complete message, or nothing (SERVICE_MORE only). */
-enum service_progress { SERVICE_DONE, SERVICE_MORE, SERVICE_FAILED };
+enum service_progress { SERVICE_DONE, SERVICE_MORE, SERVICE_FAILED, SERVICE_STAYS /* a stream: one message, then open until the end */ };
 enum service_progress service_job_step(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
                                        enum err *out_err);
 /* The reply may be large (a range of many keys): it counts against the budget of reply bytes while it is made. */

@@ -17,6 +17,7 @@ struct service_job {
     struct range *range;  /* Range, RangeStream */
     struct blob *request; /* Txn: the request's bytes */
     int64_t revision;     /* HashKV: as asked for */
+    bool is_unknown;      /* Health.Watch: of a service that is not the server as a whole */
 };
 struct service_job *service_job_new(enum rpc_method_id method);
 

@@ -453,6 +453,35 @@ def test_health_is_serving_for_the_server_and_unknown_for_anything_else():
         _refusal(client, "Health", health.HealthCheckRequest(service="etcdserverpb.KV"), ("NOT_FOUND", "unknown service"))
 
 
+def _watch_health(channel, service=""):
+    call = channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=health.HealthCheckRequest.SerializeToString,
+                                response_deserializer=health.HealthCheckResponse.FromString)
+    return call(health.HealthCheckRequest(service=service))
+
+
+def test_health_watch_tells_at_once_and_stays_open():
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        with _raw_channel(member) as channel:
+            watches = [_watch_health(channel) for _ in range(3)]
+            check([next(watch).status for watch in watches] == [1, 1, 1], "not SERVING")
+            check(next(_watch_health(channel, "etcdserverpb.KV")).status == 3, "not SERVICE_UNKNOWN")
+            for _ in range(100):        # those that went away do not count
+                watch = _watch_health(channel)
+                check(next(watch).status == 1, "not SERVING")
+                watch.cancel()
+            check(not any(watch.done() for watch in watches), "a watch ended by itself")
+            start = time.monotonic()
+            check(member.terminate() == 0, "the exit code")
+            check(time.monotonic() - start < 3, "open watches held the end up")
+            for watch in watches:
+                try:
+                    next(watch)
+                    check(False, "a message after the end")
+                except grpc.RpcError as error:
+                    check(error.code() == grpc.StatusCode.UNAVAILABLE, "%s", error)
+
+
 def test_requests_may_come_gzipped():
     needs_kvd("gzip")
     for member in _cluster().members:
@@ -479,7 +508,7 @@ def _methods():
             yield "/%s.%s/%s" % (file.package, service.name, method.name), method.client_streaming, method.server_streaming
 
 
-BUILT = ("/etcdserverpb.KV/", "Maintenance/Status", "Maintenance/HashKV", "Cluster/MemberList", "/grpc.health.v1.Health/Check")
+BUILT = ("/etcdserverpb.KV/", "Maintenance/Status", "Maintenance/HashKV", "Cluster/MemberList", "/grpc.health.v1.Health/")
 
 
 def test_every_method_that_is_not_built_answers_unimplemented():

@@ -211,6 +211,35 @@ START_TEST(test_net_jobs_a_stream_that_is_not_read_is_given_up)
 }
 END_TEST
 
+START_TEST(test_net_jobs_streams_that_stay_are_few_and_end_with_their_client_or_with_us)
+{
+    for (uint32_t i = 0; i <= NET_STAYING_MAX; i++) call_new(i, "/grpc.health.v1.Health/Watch", slice_empty());
+    step(1);
+    ck_assert_uint_eq(fake.send_count, NET_STAYING_MAX);
+    ck_assert_uint_eq(fake.finish_count, 1); /* one too many */
+    ck_assert_int_eq(fake.last_err, ERR_UNIMPLEMENTED);
+    for (uint32_t i = 0; i < NET_STAYING_MAX; i++)
+        fake.events[fake.event_count++] = (struct call_event){.kind = CALL_SENT, .call = name_of(i), .ok = true};
+    step(2);
+    step(2 + 2 * NET_UNREAD_NS);
+    ck_assert_uint_eq(fake.finish_count, 1); /* they stay */
+    fake.events[fake.event_count++] = (struct call_event){.kind = CALL_SENT, .call = name_of(0), .ok = false};
+    step(3 + 2 * NET_UNREAD_NS);
+    ck_assert_uint_eq(fake.finish_count, 2);
+    ck_assert_int_eq(fake.last_err, ERR_CANCELED);
+    call_over(name_of(0));
+    call_over(name_of(NET_STAYING_MAX));
+    step(4 + 2 * NET_UNREAD_NS);
+    ck_assert_uint_eq(net.staying_count, NET_STAYING_MAX - 1);
+    struct mail drain = {.kind = MAIL_DRAIN};
+    ck_assert(lane_post(net.lanes.from_main, &drain));
+    step(5 + 2 * NET_UNREAD_NS);
+    ck_assert_uint_eq(fake.finish_count, 2 + NET_STAYING_MAX - 1);
+    ck_assert_int_eq(fake.last_err, ERR_STOPPED);
+    ck_assert(net.has_reported_drained);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("net_jobs");
@@ -221,6 +250,7 @@ int main(void)
     tcase_add_test(jobs, test_net_jobs_unread_replies_hold_large_ones_back_until_they_are_given_up);
     tcase_add_test(jobs, test_net_jobs_pins_are_given_back_when_a_reply_is_made_not_when_it_is_read);
     tcase_add_test(jobs, test_net_jobs_a_stream_that_is_not_read_is_given_up);
+    tcase_add_test(jobs, test_net_jobs_streams_that_stay_are_few_and_end_with_their_client_or_with_us);
     suite_add_tcase(suite, jobs);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -52,6 +52,10 @@ static void role_new(struct role *role, const struct call_event *event)
         }
         port->reply(role->port, event->call, ERR_OK, slice_from_string("head"), pieces, 3);
         break;
+    case RPC_HEALTH_WATCH: /* one message, then open until the client goes */
+        role->chunks_left[(uint32_t)event->call] = UINT32_MAX;
+        port->send(role->port, event->call, slice_from_string("up"), NULL, 0);
+        break;
     case RPC_KV_RANGE_STREAM:
         role->chunks_left[(uint32_t)event->call] = CHUNKS - 1;
         port->send(role->port, event->call, slice_from_string("chunk"), NULL, 0);
@@ -63,6 +67,7 @@ static void role_new(struct role *role, const struct call_event *event)
 static void role_sent(struct role *role, const struct call_event *event)
 {
     uint32_t *left = &role->chunks_left[(uint32_t)event->call];
+    if (event->ok && *left == UINT32_MAX) return;
     if (event->ok && *left > 0) {
         (*left)--;
         role->port->table->send(role->port, event->call, slice_from_string("chunk"), NULL, 0);
@@ -222,6 +227,36 @@ START_TEST(test_rpc_server_gives_up_an_answer_that_the_client_does_not_read)
     wait_for(&role->closed, 1);
     grpc_byte_buffer_destroy(request);
     grpc_call_unref(call);
+}
+END_TEST
+
+START_TEST(test_rpc_server_hears_that_the_client_of_an_open_stream_went_away)
+{
+    for (unsigned round = 1; round <= 20; round++) {
+        grpc_call *call = grpc_channel_create_call(client.channels[0], NULL, GRPC_PROPAGATE_DEFAULTS, client.queue,
+                                                   grpc_slice_from_static_string("/grpc.health.v1.Health/Watch"), NULL,
+                                                   gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        grpc_byte_buffer *request = grpc_raw_byte_buffer_create(NULL, 0), *message = NULL;
+        grpc_metadata_array initial;
+        grpc_metadata_array_init(&initial);
+        grpc_op ops[5] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_MESSAGE}, {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+                          {.op = GRPC_OP_RECV_INITIAL_METADATA}, {.op = GRPC_OP_RECV_MESSAGE}};
+        ops[1].data.send_message.send_message = request;
+        ops[3].data.recv_initial_metadata.recv_initial_metadata = &initial;
+        ops[4].data.recv_message.recv_message = &message;
+        ck_assert_int_eq(grpc_call_start_batch(call, ops, 5, call, NULL), GRPC_CALL_OK);
+        ck_assert_ptr_eq(rig_client_wait(&client, 15000), (struct rig_call *)(void *)call);
+        struct blob *bytes = rig_bytes(message);
+        ck_assert(slice_equal(blob_slice(bytes), slice_from_string("up")));
+        ck_assert_uint_eq(atomic_load(&role->closed), round - 1); /* it stays open */
+        ck_assert_int_eq(grpc_call_cancel(call, NULL), GRPC_CALL_OK);
+        wait_for(&role->closed, round);
+        blob_unref(bytes);
+        grpc_byte_buffer_destroy(message);
+        grpc_byte_buffer_destroy(request);
+        grpc_metadata_array_destroy(&initial);
+        grpc_call_unref(call);
+    }
 }
 END_TEST
 
@@ -481,6 +516,7 @@ int main(void)
     tcase_add_test(calls, test_rpc_server_replies_with_the_bytes_that_the_role_gave);
     tcase_add_test(calls, test_rpc_server_sends_head_and_pieces_in_order);
     tcase_add_test(calls, test_rpc_server_gives_up_an_answer_that_the_client_does_not_read);
+    tcase_add_test(calls, test_rpc_server_hears_that_the_client_of_an_open_stream_went_away);
     tcase_add_test(calls, test_rpc_server_gives_each_error_its_code_and_exact_text);
     tcase_add_test(calls, test_rpc_server_refuses_an_oversized_request);
     tcase_add_test(calls, test_rpc_server_answers_unknown_methods_as_go_does);
