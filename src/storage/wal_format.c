@@ -49,7 +49,8 @@
  *        not, the position is at most so many records further on as blocks can hold, in a term that is not known (all ones).
  *        The only voter of the newest configuration has nobody to ask: it remembers nothing, and says so.
  * The bytes cut are copied to NAME.broken. The last intact batch is written once more, in place, with the same bytes, and synced
- * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got.
+ * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got. If that batch is the
+ * first of its segment, the name may be what the disk never got: a copy of the file takes the name again.
  */
 #include "storage/wal_format.h"
 

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "storage/wal_recover.h"
+#include "storage/wal_spare.h"
 
 static enum err refuse_repair(struct wal_recover *recover, const char *path, int error)
 {
@@ -45,7 +46,7 @@ static int drop_oldest_broken(struct wal_recover *recover)
     return error;
 }
 
-/* The new segment's directory sync covers the name, too. */
+/* The directory sync that follows covers the name, too. */
 static int keep_aside(struct wal_recover *recover, const char *path)
 {
     struct wal_reader *reader = &recover->reader;
@@ -68,48 +69,103 @@ static int keep_aside(struct wal_recover *recover, const char *path)
     return error;
 }
 
-/* The same bytes to the same place: a crash in between leaves them as they are, and a sync that succeeds covers them. A first
- * batch was synced before its segment got a name. */
-static int rewrite_last(struct wal_recover *recover)
+/* Reads the last batch into memory of the caller's. */
+static int read_last(const struct wal_reader *reader, struct fs *fs, struct fs_file *file, uint8_t **out_bytes, size_t *out_size)
 {
-    const struct wal_reader *reader = &recover->reader;
-    struct fs *fs = recover->options->fs;
-    if (reader->last.offset == 0 || recover->options->unsafe_no_fsync) return 0;
-    ASSERT(reader->last.sequence == recover->sequence);
     ASSERT(reader->offset > reader->last.offset);
     size_t size = (size_t)(reader->offset - reader->last.offset);
     uint8_t *bytes = alloc_new(size);
+    struct fs_op read = {.kind = FS_PREAD, .file = file, .offset = reader->last.offset, .size = size, .memory = bytes};
+    int error = fs_run(fs, &read);
+    if (error == 0 && read.result != size) error = EIO;
+    *out_bytes = bytes;
+    *out_size = size;
+    return error;
+}
+
+static int write_and_sync(struct fs *fs, struct fs_file *file, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    struct fs_op write = {.kind = FS_PWRITE, .file = file, .offset = offset, .size = size, .data = bytes};
+    int error = fs_run(fs, &write);
+    struct fs_op sync = {.kind = FS_FDATASYNC, .file = file};
+    return error == 0 ? fs_run(fs, &sync) : error;
+}
+
+/* The same bytes to the same place: a crash in between leaves them as they are, and a sync that succeeds covers them. */
+static int rewrite_last(const struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    struct fs *fs = recover->options->fs;
+    ASSERT(reader->last.sequence == recover->sequence);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
     struct fs_file *file = NULL;
     int error = fs_open(fs, reader->path, FS_READ | FS_WRITE, &file);
-    struct fs_op read = {.kind = FS_PREAD, .file = file, .offset = reader->last.offset, .size = size, .memory = bytes};
-    if (error == 0) error = fs_run(fs, &read);
-    if (error == 0 && read.result != size) error = EIO;
-    struct fs_op write = {.kind = FS_PWRITE, .file = file, .offset = reader->last.offset, .size = size, .data = bytes};
-    if (error == 0) error = fs_run(fs, &write);
-    struct fs_op sync = {.kind = FS_FDATASYNC, .file = file};
-    if (error == 0) error = fs_run(fs, &sync);
+    if (error != 0) return error;
+    error = read_last(reader, fs, file, &bytes, &size);
+    if (error == 0) error = write_and_sync(fs, file, reader->last.offset, bytes, size);
     fs_close(fs, file);
     alloc_free(bytes);
     return error;
+}
+
+/* A first batch was synced before its segment got a name, but the sync of that name may have failed, and the directory in the cache
+ * then says nothing about the one on disk. A new file with the same content takes the name: that writes it again. */
+static int rename_first(const struct wal_recover *recover, const char *spare)
+{
+    const struct wal_reader *reader = &recover->reader;
+    struct fs *fs = recover->options->fs;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    struct fs_file *file = NULL;
+    int error = read_last(reader, fs, reader->file, &bytes, &size);
+    if (error == 0) error = fs_open(fs, spare, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &file);
+    struct fs_op allocate = {.kind = FS_ALLOCATE, .file = file, .size = reader->head.capacity};
+    if (error == 0) error = fs_run(fs, &allocate);
+    if (error == 0) error = write_and_sync(fs, file, 0, bytes, size);
+    fs_close(fs, file);
+    struct fs_op rename = {.kind = FS_RENAME, .path = spare, .path2 = reader->path};
+    if (error == 0) error = fs_run(fs, &rename);
+    alloc_free(bytes);
+    return error;
+}
+
+static char *join(const char *directory, const char *name)
+{
+    size_t size = strlen(directory) + 1 + strlen(name) + 1;
+    char *path = alloc_new(size);
+    (void)snprintf(path, size, "%s/%s", directory, name);
+    return path;
+}
+
+/* After a failed sync the page cache may show what the disk never got: the newest batch and its name are made durable anew. */
+static enum err distrust_cache(struct wal_recover *recover)
+{
+    const char *directory = recover->options->directory;
+    if (recover->options->unsafe_no_fsync) return ERR_OK;
+    bool is_first = recover->reader.last.offset == 0;
+    char *spare = join(directory, WAL_SPARE_NAME);
+    int error = is_first ? rename_first(recover, spare) : rewrite_last(recover);
+    struct fs_op sync = {.kind = FS_FSYNC_DIR, .path = directory};
+    enum err err = error == 0 ? ERR_OK : refuse_repair(recover, is_first ? spare : recover->reader.path, error);
+    if (err == ERR_OK && fs_run(recover->options->fs, &sync) != 0) err = refuse_repair(recover, directory, sync.error);
+    alloc_free(spare);
+    return err;
 }
 
 enum err wal_repair(struct wal_recover *recover)
 {
     struct wal_reader *reader = &recover->reader;
     if (recover->found.is_new) return ERR_OK;
-    ASSERT(reader->path != NULL);
-    int error = rewrite_last(recover);
-    if (error != 0) return refuse_repair(recover, reader->path, error);
+    ASSERT(reader->path != NULL && reader->file != NULL);
     if (recover->found.cut_bytes > 0) {
         size_t size = strlen(reader->path) + sizeof WAL_FORMAT_BROKEN_SUFFIX;
         char *path = alloc_new(size);
         (void)snprintf(path, size, "%s" WAL_FORMAT_BROKEN_SUFFIX, reader->path);
-        error = keep_aside(recover, path);
+        int error = keep_aside(recover, path);
         enum err err = error == 0 ? ERR_OK : refuse_repair(recover, path, error);
         alloc_free(path);
         if (err != ERR_OK) return err;
     }
-    struct fs_op sync = {.kind = FS_FSYNC_DIR, .path = recover->options->directory};
-    error = recover->options->unsafe_no_fsync ? 0 : fs_run(recover->options->fs, &sync);
-    return error == 0 ? ERR_OK : refuse_repair(recover, recover->options->directory, error);
+    return distrust_cache(recover);
 }

@@ -384,6 +384,12 @@ static void lie_about(struct sim_inode *inode)
     inode->change_count = 0;
 }
 
+static void lie_about_names(struct fs_sim_disk *disk)
+{
+    for (size_t i = 0; i < disk->name_change_count; i++) name_change_free(&disk->name_changes[i]);
+    disk->name_change_count = 0;
+}
+
 static int run_op(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up_to, int fault)
 {
     switch (op->kind) {
@@ -415,7 +421,11 @@ static int run_op(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up
         return 0;
     case FS_MKDIR: return fault != 0 ? fault : run_mkdir(disk, op);
     case FS_FSYNC_DIR:
-        if (fault == 0) disk_sync_names(disk, op->path);
+        if (fault == 0) {
+            disk_sync_names(disk, op->path);
+        } else {
+            lie_about_names(disk);
+        }
         return fault;
     case FS_LIST: return fault != 0 ? fault : run_list(disk, op);
     case FS_LOCK: return fault != 0 ? fault : run_lock(op);
@@ -568,6 +578,7 @@ struct fs_sim_disk *fs_sim_copy(const struct fs_sim_disk *disk)
 void fs_sim_forget(struct fs_sim_disk *disk)
 {
     for (size_t i = 0; i < disk->inode_count; i++) lie_about(disk->inodes[i]);
+    lie_about_names(disk);
 }
 
 void fs_sim_freeze_at(struct fs_sim_disk *disk, uint64_t op_number)

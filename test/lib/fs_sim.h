@@ -61,7 +61,8 @@ struct fs_sim_crash {
 struct fs_sim_disk *fs_sim_crash(const struct fs_sim_disk *disk, const struct fs_sim_crash *crash);
 /* Only the process died: the page cache is as it was, and what was not synced may still be lost later. */
 struct fs_sim_disk *fs_sim_copy(const struct fs_sim_disk *disk);
-/* Syncs have failed unseen: reads show everything, but what was not synced never reaches the disk unless it is written again. */
+/* Syncs have failed unseen: reads and listings show everything, but what was not synced, names included, never reaches the disk
+ * unless it is written, or named, again. */
 void fs_sim_forget(struct fs_sim_disk *disk);
 size_t fs_sim_unsynced(const struct fs_sim_disk *disk); /* sector writes that a power loss may take */
 
