@@ -1,8 +1,14 @@
 /* world: whole members in one thread: every role of the pipeline stepped by hand over simulated disks, clock and network, from encoded
- * request bytes to encoded answers. Seeded: one seed, one history.
+ * request bytes to encoded answers. Seeded: one seed, one history, one trace hash.
  *
  * At every post and publish another role of the member may run at once (a switch point), which shows what threads would do. Files complete
- * later, frames take time; a member can be killed (the disk keeps what was written) or lose power (unsynced sectors are lost or torn).
+ * later, frames take time; a member can be killed (the disk keeps what was written), lose power (unsynced sectors are lost or torn), stop in
+ * good order, or pause. A role runs only when the runner would run it: mail, a deadline, "more to do", an event at its port.
+ * What must always hold is looked at while it runs (world_watch.h): a breach prints its name and aborts.
+ *
+ *   world.c         members, roles, time        world_net.c    the two ports, streams and frames
+ *   world_disk.c    files that complete later   world_watch.c  the invariants, seen from outside the members
+ *
  * Owner: world_new/world_free. Thread: one. Limits: WORLD_MEMBERS_MAX members.
  */
 #ifndef TEST_LIB_WORLD_H
@@ -20,7 +26,15 @@ struct world_options {
     uint64_t seed;
     uint32_t members;
     uint32_t switch_percent; /* chance that a post runs another role at once */
-    uint32_t loss_percent;   /* of frames */
+    uint32_t break_permille; /* chance that a frame breaks its stream: it and all behind it are lost */
+    uint64_t delay_ns;       /* of a frame, at most; 0 = 5 ms */
+    uint32_t window;         /* frames under way before a sender must wait; 0 = 64 */
+    bool late_disks;         /* log files complete later */
+    uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
+    /* The members' limits; 0 = as config derives them. */
+    uint32_t calls_max, lane_calls, lane_peer, inflight_messages;
+    uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries;
+    uint64_t election_ms, heartbeat_ms, request_timeout_ms;
 };
 struct world;
 struct world *world_new(const struct world_options *options);
@@ -30,20 +44,43 @@ void world_free(struct world *world);
 void world_run(struct world *world, uint64_t ns);
 uint64_t world_now_ns(const struct world *world);
 
+/* --- faults, between two runs --- */
 void world_kill(struct world *world, uint32_t member, bool power_loss);
+/* The same after so many more steps of the member's roles: in the middle of a run. `all`: every member at that moment. */
+void world_kill_soon(struct world *world, uint32_t member, bool power_loss, bool all, uint32_t steps);
 void world_start(struct world *world, uint32_t member);
+void world_stop(struct world *world, uint32_t member);     /* in good order: drain, transfer, answer the rest; takes virtual time */
+void world_pause(struct world *world, uint32_t member, uint64_t ns);
+void world_transfer(struct world *world, uint32_t member); /* asks raft to hand leadership over; ignored if it does not lead */
+void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut); /* one direction */
+void world_break_permille(struct world *world, uint32_t permille);
+enum world_disk_speed { WORLD_DISK_FAST, WORLD_DISK_SLOW, WORLD_DISK_STUCK };
+void world_disk_speed(struct world *world, uint32_t member, enum world_disk_speed speed);
+void world_disk_room(struct world *world, uint32_t member, bool is_plenty); /* false: what is there now, and a little */
+
 bool world_is_up(const struct world *world, uint32_t member);
 bool world_is_ready(const struct world *world, uint32_t member);
-void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut); /* one direction */
 int world_leader(const struct world *world); /* the member that leads in the highest term; -1 */
 
+/* --- calls --- */
 /* A call at a member: its name; the answer belongs to the world. */
 uint64_t world_call(struct world *world, uint32_t member, const char *path, struct slice request);
 /* True once it is over: answered, or the member died (err = ERR_STOPPED, `died`). */
 bool world_answer(struct world *world, uint64_t call, enum err *out_err, struct slice *out_bytes, bool *out_died);
+/* Moments in one order for the whole world: when the call entered, when it left. */
+void world_call_moments(const struct world *world, uint64_t call, uint64_t *out_start, uint64_t *out_end);
+/* Where its command stands in the committed log: 0 = nowhere (so far). */
+uint64_t world_call_index(const struct world *world, uint64_t call);
 
-/* The state hash and applied index of a member that is up. */
+/* --- looking --- */
+/* The state hash and applied index of a member that is up, as published. */
 uint64_t world_hash(const struct world *world, uint32_t member, uint64_t *out_applied_index, int64_t *out_revision);
+uint64_t world_commit_index(const struct world *world); /* the highest anywhere, ever */
 uint64_t world_steps(const struct world *world);
+uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */
+struct world_counts {
+    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space;
+};
+void world_get_counts(const struct world *world, struct world_counts *out_counts);
 
 #endif

@@ -234,7 +234,7 @@ static void check_members_agree(struct world *world, uint32_t members)
 static void run_faults(uint64_t seed, uint32_t members)
 {
     struct world *world = world_new(&(struct world_options){
-        .seed = seed, .members = members, .switch_percent = seed % 3 == 0 ? 0 : 10, .loss_percent = seed % 2 == 0 ? 0 : 5});
+        .seed = seed, .members = members, .switch_percent = seed % 3 == 0 ? 0 : 10, .break_permille = seed % 2 == 0 ? 0 : 50});
     struct history *history = calloc(1, sizeof(*history));
     struct rng rng;
     rng_init(&rng, seed * 7919);

@@ -1,0 +1,32 @@
+/* kv_model: the naive store that kv_history replays: for each key all its versions, oldest first. It never forgets.
+ * Owner: embedded; kv_model_init/deinit. Thread: one. */
+#ifndef TEST_LIB_KV_MODEL_H
+#define TEST_LIB_KV_MODEL_H
+#include "lib/kv_history.h"
+
+struct kv_model_version {
+    uint64_t token;
+    int64_t create_revision, mod_revision, version; /* version 0 = deleted */
+};
+struct kv_model_key {
+    struct kv_model_version *versions;
+    size_t count, capacity;
+};
+struct kv_model {
+    struct kv_model_key keys[KV_HISTORY_KEYS];
+    int64_t revision;
+    bool is_changed; /* in the transaction under way */
+};
+void kv_model_init(struct kv_model *model);
+void kv_model_deinit(struct kv_model *model);
+/* The version of a key at a revision (0 = now, changes under way included); NULL = it does not live. */
+const struct kv_model_version *kv_model_get(const struct kv_model *model, uint32_t key, int64_t revision);
+void kv_model_put(struct kv_model *model, uint32_t key, uint64_t token);   /* at revision + 1 */
+int64_t kv_model_delete(struct kv_model *model, uint32_t first, uint32_t end);
+void kv_model_commit(struct kv_model *model);
+/* NULL, or what of the answer of a RANGE step is not what the model holds at `revision`. */
+const char *kv_model_check_range(const struct kv_model *model, const struct kv_step *step, int64_t revision, int64_t *out_expected,
+                                 int64_t *out_got);
+bool kv_model_holds(const struct kv_model *model, const struct kv_compare *compare, int64_t revision);
+
+#endif

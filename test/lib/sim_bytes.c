@@ -1,0 +1,222 @@
+/* sim_bytes: see sim_bytes.h. */
+#include "lib/sim_bytes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "etcdserverpb/rpc.pb-c.h"
+
+#define PADDING_BITS 20
+
+uint64_t sim_bytes_token(uint64_t number, uint32_t padding)
+{
+    ASSERT(padding < 1u << PADDING_BITS);
+    return number << PADDING_BITS | padding;
+}
+
+static void put_key(struct buf *out, uint32_t field, uint32_t key)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "k%02u", key);
+    buf_put_pb_bytes(out, field, slice_from_string(text));
+}
+
+static void put_value(struct buf *out, uint32_t field, uint64_t token)
+{
+    struct buf value;
+    buf_init(&value);
+    buf_printf(&value, "%016" PRIx64, token);
+    size_t padding = token & ((UINT64_C(1) << PADDING_BITS) - 1);
+    memset(buf_extend(&value, padding), 'p', padding);
+    buf_put_pb_bytes(out, field, buf_slice(&value));
+    buf_deinit(&value);
+}
+
+static void put_step(const struct kv_step *step, bool serializable, struct buf *out)
+{
+    put_key(out, 1, step->first);
+    if (step->kind == KV_STEP_PUT) {
+        put_value(out, 2, step->token);
+        if (step->wants_previous) buf_put_pb_varint(out, 4, 1);
+        return;
+    }
+    if (step->end > step->first + 1) put_key(out, 2, step->end);
+    if (step->kind == KV_STEP_DELETE) {
+        if (step->wants_previous) buf_put_pb_varint(out, 3, 1);
+        return;
+    }
+    if (step->limit > 0) buf_put_pb_varint(out, 3, (uint64_t)step->limit);
+    if (step->at_revision > 0) buf_put_pb_varint(out, 4, (uint64_t)step->at_revision);
+    if (serializable) buf_put_pb_varint(out, 7, 1);
+}
+
+static void put_steps(const struct kv_step *steps, uint32_t count, uint32_t field, struct buf *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct buf body, op;
+        buf_init(&body);
+        buf_init(&op);
+        put_step(&steps[i], false, &body);
+        uint32_t kind = steps[i].kind == KV_STEP_RANGE ? 1 : steps[i].kind == KV_STEP_PUT ? 2 : 3;
+        buf_put_pb_bytes(&op, kind, buf_slice(&body));
+        buf_put_pb_bytes(out, field, buf_slice(&op));
+        buf_deinit(&body);
+        buf_deinit(&op);
+    }
+}
+
+static void put_compare(const struct kv_compare *compare, struct buf *out)
+{
+    struct buf body;
+    buf_init(&body);
+    buf_put_pb_varint(&body, 1, (uint64_t)compare->relation);
+    buf_put_pb_varint(&body, 2, (uint64_t)compare->target);
+    put_key(&body, 3, compare->key);
+    if (compare->target == KV_TARGET_VALUE) {
+        put_value(&body, 7, compare->token);
+    } else {
+        buf_put_pb_varint(&body, 4 + (uint32_t)compare->target, (uint64_t)compare->number);
+    }
+    buf_put_pb_bytes(out, 1, buf_slice(&body));
+    buf_deinit(&body);
+}
+
+const char *sim_bytes_path(const struct kv_op *op)
+{
+    switch (op->kind) {
+    case KV_OP_RANGE: return "/etcdserverpb.KV/Range";
+    case KV_OP_PUT: return "/etcdserverpb.KV/Put";
+    case KV_OP_DELETE: return "/etcdserverpb.KV/DeleteRange";
+    case KV_OP_TXN: return "/etcdserverpb.KV/Txn";
+    case KV_OP_COMPACT: return "/etcdserverpb.KV/Compact";
+    }
+    return NULL;
+}
+
+void sim_bytes_request(const struct kv_op *op, struct buf *out)
+{
+    if (op->kind == KV_OP_COMPACT) {
+        buf_put_pb_varint(out, 1, (uint64_t)op->revision);
+        if (op->client % 2 == 0) buf_put_pb_varint(out, 2, 1); /* physical */
+    } else if (op->kind == KV_OP_TXN) {
+        for (uint32_t i = 0; i < op->compare_count; i++) put_compare(&op->compares[i], out);
+        put_steps(op->success, op->success_count, 2, out);
+        put_steps(op->failure, op->failure_count, 3, out);
+    } else {
+        put_step(&op->success[0], op->serializable, out);
+    }
+}
+
+/* --- answers --- */
+
+static bool read_pair(const Mvccpb__KeyValue *kv, struct kv_pair *pair)
+{
+    char text[17] = "";
+    if (kv->key.len != 3 || kv->key.data[0] != 'k' || kv->value.len < 16) return false;
+    memcpy(text, kv->value.data, 16);
+    pair->key = (uint32_t)(kv->key.data[1] - '0') * 10 + (uint32_t)(kv->key.data[2] - '0');
+    pair->token = strtoull(text, NULL, 16);
+    pair->create_revision = kv->create_revision;
+    pair->mod_revision = kv->mod_revision;
+    pair->version = kv->version;
+    size_t padding = pair->token & ((UINT64_C(1) << PADDING_BITS) - 1);
+    if (kv->value.len != 16 + padding) return false;
+    for (size_t i = 16; i < kv->value.len; i++) {
+        if (kv->value.data[i] != 'p') return false;
+    }
+    return true;
+}
+
+static bool read_pairs(Mvccpb__KeyValue *const *kvs, size_t count, struct kv_step *step)
+{
+    alloc_free(step->pairs);
+    step->pairs = count == 0 ? NULL : alloc_zero(count, sizeof(struct kv_pair));
+    step->pair_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        if (!read_pair(kvs[i], &step->pairs[i])) return false;
+    }
+    return true;
+}
+
+static bool read_range(const Etcdserverpb__RangeResponse *response, struct kv_step *step)
+{
+    if (response == NULL) return false;
+    step->count = response->count;
+    step->more = response->more;
+    return read_pairs(response->kvs, response->n_kvs, step);
+}
+
+static bool read_put(const Etcdserverpb__PutResponse *response, struct kv_step *step)
+{
+    if (response == NULL) return false;
+    return read_pairs(&response->prev_kv, response->prev_kv != NULL, step);
+}
+
+static bool read_delete(const Etcdserverpb__DeleteRangeResponse *response, struct kv_step *step)
+{
+    if (response == NULL) return false;
+    step->count = response->deleted;
+    return read_pairs(response->prev_kvs, response->n_prev_kvs, step);
+}
+
+static bool read_txn(const Etcdserverpb__TxnResponse *response, struct kv_op *op)
+{
+    if (response == NULL) return false;
+    op->succeeded = response->succeeded;
+    struct kv_step *steps = op->succeeded ? op->success : op->failure;
+    if (response->n_responses != (op->succeeded ? op->success_count : op->failure_count)) return false;
+    for (size_t i = 0; i < response->n_responses; i++) {
+        const Etcdserverpb__ResponseOp *at = response->responses[i];
+        bool is_good = false;
+        switch (steps[i].kind) {
+        case KV_STEP_RANGE: is_good = at->response_case == 1 && read_range(at->response_range, &steps[i]); break;
+        case KV_STEP_PUT: is_good = at->response_case == 2 && read_put(at->response_put, &steps[i]); break;
+        case KV_STEP_DELETE: is_good = at->response_case == 3 && read_delete(at->response_delete_range, &steps[i]); break;
+        }
+        if (!is_good) return false;
+    }
+    return true;
+}
+
+static const ProtobufCMessageDescriptor *descriptor_of(const struct kv_op *op)
+{
+    switch (op->kind) {
+    case KV_OP_RANGE: return &etcdserverpb__range_response__descriptor;
+    case KV_OP_PUT: return &etcdserverpb__put_response__descriptor;
+    case KV_OP_DELETE: return &etcdserverpb__delete_range_response__descriptor;
+    case KV_OP_TXN: return &etcdserverpb__txn_response__descriptor;
+    case KV_OP_COMPACT: return &etcdserverpb__compaction_response__descriptor;
+    }
+    return NULL;
+}
+
+/* The header is field 1 of each of them, and the first member behind the base of each struct. */
+static int64_t revision_of(const ProtobufCMessage *message)
+{
+    const Etcdserverpb__CompactionResponse *any = (const void *)message;
+    return any->header == NULL ? 0 : any->header->revision;
+}
+
+bool sim_bytes_response(struct slice bytes, struct kv_op *op)
+{
+    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor_of(op), NULL, bytes.size, bytes.data);
+    if (message == NULL) return false;
+    bool is_good = true;
+    if (op->kind == KV_OP_COMPACT) {
+        op->answer_revision = revision_of(message);
+    } else {
+        op->revision = revision_of(message);
+    }
+    switch (op->kind) {
+    case KV_OP_RANGE: is_good = read_range((const void *)message, &op->success[0]); break;
+    case KV_OP_PUT: is_good = read_put((const void *)message, &op->success[0]); break;
+    case KV_OP_DELETE: is_good = read_delete((const void *)message, &op->success[0]); break;
+    case KV_OP_TXN: is_good = read_txn((const void *)message, op); break;
+    case KV_OP_COMPACT: break;
+    }
+    protobuf_c_message_free_unpacked(message, NULL);
+    return is_good && (op->kind == KV_OP_COMPACT ? op->answer_revision : op->revision) > 0;
+}

@@ -1,0 +1,14 @@
+/* sim_bytes: operations of a kv_history as requests and responses of the API. Responses are read by protobuf-c, so that our own encoder is
+ * not its own judge. Thread: any. */
+#ifndef TEST_LIB_SIM_BYTES_H
+#define TEST_LIB_SIM_BYTES_H
+#include "base/buf.h"
+#include "lib/kv_history.h"
+
+uint64_t sim_bytes_token(uint64_t number, uint32_t padding); /* the token of the number'th value */
+const char *sim_bytes_path(const struct kv_op *op);
+void sim_bytes_request(const struct kv_op *op, struct buf *out);
+/* Fills in the answer. False: it is no answer to that request. */
+bool sim_bytes_response(struct slice bytes, struct kv_op *op);
+
+#endif

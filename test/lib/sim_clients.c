@@ -1,0 +1,295 @@
+/* sim_clients: see sim_clients.h. */
+#include "lib/sim_clients.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "lib/sim_bytes.h"
+#include "lib/world_watch.h"
+
+void sim_clients_init(struct sim_clients *clients, struct world *world, const struct sim_clients_options *options)
+{
+    memset(clients, 0, sizeof(*clients));
+    ASSERT(options->clients <= SIM_CLIENTS_MAX && options->keys <= KV_HISTORY_KEYS && options->keys > 1);
+    clients->options = *options;
+    clients->world = world;
+    clients->revision = 1;
+    rng_init(&clients->rng, options->seed);
+    kv_history_init(&clients->history);
+    for (uint32_t i = 0; i < options->clients; i++) clients->clients[i].member = i % options->members;
+}
+
+void sim_clients_deinit(struct sim_clients *clients)
+{
+    kv_history_deinit(&clients->history);
+    alloc_free(clients->calls);
+}
+
+/* --- what is asked --- */
+
+static uint32_t below(struct sim_clients *clients, uint64_t limit) { return (uint32_t)rng_below(&clients->rng, limit); }
+
+static void draw_interval(struct sim_clients *clients, struct kv_step *step)
+{
+    uint32_t keys = clients->options.keys;
+    step->first = below(clients, keys);
+    step->end = step->first + 1;
+    if (below(clients, 3) == 0) step->end = step->first + 1 + below(clients, keys - step->first);
+    if (below(clients, 12) == 0) *step = (struct kv_step){.kind = step->kind, .first = 0, .end = keys};
+}
+
+static uint64_t draw_token(struct sim_clients *clients)
+{
+    uint32_t padding = clients->options.padding_max == 0 ? 0 : below(clients, clients->options.padding_max);
+    if (below(clients, 8) != 0) padding = padding < 64 ? padding : 64; /* big ones are rare */
+    return sim_bytes_token(++clients->tokens, padding);
+}
+
+static void draw_step(struct sim_clients *clients, struct kv_step *step, enum kv_step_kind kind)
+{
+    step->kind = kind;
+    if (kind == KV_STEP_PUT) {
+        step->first = below(clients, clients->options.keys);
+        step->end = step->first + 1;
+        step->token = draw_token(clients);
+        step->wants_previous = below(clients, 4) == 0;
+        return;
+    }
+    draw_interval(clients, step);
+    if (kind == KV_STEP_DELETE) {
+        step->wants_previous = below(clients, 4) == 0;
+    } else {
+        step->limit = below(clients, 4) == 0 ? 1 + below(clients, clients->options.keys) : 0;
+    }
+}
+
+/* A key may be put once in a transaction, and not be both put and deleted. */
+static bool clashes(const struct kv_step *steps, uint32_t count)
+{
+    const struct kv_step *last = &steps[count];
+    if (last->kind == KV_STEP_RANGE) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        bool both_delete = last->kind == KV_STEP_DELETE && steps[i].kind == KV_STEP_DELETE;
+        bool is_apart = last->end <= steps[i].first || steps[i].end <= last->first;
+        if (steps[i].kind != KV_STEP_RANGE && !both_delete && !is_apart) return true;
+    }
+    return false;
+}
+
+static uint32_t draw_branch(struct sim_clients *clients, struct kv_step *steps, bool reads_only)
+{
+    uint32_t wanted = below(clients, KV_HISTORY_STEPS), count = 0;
+    for (uint32_t i = 0; i < wanted; i++) {
+        enum kv_step_kind kind = KV_STEP_RANGE;
+        uint32_t dice = reads_only ? 9 : below(clients, 10);
+        if (dice < 5) kind = KV_STEP_PUT;
+        if (dice == 5 || dice == 6) kind = KV_STEP_DELETE;
+        memset(&steps[count], 0, sizeof(steps[count]));
+        draw_step(clients, &steps[count], kind);
+        if (!clashes(steps, count)) count++;
+    }
+    if (count < KV_HISTORY_STEPS) memset(&steps[count], 0, sizeof(steps[count]));
+    return count;
+}
+
+static void draw_txn(struct sim_clients *clients, struct kv_op *op)
+{
+    bool reads_only = below(clients, 6) == 0;
+    op->compare_count = below(clients, KV_HISTORY_COMPARES + 1);
+    for (uint32_t i = 0; i < op->compare_count; i++) {
+        struct kv_compare *compare = &op->compares[i];
+        compare->key = below(clients, clients->options.keys);
+        compare->target = (enum kv_target)below(clients, 4);
+        compare->relation = (enum kv_relation)below(clients, 4);
+        compare->number = compare->target == KV_TARGET_VERSION ? below(clients, 4) : clients->revision - below(clients, 20);
+        if (compare->number < 0) compare->number = 0;
+        if (compare->target != KV_TARGET_VALUE) continue;
+        compare->relation = below(clients, 2) == 0 ? KV_EQUAL : KV_NOT_EQUAL;
+        compare->token = sim_bytes_token(clients->tokens > 4 ? clients->tokens - below(clients, 4) : 1, 0);
+    }
+    op->success_count = draw_branch(clients, op->success, reads_only);
+    op->failure_count = draw_branch(clients, op->failure, reads_only);
+    op->serializable = op->success_count + op->failure_count == 0; /* no range that asks for more, as the API reads it */
+}
+
+static void draw_op(struct sim_clients *clients, struct kv_op *op)
+{
+    uint32_t dice = below(clients, 1000);
+    op->success_count = 1;
+    if (dice < clients->options.compact_permille) {
+        op->kind = KV_OP_COMPACT;
+        op->success_count = 0;
+        op->revision = clients->revision - below(clients, 30) + (below(clients, 10) == 0 ? 5 : 0);
+        if (op->revision < 1) op->revision = 1;
+        return;
+    }
+    dice = below(clients, 100);
+    if (dice < 45) {
+        op->kind = KV_OP_PUT;
+        draw_step(clients, &op->success[0], KV_STEP_PUT);
+    } else if (dice < 53) {
+        op->kind = KV_OP_DELETE;
+        draw_step(clients, &op->success[0], KV_STEP_DELETE);
+    } else if (dice < 68) {
+        op->kind = KV_OP_TXN;
+        draw_txn(clients, op);
+    } else {
+        op->kind = KV_OP_RANGE;
+        draw_step(clients, &op->success[0], KV_STEP_RANGE);
+        op->serializable = below(clients, 3) == 0;
+        uint32_t when = below(clients, 8);
+        if (when == 0) op->success[0].at_revision = clients->revision - below(clients, 40);
+        if (when == 1 && below(clients, 4) == 0) op->success[0].at_revision = clients->revision + 1 + below(clients, 3);
+        if (op->success[0].at_revision < 0) op->success[0].at_revision = 0;
+    }
+}
+
+/* --- asking and answering --- */
+
+static void ask(struct sim_clients *clients, uint32_t number, uint32_t member, const struct kv_op *drawn)
+{
+    struct sim_client *client = &clients->clients[number];
+    struct kv_op *op = kv_history_add(&clients->history, drawn);
+    struct buf request;
+    uint64_t end;
+    buf_init(&request);
+    op->client = number;
+    op->server = member;
+    op->outcome = KV_UNKNOWN;
+    op->end = UINT64_MAX;
+    sim_bytes_request(op, &request);
+    client->call = world_call(clients->world, member, sim_bytes_path(op), buf_slice(&request));
+    world_call_moments(clients->world, client->call, &op->start, &end);
+    client->is_waiting = true;
+    client->asked_ns = world_now_ns(clients->world);
+    client->op = clients->history.count - 1;
+    client->member = member;
+    if (clients->history.count > clients->call_capacity) {
+        clients->call_capacity = clients->history.count * 2;
+        clients->calls = alloc_resize(clients->calls, clients->call_capacity * sizeof(uint64_t));
+    }
+    clients->calls[client->op] = client->call;
+    buf_deinit(&request);
+}
+
+static enum kv_outcome outcome_of(struct sim_clients *clients, const struct kv_op *op, enum err err)
+{
+    switch (err) {
+    case ERR_OK: return KV_DONE;
+    case ERR_COMPACTED: return KV_COMPACTED;
+    case ERR_FUTURE_REV: return KV_FUTURE;
+    case ERR_TOO_MANY_REQUESTS:
+    case ERR_NO_SPACE:
+    case ERR_NO_LEADER: return KV_NOT_DONE;
+    case ERR_STOPPED:
+    case ERR_TIMEOUT:
+    case ERR_TIMEOUT_LEADER_FAIL:
+    case ERR_TIMEOUT_CONN_LOST:
+    case ERR_LEADER_CHANGED: return KV_UNKNOWN;
+    default: world_watch_broken(clients->world, err_name(err), op->server, (uint64_t)op->kind, 0);
+    }
+}
+
+static void take_answer(struct sim_clients *clients, struct sim_client *client)
+{
+    struct kv_op *op = &clients->history.ops[client->op];
+    enum err err = ERR_OK;
+    struct slice bytes;
+    bool died = false;
+    uint64_t start;
+    if (!world_answer(clients->world, client->call, &err, &bytes, &died)) {
+        bool gives_up = world_now_ns(clients->world) > client->asked_ns + clients->options.patience_ns;
+        if (gives_up) client->is_waiting = false;
+        return;
+    }
+    client->is_waiting = false;
+    op->outcome = died ? KV_UNKNOWN : outcome_of(clients, op, err);
+    clients->done += op->outcome == KV_DONE;
+    clients->unknown += op->outcome == KV_UNKNOWN;
+    if (op->outcome == KV_UNKNOWN) return;
+    world_call_moments(clients->world, client->call, &start, &op->end);
+    if (op->outcome != KV_DONE) return;
+    if (!sim_bytes_response(bytes, op)) world_watch_broken(clients->world, "an answer is no answer", op->server, (uint64_t)op->kind, bytes.size);
+    int64_t revision = op->kind == KV_OP_COMPACT ? op->answer_revision : op->revision;
+    if (revision > clients->revision) clients->revision = revision;
+}
+
+static bool choose_member(struct sim_clients *clients, uint32_t number, uint32_t *out_member)
+{
+    uint32_t member = clients->clients[number].member;
+    bool stays = clients->options.sticks && below(clients, 20) != 0;
+    if (!stays) member = below(clients, clients->options.members);
+    for (uint32_t i = 0; i < clients->options.members; i++) {
+        *out_member = (member + i) % clients->options.members;
+        if (world_is_ready(clients->world, *out_member)) return true;
+    }
+    return false;
+}
+
+void sim_clients_step(struct sim_clients *clients, bool is_over)
+{
+    for (uint32_t i = 0; i < clients->options.clients; i++) {
+        struct sim_client *client = &clients->clients[i];
+        if (client->is_waiting) {
+            take_answer(clients, client);
+            if (!client->is_waiting) client->next_ns = world_now_ns(clients->world) + rng_below(&clients->rng, clients->options.think_ns + 1);
+        }
+        uint32_t member;
+        is_over = is_over || clients->history.count >= clients->options.ops_max;
+        if (is_over || client->is_waiting || client->next_ns > world_now_ns(clients->world)) continue;
+        if (!choose_member(clients, i, &member)) continue;
+        struct kv_op op = {.kind = KV_OP_PUT};
+        draw_op(clients, &op);
+        ask(clients, i, member, &op);
+    }
+}
+
+bool sim_clients_wait(const struct sim_clients *clients)
+{
+    for (uint32_t i = 0; i < clients->options.clients; i++) {
+        if (clients->clients[i].is_waiting) return true;
+    }
+    return false;
+}
+
+void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable)
+{
+    struct kv_op op = {.kind = KV_OP_RANGE, .serializable = serializable, .success_count = 1};
+    op.success[0] = (struct kv_step){.kind = KV_STEP_RANGE, .first = 0, .end = clients->options.keys};
+    clients->options.patience_ns = UINT64_MAX / 2;
+    ask(clients, 0, member, &op);
+    for (uint32_t i = 0; i < 10000 && clients->clients[0].is_waiting; i++) {
+        world_run(clients->world, 1000000);
+        take_answer(clients, &clients->clients[0]);
+    }
+    bool is_done = clients->history.ops[clients->clients[0].op].outcome == KV_DONE;
+    if (!is_done) world_watch_broken(clients->world, "V1 a quiet cluster answers reads", member, serializable, 0);
+}
+
+void sim_clients_check(struct sim_clients *clients)
+{
+    struct kv_history *history = &clients->history;
+    for (size_t i = 0; i < history->count; i++) {
+        enum err err = ERR_OK;
+        struct slice bytes;
+        bool died = false;
+        uint64_t place = world_call_index(clients->world, clients->calls[i]);
+        history->ops[i].place = place;
+        if (!world_answer(clients->world, clients->calls[i], &err, &bytes, &died)) {
+            world_watch_broken(clients->world, "V6 a call is never answered", history->ops[i].server, clients->calls[i], 0);
+        }
+        bool was_denied = !died && err == ERR_TIMEOUT_LEADER_FAIL;
+        if (was_denied && place > 0) world_watch_broken(clients->world, "C5 said to be lost, and committed", history->ops[i].server, place, 0);
+    }
+    struct kv_verdict verdict = kv_history_check(history);
+    if (verdict.is_good) return;
+    const struct kv_op *op = &history->ops[verdict.op];
+    fprintf(stderr, "operation %zu: kind %d client %u at m%u, call %" PRIu64 ", moments %" PRIu64 " to %" PRIu64 ", place %" PRIu64
+            ", revision %" PRId64 ": expected %" PRId64 ", got %" PRId64 "\n",
+            verdict.op, (int)op->kind, op->client, op->server, clients->calls[verdict.op], op->start, op->end, op->place, op->revision,
+            verdict.expected, verdict.got);
+    world_watch_broken(clients->world, verdict.rule, op->server, (uint64_t)verdict.expected, (uint64_t)verdict.got);
+}

@@ -1,0 +1,55 @@
+/* sim_clients: clients of a world: each has one call outstanding, chosen by a seeded generator; what they asked and got is a kv_history.
+ *
+ * Values are tokens in 16 hexadecimal digits and a padding whose size stands in the token; keys are "k00" … "k63".
+ * Owner: sim_clients_init/deinit. Thread: one. */
+#ifndef TEST_LIB_SIM_CLIENTS_H
+#define TEST_LIB_SIM_CLIENTS_H
+#include "base/rng.h"
+#include "lib/kv_history.h"
+#include "lib/world.h"
+
+#define SIM_CLIENTS_MAX 16
+
+struct sim_clients_options {
+    uint64_t seed;
+    uint32_t clients;
+    uint32_t members;
+    uint32_t keys;             /* ≤ KV_HISTORY_KEYS */
+    uint32_t padding_max;      /* bytes of a value beyond its token */
+    uint64_t think_ns;         /* between two calls, at most */
+    uint64_t patience_ns;      /* a client gives up: outcome unknown */
+    uint64_t ops_max;          /* of the whole run */
+    uint32_t compact_permille; /* of all operations */
+    bool sticks;               /* a client stays with its member while that is ready */
+};
+struct sim_client {
+    bool is_waiting;
+    uint64_t call;
+    size_t op;
+    uint32_t member;
+    uint64_t next_ns, asked_ns;
+};
+struct sim_clients {
+    struct sim_clients_options options;
+    struct world *world;
+    struct rng rng;
+    struct kv_history history;
+    uint64_t *calls;           /* of each operation */
+    size_t call_capacity;
+    struct sim_client clients[SIM_CLIENTS_MAX];
+    uint64_t tokens;
+    int64_t revision;          /* the newest that anybody saw */
+    int64_t compacted;
+    uint64_t done, unknown;    /* operations */
+};
+void sim_clients_init(struct sim_clients *clients, struct world *world, const struct sim_clients_options *options);
+void sim_clients_deinit(struct sim_clients *clients);
+/* Takes answers; asks again where a client is free, unless `is_over`. */
+void sim_clients_step(struct sim_clients *clients, bool is_over);
+/* Everything at a member, now; when the world is quiet. */
+void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable);
+bool sim_clients_wait(const struct sim_clients *clients); /* somebody waits for an answer */
+/* Gives the writes their places in the committed log and checks; prints what is wrong and aborts. */
+void sim_clients_check(struct sim_clients *clients);
+
+#endif

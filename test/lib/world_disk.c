@@ -1,0 +1,153 @@
+/* world_disk: files that complete when the world says so, and a look at what a power loss would leave. */
+#include <stdio.h>
+
+#include "lib/world_inner.h"
+
+#define FAST_NS (400 * NS_PER_US)
+#define SLOW_NS (300 * NS_PER_MS)
+
+struct world_fs {
+    struct fs fs; /* first */
+    struct fs *inner;
+    struct world_member *member;
+    bool is_late;
+    uint64_t due_ns[FS_OPS_MAX]; /* of the operations in flight, oldest first */
+    uint32_t due_count;
+};
+
+static void run(struct fs *fs, struct fs_op *op) { (void)fs_run(((struct world_fs *)fs)->inner, op); }
+
+static uint64_t due_ns(struct world_fs *fs, enum fs_kind kind)
+{
+    struct world *world = fs->member->world;
+    bool is_sync = kind == FS_FDATASYNC || kind == FS_FSYNC_DIR;
+    uint64_t span_ns = fs->member->speed == WORLD_DISK_FAST || !is_sync ? FAST_NS : SLOW_NS;
+    return world->now_ns + rng_below(&world->rng, span_ns);
+}
+
+static void submit(struct fs *base, struct fs_op *op)
+{
+    struct world_fs *fs = (struct world_fs *)base;
+    world_note(fs->member->world, "file", fs->member->number, op->kind, op->size);
+    fs_submit(fs->inner, op);
+    if (fs->is_late) {
+        ASSERT(fs->due_count < FS_OPS_MAX);
+        fs->due_ns[fs->due_count++] = due_ns(fs, op->kind);
+    } else {
+        bool is_done = fs_sim_complete(fs->inner, 0);
+        ASSERT(is_done);
+    }
+}
+
+static struct fs_op *take_done(struct fs *base)
+{
+    return fs_take_done(((struct world_fs *)base)->inner);
+}
+
+static void free_fs(struct fs *base)
+{
+    fs_free(((struct world_fs *)base)->inner);
+    alloc_free(base);
+}
+
+struct fs *world_disk_fs(struct world_member *member, bool is_late)
+{
+    static const struct fs_table table = {.run = run, .submit = submit, .take_done = take_done, .free = free_fs};
+    struct world_fs *fs = ALLOC(struct world_fs);
+    fs->fs.table = &table;
+    fs->inner = fs_sim_new(member->disk, false);
+    fs->member = member;
+    fs->is_late = is_late;
+    return &fs->fs;
+}
+
+void world_disk_set_late(struct fs *fs, bool is_late) { ((struct world_fs *)fs)->is_late = is_late; }
+
+void world_disk_tend(struct world_member *member)
+{
+    struct world_fs *fs = (struct world_fs *)member->wal_fs;
+    if (member->speed == WORLD_DISK_STUCK) return;
+    for (uint32_t i = 0; i < fs->due_count;) {
+        if (fs->due_ns[i] > member->world->now_ns) {
+            i++;
+            continue;
+        }
+        bool is_done = fs_sim_complete(fs->inner, i);
+        ASSERT(is_done);
+        fs->due_count--;
+        memmove(&fs->due_ns[i], &fs->due_ns[i + 1], (fs->due_count - i) * sizeof(uint64_t));
+        for (uint32_t role = 0; role < LINE_ROLES; role++) { /* the wal role is rung */
+            if (member->line.roles[role] == &member->line.wal.actor) member->more |= 1u << role;
+        }
+    }
+}
+
+uint64_t world_disk_next_ns(const struct world_member *member)
+{
+    const struct world_fs *fs = (const struct world_fs *)member->wal_fs;
+    uint64_t next_ns = CLOCK_NEVER;
+    if (member->speed == WORLD_DISK_STUCK) return next_ns;
+    for (uint32_t i = 0; i < fs->due_count; i++) {
+        if (fs->due_ns[i] < next_ns) next_ns = fs->due_ns[i];
+    }
+    return next_ns;
+}
+
+void world_disk_settle(struct fs *base)
+{
+    struct world_fs *fs = (struct world_fs *)base;
+    while (fs_sim_complete(fs->inner, 0)) continue;
+    fs->due_count = 0;
+    fs->is_late = false;
+}
+
+/* --- what a power loss would leave --- */
+
+struct probe {
+    struct world_disk_log *log;
+    uint64_t capacity;
+};
+
+static void keep_term(void *context, const struct raft_entry *entry)
+{
+    struct probe *probe = context;
+    struct world_disk_log *log = probe->log;
+    if (entry->index >= probe->capacity) {
+        probe->capacity = entry->index * 2 + 64;
+        log->terms = alloc_resize(log->terms, probe->capacity * sizeof(uint64_t));
+    }
+    log->terms[entry->index] = entry->term;
+    log->last_index = entry->index;
+}
+
+void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log)
+{
+    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash);
+    struct fs *fs = fs_sim_new(disk, true);
+    char directory[4200];
+    snprintf(directory, sizeof(directory), "%s/wal", member->config.data_dir_path);
+    struct wal_options options = {.fs = fs, .directory = directory, .cluster_id = member->watch.cluster_id, .member_id = member->id,
+                                  .segment_bytes = member->config.wal_segment_bytes, .batch_bytes_max = 4u << 20,
+                                  .must_exist = true};
+    struct wal *wal = NULL;
+    struct wal_recovered found = {0};
+    struct probe probe = {.log = out_log};
+    *out_log = (struct world_disk_log){.is_good = false};
+    out_log->is_good = wal_open(&options, slice_empty(), keep_term, &probe, &wal, &found) == ERR_OK;
+    snprintf(out_log->message, sizeof(out_log->message), "%s", found.message);
+    for (size_t i = 0; out_log->is_good && i < found.pending_count; i++) keep_term(&probe, &found.pending[i]);
+    if (out_log->is_good) {
+        out_log->hard = found.hard;
+        out_log->suspect_index = found.suspect_index;
+        wal_close(wal);
+    }
+    wal_recovered_deinit(&found);
+    fs_free(fs);
+    fs_sim_disk_free(disk);
+}
+
+void world_disk_log_deinit(struct world_disk_log *log)
+{
+    alloc_free(log->terms);
+    log->terms = NULL;
+}

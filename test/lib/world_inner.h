@@ -1,0 +1,139 @@
+/* world_inner: what the parts of a world share. For test/lib/world*.c only. */
+#ifndef TEST_LIB_WORLD_INNER_H
+#define TEST_LIB_WORLD_INNER_H
+#include "base/clock.h"
+#include "base/rng.h"
+#include "lib/fs_sim.h"
+#include "lib/world.h"
+#include "lib/world_watch.h"
+#include "pipeline/line.h"
+
+#define WORLD_EVENTS_MAX 8192
+
+struct world_call {
+    bool is_over, died;
+    uint8_t mails;         /* REPLY and FAIL that raft and apply posted for it: one at most */
+    uint32_t member;
+    enum err err;
+    struct blob *bytes;
+    uint64_t start, end;   /* moments */
+    uint64_t boot, counter; /* of its command; boot 0 = it never became one */
+};
+
+struct world_calls {
+    struct call_port port; /* first */
+    struct world_member *member;
+    struct call_event events[WORLD_EVENTS_MAX];
+    struct blob *bodies[WORLD_EVENTS_MAX];
+    uint32_t first, count;
+    uint32_t *free_slots;
+    uint32_t free_count;
+    uint32_t generation;
+    uint64_t *call_of_slot;  /* the world's number + 1 */
+    struct blob *borrowed[64];
+    uint32_t borrowed_count;
+};
+
+/* The stream from one member to another, with what is under way on it. */
+struct world_link {
+    struct list frames;
+    uint32_t count;
+    uint64_t last_ns;
+    uint64_t bad_ns;         /* when a stream that carries nothing any more is found broken; 0 = it is good */
+    bool is_up;
+    bool is_stale;           /* its other end died with its host, and nobody told */
+    bool owes_sent;          /* PEER_SENT is held back: the window is full */
+};
+struct world_frame {
+    struct list node;
+    uint64_t at_ns;
+    struct blob *bytes;
+};
+struct world_peers {
+    struct peer_port port; /* first */
+    struct world_member *member;
+    struct peer_event events[WORLD_EVENTS_MAX];
+    uint32_t first, count;
+    bool wanted[WORLD_MEMBERS_MAX];
+};
+
+struct world_member {
+    struct world *world;
+    uint32_t number;
+    uint64_t id;
+    bool is_up, is_ready, host_is_down, is_drained, is_transferred;
+    uint64_t pause_until_ns;
+    struct config config;
+    char name[16];
+    char peer_url[40];
+    struct fs_sim_disk *disk;
+    struct fs *fs, *wal_fs, *snap_fs, *work_fs;
+    enum world_disk_speed speed;
+    struct data_dir dir;
+    struct line line;
+    struct actor main;
+    struct world_calls calls;
+    struct world_peers peers;
+    uint32_t running;        /* bit per role */
+    uint32_t more;           /* bit per role: the last step said so */
+    uint32_t doom_steps;     /* killed after so many more steps; 0 = not */
+    bool doom_power, doom_all;
+    struct world_watch_member watch;
+};
+
+struct world {
+    struct rcu rcu; /* first: the double */
+    struct rng rng;
+    struct world_options options;
+    struct switchboard board;
+    uint64_t now_ns, steps, moment, trace_hash;
+    uint32_t depth;
+    struct world_member *current; /* whose role runs: switch points stay inside one member */
+    struct world_member *members;
+    bool cut[WORLD_MEMBERS_MAX][WORLD_MEMBERS_MAX];
+    struct world_link links[WORLD_MEMBERS_MAX][WORLD_MEMBERS_MAX];
+    struct world_call *calls;
+    uint64_t call_count, call_capacity;
+    struct { struct rcu_node *node; void (*fn)(struct rcu_node *node); } *retired;
+    size_t retired_count, retired_capacity;
+    struct world_counts counts;
+    struct world_watch watch;
+    char initial[512];
+};
+
+static inline void world_mix(struct world *world, uint64_t value)
+{
+    world->trace_hash = (world->trace_hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+    world->trace_hash ^= world->trace_hash >> 29;
+}
+/* One line of the trace: kept in a ring that outlives the process (world_trace.c), mixed into the hash. `what` is a literal. */
+void world_note(struct world *world, const char *what, uint64_t member, uint64_t a, uint64_t b);
+
+/* world_net.c */
+void world_net_open(struct world_member *member);   /* ports of a member that starts */
+void world_net_close(struct world_member *member);  /* it died: its streams break, what it held is dropped */
+void world_net_tend(struct world *world);           /* streams come and go, frames arrive */
+uint64_t world_net_next_ns(const struct world *world);
+void world_net_free(struct world *world);
+bool world_net_has_calls(const struct world_member *member);
+bool world_net_has_peers(const struct world_member *member);
+
+/* world_disk.c: an fs whose submitted operations complete later. fs_run always completes at once. */
+struct fs *world_disk_fs(struct world_member *member, bool is_late);
+void world_disk_set_late(struct fs *fs, bool is_late);
+void world_disk_tend(struct world_member *member);
+void world_disk_settle(struct fs *fs);               /* the process is gone: all completes, now and from now on */
+uint64_t world_disk_next_ns(const struct world_member *member);
+/* The log as a power loss at this moment would leave it. */
+struct world_disk_log {
+    bool is_good;
+    struct raft_hard_state hard;
+    uint64_t last_index;
+    uint64_t *terms;         /* [0 .. last_index] */
+    uint64_t suspect_index;
+    char message[512];
+};
+void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log);
+void world_disk_log_deinit(struct world_disk_log *log);
+
+#endif

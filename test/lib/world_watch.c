@@ -1,0 +1,496 @@
+/* world_watch: see world_watch.h. */
+#include <stdio.h>
+
+#include "lib/world_inner.h"
+#include "rpc/raft_codec.h"
+
+static void require(struct world_member *member, bool holds, const char *invariant, uint64_t a, uint64_t b)
+{
+    if (!holds) world_watch_broken(member->world, invariant, member->number, a, b);
+}
+
+static uint64_t hash_entry(const struct raft_entry *entry)
+{
+    uint64_t hash = UINT64_C(1469598103934665603) ^ (uint64_t)entry->kind;
+    struct slice bytes = blob_slice(entry->data);
+    for (size_t i = 0; i < bytes.size; i++) hash = (hash ^ bytes.data[i]) * UINT64_C(1099511628211);
+    return hash | 1;
+}
+
+static uint64_t hash_id(uint64_t member, uint64_t boot, uint64_t counter)
+{
+    uint64_t hash = (member ^ boot * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xbf58476d1ce4e5b9);
+    return (hash ^ hash >> 31 ^ counter) * UINT64_C(0x94d049bb133111eb) | 1;
+}
+
+static struct world_watch_fact *fact_of(struct world *world, uint64_t index)
+{
+    struct world_watch *watch = &world->watch;
+    if (index >= watch->fact_capacity) {
+        uint64_t capacity = index * 2 + 256;
+        watch->facts = alloc_resize(watch->facts, capacity * sizeof(*watch->facts));
+        memset(watch->facts + watch->fact_capacity, 0, (capacity - watch->fact_capacity) * sizeof(*watch->facts));
+        watch->fact_capacity = capacity;
+    }
+    return &watch->facts[index];
+}
+
+static uint64_t *leader_of(struct world *world, uint64_t term)
+{
+    struct world_watch *watch = &world->watch;
+    if (term >= watch->term_capacity) {
+        uint64_t capacity = term * 2 + 64;
+        watch->leader_of_term = alloc_resize(watch->leader_of_term, capacity * sizeof(uint64_t));
+        memset(watch->leader_of_term + watch->term_capacity, 0, (capacity - watch->term_capacity) * sizeof(uint64_t));
+        watch->term_capacity = capacity;
+    }
+    return &watch->leader_of_term[term];
+}
+
+void world_watch_init(struct world *world) { map_init(&world->watch.index_of_id); }
+
+void world_watch_deinit(struct world *world)
+{
+    struct world_watch *watch = &world->watch;
+    for (uint64_t i = 0; i < watch->fact_capacity; i++) alloc_free(watch->facts[i].seen);
+    alloc_free(watch->facts);
+    alloc_free(watch->leader_of_term);
+    map_deinit(&watch->index_of_id);
+}
+
+uint64_t world_watch_index_of(const struct world *world, uint64_t member_id, uint64_t boot, uint64_t counter)
+{
+    void *found = map_get(&world->watch.index_of_id, hash_id(member_id, boot, counter));
+    return found == NULL ? 0 : (uint64_t)(uintptr_t)found - 1;
+}
+
+/* --- a member's log, as it was told to keep it --- */
+
+static uint64_t term_of(const struct world_watch_log *log, uint64_t index)
+{
+    return index == 0 || index > log->last_index ? 0 : log->terms[index];
+}
+
+static void log_put(struct world_watch_log *log, uint64_t index, uint64_t term)
+{
+    if (index >= log->capacity) {
+        log->capacity = index * 2 + 256;
+        log->terms = alloc_resize(log->terms, log->capacity * sizeof(uint64_t));
+    }
+    log->terms[index] = term;
+    log->last_index = index;
+}
+
+/* What the wal role reports durable moves from `issued` to `durable`. */
+static void renew_durable(struct world_member *member)
+{
+    struct world_watch_member *watch = &member->watch;
+    if (!member->is_up) return;
+    uint64_t durable = wal_durable_sequence(member->line.wal.wal);
+    while (watch->appends_first != NULL && watch->appends_first->sequence <= durable) {
+        struct world_watch_append *append = watch->appends_first;
+        for (uint64_t i = 0; i < append->count; i++) log_put(&watch->durable, append->first_index + i, append->terms[i]);
+        watch->appends_first = append->next;
+        if (watch->appends_first == NULL) watch->appends_last = NULL;
+        alloc_free(append);
+    }
+}
+
+/* R3 by induction: every (index, term) has one content and one predecessor. */
+static void check_match(struct world_member *member, const struct raft_entry *entry, uint64_t previous)
+{
+    struct world_watch_fact *fact = fact_of(member->world, entry->index);
+    uint64_t hash = hash_entry(entry);
+    for (uint32_t i = 0; i < fact->seen_count; i++) {
+        if (fact->seen[i].term != entry->term) continue;
+        bool is_same = fact->seen[i].previous_term == previous && fact->seen[i].hash == hash;
+        require(member, is_same, "R3 same index and term, same entry and same past", entry->index, entry->term);
+        return;
+    }
+    fact->seen = alloc_resize(fact->seen, (fact->seen_count + 1) * sizeof(*fact->seen));
+    fact->seen[fact->seen_count++] = (struct world_watch_seen){.term = entry->term, .previous_term = previous, .hash = hash};
+}
+
+static void take_append(struct world_member *member, const struct append_batch *batch)
+{
+    struct world_watch_member *watch = &member->watch;
+    struct world_watch_append *append = alloc_new(sizeof(*append) + batch->entry_count * sizeof(uint64_t));
+    require(member, batch->hard.term >= watch->hard.term, "R11 the term never goes back", batch->hard.term, watch->hard.term);
+    bool keeps = batch->hard.term > watch->hard.term || watch->hard.vote == RAFT_NONE || batch->hard.vote == watch->hard.vote;
+    require(member, keeps, "R10 a vote stays", batch->hard.term, batch->hard.vote);
+    watch->hard = batch->hard;
+    *append = (struct world_watch_append){.sequence = batch->sequence, .count = batch->entry_count};
+    for (uint32_t i = 0; i < batch->entry_count; i++) {
+        const struct raft_entry *entry = &batch->entries[i];
+        if (i == 0) append->first_index = entry->index;
+        require(member, entry->index <= watch->issued.last_index + 1, "R3 a log has no holes", entry->index, watch->issued.last_index);
+        bool is_final = entry->index <= watch->posted_index && term_of(&watch->issued, entry->index) != entry->term;
+        require(member, !is_final, "R5 what was given to apply is not overwritten", entry->index, entry->term);
+        check_match(member, entry, term_of(&watch->issued, entry->index - 1));
+        log_put(&watch->issued, entry->index, entry->term);
+        append->terms[i] = entry->term;
+    }
+    /* Whatever stood there was not committed: it is owed no more. */
+    if (batch->entry_count > 0 && append->first_index <= watch->owed.index) watch->owed.index = append->first_index - 1;
+    if (watch->appends_last == NULL) {
+        watch->appends_first = append;
+    } else {
+        watch->appends_last->next = append;
+    }
+    watch->appends_last = append;
+}
+
+/* --- commits --- */
+
+static void check_majority(struct world_member *member, uint64_t index, uint64_t term)
+{
+    struct world *world = member->world;
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        renew_durable(&world->members[i]);
+        holders += term_of(&world->members[i].watch.durable, index) == term;
+    }
+    require(member, holders > world->options.members / 2, "R6 what is committed is on a majority of disks", index, term);
+}
+
+static void note_commits(struct world_member *member, const struct raft_status *status)
+{
+    struct world *world = member->world;
+    struct world_watch *watch = &world->watch;
+    require(member, status->commit_index >= member->watch.commit_index, "R8 commit never goes back", status->commit_index,
+            member->watch.commit_index);
+    require(member, status->commit_index <= status->last_index, "R8 commit is in the log", status->commit_index, status->last_index);
+    member->watch.commit_index = status->commit_index;
+    if (status->commit_index <= watch->commit_index) return;
+    if (status->role == RAFT_LEADER) {
+        bool is_own = raft_term_at(member->line.raft.raft, status->commit_index) == status->term;
+        require(member, is_own, "R7 counting commits only the own term", status->commit_index, status->term);
+    }
+    while (watch->commit_index < status->commit_index) {
+        uint64_t index = watch->commit_index + 1;
+        uint64_t term = raft_term_at(member->line.raft.raft, index);
+        require(member, term != 0, "R8 a committed entry has a term", index, 0);
+        fact_of(world, index)->term = term;
+        watch->commit_index = index;
+        check_majority(member, index, term);
+    }
+    if (rng_below(&world->rng, 100) < world->options.probe_percent) world_watch_disks(world);
+}
+
+static void note_status(struct world_member *member)
+{
+    struct raft_status status;
+    raft_get_status(member->line.raft.raft, &status);
+    note_commits(member, &status);
+}
+
+static void note_id(struct world_member *member, const struct raft_entry *entry)
+{
+    struct world *world = member->world;
+    struct command_id id;
+    if (entry->kind != RAFT_ENTRY_COMMAND) return;
+    bool has_id = command_peek_id(blob_slice(entry->data), &id);
+    require(member, has_id, "every command has an id", entry->index, 0);
+    uint64_t hash = hash_id(id.member, id.boot, id.counter);
+    void *known = map_get(&world->watch.index_of_id, hash);
+    void *here = (void *)(uintptr_t)(entry->index + 1); /* a number that the map keeps as a pointer */
+    if (known == NULL) (void)map_put(&world->watch.index_of_id, hash, here);
+    require(member, known == NULL || known == here, "P33 a command is committed twice", entry->index, (uint64_t)(uintptr_t)known - 1);
+}
+
+static void take_commit(struct world_member *member, const struct commit_batch *batch)
+{
+    struct world_watch_member *watch = &member->watch;
+    note_status(member);
+    renew_durable(member);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct raft_entry *entry = &batch->entries[i];
+        struct world_watch_fact *fact = fact_of(member->world, entry->index);
+        require(member, entry->index == watch->posted_index + 1, "R8 apply gets every entry once and in order", entry->index,
+                watch->posted_index);
+        watch->posted_index = entry->index;
+        require(member, fact->term == entry->term, "R5 only what is committed is applied", entry->index, entry->term);
+        uint64_t hash = hash_entry(entry);
+        require(member, fact->hash == 0 || fact->hash == hash, "R5 one content per index", entry->index, entry->term);
+        fact->hash = hash;
+        bool is_own = term_of(&watch->durable, entry->index) == entry->term;
+        require(member, is_own, "D only what the own disk has is applied", entry->index, watch->durable.last_index);
+        note_id(member, entry);
+    }
+    if (watch->posted_index > watch->owed.index) watch->owed.index = watch->posted_index;
+}
+
+/* --- reads and answers --- */
+
+static void note_floor(struct world_member *member, const struct read_batch *batch)
+{
+    void *floor = (void *)(uintptr_t)(member->world->watch.commit_index + 1);
+    (void)map_take(&member->watch.floors, (uint64_t)(uintptr_t)batch); /* of one that was freed: the memory is used again */
+    bool is_new = map_put(&member->watch.floors, (uint64_t)(uintptr_t)batch, floor);
+    ASSERT(is_new);
+}
+
+static void check_floor(struct world_member *member, const struct read_batch *batch, uint64_t index, const char *invariant)
+{
+    if (batch == NULL) return;
+    void *floor = map_get(&member->watch.floors, (uint64_t)(uintptr_t)batch);
+    ASSERT(floor != NULL);
+    require(member, index + 1 >= (uint64_t)(uintptr_t)floor, invariant, index, (uint64_t)(uintptr_t)floor - 1);
+}
+
+static struct world_call *call_of(struct world_member *member, uint64_t name)
+{
+    struct world *world = member->world;
+    uint64_t number = member->calls.call_of_slot[(uint32_t)name];
+    ASSERT(number > 0 && number <= world->call_count);
+    return &world->calls[number - 1];
+}
+
+static void note_answer(struct world_member *member, uint64_t name)
+{
+    struct world_call *call = call_of(member, name);
+    require(member, call->mails == 0 && !call->is_over, "a call is answered once", name, call->mails);
+    call->mails++;
+}
+
+static void take_reply(struct world_member *member, const struct mail *mail)
+{
+    struct world_call *call = call_of(member, mail->reply.call);
+    note_answer(member, mail->reply.call);
+    uint64_t index = world_watch_index_of(member->world, member->id, call->boot, call->counter);
+    require(member, index > 0, "D1 only what is committed is acknowledged", mail->reply.call, call->counter);
+    require(member, index <= member->watch.published_index, "the view is published before its replies", index,
+            member->watch.published_index);
+    int64_t seen = mvcc_view_revision(mvcc_view(state_machine_mvcc(member->line.apply.machine)));
+    require(member, seen >= mail->reply.revision, "K4 the published view has the revision that is told", (uint64_t)seen,
+            (uint64_t)mail->reply.revision);
+}
+
+static void note_propose(struct world_member *member, const struct mail *mail)
+{
+    struct command_id id;
+    struct world_call *call = call_of(member, mail->propose.call);
+    bool has_id = command_peek_id(blob_slice(mail->propose.command), &id);
+    ASSERT(has_id && id.boot != 0 && call->boot == 0);
+    call->boot = id.boot;
+    call->counter = id.counter;
+}
+
+static void note_publish(struct world_member *member)
+{
+    const struct state_machine *machine = member->line.apply.machine;
+    struct world_watch_member *watch = &member->watch;
+    uint64_t index = state_machine_applied_index(machine);
+    require(member, index <= watch->posted_index, "R8 applied is what raft gave out", index, watch->posted_index);
+    watch->published_index = index;
+    struct world_watch_fact *fact = fact_of(member->world, index);
+    const struct mvcc_view *view = mvcc_view(state_machine_mvcc(member->line.apply.machine));
+    uint64_t hash = mvcc_hash(view, 0) | 1;
+    require(member, fact->state_hash == 0 || fact->state_hash == hash, "A2 one state per index", index, hash);
+    require(member, fact->state_hash == 0 || fact->revision == mvcc_view_revision(view), "A2 one revision per index", index, 0);
+    fact->state_hash = hash;
+    fact->revision = mvcc_view_revision(view);
+}
+
+/* The mail that the producer put last. */
+static const struct mail *newest(const struct lane *lane)
+{
+    const struct ck_ring *ring = &lane->ring.ring;
+    return &lane->ring.slots[(ring->p_tail - 1) & ring->mask];
+}
+
+void world_watch_point(struct world_member *member, const char *point)
+{
+    const struct line *line = &member->line;
+    if (point == line->raft.lanes.to_wal->name) {
+        take_append(member, newest(line->raft.lanes.to_wal)->append.batch);
+    } else if (point == line->raft.lanes.to_apply->name) {
+        const struct mail *mail = newest(line->raft.lanes.to_apply);
+        if (mail->kind == MAIL_COMMIT) take_commit(member, mail->commit.batch);
+        if (mail->kind == MAIL_READ_BATCH) {
+            check_floor(member, mail->read.batch, mail->read.index, "R14 a read index covers all that was committed before");
+            require(member, mail->read.index <= member->watch.posted_index, "R14 a read stands behind its entries", mail->read.index,
+                    member->watch.posted_index);
+        }
+    } else if (point == line->net.lanes.to_raft->name) {
+        const struct mail *mail = newest(line->net.lanes.to_raft);
+        if (mail->kind == MAIL_READ) note_floor(member, mail->read.batch);
+        if (mail->kind == MAIL_PROPOSE) note_propose(member, mail);
+    } else if (point == line->apply.lanes.to_net->name) {
+        const struct mail *mail = newest(line->apply.lanes.to_net);
+        if (mail->kind == MAIL_REPLY) take_reply(member, mail);
+        if (mail->kind == MAIL_READ_BATCH) {
+            check_floor(member, mail->read.batch, member->watch.published_index, "R14 a read sees a view that covers it");
+        }
+    } else if (point == line->raft.lanes.to_net->name) {
+        const struct mail *mail = newest(line->raft.lanes.to_net);
+        if (mail->kind == MAIL_FAIL) note_answer(member, mail->fail.call);
+    } else if (strcmp(point, "publish") == 0) {
+        note_publish(member);
+    }
+}
+
+/* --- raft's step --- */
+
+static void check_leader(struct world_member *member, const struct raft_status *status)
+{
+    struct world *world = member->world;
+    struct world_watch_member *watch = &member->watch;
+    uint64_t *leader = leader_of(world, status->term);
+    require(member, *leader == RAFT_NONE || *leader == member->id, "R1 one leader per term", status->term, *leader);
+    *leader = member->id;
+    bool is_new = watch->leads_term != status->term;
+    if (!is_new) require(member, status->last_index >= watch->leads_last, "R2 a leader only appends", status->last_index, watch->leads_last);
+    if (is_new) world->counts.elections++;
+    watch->leads_term = status->term;
+    watch->leads_last = status->last_index;
+    for (uint64_t index = 1; is_new && index <= world->watch.commit_index; index++) {
+        uint64_t term = fact_of(world, index)->term;
+        require(member, raft_term_at(member->line.raft.raft, index) == term, "R4 a new leader has all that is committed", index, term);
+    }
+}
+
+void world_watch_raft(struct world_member *member)
+{
+    struct raft_status status;
+    raft_get_status(member->line.raft.raft, &status);
+    if (status.role == RAFT_LEADER) check_leader(member, &status);
+    note_commits(member, &status);
+}
+
+/* --- what is said --- */
+
+static void owe_term(struct world_member *member, uint64_t term)
+{
+    if (term > member->watch.owed.term) member->watch.owed.term = term;
+}
+
+static void owe_vote(struct world_member *member, uint64_t term, uint64_t vote)
+{
+    struct world_watch_member *watch = &member->watch;
+    bool is_first = term > watch->owed.vote_term;
+    require(member, is_first || term < watch->owed.vote_term || watch->owed.vote == vote, "R10 one vote per term", term, vote);
+    if (!is_first) return;
+    watch->owed.vote_term = term;
+    watch->owed.vote = vote;
+}
+
+static void note_message(struct world_member *member, const struct raft_msg *msg)
+{
+    struct world_watch_member *watch = &member->watch;
+    switch (msg->kind) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_PRE_VOTE_ANSWER: return; /* they name terms that nobody entered */
+    case RAFT_MSG_VOTE: owe_vote(member, msg->term, member->id); break;
+    case RAFT_MSG_VOTE_ANSWER:
+        if (!msg->reject) owe_vote(member, msg->term, msg->to);
+        break;
+    case RAFT_MSG_APPEND_ANSWER:
+        /* An answer made before a truncation may leave after it: its own term is over then. */
+        if (!msg->reject && msg->term == watch->hard.term && msg->index > watch->owed.index) watch->owed.index = msg->index;
+        break;
+    case RAFT_MSG_FORWARD:
+    case RAFT_MSG_REFUSED:
+    case RAFT_MSG_READ_INDEX:
+    case RAFT_MSG_READ_ANSWER: return;
+    default: break;
+    }
+    owe_term(member, msg->term);
+}
+
+void world_watch_frame(struct world_member *member, struct slice frame)
+{
+    struct reader reader = reader_make(frame);
+    struct raft_msg msg;
+    while (raft_codec_next(&reader, &msg)) {
+        world_note(member->world, raft_msg_name(msg.kind), member->number, msg.term, msg.index + msg.round);
+        note_message(member, &msg);
+        raft_codec_entries_free(&msg);
+    }
+    ASSERT(!reader.bad);
+}
+
+/* --- what is kept --- */
+
+static void check_owed(struct world_member *member, const struct raft_hard_state *hard, const uint64_t *terms, uint64_t last_index)
+{
+    struct world_watch_member *watch = &member->watch;
+    require(member, hard->term >= watch->owed.term, "R9 a term that was spoken is durable", hard->term, watch->owed.term);
+    bool is_voter = watch->owed.vote_term > 0 && hard->term == watch->owed.vote_term;
+    require(member, hard->term >= watch->owed.vote_term, "R9 the term of a vote is durable", hard->term, watch->owed.vote_term);
+    require(member, !is_voter || hard->vote == watch->owed.vote, "R9 a vote that was given is durable", hard->term, hard->vote);
+    for (uint64_t index = 1; index <= watch->owed.index; index++) {
+        bool is_there = index <= last_index && terms[index] == term_of(&watch->issued, index);
+        require(member, is_there, "D4 what was acknowledged is on the disk", index, last_index);
+    }
+}
+
+void world_watch_disks(struct world *world)
+{
+    world->counts.probes++;
+    struct world_disk_log logs[WORLD_MEMBERS_MAX];
+    uint64_t commit = world->watch.commit_index;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        struct world_member *member = &world->members[i];
+        bool loses_all = rng_below(&world->rng, 2) == 0;
+        struct fs_sim_crash crash = {.loss = loses_all ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = rng_next(&world->rng),
+                                     .names = loses_all ? FS_SIM_NAMES_NONE : FS_SIM_NAMES_SOME};
+        world_disk_probe(member, &crash, &logs[i]);
+        if (!logs[i].is_good) fprintf(stderr, "m%u: %s\n", i, logs[i].message);
+        require(member, logs[i].is_good, "D a power loss leaves a log that can be read", 0, 0);
+        check_owed(member, &logs[i].hard, logs[i].terms, logs[i].last_index);
+    }
+    for (uint64_t index = 1; index <= commit; index++) {
+        uint32_t holders = 0;
+        for (uint32_t i = 0; i < world->options.members; i++) {
+            holders += index <= logs[i].last_index && logs[i].terms[index] == fact_of(world, index)->term;
+        }
+        require(&world->members[0], holders > world->options.members / 2, "R6 a power loss of all loses a committed entry", index, holders);
+    }
+    for (uint32_t i = 0; i < world->options.members; i++) world_disk_log_deinit(&logs[i]);
+}
+
+void world_watch_start(struct world_member *member)
+{
+    struct world_watch_member *watch = &member->watch;
+    struct raft_status status;
+    const struct raft *raft = member->line.raft.raft;
+    raft_get_status(raft, &status);
+    watch->cluster_id = member->line.identity.cluster_id;
+    uint64_t *terms = alloc_new((status.last_index + 1) * sizeof(uint64_t));
+    for (uint64_t index = 1; index <= status.last_index; index++) terms[index] = raft_term_at(raft, index);
+    struct raft_hard_state hard = {.term = status.term, .vote = status.vote};
+    check_owed(member, &hard, terms, status.last_index);
+    watch->hard = hard;
+    watch->issued.last_index = watch->durable.last_index = 0;
+    for (uint64_t index = 1; index <= status.last_index; index++) {
+        log_put(&watch->issued, index, terms[index]);
+        log_put(&watch->durable, index, terms[index]);
+    }
+    alloc_free(terms);
+    uint64_t applied = state_machine_applied_index(member->line.apply.machine);
+    if (member->world->watch.commit_index == 0) member->world->watch.commit_index = 1; /* the bootstrap entry is there from the start */
+    if (applied >= 1) fact_of(member->world, 1)->term = 1;
+    for (uint64_t index = 1; index <= applied; index++) {
+        bool is_known = index <= member->world->watch.commit_index && term_of(&watch->issued, index) == fact_of(member->world, index)->term;
+        require(member, is_known, "R5 what is recovered as final was committed", index, applied);
+    }
+    watch->posted_index = applied;
+    watch->commit_index = 0;
+    watch->leads_term = 0;
+    map_init(&watch->floors);
+    note_publish(member); /* A3 */
+}
+
+void world_watch_end(struct world_member *member)
+{
+    struct world_watch_member *watch = &member->watch;
+    renew_durable(member);
+    while (watch->appends_first != NULL) {
+        struct world_watch_append *append = watch->appends_first;
+        watch->appends_first = append->next;
+        alloc_free(append);
+    }
+    watch->appends_last = NULL;
+    map_deinit(&watch->floors);
+}

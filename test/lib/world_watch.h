@@ -1,0 +1,103 @@
+/* world_watch: what must hold at every step of a world, seen from outside the members: from the mail that passes between their roles, the
+ * frames that leave them, and their disks (names as in the test plan: R1 …, D, K, A).
+ *
+ *   raft → wal     R3 log matching, R10/R11 hard state           frames out     R9 what is said is durable when the power fails
+ *   raft → apply   R5, R8, own disk first, R14, one id once      apply → net    published first, one answer per call
+ *   raft's step    R1, R2, R4, R7, R8, R6 (disks)                a start        D: everything owed is there; A3: same state
+ *
+ * What a member owes (`owed`) is what it told others or its clients; a member that starts again must still have it. At chosen moments the
+ * same is asked of the disks as a power loss would leave them.
+ * Owner: embedded in the world. Thread: one.
+ */
+#ifndef TEST_LIB_WORLD_WATCH_H
+#define TEST_LIB_WORLD_WATCH_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "base/raft_entry.h"
+#include "pipeline/mail.h"
+
+struct world;
+struct world_member;
+
+struct world_watch_seen {
+    uint64_t term, previous_term, hash;
+};
+/* What is known of an index, over the whole history. */
+struct world_watch_fact {
+    struct world_watch_seen *seen; /* every (term) that ever stood here, with its one past */
+    uint32_t seen_count;
+    uint64_t term, hash;           /* of the committed entry; 0 = not committed */
+    uint64_t state_hash;           /* after it; 0 = nobody was looked at here */
+    int64_t revision;
+};
+struct world_watch {
+    struct world_watch_fact *facts; /* by index */
+    uint64_t fact_capacity;
+    uint64_t commit_index;          /* the highest anywhere, ever */
+    uint64_t *leader_of_term;
+    uint64_t term_capacity;
+    struct map index_of_id;         /* hash of a request id → index + 1 in the committed log */
+};
+struct world_watch_append {
+    struct world_watch_append *next;
+    uint64_t sequence;
+    uint64_t first_index;
+    uint64_t count;
+    uint64_t terms[];
+};
+struct world_watch_log {
+    uint64_t *terms; /* [1 .. last_index] */
+    uint64_t last_index, capacity;
+};
+struct world_watch_member {
+    uint64_t cluster_id;
+    struct world_watch_log issued;  /* given to the wal role */
+    struct world_watch_log durable; /* as the wal role says */
+    struct world_watch_append *appends_first, *appends_last;
+    struct raft_hard_state hard;    /* last given to the wal role */
+    uint64_t durable_sequence;
+    uint64_t posted_index;          /* to apply */
+    uint64_t published_index;
+    uint64_t commit_index;          /* as raft said last */
+    uint64_t leads_term, leads_last; /* leader: of which term, its last index */
+    struct map floors;              /* read batch → what was committed anywhere when it was made, + 1 */
+    struct {
+        uint64_t term, vote, vote_term, index;
+    } owed;
+};
+
+void world_watch_init(struct world *world);
+void world_watch_deinit(struct world *world);
+void world_watch_start(struct world_member *member);    /* it recovered */
+void world_watch_end(struct world_member *member);      /* it died */
+/* A post in the middle of a role's step; `point` is the lane's name, or "publish". */
+void world_watch_point(struct world_member *member, const char *point);
+void world_watch_raft(struct world_member *member);     /* a step of its raft role is over */
+void world_watch_frame(struct world_member *member, struct slice frame);
+/* The disks as a power loss would leave them still hold what is owed, and all that is committed is on a majority of them. */
+void world_watch_disks(struct world *world);
+uint64_t world_watch_index_of(const struct world *world, uint64_t member_id, uint64_t boot, uint64_t counter); /* 0 = nowhere */
+
+/* Prints what is broken and aborts. */
+_Noreturn void world_watch_broken(struct world *world, const char *invariant, uint64_t member, uint64_t a, uint64_t b);
+
+/* world_trace.c: the last events, in memory that a parent process still sees when the child is dead. */
+struct world_trace_event {
+    const char *what;
+    uint64_t now_ns, member, a, b;
+};
+#define WORLD_TRACE_EVENTS 400
+struct world_trace {
+    uint64_t count;
+    uint64_t seed;      /* of whoever runs seeds */
+    uint64_t done;      /* seeds */
+    char options[1024]; /* as text */
+    char broken[256];
+    struct world_trace_event events[WORLD_TRACE_EVENTS];
+};
+struct world_trace *world_trace(void); /* one per process tree: shared with children made by fork */
+void world_trace_print(uint32_t events_max);
+
+#endif
