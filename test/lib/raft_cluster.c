@@ -147,6 +147,7 @@ enum raft_answer raft_cluster_step(struct raft_cluster *cluster, uint64_t id, st
     struct raft_status before;
     raft_get_status(node->raft, &before);
     input->now_ns = node->now_ns;
+    cluster->step++;
     enum raft_answer answer = raft_step(node->raft, input);
     bool is_told = input->kind != RAFT_IN_MESSAGE && input->kind != RAFT_IN_PERSISTED && answer != RAFT_OK;
     if (is_told && cluster->trace != NULL) buf_printf(cluster->trace, "%" PRIu64 ": %s\n", id, ANSWERS[answer]);
@@ -182,6 +183,7 @@ enum raft_answer raft_cluster_read(struct raft_cluster *cluster, uint64_t id, ui
 {
     ASSERT(context < RAFT_CLUSTER_READS_MAX);
     cluster->read_floor[context] = cluster->commit_index;
+    cluster->read_step[context] = ++cluster->step;
     struct raft_input input = {.kind = RAFT_IN_READ, .context = context};
     return raft_cluster_step(cluster, id, &input);
 }
@@ -285,7 +287,7 @@ static void take_reads(struct raft_cluster *cluster, struct raft_cluster_node *n
 {
     for (size_t i = 0; i < output->read_count; i++) {
         const struct raft_read *read = &output->reads[i];
-        raft_cluster_watch_read(cluster, node, read);
+        raft_cluster_watch_read(cluster, node, read, !output->conf_changed);
         node->reads_done++;
         node->last_read_index = read->index;
         if (cluster->trace == NULL) continue;
@@ -511,6 +513,8 @@ void raft_cluster_crash(struct raft_cluster *cluster, uint64_t id, size_t append
     forget_appends(node, node->append_count);
     raft_free(node->raft);
     node->raft = NULL;
+    node->conf_index = 0;
+    memset(node->rounds, 0, sizeof(node->rounds));
     node->fetch_count = 0;
     node->handed_index = node->applied_index = 0;
 }

@@ -1,9 +1,9 @@
 /* raft_cluster: a cluster of consensus cores in memory: disks, a network, state machines, and a watcher that checks safety.
  *
- * Every node has a clock, a disk (what survives a crash), a queue of appends on their way to it, a queue of committed entries and
- * one of reads from disk. Nothing moves by itself: tests and scripts take outputs, complete appends, deliver messages.
- * After each step the watcher checks the invariants of raft (R1–R14 of the test plan) and aborts with a line that names the
- * broken one. If `trace` is set, everything that happens is written to it as text.
+ * Every node has a clock, a disk (what survives a crash), a queue of appends on their way to it, a queue of committed
+ * entries and one of reads from disk. Nothing moves by itself: tests and scripts take outputs, complete appends, deliver
+ * messages. After each step the watcher checks the invariants of raft (R1–R14 of the test plan) and aborts with a line
+ * that names the broken one. If `trace` is set, everything that happens is written to it as text.
  *
  * Owner: raft_cluster_new/raft_cluster_free. Thread: one. Limits: RAFT_CLUSTER_NODES_MAX nodes.
  */
@@ -14,6 +14,7 @@
 
 #define RAFT_CLUSTER_NODES_MAX 8
 #define RAFT_CLUSTER_READS_MAX 4096
+#define RAFT_CLUSTER_ROUNDS_MAX 256
 #define RAFT_CLUSTER_ELECTION_NS UINT64_C(1000000000)
 #define RAFT_CLUSTER_HEARTBEAT_NS UINT64_C(100000000)
 
@@ -31,6 +32,11 @@ struct raft_cluster_append { /* an append on its way to the disk */
     uint64_t since_ns;
 };
 
+struct raft_cluster_round { /* of read index */
+    uint64_t round;
+    uint64_t step; /* at which its first heartbeat was sent */
+};
+
 struct raft_cluster_node {
     uint64_t id;
     struct raft *raft; /* NULL = crashed */
@@ -46,7 +52,10 @@ struct raft_cluster_node {
     uint64_t lead_ns;                                /* it became leader */
     uint64_t conf_ns;                                /* its effective configuration last changed */
     uint64_t conf_hash;
+    uint64_t conf_index;                             /* leader: the last one proposed to it */
     uint64_t heard_ns[RAFT_CLUSTER_NODES_MAX + 1];   /* the last answer of its term from each other node */
+    struct raft_cluster_round rounds[RAFT_CLUSTER_ROUNDS_MAX]; /* ring by round number */
+    uint64_t confirmed_step[RAFT_CLUSTER_NODES_MAX + 1]; /* leader: it was heard to have got a round that began at that step */
 
     uint64_t suspect_index;      /* it lost acknowledged entries up to here; known until it is settled */
     uint64_t suspect_term;
@@ -72,6 +81,11 @@ struct raft_cluster_fact { /* what the watcher knows of an index */
     size_t seen_count;
 };
 
+struct raft_cluster_term { /* what the watcher knows of a term */
+    uint64_t leader;
+    uint8_t votes[RAFT_CLUSTER_NODES_MAX + 1]; /* voter → to whom it said yes; 0 = to nobody */
+};
+
 struct raft_cluster {
     struct raft_cluster_node nodes[RAFT_CLUSTER_NODES_MAX]; /* ids 1.. */
     uint32_t node_count;
@@ -83,10 +97,12 @@ struct raft_cluster {
     bool is_unwatched; /* for scripts that break the rules on purpose */
 
     uint64_t commit_index; /* the highest anywhere, ever */
+    uint64_t step;         /* of any node, counted */
     uint64_t read_floor[RAFT_CLUSTER_READS_MAX]; /* context → what was committed anywhere when it was asked */
+    uint64_t read_step[RAFT_CLUSTER_READS_MAX];  /* context → when it was asked */
     struct raft_cluster_fact *facts; /* by index */
     size_t fact_capacity;
-    uint64_t *leader_of_term;
+    struct raft_cluster_term *terms;
     size_t term_capacity;
 };
 
@@ -147,12 +163,15 @@ struct raft_conf raft_cluster_conf(const uint64_t *voters, uint32_t count); /* n
 /* raft_cluster_watch.c: the invariants. */
 void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before,
                              const struct raft_input *input);
-void raft_cluster_watch_send(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_msg *msg);
+void raft_cluster_watch_send(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_msg *msg);
 void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_hard_state *hard,
                              const struct raft_entry *entries, size_t count);
 void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cluster_node *node,
                               const struct raft_entry *entry);
-void raft_cluster_watch_read(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_read *read);
+/* is_same_conf: the configuration did not change since the output before, so that it is the one under which it was
+ * confirmed. */
+void raft_cluster_watch_read(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_read *read,
+                             bool is_same_conf);
 void raft_cluster_watch_deinit(struct raft_cluster *cluster);
 
 #endif

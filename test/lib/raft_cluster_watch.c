@@ -1,6 +1,7 @@
 /* raft_cluster_watch: the invariants that hold after every step of every node (names as in the test plan: R1 … R14).
  *
- * Log matching (R3) is checked by induction: every (index, term) that ever reached a disk has one predecessor term and one content.
+ * Log matching (R3) is checked by induction: every (index, term) that ever reached a disk has one predecessor term and one
+ * content.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,22 +42,22 @@ static struct raft_cluster_fact *fact_of(struct raft_cluster *cluster, uint64_t 
     return &cluster->facts[index];
 }
 
-static uint64_t *leader_of(struct raft_cluster *cluster, uint64_t term)
+static struct raft_cluster_term *term_of(struct raft_cluster *cluster, uint64_t term)
 {
     if (term >= cluster->term_capacity) {
         size_t capacity = (size_t)term * 2 + 64;
-        cluster->leader_of_term = alloc_resize(cluster->leader_of_term, capacity * sizeof(uint64_t));
-        memset(cluster->leader_of_term + cluster->term_capacity, 0, (capacity - cluster->term_capacity) * sizeof(uint64_t));
+        cluster->terms = alloc_resize(cluster->terms, capacity * sizeof(*cluster->terms));
+        memset(cluster->terms + cluster->term_capacity, 0, (capacity - cluster->term_capacity) * sizeof(*cluster->terms));
         cluster->term_capacity = capacity;
     }
-    return &cluster->leader_of_term[term];
+    return &cluster->terms[term];
 }
 
 void raft_cluster_watch_deinit(struct raft_cluster *cluster)
 {
     for (size_t i = 0; i < cluster->fact_capacity; i++) alloc_free(cluster->facts[i].seen);
     alloc_free(cluster->facts);
-    alloc_free(cluster->leader_of_term);
+    alloc_free(cluster->terms);
 }
 
 static uint32_t holders(struct raft_cluster *cluster, const uint64_t *ids, uint32_t count, uint64_t index, uint64_t term)
@@ -87,17 +88,38 @@ static void watch_commit(struct raft_cluster *cluster, struct raft_cluster_node 
     }
 }
 
+static bool has_votes(const struct raft_cluster_node *node, const struct raft_cluster_term *term, const uint64_t *ids,
+                      uint32_t count)
+{
+    uint32_t yes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] <= RAFT_CLUSTER_NODES_MAX && term->votes[ids[i]] == node->id) yes++;
+    }
+    return count == 0 || yes > count / 2;
+}
+
+static void watch_election(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *now)
+{
+    const struct raft_conf *conf = raft_conf(node->raft);
+    struct raft_cluster_term *term = term_of(cluster, now->term);
+    if (node->hard.term == now->term && node->hard.vote == node->id) term->votes[node->id] = (uint8_t)node->id;
+    bool is_elected = has_votes(node, term, conf->voters, conf->voter_count) &&
+                      has_votes(node, term, conf->outgoing, conf->outgoing_count);
+    require(is_elected, "R1 a leader has the durable votes of majorities", node->id, now->term);
+    for (uint64_t index = now->first_index; index <= cluster->commit_index; index++) {
+        uint64_t committed_term = fact_of(cluster, index)->committed_term;
+        require(raft_term_at(node->raft, index) == committed_term, "R4 a new leader has all that is committed", node->id, index);
+    }
+}
+
 static void watch_leader(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before,
                          const struct raft_status *now)
 {
-    uint64_t *leader = leader_of(cluster, now->term);
+    uint64_t *leader = &term_of(cluster, now->term)->leader;
     require(*leader == RAFT_NONE || *leader == node->id, "R1 one leader per term", node->id, now->term);
     *leader = node->id;
     bool is_new = before->role != RAFT_LEADER || before->term != now->term;
-    for (uint64_t index = now->first_index; is_new && index <= cluster->commit_index; index++) {
-        uint64_t term = fact_of(cluster, index)->committed_term;
-        require(raft_term_at(node->raft, index) == term, "R4 a new leader has all that is committed", node->id, index);
-    }
+    if (is_new) watch_election(cluster, node, now);
     if (!is_new) require(now->last_index >= before->last_index, "R2 a leader only appends", node->id, now->last_index);
     if (!is_new && now->commit_index > before->commit_index) {
         bool is_own = raft_term_at(node->raft, now->commit_index) == now->term;
@@ -110,7 +132,8 @@ static void watch_message(const struct raft_cluster_node *node, const struct raf
                           const struct raft_msg *msg)
 {
     bool is_same_vote = now->term == before->term && now->vote == before->vote;
-    if (msg->kind == RAFT_MSG_PRE_VOTE) require(is_same_vote, "R12 a question changes neither term nor vote", node->id, msg->term);
+    bool is_question = msg->kind == RAFT_MSG_PRE_VOTE;
+    require(!is_question || is_same_vote, "R12 a question changes neither term nor vote", node->id, msg->term);
     if (msg->term >= before->term) return;
     bool is_same = is_same_vote && now->role == before->role && now->leader == before->leader &&
                    now->commit_index == before->commit_index && now->last_index == before->last_index;
@@ -135,18 +158,36 @@ static bool hears_majority(const struct raft_cluster_node *node, const uint64_t 
     return count == 0 || heard > count / 2;
 }
 
-/* After a tick. A leader that nobody answers, or whose disk hangs, must not be one any more. */
-static void watch_tick(const struct raft_cluster_node *node)
+static bool is_stuck(const struct raft_cluster_node *node)
+{
+    if (node->append_count == 0) return false;
+    uint64_t since_ns = node->appends[0].since_ns;
+    if (node->persisted_ns > since_ns) since_ns = node->persisted_ns;
+    return node->now_ns >= since_ns + node->options.election_timeout_ns;
+}
+
+/* A leader that nobody answers must not be one any more; whose disk hangs neither, nor may it try to become one. */
+static void watch_tick(const struct raft_cluster_node *node, const struct raft_status *before, const struct raft_status *now)
 {
     const struct raft_conf *conf = raft_conf(node->raft);
     bool is_heard = hears_majority(node, conf->voters, conf->voter_count) &&
                     hears_majority(node, conf->outgoing, conf->outgoing_count);
-    require(is_heard || !node->options.check_quorum, "R13 a leader hears majorities", node->id, node->now_ns);
-    if (node->append_count == 0) return;
-    uint64_t since_ns = node->appends[0].since_ns;
-    if (node->persisted_ns > since_ns) since_ns = node->persisted_ns;
-    bool is_stuck = node->now_ns >= since_ns + node->options.election_timeout_ns;
-    require(!is_stuck, "V5 a leader's disk does not hang", node->id, node->now_ns);
+    bool is_leader = now->role == RAFT_LEADER;
+    require(!is_leader || is_heard || !node->options.check_quorum, "R13 a leader hears majorities", node->id, node->now_ns);
+    require(!is_leader || !is_stuck(node), "V5 a leader's disk does not hang", node->id, node->now_ns);
+    bool has_begun = before->role == RAFT_FOLLOWER && now->role != RAFT_FOLLOWER;
+    require(!has_begun || !is_stuck(node), "V5 nobody campaigns whose disk hangs", node->id, node->now_ns);
+}
+
+/* M1: one configuration at a time, and none before a leader committed something of its own. */
+static void watch_propose(struct raft_cluster_node *node, const struct raft_status *before, const struct raft_status *now,
+                          const struct raft_input *input)
+{
+    bool is_conf = now->last_index > before->last_index && input->proposals[0].kind == RAFT_ENTRY_CONF;
+    if (!is_conf) return;
+    require(before->has_own_commit, "M1 no configuration before an own commit", node->id, now->last_index);
+    require(node->conf_index <= before->commit_index, "M1 one configuration at a time", node->id, now->last_index);
+    node->conf_index = before->last_index + 1;
 }
 
 static void note_hearing(struct raft_cluster_node *node, const struct raft_status *before, const struct raft_status *now,
@@ -158,11 +199,19 @@ static void note_hearing(struct raft_cluster_node *node, const struct raft_statu
     for (uint32_t i = 0; i < conf->outgoing_count; i++) hash = hash * 31 + conf->outgoing[i];
     if (hash != node->conf_hash) node->conf_ns = node->now_ns;
     node->conf_hash = hash;
-    if (now->role == RAFT_LEADER && (before->role != RAFT_LEADER || before->term != now->term)) node->lead_ns = node->now_ns;
+    if (now->role == RAFT_LEADER && (before->role != RAFT_LEADER || before->term != now->term)) {
+        node->lead_ns = node->now_ns;
+        node->conf_index = 0;
+        memset(node->confirmed_step, 0, sizeof(node->confirmed_step));
+    }
     const struct raft_msg *msg = &input->message;
     if (input->kind != RAFT_IN_MESSAGE || msg->term != now->term || msg->from > RAFT_CLUSTER_NODES_MAX) return;
     bool is_answer = msg->kind == RAFT_MSG_APPEND_ANSWER || msg->kind == RAFT_MSG_HEARTBEAT_ANSWER;
     if (is_answer) node->heard_ns[msg->from] = node->now_ns;
+    const struct raft_cluster_round *round = &node->rounds[msg->round % RAFT_CLUSTER_ROUNDS_MAX];
+    bool is_newer = msg->kind == RAFT_MSG_HEARTBEAT_ANSWER && round->round == msg->round &&
+                    round->step > node->confirmed_step[msg->from];
+    if (is_newer) node->confirmed_step[msg->from] = round->step;
 }
 
 void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before,
@@ -180,7 +229,8 @@ void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_n
     note_hearing(node, before, &now, input);
     if (input->kind == RAFT_IN_MESSAGE) watch_message(node, before, &now, &input->message);
     if (now.role == RAFT_LEADER) watch_leader(cluster, node, before, &now);
-    if (now.role == RAFT_LEADER && input->kind == RAFT_IN_TICK) watch_tick(node);
+    if (input->kind == RAFT_IN_TICK) watch_tick(node, before, &now);
+    if (input->kind == RAFT_IN_PROPOSE) watch_propose(node, before, &now, input);
     watch_commit(cluster, node, &now);
 }
 
@@ -211,13 +261,24 @@ void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_n
     }
 }
 
-void raft_cluster_watch_send(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_msg *msg)
+void raft_cluster_watch_send(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_msg *msg)
 {
     if (cluster->is_unwatched) return;
     bool is_question = msg->kind == RAFT_MSG_PRE_VOTE || (msg->kind == RAFT_MSG_PRE_VOTE_ANSWER && !msg->reject);
     uint64_t term = is_question ? msg->term - 1 : msg->term;
     if (msg->kind == RAFT_MSG_PRE_VOTE_ANSWER) term = 0; /* grants carry the term of the question */
     require(node->hard.term >= term, "R9 a term is durable before it is spoken", node->id, msg->term);
+    struct raft_cluster_round *round = &node->rounds[msg->round % RAFT_CLUSTER_ROUNDS_MAX];
+    if (msg->kind == RAFT_MSG_HEARTBEAT && round->round != msg->round) {
+        *round = (struct raft_cluster_round){.round = msg->round, .step = cluster->step};
+    }
+    bool is_vote = msg->kind == RAFT_MSG_VOTE || (msg->kind == RAFT_MSG_VOTE_ANSWER && !msg->reject);
+    if (is_vote) {
+        uint64_t candidate = msg->kind == RAFT_MSG_VOTE ? msg->from : msg->to;
+        uint8_t *vote = &term_of(cluster, msg->term)->votes[msg->from];
+        require(*vote == 0 || *vote == candidate, "R10 one vote per term, also across crashes", node->id, msg->term);
+        *vote = (uint8_t)candidate;
+    }
     bool is_current = node->hard.term == msg->term;
     if (msg->kind == RAFT_MSG_VOTE && is_current) {
         require(node->hard.vote == node->id, "R9 a candidate's own vote is durable before it asks", node->id, msg->term);
@@ -244,9 +305,26 @@ void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cl
     require(is_durable, "only what the own disk has is applied", node->id, entry->index);
 }
 
-void raft_cluster_watch_read(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_read *read)
+/* Have a majority of these got a round that began at that step or later? */
+static bool confirmed_since(const struct raft_cluster_node *node, const uint64_t *ids, uint32_t count, uint64_t step)
+{
+    uint32_t yes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_other = ids[i] != node->id && ids[i] <= RAFT_CLUSTER_NODES_MAX;
+        if (ids[i] == node->id || (is_other && node->confirmed_step[ids[i]] >= step)) yes++;
+    }
+    return count == 0 || yes > count / 2;
+}
+
+void raft_cluster_watch_read(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_read *read,
+                             bool is_same_conf)
 {
     if (cluster->is_unwatched) return;
+    const struct raft_conf *conf = raft_conf(node->raft);
+    uint64_t step = cluster->read_step[read->context % RAFT_CLUSTER_READS_MAX];
+    bool is_confirmed = confirmed_since(node, conf->voters, conf->voter_count, step) &&
+                        confirmed_since(node, conf->outgoing, conf->outgoing_count, step);
+    require(is_confirmed || !is_same_conf, "R14 a read is confirmed by answers to a round that began after it", node->id, read->context);
     bool is_fresh = read->index >= cluster->read_floor[read->context % RAFT_CLUSTER_READS_MAX];
     require(is_fresh, "R14 a read index covers all that was committed before it was asked", node->id, read->index);
 }

@@ -21,6 +21,7 @@ struct world {
     uint64_t seed;
     bool has_conf_changes;
     bool has_damage; /* one node at a time may find the end of its log unreadable */
+    uint64_t hanging; /* the node whose disk completes nothing; RAFT_NONE */
     uint64_t proposed;
     uint64_t asked; /* reads */
     uint64_t crashes;
@@ -45,14 +46,26 @@ static void move_network(struct world *world)
     }
 }
 
+static uint64_t any_leader(struct world *world) /* that believes to be one */
+{
+    uint64_t start = any_node(world);
+    for (uint64_t i = 0; i < world->cluster->node_count; i++) {
+        uint64_t id = 1 + (start + i) % world->cluster->node_count;
+        if (raft_cluster_status(world->cluster, id).role == RAFT_LEADER) return id;
+    }
+    return RAFT_NONE;
+}
+
 static void cut_or_heal(struct world *world)
 {
     struct raft_cluster *cluster = world->cluster;
     world->cuts++;
-    if (chance(world, 66)) {
+    if (chance(world, 30)) world->hanging = chance(world, 50) ? any_node(world) : RAFT_NONE;
+    if (chance(world, 45)) {
         raft_cluster_heal(cluster);
     } else if (chance(world, 50)) {
-        raft_cluster_isolate(cluster, any_node(world));
+        uint64_t leader = chance(world, 50) ? any_leader(world) : RAFT_NONE;
+        raft_cluster_isolate(cluster, leader != RAFT_NONE ? leader : any_node(world));
     } else {
         cluster->is_cut[any_node(world)][any_node(world)] = true; /* one way */
     }
@@ -85,29 +98,46 @@ static void crash_or_restart(struct world *world)
     }
 }
 
-/* Any two-step walk between configurations of at least three voters. */
-static void change_conf(struct world *world)
+/* One voter more or less. */
+static struct raft_conf conf_beside(struct world *world, const struct raft_conf *now)
 {
-    uint64_t leader = raft_cluster_leader(world->cluster);
-    if (leader == RAFT_NONE) return;
-    const struct raft_conf *now = raft_conf(raft_cluster_node(world->cluster, leader)->raft);
     struct raft_conf next = {.voter_count = 0};
+    uint64_t changed = any_node(world);
+    for (uint64_t id = 1; id <= world->cluster->node_count; id++) {
+        if (raft_is_voter(now, id) != (id == changed)) next.voters[next.voter_count++] = id;
+    }
+    return next;
+}
+
+/* Any other, jointly. */
+static struct raft_conf conf_beyond(struct world *world, const struct raft_conf *now)
+{
+    struct raft_conf next = {.outgoing_count = now->voter_count};
+    for (uint32_t i = 0; i < now->voter_count; i++) next.outgoing[i] = now->voters[i];
     for (uint64_t id = 1; id <= world->cluster->node_count; id++) {
         bool is_voter = chance(world, 75);
         if (is_voter) next.voters[next.voter_count++] = id;
         if (!is_voter && chance(world, 60)) next.learners[next.learner_count++] = id;
     }
+    return next;
+}
+
+static void change_conf(struct world *world)
+{
+    uint64_t leader = any_leader(world);
+    if (leader == RAFT_NONE) return;
+    const struct raft_conf *now = raft_conf(raft_cluster_node(world->cluster, leader)->raft);
+    struct raft_conf next = chance(world, 50) ? conf_beside(world, now) : conf_beyond(world, now);
     /* A single voter whose log is damaged has nobody to ask: it is not a suspect (raft_new). */
     if (next.voter_count < (world->has_damage ? 2 : 1)) return;
-    next.outgoing_count = now->voter_count;
-    for (uint32_t i = 0; i < now->voter_count; i++) next.outgoing[i] = now->voters[i];
     (void)raft_cluster_propose_conf(world->cluster, leader, &next);
 }
 
 static void ask(struct world *world)
 {
     char text[32];
-    uint64_t id = chance(world, 80) ? raft_cluster_leader(world->cluster) : any_node(world);
+    uint64_t id = chance(world, 60) ? raft_cluster_leader(world->cluster) : any_leader(world);
+    if (chance(world, 10)) id = any_node(world);
     if (id == RAFT_NONE) return;
     if (chance(world, 30)) {
         (void)raft_cluster_read(world->cluster, id, ++world->asked);
@@ -156,23 +186,23 @@ static void step(struct world *world)
     struct raft_cluster *cluster = world->cluster;
     uint64_t id = any_node(world);
     uint64_t dice = rng_below(&world->rng, 1000);
-    if (dice < 450) {
+    if (dice < 430) {
         move_network(world);
-    } else if (dice < 700) {
+    } else if (dice < 680) {
         (void)raft_cluster_take(cluster, id);
-    } else if (dice < 800) {
-        (void)raft_cluster_persist(cluster, id, 1 + (size_t)rng_below(&world->rng, 3));
-    } else if (dice < 840) {
+    } else if (dice < 780) {
+        if (id != world->hanging) (void)raft_cluster_persist(cluster, id, 1 + (size_t)rng_below(&world->rng, 3));
+    } else if (dice < 820) {
         (void)raft_cluster_apply(cluster, id);
-    } else if (dice < 870) {
+    } else if (dice < 845) {
         (void)raft_cluster_fetch(cluster, id, chance(world, 80));
-    } else if (dice < 910) {
+    } else if (dice < 905) {
         pass_time(world);
-    } else if (dice < 980) {
+    } else if (dice < 978) {
         ask(world);
     } else if (dice < 985) {
         compact(world);
-    } else if (dice < 988) {
+    } else if (dice < 987) {
         cut_or_heal(world);
     } else if (dice < 990) {
         hint(world);
