@@ -130,7 +130,7 @@ bool operation_list_next(struct operation_list *list, struct slice *out_bytes)
 /* A RequestOp: which member, and its bytes. False: malformed. */
 static bool parse_request_op(struct slice bytes, struct operation *out_operation)
 {
-    struct operation operation = {.kind = OPERATION_NONE, .branch = out_operation->branch};
+    struct operation operation = {.kind = OPERATION_NONE, .branch = out_operation->branch, .whole = bytes};
     struct reader reader = reader_make(bytes);
     struct pb_field field;
     while (reader_pb_field(&reader, &field)) {
@@ -138,6 +138,7 @@ static bool parse_request_op(struct slice bytes, struct operation *out_operation
         if (field.wire != PB_BYTES) return false;
         operation.kind = (enum operation_kind)field.number;
         operation.body = field.bytes;
+        operation.member_count++;
     }
     if (reader.bad) return false;
     *out_operation = operation;

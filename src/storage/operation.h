@@ -72,6 +72,8 @@ struct operation {
     enum operation_kind kind;
     enum operation_field branch; /* of the transaction in which it stands */
     struct slice body;
+    struct slice whole;          /* the RequestOp */
+    uint32_t member_count;       /* on the wire; `kind` and `body` are the last one */
 };
 enum operation_step {
     OPERATION_STEP_OP,    /* *out_operation is set; to walk a nested transaction, enter it before the next step */

@@ -50,8 +50,35 @@ static enum err shape_compares(struct slice txn)
     return list.reader.bad ? ERR_MALFORMED : ERR_OK;
 }
 
+/* Members that the last one of the union supersedes mean nothing, but they stand in the message: they must be well formed, like all of
+ * it, for those who walk it later. No encoder writes them; a superseded transaction, which would have to be walked into, is refused. */
+static enum err shape_superseded(const struct operation *operation)
+{
+    struct range_request range;
+    struct operation_put put;
+    struct operation_delete_range delete_range;
+    struct reader reader = reader_make(operation->whole);
+    struct pb_field field;
+    enum err err = ERR_OK;
+    uint32_t left = operation->member_count;
+    while (err == ERR_OK && left > 1 && reader_pb_field(&reader, &field)) {
+        if (field.number < OPERATION_RANGE || field.number > OPERATION_TXN) continue;
+        left--;
+        if (field.number == OPERATION_RANGE) err = range_parse(field.bytes, &range);
+        else if (field.number == OPERATION_PUT) err = operation_parse_put(field.bytes, &put);
+        else if (field.number == OPERATION_DELETE_RANGE) err = operation_parse_delete_range(field.bytes, &delete_range);
+        else err = ERR_MALFORMED;
+    }
+    ASSERT(!reader.bad);
+    return err;
+}
+
 static enum err shape_operation(const struct operation *operation, struct counts *counts)
 {
+    if (operation->member_count > 1) {
+        enum err err = shape_superseded(operation);
+        if (err != ERR_OK) return err;
+    }
     struct range_request range;
     struct operation_put put;
     struct operation_delete_range delete_range;

@@ -17,6 +17,8 @@ What is *meant* to differ stands below, each with its reason, and nowhere else:
                     Where rule and 3.4 disagree the request is sent to kvd alone, which must refuse it; `_Overlap` holds both.
   compaction at 0   of a store that was never compacted: etcd takes it, once, since its mark begins at -1. kvd refuses it as
                     compacted: nothing lies at or below 0. Not sent.
+  a union that is set twice    etcd takes the last member, and so does kvd, but it refuses the message if one of the others is a
+                    transaction. No encoder writes that. Not sent.
   groups            the wire types 3 and 4 do not exist in proto3. etcd skips such a field if its number is unknown, kvd
                     refuses the message. Not sent.
 """
@@ -123,8 +125,9 @@ def _varint(data, at):
 
 
 def _has_group(kind, data):
-    """Whether the walk through a message, as far as it can be walked, meets a group."""
-    at = 0
+    """Whether the walk through a message, as far as it can be walked, meets a group, or a transaction that a later member of
+    its union supersedes."""
+    at, was_txn = 0, False
     try:
         while at < len(data):
             tag, at = _varint(data, at)
@@ -135,6 +138,10 @@ def _has_group(kind, data):
             elif tag & 7 == 2:
                 size, at = _varint(data, at)
                 field = kind.fields_by_number.get(tag >> 3)
+                if kind.name == "RequestOp" and field is not None:
+                    if was_txn:
+                        return True
+                    was_txn = field.name == "request_txn"
                 if field is not None and field.message_type and _has_group(field.message_type, data[at:at + size]):
                     return True
                 at += size
@@ -162,7 +169,7 @@ def _parsed(method, request):
 def dispute(method, request, compacted):
     """Why a request is not sent to 3.4, or None."""
     if isinstance(request, bytes) and _has_group(requests.MESSAGES[method].DESCRIPTOR, request):
-        return "group"
+        return "group, or union"
     message = _parsed(method, request)
     if message is None:
         return None

@@ -125,6 +125,31 @@ START_TEST(test_request_txn_operations_are_checked_like_their_own_requests)
 }
 END_TEST
 
+static enum err check_union(const char *members, size_t size)
+{
+    struct request_txn_info info;
+    struct buf txn;
+    buf_init(&txn);
+    buf_put_pb_bytes(&txn, 2, slice_make(members, size));
+    enum err err = check_bytes(buf_slice(&txn), 128, &info);
+    buf_deinit(&txn);
+    return err;
+}
+
+/* The last member counts, but all of them stand in the log and are walked when unknown fields are dropped. */
+START_TEST(test_request_txn_superseded_members_of_a_union_must_be_well_formed)
+{
+    ck_assert_int_eq(check_union("\x12\x03\x0a\x01" "a\x12\x03\x0a\x01" "b", 10), ERR_OK);
+    ck_assert_int_eq(check_union("\x12\x00\x12\x03\x0a\x01" "b", 7), ERR_OK);        /* an empty key that nobody puts */
+    ck_assert_int_eq(check_union("\x12\x03\x0a\x01" "a\x12\x00", 7), ERR_EMPTY_KEY);
+    ck_assert_int_eq(check_union("\x12\x03\x0a\x09" "a\x12\x03\x0a\x01" "b", 10), ERR_MALFORMED);
+    ck_assert_int_eq(check_union("\x0a\x02\x08\x01\x12\x03\x0a\x01" "b", 9), ERR_MALFORMED); /* its key is a number */
+    ck_assert_int_eq(check_union("\x1a\x01\xff\x12\x03\x0a\x01" "b", 8), ERR_MALFORMED);
+    ck_assert_int_eq(check_union("\x22\x00\x12\x03\x0a\x01" "b", 7), ERR_MALFORMED);    /* a transaction */
+    ck_assert_int_eq(check_union("\x12\x03\x0a\x01" "b\x22\x00", 7), ERR_OK);
+}
+END_TEST
+
 START_TEST(test_request_txn_errors_come_in_the_order_of_the_checks)
 {
     assert_txn("if mod()=1 then none", ERR_EMPTY_KEY);                       /* compares before operations */
@@ -461,6 +486,7 @@ int main(void)
     tcase_add_test(tcase, test_request_delete_and_compaction_are_checked);
     tcase_add_test(tcase, test_request_range_is_checked_key_then_sort_options);
     tcase_add_test(tcase, test_request_txn_operations_are_checked_like_their_own_requests);
+    tcase_add_test(tcase, test_request_txn_superseded_members_of_a_union_must_be_well_formed);
     tcase_add_test(tcase, test_request_txn_errors_come_in_the_order_of_the_checks);
     tcase_add_test(tcase, test_request_txn_overlapping_writes_are_refused);
     tcase_add_test(tcase, test_request_txn_overlaps_reach_into_nested_transactions);

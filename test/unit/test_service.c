@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/rng.h"
 #include "etcdserverpb/rpc.pb-c.h"
 #include "lib/kv_rig.h"
 #include "lib/kv_text.h"
@@ -230,6 +231,82 @@ START_TEST(test_service_unknown_fields_do_not_reach_the_log)
 }
 END_TEST
 
+/* --- any bytes -------------------------------------------------------------------------------------------------------------- */
+
+static struct buf mutated(struct rng *rng, struct slice from)
+{
+    struct buf bytes;
+    buf_init(&bytes);
+    buf_put_slice(&bytes, from);
+    for (uint64_t n = 1 + rng_below(rng, 3); n > 0 && bytes.size > 0; n--) {
+        size_t at = (size_t)rng_below(rng, bytes.size), end = at + (size_t)rng_below(rng, bytes.size - at + 1);
+        switch (rng_below(rng, 5)) {
+        case 0: bytes.blob->data[at] ^= (uint8_t)(1u << rng_below(rng, 8)); break;
+        case 1: bytes.blob->data[at] = (uint8_t)rng_below(rng, 256); break;
+        case 2: bytes.blob->data[at] = (uint8_t)(rng_below(rng, 8) << 3 | rng_below(rng, 3)); break; /* another field's tag */
+        case 3: bytes.size = at; break;
+        default: { /* a piece once more, at the end */
+            struct blob *piece = blob_copy(slice_make(bytes.blob->data + at, end - at));
+            buf_put_slice(&bytes, blob_slice(piece));
+            blob_unref(piece);
+        }
+        }
+    }
+    return bytes;
+}
+
+static void run_plan(struct service_plan *plan)
+{
+    enum err err = ERR_OK;
+    if (plan->action == SERVICE_PROPOSE) (void)kv_rig_apply(&rig, plan->kind, plan->body);
+    if (plan->action != SERVICE_READ) return;
+    enum service_progress progress = SERVICE_MORE;
+    struct buf out;
+    buf_init(&out);
+    for (int steps = 0; progress == SERVICE_MORE && steps < 1000; steps++) {
+        buf_clear(&out);
+        progress = service_job_step(plan->job, &env, 300, &out, &err);
+    }
+    ck_assert_int_ne(progress, SERVICE_MORE);
+    buf_deinit(&out);
+    service_job_free(plan->job);
+}
+
+/* What passes the door is in every member's log: it must be understood there, too. */
+START_TEST(test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log)
+{
+    static const struct {
+        const char *path, *text;
+        struct buf (*build)(const char *text);
+    } SEEDS[] = {
+        {"/etcdserverpb.KV/Put", "a=1,lease=7,prev,keepvalue,keeplease", kv_text_put},
+        {"/etcdserverpb.KV/DeleteRange", "a..c,prev", kv_text_delete},
+        {"/etcdserverpb.KV/Range", "a..k,limit=2,order=2,target=1,local,minmod=1,maxmod=9", kv_text_range},
+        {"/etcdserverpb.KV/RangeStream", "a..*,limit=9,local", kv_text_range},
+        {"/etcdserverpb.KV/Txn", "if mod(a)=3 val(b..c)>x then put(a=1) del(b) get(c,rev=2) else txn{then get(a)} put(c=3)", kv_text_txn},
+        {"/etcdserverpb.KV/Txn", "then txn{if ver(x)=0 then put(x=1) txn{then put(y=2) del(z..*)} else get(x)} get(*..*)", kv_text_txn},
+        {"/etcdserverpb.KV/Txn", "then get(a..c,order=1) get(b,keys)", kv_text_txn},
+    };
+    struct rng rng;
+    uint64_t proposed = 0, refused = 0;
+    rng_init(&rng, 11);
+    fill(20);
+    for (int round = 0; round < (getenv("KVD_TEST_LONG") != NULL ? 400000 : 40000); round++) {
+        size_t n = (size_t)rng_below(&rng, sizeof SEEDS / sizeof SEEDS[0]);
+        struct buf seed = SEEDS[n].build(SEEDS[n].text);
+        struct buf bytes = mutated(&rng, buf_slice(&seed));
+        struct service_plan plan = plan_of(SEEDS[n].path, buf_slice(&bytes));
+        proposed += plan.action == SERVICE_PROPOSE;
+        refused += plan.action == SERVICE_REFUSE;
+        run_plan(&plan);
+        buf_deinit(&bytes);
+        buf_deinit(&seed);
+    }
+    ck_assert_uint_gt(proposed, 1000);
+    ck_assert_uint_gt(refused, 1000);
+}
+END_TEST
+
 START_TEST(test_service_learner_answers_serializable_ranges_status_and_health_only)
 {
     size_t count = 0;
@@ -306,6 +383,8 @@ int main(void)
     tcase_add_test(plans, test_service_quota_counts_what_compaction_can_free);
     tcase_add_test(plans, test_service_full_disk_refuses_every_write_and_no_read);
     tcase_add_test(plans, test_service_unknown_fields_do_not_reach_the_log);
+    tcase_add_test(plans, test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log);
+    tcase_set_timeout(plans, 120);
     tcase_add_test(plans, test_service_learner_answers_serializable_ranges_status_and_health_only);
     tcase_add_test(plans, test_service_large_requests_are_refused_at_the_byte);
     suite_add_tcase(suite, reads);
