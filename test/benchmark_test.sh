@@ -8,7 +8,8 @@ set -euo pipefail
 build=${KVD_BUILD:-build/release}
 
 if [[ ${1:-} == --full ]]; then
-    exec "$build/test/bench_mvcc" --full
+    "$build/test/bench_mvcc" --full
+    exec "$build/test/bench_wal" --full
 fi
 suite_begin "benchmarks" 30
 
@@ -48,6 +49,14 @@ mvcc_refuses_what_it_does_not_know() {
     ! "$build/test/bench_mvcc" --fast && ! "$build/test/bench_mvcc" no-such-part
 }
 
+wal_prints_every_figure_as_json() {
+    "$build/test/bench_wal" --json --dir "$suite_dir" >"$suite_dir/figures" || return 1
+    has_figures "$suite_dir/figures" "one after the other, floor: appends per second" "one after the other, log: latency worst" \
+        "groups of 64, log: appends per second" "steady, floor: latency p99" "steady, log with its chores: latency worst" \
+        "steady, log, chores on a thread: latency worst" "for batches: fdatasync, mean" "for the next segment: write zeros, worst" || return 1
+    ! "$build/test/bench_wal" --fast && [[ -z $(find "$suite_dir" -name 'bench_wal_*') ]]
+}
+
 # run NAME: a check of this file in a shell of its own
 run() {
     # shellcheck disable=SC2016 # expanded by the inner shell
@@ -58,4 +67,5 @@ run() {
 run mvcc_prints_every_figure_as_json
 run mvcc_prints_a_table
 run mvcc_refuses_what_it_does_not_know
+run wal_prints_every_figure_as_json
 suite_end

@@ -161,7 +161,7 @@ START_TEST(test_wal_crash_at_every_operation_loses_nothing_acknowledged)
 }
 END_TEST
 
-/* Power is lost again, at every operation of the recovery. Gate: 2,953 points; KVD_TEST_LONG=1: 359,084. */
+/* Power is lost again, at every operation of the recovery. Gate: 3,643 points; KVD_TEST_LONG=1: 446,484. */
 static void check_crash_in_recovery(struct wal_rig *rig, const struct fs_sim_disk *cut, const struct wal_rig_promise *promise,
                                     const struct fs_sim_crash *crash, const char *what)
 {
