@@ -277,6 +277,7 @@ static void take_committed(struct raft_cluster *cluster, struct raft_cluster_nod
         node->handed_index++;
         raft_cluster_watch_apply(cluster, node, &output->committed[i]);
     }
+    raft_cluster_watch_credit(cluster, node);
     if (output->committed_count == 0 || cluster->trace == NULL) return;
     buf_printf(cluster->trace, "%" PRIu64 ": committed", node->id);
     trace_entries(cluster, output->committed, output->committed_count);

@@ -170,6 +170,8 @@ void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cl
                               const struct raft_entry *entry);
 /* is_same_conf: the configuration did not change since the output before, so that it is the one under which it was
  * confirmed. */
+/* After a hand-out: what is not applied yet is within its limit. */
+void raft_cluster_watch_credit(struct raft_cluster *cluster, const struct raft_cluster_node *node);
 void raft_cluster_watch_read(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_read *read,
                              bool is_same_conf);
 void raft_cluster_watch_deinit(struct raft_cluster *cluster);

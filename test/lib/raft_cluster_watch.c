@@ -108,7 +108,8 @@ static void watch_election(struct raft_cluster *cluster, struct raft_cluster_nod
     require(is_elected, "R1 a leader has the durable votes of majorities", node->id, now->term);
     for (uint64_t index = now->first_index; index <= cluster->commit_index; index++) {
         uint64_t committed_term = fact_of(cluster, index)->committed_term;
-        require(raft_term_at(node->raft, index) == committed_term, "R4 a new leader has all that is committed", node->id, index);
+        bool is_there = raft_term_at(node->raft, index) == committed_term;
+        require(is_there, "R4 a new leader has all that is committed", node->id, index);
     }
 }
 
@@ -305,6 +306,17 @@ void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cl
     require(is_durable, "only what the own disk has is applied", node->id, entry->index);
 }
 
+void raft_cluster_watch_credit(struct raft_cluster *cluster, const struct raft_cluster_node *node)
+{
+    if (cluster->is_unwatched) return;
+    size_t bytes = 0;
+    for (uint64_t index = node->applied_index + 1; index <= node->handed_index; index++) {
+        bytes += RAFT_ENTRY_BYTES + blob_slice(node->entries[index - 1].data).size;
+    }
+    bool is_single = node->handed_index <= node->applied_index + 1;
+    require(is_single || bytes <= node->options.apply_bytes_max, "R16 unapplied bytes stay within the credit", node->id, bytes);
+}
+
 /* Have a majority of these got a round that began at that step or later? */
 static bool confirmed_since(const struct raft_cluster_node *node, const uint64_t *ids, uint32_t count, uint64_t step)
 {
@@ -324,7 +336,7 @@ void raft_cluster_watch_read(struct raft_cluster *cluster, const struct raft_clu
     uint64_t step = cluster->read_step[read->context % RAFT_CLUSTER_READS_MAX];
     bool is_confirmed = confirmed_since(node, conf->voters, conf->voter_count, step) &&
                         confirmed_since(node, conf->outgoing, conf->outgoing_count, step);
-    require(is_confirmed || !is_same_conf, "R14 a read is confirmed by answers to a round that began after it", node->id, read->context);
+    require(is_confirmed || !is_same_conf, "R14 a read is confirmed by a round that began after it", node->id, read->context);
     bool is_fresh = read->index >= cluster->read_floor[read->context % RAFT_CLUSTER_READS_MAX];
     require(is_fresh, "R14 a read index covers all that was committed before it was asked", node->id, read->index);
 }

@@ -10,8 +10,8 @@
  *
  * Commands; ID is a node's number, FROM->TO a link whose ends may be left out ("->2": all that goes to 2):
  *
- *   options NAME=VALUE ...            for the nodes added from here on: pre-vote, check-quorum = on/off; inflight-messages, inflight-partial,
- *                                     inflight-bytes, message-bytes, tail-bytes, uncommitted-bytes, apply-bytes, seed
+ *   options NAME=VALUE ...            for the nodes added from here on: pre-vote, check-quorum = on/off; inflight-messages,
+ *                                     inflight-partial, inflight-bytes, message-bytes, tail-bytes, uncommitted-bytes, apply-bytes, seed
  *   add-nodes COUNT [learners=IDS] [joining]   all of them know each other, or (joining) nobody
  *   set-disk ID TERMS [term=N] [vote=ID] [commit=N]   a log of empty entries with these terms ("1,1,2" or "-"); restarts it
  *   campaign ID                       its election timer elapses

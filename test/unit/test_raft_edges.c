@@ -310,6 +310,41 @@ START_TEST(test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave)
 }
 END_TEST
 
+/* What comes back from the disk is compared with the terms that are known: something else never leaves. */
+START_TEST(test_raft_fetched_entries_of_another_term_do_not_leave)
+{
+    struct raft_options options = raft_cluster_options();
+    options.tail_bytes_max = 100;
+    struct raft_cluster *cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    raft_cluster_isolate(cluster, 3);
+    for (uint32_t i = 0; i < 6; i++) {
+        raft_cluster_propose(cluster, 1, "sixteen bytes...");
+        raft_cluster_stabilize(cluster);
+    }
+    raft_cluster_heal(cluster);
+    struct raft_cluster_node *leader = raft_cluster_node(cluster, 1);
+    while (leader->fetch_count == 0) {
+        raft_cluster_advance(cluster, RAFT_CLUSTER_HEARTBEAT_NS);
+        for (uint64_t id = 1; id <= 3; id++) {
+            raft_cluster_deliver(cluster, id);
+            raft_cluster_take(cluster, id);
+            raft_cluster_persist(cluster, id, SIZE_MAX);
+        }
+    }
+    raft_cluster_drop(cluster, RAFT_NONE, RAFT_NONE);
+    const struct raft_entry wrong = {.index = leader->fetches[0].first_index, .term = 9, .kind = RAFT_ENTRY_EMPTY};
+    struct raft_input input = {.kind = RAFT_IN_FETCHED, .peer = 3, .entries = &wrong, .entry_count = 1};
+    leader->fetch_count = 0;
+    (void)raft_cluster_step(cluster, 1, &input);
+    raft_cluster_take(cluster, 1);
+    ck_assert_ptr_null(raft_cluster_sent(cluster, 1, 3, RAFT_MSG_APPEND));
+    run_for(cluster, RAFT_CLUSTER_ELECTION_NS); /* and it is tried again */
+    ck_assert_uint_eq(raft_cluster_status(cluster, 3).applied_index, 7);
+    raft_cluster_free(cluster);
+}
+END_TEST
+
 /* ---- A log that does not begin at index 1 ---------------------------------------------------------------------------- */
 
 /* A new leader does not know yet how far the others' logs match, and its own log begins behind a snapshot: it probes from there. */
@@ -374,6 +409,7 @@ int main(void)
     tcase_add_test(tcase, test_raft_garbled_messages_change_nothing);
     tcase_add_test(tcase, test_raft_answers_beyond_the_leaders_log_are_ignored);
     tcase_add_test(tcase, test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave);
+    tcase_add_test(tcase, test_raft_fetched_entries_of_another_term_do_not_leave);
     tcase_add_test(tcase, test_raft_probe_of_a_compacted_log_begins_behind_the_snapshot);
     tcase_add_test(tcase, test_raft_member_that_lacks_compacted_entries_is_not_asked_without_end);
     suite_add_tcase(suite, tcase);
