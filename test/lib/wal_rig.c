@@ -37,9 +37,9 @@ void wal_rig_init(struct wal_rig *rig)
     rig->disk = fs_sim_disk_new();
     struct fs *fs = fs_sim_new(rig->disk, true);
     struct fs_op make = {.kind = FS_MKDIR, .path = WAL_RIG_DIRECTORY};
-    ck_assert_int_eq(fs_run(fs, &make), 0);
+    expect(fs_run(fs, &make) == 0, "no directory");
     struct fs_op sync = {.kind = FS_FSYNC_DIR, .path = "."};
-    ck_assert_int_eq(fs_run(fs, &sync), 0);
+    expect(fs_run(fs, &sync) == 0, "no directory on disk");
     fs_free(fs);
     rig->states[0] = ALLOC(struct wal_rig_state);
     rig->handed = ALLOC(struct wal_rig_state);

@@ -1,0 +1,148 @@
+/* fuzz_kv_request: requests of clients against a small store: {method, length, bytes}… Each is planned as at the door, and applied or read as
+ * the plan says. What must hold: the revision moves by 0 or 1, a failed request changes nothing, a member that answers nobody applies
+ * the same, `count` is the number of keys in the interval, and every answer is a message of the API. Thread: one. */
+#include "etcdserverpb/rpc.pb-c.h"
+#include "fuzz/fuzz.h"
+#include "lib/kv_rig.h"
+#include "rpc/service.h"
+#include "storage/range.h"
+
+#define REQUESTS_MAX 24
+#define STEPS_MAX 10000
+
+struct store {
+    struct kv_rig rig;   /* of the member that was asked */
+    struct kv_rig other; /* of one that was not */
+    struct arena scratch;
+    struct service_env env;
+};
+
+static void store_init(struct store *store)
+{
+    static const char *const puts[] = {"a=1", "b=22,lease=7", "c=333", "a=4", "ab=5", "b\xff=6"};
+    kv_rig_init(&store->rig);
+    kv_rig_init(&store->other);
+    store->other.wants_reply = false;
+    for (size_t i = 0; i < sizeof puts / sizeof puts[0]; i++) {
+        (void)kv_rig_put(&store->rig, puts[i]);
+        (void)kv_rig_put(&store->other, puts[i]);
+    }
+    (void)kv_rig_delete(&store->rig, "c");
+    (void)kv_rig_delete(&store->other, "c");
+    arena_init(&store->scratch, 8 << 20);
+    store->env = (struct service_env){.machine = store->rig.machine, .limits = {.txn_ops_max = 16}, .max_request_bytes = 32768,
+                                      .gather_bytes_max = SIZE_MAX, .quota_bytes = 64 << 20, .cluster_id = 7, .member_id = 8,
+                                      .term = 3, .leader = 8, .scratch = &store->scratch};
+}
+
+static void store_deinit(struct store *store)
+{
+    arena_deinit(&store->scratch);
+    kv_rig_deinit(&store->other);
+    kv_rig_deinit(&store->rig);
+}
+
+static int64_t revision_of(const struct kv_rig *rig) { return mvcc_view_revision(mvcc_view(rig->mvcc)); }
+
+/* The answer as the generated code reads it; protobuf-c is not our own encoder's judge but the clients'. */
+static void check_message(enum rpc_method_id method, struct slice bytes)
+{
+    static const ProtobufCMessageDescriptor *const types[] = {
+        [RPC_KV_RANGE] = &etcdserverpb__range_response__descriptor,   [RPC_KV_RANGE_STREAM] = &etcdserverpb__range_stream_response__descriptor,
+        [RPC_KV_PUT] = &etcdserverpb__put_response__descriptor,       [RPC_KV_DELETE_RANGE] = &etcdserverpb__delete_range_response__descriptor,
+        [RPC_KV_TXN] = &etcdserverpb__txn_response__descriptor,       [RPC_KV_COMPACT] = &etcdserverpb__compaction_response__descriptor,
+    };
+    if (method > RPC_KV_COMPACT) return;
+    ProtobufCMessage *message = protobuf_c_message_unpack(types[method], NULL, bytes.size, bytes.data);
+    ASSERT(message != NULL);
+    protobuf_c_message_free_unpacked(message, NULL);
+}
+
+static void check_count(const struct store *store, struct slice request, struct slice response)
+{
+    struct range_request range;
+    struct mvcc_scan scan;
+    struct mvcc_kv kv;
+    enum err err = range_parse(request, &range);
+    ASSERT(err == ERR_OK);
+    struct mvcc_range interval = mvcc_range_make(range.key, range.range_end);
+    int64_t count = 0;
+    mvcc_scan_init(&scan, mvcc_view(store->rig.mvcc), &interval, range.revision);
+    while (mvcc_scan_next(&scan, &kv)) count++;
+    Etcdserverpb__RangeResponse *seen = etcdserverpb__range_response__unpack(NULL, response.size, response.data);
+    ASSERT(seen != NULL && seen->count == count && (int64_t)seen->n_kvs <= count);
+    ASSERT(range.limit <= 0 || (int64_t)seen->n_kvs <= range.limit);
+    ASSERT(!range.count_only || seen->n_kvs == 0);
+    etcdserverpb__range_response__free_unpacked(seen, NULL);
+}
+
+static void read(struct store *store, enum rpc_method_id method, struct service_job *job, struct slice request)
+{
+    enum service_progress progress = SERVICE_MORE;
+    enum err err = ERR_OK;
+    struct buf out;
+    buf_init(&out);
+    for (size_t steps = 0; progress == SERVICE_MORE; steps++) {
+        ASSERT(steps < STEPS_MAX);
+        if (method == RPC_KV_RANGE_STREAM) buf_clear(&out);
+        progress = service_job_step(job, &store->env, 64, &out, &err);
+        if (method == RPC_KV_RANGE_STREAM) check_message(method, buf_slice(&out));
+    }
+    ASSERT((progress == SERVICE_FAILED) == (err != ERR_OK));
+    if (progress == SERVICE_DONE) check_message(method, buf_slice(&out));
+    if (progress == SERVICE_DONE && method == RPC_KV_RANGE) check_count(store, request, buf_slice(&out));
+    buf_deinit(&out);
+}
+
+static void write(struct store *store, enum rpc_method_id method, const struct service_plan *plan)
+{
+    int64_t before = revision_of(&store->rig);
+    uint64_t hash = kv_rig_hash(&store->rig);
+    enum err err = kv_rig_apply(&store->rig, plan->kind, plan->body);
+    int64_t after = revision_of(&store->rig);
+    ASSERT(after == before || after == before + 1);
+    ASSERT(err == ERR_OK || (after == before && kv_rig_hash(&store->rig) == hash));
+    ASSERT(plan->kind != COMMAND_COMPACTION || after == before);
+    enum err other = kv_rig_apply(&store->other, plan->kind, plan->body);
+    ASSERT(other == err && revision_of(&store->other) == after && kv_rig_hash(&store->other) == kv_rig_hash(&store->rig));
+    if (err == ERR_OK) {
+        struct buf out;
+        buf_init(&out);
+        ASSERT(store->rig.result.revision > 0);
+        service_encode_reply(&store->env, store->rig.result.revision, blob_slice(store->rig.result.body), &out);
+        check_message(method, buf_slice(&out));
+        buf_deinit(&out);
+    }
+    hash = kv_rig_hash(&store->rig); /* what is garbage by the mark may go at any time */
+    (void)mvcc_compact_step(store->rig.mvcc, 4);
+    state_machine_publish(store->rig.machine);
+    ASSERT(kv_rig_hash(&store->rig) == hash);
+}
+
+static void ask(struct store *store, uint8_t number, struct slice request)
+{
+    size_t count;
+    struct service_plan plan;
+    const struct rpc_method *methods = rpc_method_table(&count), *method = &methods[number % count];
+    if (number % 4 != 0) method = &methods[number / 4 % 6]; /* mostly KV, whose methods come first */
+    arena_reset(&store->scratch);
+    service_plan(&store->env, method, request, &plan);
+    ASSERT((plan.err == ERR_OK) == (plan.action != SERVICE_REFUSE));
+    if (plan.action == SERVICE_READ) read(store, method->id, plan.job, request);
+    if (plan.action == SERVICE_PROPOSE) write(store, method->id, &plan);
+    service_job_free(plan.job);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct store store;
+    store_init(&store);
+    struct reader reader = reader_make(slice_make(data, size));
+    for (size_t i = 0; i < REQUESTS_MAX && reader_left(&reader) >= 3; i++) {
+        uint8_t number = reader_u8(&reader);
+        size_t length = reader_u16(&reader), left = reader_left(&reader);
+        ask(&store, number, reader_bytes(&reader, length < left ? length : left));
+    }
+    store_deinit(&store);
+    return 0;
+}

@@ -1,0 +1,177 @@
+/* seeds: see seeds.h. */
+#include "fuzz/seeds.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "lib/kv_text.h"
+#include "raft/raft.h"
+#include "rpc/peer_hello.h"
+#include "rpc/raft_codec.h"
+#include "storage/cluster.h"
+#include "storage/command.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* --- raft_frame, peer_hello --------------------------------------------------------------------------------------------------- */
+
+static const char *raft_frame(size_t place, struct buf *out)
+{
+    struct blob *data = blob_copy(slice_from_string("the bytes of an entry"));
+    struct raft_entry entries[] = {{.index = 8, .term = 2, .kind = RAFT_ENTRY_COMMAND, .data = data},
+                                   {.index = 9, .term = 3, .kind = RAFT_ENTRY_EMPTY},
+                                   {.index = 10, .term = 3, .kind = RAFT_ENTRY_CONF, .data = data}};
+    struct raft_entry forwarded = {.kind = RAFT_ENTRY_COMMAND, .data = data};
+    const struct raft_msg messages[] = {
+        {.kind = RAFT_MSG_APPEND, .from = 1, .to = 2, .term = 3, .index = 7, .log_term = 2, .commit = 6, .entries = entries, .entry_count = 3},
+        {.kind = RAFT_MSG_FORWARD, .from = 1, .to = 2, .term = 3, .round = 9, .entries = &forwarded, .entry_count = 1},
+        {.kind = RAFT_MSG_VOTE, .from = 1, .to = 2, .term = 4, .index = 10, .log_term = 3, .transfer = true},
+        {.kind = RAFT_MSG_APPEND_ANSWER, .from = 2, .to = 1, .term = 3, .index = 7, .reject = true, .hint_index = 5, .hint_term = 1},
+        {.kind = RAFT_MSG_READ_INDEX, .from = 2, .to = 1, .term = 3, .round = UINT64_MAX},
+    };
+    static const char *const names[] = {"append", "forward", "vote", "append-answer", "read-index", "all"};
+    bool is_made = place < COUNT(names);
+    for (size_t i = 0; is_made && i < COUNT(messages); i++)
+        if (i == place || place == COUNT(messages)) raft_codec_put(out, &messages[i]);
+    blob_unref(data);
+    return is_made ? names[place] : NULL;
+}
+
+static const char *peer_hello(size_t place, struct buf *out)
+{
+    struct peer_hello hello = {.protocol_min = 1, .protocol_max = 2, .features = 5, .cluster_id = 5, .member_id = 7, .target_id = 1,
+                               .directory_uuid = {1, 2, 3}, .boot_id = 77, .level = 1};
+    if (place > 0) return NULL;
+    peer_hello_encode(&hello, out);
+    return "hello";
+}
+
+/* --- kv_request --------------------------------------------------------------------------------------------------------------- */
+
+struct request {
+    uint8_t number; /* of the method, as the target reads it */
+    struct buf (*make)(const char *text);
+    const char *text;
+};
+
+static struct buf compaction(const char *text)
+{
+    struct buf request;
+    buf_init(&request);
+    buf_put_pb_varint(&request, 1, (uint64_t)(text[0] - '0'));
+    buf_put_pb_varint(&request, 2, text[1] == 'p');
+    return request;
+}
+
+/* Numbers that are no multiple of four name the methods of KV in the order of the table. */
+enum { RANGE = 1, STREAM = 5, PUT = 9, DELETE = 13, TXN = 17, COMPACT = 21 };
+
+static const struct {
+    const char *name;
+    struct request requests[6];
+} stories[] = {
+    {"puts", {{PUT, kv_text_put, "a=9,prev"}, {PUT, kv_text_put, "b=,keepvalue,lease=3"}, {PUT, kv_text_put, "n=,keeplease"}}},
+    {"ranges", {{RANGE, kv_text_range, "a..c,limit=2"}, {RANGE, kv_text_range, "*..*,order=2,target=1,local"},
+                {RANGE, kv_text_range, "a,rev=3"}, {RANGE, kv_text_range, "a..*,count"}, {RANGE, kv_text_range, "*..*,minmod=3,keys"},
+                {RANGE, kv_text_range, "a..*,order=1,target=4,maxcreate=5"}}},
+    {"stream", {{STREAM, kv_text_range, "*..*"}, {STREAM, kv_text_range, "a..c,limit=1,rev=4"}}},
+    {"deletes", {{DELETE, kv_text_delete, "a..b,prev"}, {RANGE, kv_text_range, "*..*"}, {DELETE, kv_text_delete, "*..*"}}},
+    {"compactions", {{COMPACT, compaction, "4"}, {RANGE, kv_text_range, "a,rev=3"}, {COMPACT, compaction, "7p"},
+                     {PUT, kv_text_put, "a=1"}, {COMPACT, compaction, "3"}}},
+    {"txn", {{TXN, kv_text_txn, "if mod(a)=5 val(a..c)>1 then put(a=1) del(b) get(c,rev=2) else txn{then get(a)} none"},
+             {TXN, kv_text_txn, "then get(a) get(b..c)"},
+             {TXN, kv_text_txn, "if lease(b)=7 then txn{if ver(z)=0 then put(z=1) else put(y=2)} put(x=3)"}}},
+};
+
+static const char *kv_request(size_t place, struct buf *out)
+{
+    if (place >= COUNT(stories)) return NULL;
+    const struct request *requests = stories[place].requests;
+    for (size_t i = 0; i < COUNT(stories[place].requests) && requests[i].make != NULL; i++) {
+        struct buf request = requests[i].make(requests[i].text);
+        ASSERT(request.size <= UINT16_MAX);
+        buf_put_u8(out, requests[i].number);
+        buf_put_u16(out, (uint16_t)request.size);
+        buf_put_slice(out, buf_slice(&request));
+        buf_deinit(&request);
+    }
+    return stories[place].name;
+}
+
+/* --- entry -------------------------------------------------------------------------------------------------------------------- */
+
+static const char *entry(size_t place, struct buf *out)
+{
+    static const char *const names[] = {"command", "conf", "members", "strings"};
+    char message[256];
+    if (place >= COUNT(names)) return NULL;
+    buf_put_u8(out, (uint8_t)place);
+    struct cluster *cluster = cluster_from_initial("a=http://a:1,b=http://b:2,b=http://c:3", "t", message, sizeof message);
+    struct blob *members = cluster_encode_members(cluster);
+    struct raft_conf conf = {.voters = {1, 2, 3}, .voter_count = 3, .outgoing = {1, 2}, .outgoing_count = 2, .members = members};
+    struct command command = {.level = COMMAND_LEVEL, .kind = COMMAND_PUT, .id = {1, 2, 3}, .user = slice_from_string("u"),
+                              .auth_revision = 4, .body = slice_from_string("body")};
+    struct blob *bytes = place == 0 ? command_encode(&command) : place == 1 ? raft_conf_encode(&conf) : blob_ref(members);
+    if (place == 3) buf_put_pb_bytes(out, 1, slice_from_string("gr\xc3\xbc\xc3\x9f"));
+    else buf_put_slice(out, blob_slice(bytes));
+    blob_unref(bytes);
+    blob_unref(members);
+    cluster_unref(cluster);
+    return names[place];
+}
+
+/* --- texts and edits ------------------------------------------------------------------------------------------------------------ */
+
+struct text {
+    const char *name;
+    struct slice bytes;
+};
+#define TEXT(name, text) {(name), {(const uint8_t *)(text), sizeof(text) - 1}}
+
+static const struct text start_flags[] = {
+    TEXT("member", "--name=a\n--data-dir\nd\n--listen-client-urls=http://127.0.0.1:1\n--advertise-client-urls=http://a:1\n"
+                   "--listen-peer-urls=unix://s\n--initial-advertise-peer-urls=http://a:2\n--initial-cluster=a=http://a:2,b=http://b:2"),
+    TEXT("urls", "http://a:1,http://[::1]:2, https://b:65535 ,unix:///run/s,unixs://t"),
+    TEXT("numbers", "--heartbeat-interval=100\n--election-timeout\n1000\n-max-txn-ops=9\n--quota-backend-bytes=-1\n"
+                    "--grpc-keepalive-min-time=1h30m\n--pre-vote=false\n--auto-compaction-retention=5m"),
+    TEXT("ignored", "--enable-v2=false\n--snapshot\n--max-wals\n7\n--force-new-cluster=false\n--config-file=\n--version"),
+};
+static const struct text kvctl[] = {
+    TEXT("compare", "mod(\"k\\x41\\u00e9\") != \"17\""),
+    TEXT("value", "value(\"a\")=\"\\101\\n\""),
+    TEXT("words", "put \"a b\\\"\" 'c d' --lease=12"),
+};
+/* {kind, block, other block, argument}: fuzz_wal reads them. */
+static const struct text wal[] = {
+    TEXT("untouched", ""),
+    TEXT("flip-first", "\x00\x00\x00\x00\x00\x07"),
+    TEXT("zero-middle", "\x01\x14\x00\x00\x00\x00"),
+    TEXT("noise-last", "\x02\xff\x00\x00\x00\x01"),
+    TEXT("copy", "\x03\x20\x00\x08\x00\x00"),
+    TEXT("cut", "\x04\x30\x00\x00\x00\x40"),
+    TEXT("remove", "\x05\x00\x00\x00\x00\x00"),
+    TEXT("tail", "\x06\x40\x00\x00\x00\x00"),
+    TEXT("poke", "\x07\x10\x00\x20\x00\x04kvd!"),
+    TEXT("forge-head", "\x08\x00\x00\x00\x00\x08kvd-wal\n"),
+    TEXT("forge-records", "\x08\x06\x00\x00\x00\x08\xff\xff\xff\x7f\xff\xff\xff\xff"),
+};
+
+static const char *text_of(const struct text *texts, size_t count, size_t place, struct buf *out)
+{
+    if (place >= count) return NULL;
+    buf_put_slice(out, texts[place].bytes);
+    return texts[place].name;
+}
+
+const char *seeds_make(const char *target, size_t place, struct buf *out)
+{
+    if (strcmp(target, "raft_frame") == 0) return raft_frame(place, out);
+    if (strcmp(target, "peer_hello") == 0) return peer_hello(place, out);
+    if (strcmp(target, "kv_request") == 0) return kv_request(place, out);
+    if (strcmp(target, "entry") == 0) return entry(place, out);
+    if (strcmp(target, "wal") == 0) return text_of(wal, COUNT(wal), place, out);
+    if (strcmp(target, "start_flags") == 0) return text_of(start_flags, COUNT(start_flags), place, out);
+    ASSERT(strcmp(target, "kvctl") == 0);
+    return text_of(kvctl, COUNT(kvctl), place, out);
+}

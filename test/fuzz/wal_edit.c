@@ -1,0 +1,173 @@
+/* wal_edit: see wal_edit.h. */
+#include "fuzz/wal_edit.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "lib/wal_rig_script.h"
+#include "storage/wal_format.h"
+
+#define FILES_MAX 16
+#define BLOCKS_MAX 512
+#define BATCHES_MAX 128
+#define PATH_BYTES 256
+
+struct block {
+    size_t file;
+    uint64_t offset;
+    uint64_t durable; /* the highest batch that it says is on the disk */
+    uint8_t bytes[WAL_FORMAT_BLOCK];
+};
+static struct {
+    struct wal_rig rig;
+    struct fs_sim_disk *whole;
+    char files[FILES_MAX][PATH_BYTES];
+    uint64_t sizes[FILES_MAX];
+    size_t file_count;
+    struct block blocks[BLOCKS_MAX]; /* that a batch wrote */
+    size_t block_count;
+    uint64_t appended[BATCHES_MAX];  /* the model's append that batch n completed, at least */
+    uint64_t batch_count;
+} known;
+
+/* --- what is known ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_state_of(const struct wal_rig_state *state, const struct wal_format_batch *batch)
+{
+    return state->hard.term == batch->hard.term && state->hard.vote == batch->hard.vote &&
+           state->hard.commit == batch->hard.commit && state->last_index == batch->last_index;
+}
+
+static void learn_block(size_t file, uint64_t offset, uint64_t *append)
+{
+    struct block *block = &known.blocks[known.block_count];
+    struct wal_format_stamp stamp;
+    struct wal_format_batch batch = {0};
+    fs_sim_peek(known.whole, known.files[file], offset, block->bytes, sizeof block->bytes);
+    if (wal_format_classify(block->bytes, &stamp) != WAL_FORMAT_GOOD) return;
+    block->file = file;
+    block->offset = offset;
+    block->durable = stamp.durable;
+    known.block_count++;
+    ASSERT(known.block_count < BLOCKS_MAX && stamp.batch < BATCHES_MAX);
+    if (stamp.block != 0) return;
+    wal_format_batch_header(block->bytes, offset == 0, &batch);
+    while (!is_state_of(known.rig.states[*append], &batch)) {
+        ++*append;
+        ASSERT(*append <= known.rig.appended);
+    }
+    known.appended[stamp.batch] = *append;
+    if (stamp.batch > known.batch_count) known.batch_count = stamp.batch;
+}
+
+struct wal_rig *wal_edit_learn(void)
+{
+    if (known.whole != NULL) return &known.rig;
+    struct wal_rig_promise promise = {.report = -1};
+    uint64_t append = 0;
+    wal_rig_init(&known.rig);
+    enum err err = wal_rig_script(&known.rig, &promise);
+    ASSERT(err == ERR_OK);
+    wal_rig_append(&known.rig, 22, 2, 5, 20, 1500); /* a last batch that no mark covers */
+    wal_rig_run(&known.rig);
+    wal_rig_close(&known.rig);
+    known.whole = fs_sim_copy(known.rig.disk);
+    known.rig.options.must_exist = true;
+    while (wal_rig_segment(&known.rig, known.file_count, known.files[known.file_count], PATH_BYTES)) {
+        size_t file = known.file_count++;
+        ASSERT(known.file_count < FILES_MAX);
+        known.sizes[file] = fs_sim_size(known.whole, known.files[file]);
+        for (uint64_t at = 0; at < known.sizes[file]; at += WAL_FORMAT_BLOCK) learn_block(file, at, &append);
+    }
+    ASSERT(known.batch_count > 10 && append == known.rig.appended);
+    return &known.rig;
+}
+
+struct fs_sim_disk *wal_edit_fresh_disk(void)
+{
+    ASSERT(known.whole != NULL);
+    return fs_sim_copy(known.whole);
+}
+
+uint64_t wal_edit_promised(const struct fs_sim_disk *disk)
+{
+    uint8_t bytes[WAL_FORMAT_BLOCK];
+    uint64_t batch = 0;
+    for (size_t i = 0; i < known.block_count; i++) {
+        const struct block *block = &known.blocks[i];
+        const char *path = known.files[block->file];
+        if (block->durable <= batch || !fs_sim_exists(disk, path) || fs_sim_size(disk, path) < block->offset + sizeof bytes) continue;
+        fs_sim_peek(disk, path, block->offset, bytes, sizeof bytes);
+        if (memcmp(bytes, block->bytes, sizeof bytes) == 0) batch = block->durable;
+    }
+    return known.appended[batch];
+}
+
+/* --- edits ------------------------------------------------------------------------------------------------------------------ */
+
+enum edit { EDIT_FLIP, EDIT_ZERO, EDIT_NOISE, EDIT_COPY, EDIT_CUT, EDIT_REMOVE, EDIT_TAIL, EDIT_POKE, EDIT_FORGE, EDIT_KINDS };
+
+/* Makes the checksums of a batch fit whatever its bytes say, as far as its first block tells where it ends. */
+static void forge(struct fs_sim_disk *disk, const char *path, uint64_t offset, uint64_t size)
+{
+    uint8_t blocks[16 * WAL_FORMAT_BLOCK], payload[16 * WAL_FORMAT_PAYLOAD];
+    uint32_t count = 0, records = 0;
+    uint64_t left = (size - offset) / WAL_FORMAT_BLOCK;
+    fs_sim_peek(disk, path, offset, blocks, WAL_FORMAT_BLOCK);
+    memcpy(&count, blocks + 24, sizeof count);
+    if (count == 0 || count > 16 || count > left) count = 1;
+    fs_sim_peek(disk, path, offset, blocks, count * WAL_FORMAT_BLOCK);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(payload + i * WAL_FORMAT_PAYLOAD, blocks + i * WAL_FORMAT_BLOCK + WAL_FORMAT_STAMP, WAL_FORMAT_PAYLOAD);
+    size_t head = offset == 0 ? WAL_FORMAT_HEAD : 0;
+    memcpy(&records, payload + head, sizeof records);
+    uint64_t trailer = head + WAL_FORMAT_BATCH + (uint64_t)records;
+    if (trailer + WAL_FORMAT_TRAILER <= count * WAL_FORMAT_PAYLOAD) {
+        uint32_t sum = crc32c(0, payload, (size_t)trailer);
+        memcpy(payload + trailer, "END\n", 4);
+        memcpy(payload + trailer + 4, &sum, sizeof sum);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *block = blocks + i * WAL_FORMAT_BLOCK;
+        memcpy(block + WAL_FORMAT_STAMP, payload + i * WAL_FORMAT_PAYLOAD, WAL_FORMAT_PAYLOAD);
+        uint32_t sum = crc32c(0, block + 4, WAL_FORMAT_BLOCK - 4);
+        memcpy(block, &sum, sizeof sum);
+    }
+    fs_sim_poke(disk, path, offset, blocks, count * WAL_FORMAT_BLOCK);
+}
+
+bool wal_edit_apply(struct fs_sim_disk *disk, struct reader *input)
+{
+    uint8_t bytes[WAL_FORMAT_BLOCK] = {0};
+    enum edit kind = reader_u8(input) % EDIT_KINDS;
+    const struct block *place = &known.blocks[reader_u16(input) % known.block_count];
+    const struct block *from = &known.blocks[reader_u16(input) % known.block_count];
+    uint8_t argument = reader_u8(input);
+    const char *path = known.files[place->file];
+    if (!fs_sim_exists(disk, path)) return false;
+    uint64_t size = fs_sim_size(disk, path), offset = place->offset;
+    if (size < offset + sizeof bytes) return false;
+    struct rng rng;
+    rng_init(&rng, argument);
+    switch (kind) {
+    case EDIT_FLIP: fs_sim_flip(disk, path, offset + rng_below(&rng, sizeof bytes), (uint8_t)(1u << (argument % 8))); return false;
+    case EDIT_NOISE:
+        for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)rng_next(&rng);
+        fs_sim_poke(disk, path, offset, bytes, sizeof bytes);
+        return false;
+    case EDIT_ZERO: fs_sim_poke(disk, path, offset, bytes, sizeof bytes); return false;
+    case EDIT_COPY: fs_sim_poke(disk, path, offset, from->bytes, sizeof from->bytes); return false;
+    case EDIT_CUT: fs_sim_cut(disk, path, offset + argument); return false;
+    case EDIT_REMOVE: fs_sim_remove(disk, path); return false;
+    case EDIT_TAIL:
+        for (uint64_t at = offset; at + sizeof bytes <= size; at += sizeof bytes) fs_sim_poke(disk, path, at, bytes, sizeof bytes);
+        return false;
+    default: break;
+    }
+    struct slice raw = reader_bytes(input, argument % 32 < reader_left(input) ? argument % 32 : reader_left(input));
+    uint64_t at = offset + (kind == EDIT_FORGE ? WAL_FORMAT_STAMP : 0) + (uint64_t)(from - known.blocks) % 400;
+    if (raw.size > 0 && at + raw.size <= size) fs_sim_poke(disk, path, at, raw.data, raw.size);
+    if (kind == EDIT_FORGE) forge(disk, path, offset, size);
+    return kind == EDIT_FORGE;
+}
