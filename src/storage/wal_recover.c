@@ -77,6 +77,16 @@ static enum err refuse_format(struct wal_recover *recover)
 
 /* ---- taking in batches ---- */
 
+/* The oldest segment claims to begin where the next one does, as if it held no batch: each holds one. */
+static enum err refuse_skipped(struct wal_recover *recover)
+{
+    char *path = wal_reader_path(&recover->reader, 0);
+    enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
+                                      "%s: corrupt at offset 0: the segment's head does not belong to this file name", path);
+    alloc_free(path);
+    return err;
+}
+
 static enum err check_head(struct wal_recover *recover)
 {
     const struct wal_reader *reader = &recover->reader;
@@ -84,6 +94,7 @@ static enum err check_head(struct wal_recover *recover)
     const struct wal_reader_segment *segment = &reader->segments[reader->at];
     const struct wal_options *options = recover->options;
     ASSERT(reader->head_ok);
+    if (recover->sequence == 0 && reader->at > 0) return refuse_skipped(recover);
     if (head->cluster_id != options->cluster_id || head->member_id != options->member_id) {
         return wal_recover_refuse(recover, ERR_STOPPED,
                                   "%s: belongs to member %016" PRIx64 " of cluster %016" PRIx64 ", not to member %016" PRIx64

@@ -420,6 +420,23 @@ START_TEST(test_wal_own_segment_under_another_name_is_refused)
 }
 END_TEST
 
+/* A misdirected write: the oldest file then claims to begin where the second one does, and must not be passed over. */
+START_TEST(test_wal_head_of_the_second_segment_in_the_oldest_is_refused)
+{
+    struct wal_rig rig;
+    char path[256];
+    uint8_t block[WAL_FORMAT_BLOCK];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
+    ck_assert(wal_rig_segment(&rig, 1, path, sizeof path));
+    fs_sim_peek(rig.disk, path, 0, block, sizeof block);
+    ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+    fs_sim_poke(rig.disk, path, 0, block, sizeof block);
+    expect_refusal(&rig, ERR_CORRUPT, path, "does not belong to this file name");
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 /* What a reused file may still hold behind the log's end: batches of an older segment of the same member, of another member, of
  * the same segment. None is taken for a batch, none for the trace of one. */
 START_TEST(test_wal_stale_content_behind_the_end_is_never_taken_for_records)
@@ -599,6 +616,7 @@ int main(void)
     tcase_add_test(damage, test_wal_other_files_in_the_directory_are_left_alone);
     tcase_add_test(damage, test_wal_segment_of_another_member_or_cluster_is_refused);
     tcase_add_test(damage, test_wal_own_segment_under_another_name_is_refused);
+    tcase_add_test(damage, test_wal_head_of_the_second_segment_in_the_oldest_is_refused);
     tcase_add_test(damage, test_wal_stale_content_behind_the_end_is_never_taken_for_records);
     tcase_add_test(damage, test_wal_stale_batch_with_the_next_number_is_told_by_its_segment_id);
     tcase_add_test(damage, test_wal_of_a_newer_format_is_refused_as_such);
