@@ -42,6 +42,7 @@ void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak)
 static void tell_input(void)
 {
     static const char digits[] = "0123456789abcdef";
+    if (running == NULL) return;
     struct slice bytes = blob_slice(running);
     char text[2 * 2048 + 1];
     size_t size = bytes.size < 2048 ? bytes.size : 2048;
@@ -73,10 +74,10 @@ static void run(const struct target *target, struct slice bytes)
 static struct blob *load(const char *path)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    ck_assert_msg(file >= 0, "%s cannot be opened", path);
+    if (file < 0) fatal("%s cannot be opened", path);
     uint8_t *bytes = alloc_new(FUZZ_INPUT_MAX);
     ssize_t size = read(file, bytes, FUZZ_INPUT_MAX);
-    ck_assert_msg(size >= 0, "%s cannot be read", path);
+    if (size < 0) fatal("%s cannot be read", path);
     close(file);
     struct blob *blob = blob_copy(slice_make(bytes, (size_t)size));
     alloc_free(bytes);
@@ -221,6 +222,7 @@ static int run_files(const char *name, int count, char **paths)
 int main(int argc, char **argv)
 {
     signal(SIGABRT, on_abort);
+    if (atexit(tell_input) != 0) return EXIT_FAILURE; /* how check ends a failed test */
     if (__sanitizer_set_death_callback != NULL) __sanitizer_set_death_callback(tell_input);
     if (argc == 2 && strcmp(argv[1], "--write-seeds") == 0) return write_seeds();
     if (argc > 2) return run_files(argv[1], argc - 2, argv + 2);
