@@ -4,8 +4,8 @@
  * scans at every completion), and RPC_SERVER_OWN_MAX that the port answers by itself. When no slot is free, a method is asked for
  * again as soon as one is (`owed`); until then gRPC keeps the client waiting.
  *
- * The turn. wait() blocks in the queue and keeps the event that it got; take() corks the writes and drains; the role acts, which
- * starts batches on this same thread; flush() uncorks. gRPC reads and writes sockets only inside these calls (and on its own threads,
+ * The turn. wait() blocks in the queue and keeps the event that it got; the role acts on its mail and on what take() drains, which
+ * starts batches on this same thread; the first of these corks the writes, flush() uncorks. gRPC reads and writes sockets only inside these calls (and on its own threads,
  * for timers).
  *
  * The end. refuse() closes the listener and shuts the server down: requested calls come back not ok, connections get GOAWAY. free()
@@ -275,6 +275,7 @@ static void server_reply(struct call_port *port, uint64_t name, enum err err, st
     if (call == NULL || err != ERR_OK) drop_pieces(pieces, piece_count);
     if (call == NULL) return;
     ASSERT(!call->is_sending);
+    coalescer_cork();
     rpc_call_answer(call, err, err != ERR_OK ? NULL : rpc_bytes_make(head, pieces, piece_count));
 }
 
@@ -286,6 +287,7 @@ static void server_send(struct call_port *port, uint64_t name, struct slice head
         return;
     }
     ASSERT(!call->is_sending);
+    coalescer_cork();
     rpc_call_send(call, rpc_bytes_make(head, pieces, piece_count));
 }
 
@@ -296,6 +298,7 @@ static void server_finish(struct call_port *port, uint64_t name, enum err err)
     if (call == NULL) return;
     bool is_ending = call->state == RPC_CALL_CLOSING || (call->state == RPC_CALL_OPEN && call->ends_after_send);
     if (is_ending && err != ERR_OK) rpc_call_cancel(call, err);
+    coalescer_cork();
     if (call->state == RPC_CALL_OPEN && !call->ends_after_send) rpc_call_finish(call, err);
 }
 

@@ -75,7 +75,7 @@ static struct rpc_peer_options options_of(uint64_t id)
     struct rpc_peer_options options = {
         .self = {.protocol_min = 1, .protocol_max = 1, .features = 0x80 + id, .cluster_id = CLUSTER, .member_id = id, .boot_id = 100 + id,
                  .level = 7},
-        .reconnect_min_ns = 20 * NS_PER_MS, .reconnect_max_ns = 160 * NS_PER_MS, .keepalive_ns = 300 * NS_PER_MS, .seed = id};
+        .reconnect_min_ns = 20 * NS_PER_MS, .reconnect_max_ns = 160 * NS_PER_MS, .keepalive_ns = 2 * NS_PER_S, .seed = id};
     memset(options.self.directory_uuid, (int)id, sizeof options.self.directory_uuid);
     return options;
 }
@@ -808,8 +808,10 @@ END_TEST
 
 START_TEST(test_rpc_peer_finds_a_hung_connection)
 {
+    struct rpc_peer_options options = options_of(1);
+    options.keepalive_ns = NS_PER_S;
     struct rig_proxy proxy;
-    struct side *one = side_of(1), *two = side_of(2);
+    struct side *one = side_start(&options, 0, 64), *two = side_of(2);
     rig_proxy_open(&proxy, two->door.port);
     connect_port(two, 1, one->door.port);
     connect_port(one, 2, proxy.port);
