@@ -114,7 +114,8 @@ struct raft_restore {
     size_t run_count;
     const struct raft_entry *entries; /* entries[0].index ≤ applied_index + 1 */
     size_t entry_count;
-    /* The damaged last batch that may have been acknowledged (wal, "suspect"): position of its last entry, or 0. */
+    /* The damaged last batch that may have been acknowledged (wal, "suspect"): position of its last entry, or 0. To be given again
+     * at every restart until the durable hard.commit has reached it: what settles it in memory may be lost with the process. */
     uint64_t suspect_index;
     uint64_t suspect_term;
 };

@@ -343,6 +343,7 @@ static void write_disk(struct raft_cluster *cluster, struct raft_cluster_node *n
 {
     raft_cluster_watch_disk(cluster, node, &append->hard, append->entries, append->entry_count);
     node->hard = append->hard;
+    if (node->hard.commit >= node->suspect_index) node->suspect_index = node->suspect_term = 0;
     if (append->entry_count == 0) return;
     size_t keep = (size_t)append->entries[0].index - 1;
     ASSERT(keep <= node->entry_count);

@@ -57,7 +57,7 @@ struct raft_cluster_node {
     struct raft_cluster_round rounds[RAFT_CLUSTER_ROUNDS_MAX]; /* ring by round number */
     uint64_t confirmed_step[RAFT_CLUSTER_NODES_MAX + 1]; /* leader: it was heard to have got a round that began at that step */
 
-    uint64_t suspect_index;      /* it lost acknowledged entries up to here; known until it is settled */
+    uint64_t suspect_index;      /* the disk lost acknowledged entries up to here; it knows until its own commit index is behind */
     uint64_t suspect_term;
 
     struct raft_cluster_append appends[RAFT_APPENDS_MAX];

@@ -67,7 +67,9 @@ static uint32_t holders(struct raft_cluster *cluster, const uint64_t *ids, uint3
         if (ids[i] > cluster->node_count) continue;
         const struct raft_cluster_node *node = raft_cluster_node(cluster, ids[i]);
         bool is_held = node->entry_count >= index && node->entries[index - 1].term == term;
-        bool is_lost = index <= node->suspect_index; /* acknowledged, then damaged: its restraint stands for it */
+        /* Acknowledged, then damaged: its restraint stands for it. */
+        bool is_restrained = node->raft == NULL || raft_cluster_status(cluster, node->id).is_suspect;
+        bool is_lost = index <= node->suspect_index && is_restrained;
         if (is_held || is_lost) found++;
     }
     return found;
@@ -226,7 +228,6 @@ void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_n
             node->id, now.term);
     require(now.commit_index >= before->commit_index, "R8 commit never goes back", node->id, now.commit_index);
     require(now.commit_index <= now.last_index, "R8 commit is in the log", node->id, now.commit_index);
-    if (!now.is_suspect) node->suspect_index = node->suspect_term = 0;
     note_hearing(node, before, &now, input);
     if (input->kind == RAFT_IN_MESSAGE) watch_message(node, before, &now, &input->message);
     if (now.role == RAFT_LEADER) watch_leader(cluster, node, before, &now);
