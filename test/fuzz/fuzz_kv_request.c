@@ -1,14 +1,16 @@
 /* fuzz_kv_request: requests of clients against a small store: {method, length, bytes}… Each is planned as at the door, and applied or read as
- * the plan says. What must hold: the revision moves by 0 or 1, a failed request changes nothing, a member that answers nobody applies
+ * the plan says; of a method above 127 the bytes are a program that writes the request. What must hold: the revision moves by 0 or 1, a failed request changes nothing, a member that answers nobody applies
  * the same, `count` is the number of keys in the interval, and every answer is a message of the API. Thread: one. */
 #include "etcdserverpb/rpc.pb-c.h"
 #include "fuzz/fuzz.h"
+#include "fuzz/pb_program.h"
 #include "lib/kv_rig.h"
 #include "rpc/service.h"
 #include "storage/range.h"
 
 #define REQUESTS_MAX 24
 #define STEPS_MAX 10000
+#define WRITTEN 128 /* methods from here on: the bytes are a program */
 
 struct store {
     struct kv_rig rig;   /* of the member that was asked */
@@ -48,9 +50,12 @@ static int64_t revision_of(const struct kv_rig *rig) { return mvcc_view_revision
 static void check_message(enum rpc_method_id method, struct slice bytes)
 {
     static const ProtobufCMessageDescriptor *const types[] = {
-        [RPC_KV_RANGE] = &etcdserverpb__range_response__descriptor,   [RPC_KV_RANGE_STREAM] = &etcdserverpb__range_stream_response__descriptor,
-        [RPC_KV_PUT] = &etcdserverpb__put_response__descriptor,       [RPC_KV_DELETE_RANGE] = &etcdserverpb__delete_range_response__descriptor,
-        [RPC_KV_TXN] = &etcdserverpb__txn_response__descriptor,       [RPC_KV_COMPACT] = &etcdserverpb__compaction_response__descriptor,
+        [RPC_KV_RANGE] = &etcdserverpb__range_response__descriptor,
+        [RPC_KV_RANGE_STREAM] = &etcdserverpb__range_stream_response__descriptor,
+        [RPC_KV_PUT] = &etcdserverpb__put_response__descriptor,
+        [RPC_KV_DELETE_RANGE] = &etcdserverpb__delete_range_response__descriptor,
+        [RPC_KV_TXN] = &etcdserverpb__txn_response__descriptor,
+        [RPC_KV_COMPACT] = &etcdserverpb__compaction_response__descriptor,
     };
     if (method > RPC_KV_COMPACT) return;
     ProtobufCMessage *message = protobuf_c_message_unpack(types[method], NULL, bytes.size, bytes.data);
@@ -141,7 +146,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < REQUESTS_MAX && reader_left(&reader) >= 3; i++) {
         uint8_t number = reader_u8(&reader);
         size_t length = reader_u16(&reader), left = reader_left(&reader);
-        ask(&store, number, reader_bytes(&reader, length < left ? length : left));
+        struct slice bytes = reader_bytes(&reader, length < left ? length : left);
+        struct buf request;
+        buf_init(&request);
+        if (number < WRITTEN) buf_put_slice(&request, bytes);
+        else pb_program_run(bytes, &request);
+        ask(&store, number % WRITTEN, buf_slice(&request));
+        buf_deinit(&request);
     }
     store_deinit(&store);
     return 0;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "fuzz/pb_program.h"
 #include "lib/kv_text.h"
 #include "raft/raft.h"
 #include "rpc/peer_hello.h"
@@ -84,9 +85,45 @@ static const struct {
              {TXN, kv_text_txn, "if lease(b)=7 then txn{if ver(z)=0 then put(z=1) else put(y=2)} put(x=3)"}}},
 };
 
+/* Requests as programs. */
+#define SMALL(field, value) PB_PROGRAM_OP(PB_PROGRAM_SMALL, field), (value)
+#define WORD(field, number) PB_PROGRAM_OP(PB_PROGRAM_WORD, field), (number)
+#define OPEN(field) PB_PROGRAM_OP(PB_PROGRAM_OPEN, field)
+#define CLOSE PB_PROGRAM_OP(PB_PROGRAM_CLOSE, 1)
+#define AGAIN PB_PROGRAM_OP(PB_PROGRAM_AGAIN, 1)
+enum { A, B, C, AB, EMPTY, Z, B_FF, NUL };
+
+static const uint8_t program_put[] = {WORD(1, A), WORD(2, Z), SMALL(3, 7), SMALL(4, 1), SMALL(5, 0), AGAIN};
+static const uint8_t program_range[] = {WORD(1, A), WORD(2, NUL), SMALL(3, 2), SMALL(4, 5), SMALL(5, 2), SMALL(6, 3), SMALL(9, 0)};
+static const uint8_t program_delete[] = {WORD(1, AB), WORD(2, NUL), SMALL(3, 1)};
+static const uint8_t program_txn[] = {
+    OPEN(1), SMALL(1, 1), SMALL(2, 3), WORD(3, A), WORD(7, EMPTY), WORD(32, C), CLOSE,        /* value of a..c > "" */
+    OPEN(2), OPEN(2), WORD(1, A), WORD(2, B), CLOSE, OPEN(3), WORD(1, B), SMALL(3, 1), CLOSE, CLOSE, /* a put, and instead a delete */
+    OPEN(2), OPEN(1), WORD(1, A), WORD(2, NUL), CLOSE, CLOSE,                                 /* a range */
+    OPEN(3), OPEN(4), OPEN(2), OPEN(2), WORD(1, Z), CLOSE, CLOSE, CLOSE, CLOSE, AGAIN};       /* a nested put, twice */
+static const struct {
+    const char *name;
+    uint8_t number;
+    struct slice bytes;
+} programs[] = {
+    {"program-put", 128 + PUT, {program_put, sizeof program_put}},
+    {"program-range", 128 + RANGE, {program_range, sizeof program_range}},
+    {"program-delete", 128 + DELETE, {program_delete, sizeof program_delete}},
+    {"program-txn", 128 + TXN, {program_txn, sizeof program_txn}},
+};
+
+static const char *kv_program(size_t place, struct buf *out)
+{
+    if (place >= COUNT(programs)) return NULL;
+    buf_put_u8(out, programs[place].number);
+    buf_put_u16(out, (uint16_t)programs[place].bytes.size);
+    buf_put_slice(out, programs[place].bytes);
+    return programs[place].name;
+}
+
 static const char *kv_request(size_t place, struct buf *out)
 {
-    if (place >= COUNT(stories)) return NULL;
+    if (place >= COUNT(stories)) return kv_program(place - COUNT(stories), out);
     const struct request *requests = stories[place].requests;
     for (size_t i = 0; i < COUNT(stories[place].requests) && requests[i].make != NULL; i++) {
         struct buf request = requests[i].make(requests[i].text);
