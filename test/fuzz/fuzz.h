@@ -19,8 +19,8 @@
 #define FUZZ_TARGETS(X)  \
     X(raft_frame, 20000) \
     X(peer_hello, 20000) \
-    X(kv_request, 1500)  \
-    X(wal, 400)          \
+    X(kv_request, 5000)  \
+    X(wal, 2000)         \
     X(start_flags, 3000) \
     X(entry, 20000)      \
     X(kvctl, 20000)

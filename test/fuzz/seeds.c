@@ -101,6 +101,9 @@ static const uint8_t program_txn[] = {
     OPEN(2), OPEN(2), WORD(1, A), WORD(2, B), CLOSE, OPEN(3), WORD(1, B), SMALL(3, 1), CLOSE, CLOSE, /* a put, and instead a delete */
     OPEN(2), OPEN(1), WORD(1, A), WORD(2, NUL), CLOSE, CLOSE,                                 /* a range */
     OPEN(3), OPEN(4), OPEN(2), OPEN(2), WORD(1, Z), CLOSE, CLOSE, CLOSE, CLOSE, AGAIN};       /* a nested put, twice */
+static const uint8_t program_union[] = { /* an operation with two members: the last one counts */
+    OPEN(2), OPEN(1), WORD(1, A), SMALL(3, 1), CLOSE, OPEN(2), WORD(1, B), CLOSE, CLOSE,
+    OPEN(2), OPEN(4), OPEN(2), CLOSE, CLOSE, OPEN(3), WORD(1, C), CLOSE, CLOSE};
 static const struct {
     const char *name;
     uint8_t number;
@@ -110,6 +113,7 @@ static const struct {
     {"program-range", 128 + RANGE, {program_range, sizeof program_range}},
     {"program-delete", 128 + DELETE, {program_delete, sizeof program_delete}},
     {"program-txn", 128 + TXN, {program_txn, sizeof program_txn}},
+    {"program-union", 128 + TXN, {program_union, sizeof program_union}},
 };
 
 static const char *kv_program(size_t place, struct buf *out)
@@ -185,6 +189,9 @@ static const struct text wal[] = {
     TEXT("flip-first", "\x00\x00\x00\x00\x00\x07"),
     TEXT("zero-middle", "\x01\x14\x00\x00\x00\x00"),
     TEXT("noise-last", "\x02\xff\x00\x00\x00\x01"),
+    TEXT("flip-newest", "\x00\x05\x80\x00\x00\x03"),
+    TEXT("zero-newest", "\x01\x02\x80\x00\x00\x00"),
+    TEXT("tail-newest", "\x06\x08\x80\x00\x00\x00"),
     TEXT("copy", "\x03\x20\x00\x08\x00\x00"),
     TEXT("cut", "\x04\x30\x00\x00\x00\x40"),
     TEXT("remove", "\x05\x00\x00\x00\x00\x00"),

@@ -12,6 +12,7 @@
 #define BLOCKS_MAX 512
 #define BATCHES_MAX 128
 #define PATH_BYTES 256
+#define NEWEST_BLOCKS 16
 
 struct block {
     size_t file;
@@ -137,12 +138,19 @@ static void forge(struct fs_sim_disk *disk, const char *path, uint64_t offset, u
     fs_sim_poke(disk, path, offset, blocks, count * WAL_FORMAT_BLOCK);
 }
 
+/* Half of the numbers name one of the newest blocks: behind them nothing but marks tells that something was there. */
+static const struct block *block_of(uint16_t number)
+{
+    ASSERT(known.block_count > NEWEST_BLOCKS);
+    size_t newest = known.block_count - 1 - number % NEWEST_BLOCKS;
+    return &known.blocks[number < 0x8000 ? number % known.block_count : newest];
+}
+
 bool wal_edit_apply(struct fs_sim_disk *disk, struct reader *input)
 {
     uint8_t bytes[WAL_FORMAT_BLOCK] = {0};
     enum edit kind = reader_u8(input) % EDIT_KINDS;
-    const struct block *place = &known.blocks[reader_u16(input) % known.block_count];
-    const struct block *from = &known.blocks[reader_u16(input) % known.block_count];
+    const struct block *place = block_of(reader_u16(input)), *from = block_of(reader_u16(input));
     uint8_t argument = reader_u8(input);
     const char *path = known.files[place->file];
     if (!fs_sim_exists(disk, path)) return false;
