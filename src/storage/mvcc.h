@@ -51,8 +51,7 @@ struct mvcc;
 struct mvcc_view; /* immutable */
 
 struct mvcc_options {
-    struct rcu *rcu;            /* borrowed */
-    uint64_t hash_seed;         /* of nothing that is replicated */
+    struct rcu *rcu; /* borrowed */
 };
 struct mvcc *mvcc_new(const struct mvcc_options *options);
 void mvcc_free(struct mvcc *mvcc);

@@ -181,6 +181,20 @@ static void check_history(struct world *world, const struct mvcc_view *view, int
     }
 }
 
+/* A walk that begins at what may be compacted begins with the first change of a revision that is there, never in the middle of one. */
+static void check_history_begin(struct world *world, const struct mvcc_view *view)
+{
+    struct mvcc_history history;
+    struct mvcc_change change;
+    int64_t from = (int64_t)below(world, (uint64_t)mvcc_view_revision(view) + 1);
+    mvcc_history_init(&history, view, from);
+    if (!mvcc_history_next(&history, &change)) return;
+    const struct mvcc_model_version *expected = mvcc_model_change(world->model, change.revision, 0);
+    EXPECT(change.revision >= from && change.sub == 0);
+    EXPECT(expected != NULL && expected->revision == change.revision && change.is_delete == expected->is_delete);
+    check_kv(&change.kv, expected);
+}
+
 /* A revision that the view can read. */
 static int64_t choose_revision(struct world *world, const struct mvcc_view *view)
 {
@@ -200,6 +214,7 @@ static void check_view(struct world *world, const struct mvcc_view *view)
     check_range(world, view, revision);
     check_request(world, view, revision);
     check_history(world, view, revision);
+    check_history_begin(world, view);
     if (below(world, 4) == 0) {
         uint64_t expected = mvcc_model_hash(world->model, revision, mvcc_view_compact_revision(view));
         EXPECT(mvcc_hash(view, revision) == expected);
