@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#define BOOT_BITS 24 /* of an id: sixteen million starts, and 2^40 forwards and reads in each */
 #define RETRY_NS (50 * NS_PER_MS) /* calls that could not leave for the leader */
 
 /* --- towards the peers --- */
@@ -301,7 +302,9 @@ void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *o
     role->self = options->self;
     role->boot_id = options->boot_id;
     role->posted_index = options->applied_index;
-    role->next_id = 1;
+    /* No id comes twice in the life of a member: an answer to what an earlier boot asked may still be on its way to this one. */
+    ASSERT(options->boot_id < UINT64_C(1) << BOOT_BITS);
+    role->next_id = options->boot_id << (64 - BOOT_BITS) | 1;
     role->retry_ns = CLOCK_NEVER;
     pending_init(&role->pending, options->config->calls_max);
     map_init(&role->forwards);

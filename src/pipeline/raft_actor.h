@@ -55,7 +55,7 @@ struct raft_actor {
 
     struct pending pending;
     struct map forwards;        /* id → struct raft_forward */
-    uint64_t next_id;           /* forwards and read contexts */
+    uint64_t next_id;           /* forwards and read contexts; the boot in its upper bits */
 
     struct map reads;           /* context → struct raft_read_wait, while ASKED */
     struct list read_fifo;

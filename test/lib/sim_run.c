@@ -178,7 +178,7 @@ static void some_faults(struct run *run, uint64_t ns)
     if (happens(run, run->options->heals_per_minute, ns)) set_cuts(run, 0, false);
     for (uint32_t i = 0; i < members; i++) {
         if (happens(run, run->options->heals_per_minute, ns)) heal_member(run, i);
-        if (!world_is_up(run->world, i) && happens(run, run->options->starts_per_minute, ns)) world_start(run->world, i);
+        if (!world_is_up(run->world, i) && happens(run, run->options->starts_per_minute, ns)) (void)world_start(run->world, i);
     }
 }
 
@@ -192,7 +192,7 @@ static void heal_all(struct run *run)
         world_kill_soon(run->world, i, false, false, UINT32_MAX - 1); /* takes back what was planned */
         heal_member(run, i);
         world_pause(run->world, i, 0);
-        if (!world_is_up(run->world, i)) world_start(run->world, i);
+        if (!world_is_up(run->world, i)) (void)world_start(run->world, i);
     }
 }
 

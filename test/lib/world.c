@@ -80,7 +80,23 @@ static void grace_period(struct world *world)
 
 /* --- members --- */
 
-void world_start(struct world *world, uint32_t number)
+/* It says why it does not start; a full disk is such a reason, and space that comes later is the remedy. */
+static bool refuse_start(struct world_member *member, const char *message)
+{
+    bool is_full = strstr(message, "No space left on device") != NULL;
+    if (!is_full) fprintf(stderr, "m%u: %s\n", member->number, message);
+    if (!is_full) world_watch_broken(member->world, "a member starts again", member->number, 0, 0);
+    world_note(member->world, "no space to start", member->number, 0, 0);
+    member->world->counts.refused_space++;
+    data_dir_close(&member->dir);
+    fs_free(member->snap_fs);
+    fs_free(member->work_fs);
+    fs_free(member->wal_fs);
+    fs_free(member->fs);
+    return false;
+}
+
+bool world_start(struct world *world, uint32_t number)
 {
     struct world_member *member = &world->members[number];
     char message[512] = "";
@@ -94,10 +110,8 @@ void world_start(struct world *world, uint32_t number)
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
                                            .rcu = &world->rcu, .board = &world->board, .now_ns = world->now_ns,
                                            .seed = rng_next(&world->rng)};
-    if (err != ERR_OK || !line_recover(&member->line, &options, message, sizeof(message))) {
-        fprintf(stderr, "m%u: %s\n", number, message);
-        world_watch_broken(world, "a member starts again", number, 0, 0);
-    }
+    bool is_good = err == ERR_OK && line_recover(&member->line, &options, message, sizeof(message));
+    if (!is_good) return refuse_start(member, message);
     world_disk_set_late(member->wal_fs, world->options.late_disks);
     member->id = member->line.identity.member_id;
     actor_init(&member->main, &main_table);
@@ -108,6 +122,7 @@ void world_start(struct world *world, uint32_t number)
     member->doom_steps = 0;
     member->pause_until_ns = 0;
     world_watch_start(member);
+    return true;
 }
 
 static void connect_line(struct world_member *member)
@@ -339,7 +354,7 @@ struct world *world_new(const struct world_options *options)
                                  i == 0 ? "" : ",", i, 1000 + i);
     }
     for (uint32_t i = 0; i < options->members; i++) make_member(world, i);
-    for (uint32_t i = 0; i < options->members; i++) world_start(world, i);
+    for (uint32_t i = 0; i < options->members; i++) (void)world_start(world, i);
     for (uint32_t i = 0; i < options->members; i++) connect_line(&world->members[i]);
     return world;
 }

@@ -48,7 +48,7 @@ uint64_t world_now_ns(const struct world *world);
 void world_kill(struct world *world, uint32_t member, bool power_loss);
 /* The same after so many more steps of the member's roles: in the middle of a run. `all`: every member at that moment. */
 void world_kill_soon(struct world *world, uint32_t member, bool power_loss, bool all, uint32_t steps);
-void world_start(struct world *world, uint32_t member);
+bool world_start(struct world *world, uint32_t member); /* false: it refused to, for want of space; it is down as before */
 void world_stop(struct world *world, uint32_t member);     /* in good order: drain, transfer, answer the rest; takes virtual time */
 void world_pause(struct world *world, uint32_t member, uint64_t ns);
 void world_transfer(struct world *world, uint32_t member); /* asks raft to hand leadership over; ignored if it does not lead */

@@ -39,6 +39,7 @@ struct world_link {
     struct list frames;
     uint32_t count;
     uint64_t last_ns;
+    uint64_t next_ns;        /* what is late waits for this */
     uint64_t bad_ns;         /* when a stream that carries nothing any more is found broken; 0 = it is good */
     bool is_up;
     bool is_stale;           /* its other end died with its host, and nobody told */

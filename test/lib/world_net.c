@@ -1,10 +1,13 @@
 /* world_net: the two ports of a member without gRPC: calls as bytes, and streams between members that are ordered and break.
  *
  * A stream carries frames in order, each after a delay. When it breaks, a first part of what is under way may still arrive (until its maker
- * makes a new one), the rest is lost. A cut or a pause stalls it; it is found broken a while later, as pings would find it. A process that
- * died is found at once, a host without power is not.
+ * makes a new one), the rest is lost. A cut or a pause stalls it; it is found broken a while later, as pings would find it, or goes on,
+ * and then what is late trickles in: old answers meet new questions. A process that died is found at once, a host without power is not.
  */
 #include "lib/world_inner.h"
+
+#define LATE_NS (5 * NS_PER_MS)
+#define TRICKLE_NS (3 * NS_PER_MS)
 
 /* --- calls --- */
 
@@ -282,9 +285,12 @@ static void deliver(struct world *world, uint32_t i, uint32_t j)
     struct world_link *link = link_of(world, i, j);
     struct world_member *from = &world->members[i], *to = &world->members[j];
     if (link->is_stale) drop_frames(link, 0);
-    while (!list_is_empty(&link->frames) && !world->cut[i][j] && to->is_up && to->peers.count < WORLD_EVENTS_MAX / 2) {
+    if (world->cut[i][j] || !to->is_up || is_paused(to)) return;
+    while (!list_is_empty(&link->frames) && to->peers.count < WORLD_EVENTS_MAX / 2) {
         struct world_frame *frame = LIST_ENTRY(link->frames.next, struct world_frame, node);
-        if (frame->at_ns > world->now_ns) return;
+        if (frame->at_ns > world->now_ns || link->next_ns > world->now_ns) return;
+        bool is_late = frame->at_ns + LATE_NS < world->now_ns;
+        if (is_late) link->next_ns = world->now_ns + rng_below(&world->rng, TRICKLE_NS);
         if (link->is_up && rng_below(&world->rng, 1000) < world->options.break_permille) {
             break_link(world, i, j, false);
             return;

@@ -390,8 +390,12 @@ static void note_message(struct world_member *member, const struct raft_msg *msg
         if (!msg->reject && msg->term == watch->hard.term && msg->index > watch->owed.index) watch->owed.index = msg->index;
         break;
     case RAFT_MSG_FORWARD:
-    case RAFT_MSG_REFUSED:
     case RAFT_MSG_READ_INDEX:
+        /* Else an answer to an earlier boot is taken for one to this: a write twice, a read too early. */
+        require(member, msg->round > watch->last_round, "an id is asked under once in the life of a member", msg->round, watch->last_round);
+        watch->last_round = msg->round;
+        return;
+    case RAFT_MSG_REFUSED:
     case RAFT_MSG_READ_ANSWER: return;
     default: break;
     }

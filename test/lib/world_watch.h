@@ -4,6 +4,7 @@
  *   raft → wal     R3 log matching, R10/R11 hard state           frames out     R9 what is said is durable when the power fails
  *   raft → apply   R5, R8, own disk first, R14, one id once      apply → net    published first, one answer per call
  *   raft's step    R1, R2, R4, R7, R8, R6 (disks)                a start        D: everything owed is there; A3: same state
+ *                                                                frames out     no id of a forward or a read request twice
  *
  * What a member owes (`owed`) is what it told others or its clients; a member that starts again must still have it. At chosen moments the
  * same is asked of the disks as a power loss would leave them.
@@ -61,6 +62,7 @@ struct world_watch_member {
     uint64_t posted_index;          /* to apply */
     uint64_t published_index;
     uint64_t commit_index;          /* as raft said last */
+    uint64_t last_round;            /* of a forward or a read request that left */
     uint64_t leads_term, leads_last; /* leader: of which term, its last index */
     struct map floors;              /* read batch → what was committed anywhere when it was made, + 1 */
     struct {

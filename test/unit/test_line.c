@@ -178,7 +178,7 @@ static void random_fault(struct world *world, struct rng *rng, uint32_t members)
     default: break;
     }
     for (uint32_t i = 0; i < members; i++) {
-        if (!world_is_up(world, i) && rng_below(rng, 2) == 0) world_start(world, i);
+        if (!world_is_up(world, i) && rng_below(rng, 2) == 0) (void)world_start(world, i);
     }
 }
 
@@ -186,7 +186,7 @@ static void heal(struct world *world, uint32_t members)
 {
     for (uint32_t i = 0; i < members; i++) {
         for (uint32_t j = 0; j < members; j++) world_cut(world, i, j, false);
-        if (!world_is_up(world, i)) world_start(world, i);
+        if (!world_is_up(world, i)) (void)world_start(world, i);
     }
 }
 

@@ -26,7 +26,7 @@
 #define EVENTS_SHOWN 400
 
 /* Seeds that found something once. */
-static const uint64_t regressions[] = {5, 251, 262, 525, 543};
+static const uint64_t regressions[] = {5, 251, 262, 525, 543, 1312, 2418, 2688};
 
 struct totals {
     uint64_t seeds, steps, simulated_ns, done, unknown, entries;
@@ -53,9 +53,10 @@ static void print_totals(const struct totals *totals)
            " entries\n",
            totals->seeds, (double)totals->simulated_ns / 3600e9, totals->steps, totals->done, totals->unknown, totals->entries);
     printf("kills %" PRIu64 ", power losses %" PRIu64 ", stops %" PRIu64 ", pauses %" PRIu64 ", frames %" PRIu64 ", streams broken %" PRIu64
-           ", elections %" PRIu64 ", transfers %" PRIu64 ", looks at all disks %" PRIu64 "\n",
+           ", elections %" PRIu64 ", transfers %" PRIu64 ", looks at all disks %" PRIu64
+           ", starts refused for space %" PRIu64 "\n",
            counts->kills, counts->power_losses, counts->stops, counts->pauses, counts->frames, counts->streams_broken, counts->elections,
-           counts->transfers, counts->probes);
+           counts->transfers, counts->probes, counts->refused_space);
 }
 
 static void run_seed(uint64_t seed, struct sim_result *out_result)
