@@ -268,7 +268,7 @@ static void tear_down(void)
     rpc_process_deinit();
 }
 
-static int64_t scale(void) { return getenv("KVD_TEST_LONG") != NULL ? 20 : 1; }
+static int64_t scale(void) { return getenv("KVD_TEST_LONG") != NULL ? 50 : 1; }
 
 /* ---- streams and frames ---- */
 
@@ -818,7 +818,7 @@ START_TEST(test_rpc_peer_finds_a_hung_connection)
     size_t up = expect_event(one, 0, PEER_UP, 2);
     ck_assert(send_pattern(one, 2, 1000, 1)); /* pings while idle, too */
     expect_event(one, up, PEER_SENT, 2);
-    usleep(3000000); /* nothing is said: pings must not be taken for an attack */
+    usleep(2000000); /* nothing is said: pings must not be taken for an attack */
     ck_assert_uint_eq(count_events(one, up, PEER_DOWN), 0);
     atomic_store(&proxy.hang, true);
     size_t down = expect_event(one, up, PEER_DOWN, 2);
@@ -865,7 +865,7 @@ START_TEST(test_rpc_peer_is_freed_while_everything_is_in_flight)
 {
     struct rng rng;
     rng_init(&rng, 1);
-    for (int round = 0; round < 40 * scale(); round++) free_in_flight(&rng, round);
+    for (int round = 0; round < 20 * scale(); round++) free_in_flight(&rng, round);
 }
 END_TEST
 
