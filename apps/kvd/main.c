@@ -15,6 +15,7 @@
 #include "options.h"
 #include "pipeline/node.h"
 #include "process.h"
+#include "rpc/coalescer.h"
 #include "rpc/service.h"
 
 #define STOP_TIMEOUT_NS (1200 * NS_PER_MS) /* a supervisor's patience is 1.5 s */
@@ -130,6 +131,7 @@ static int run(const struct options *options)
     options_log_warnings(options);
     log_start(&options->config);
     struct node *node = node_open(&options->config, message, sizeof(message));
+    if (node != NULL) coalescer_set_stuck_fn(node_finish_write, node);
     bool is_started = node != NULL && node_start(node, message, sizeof(message));
     if (is_started) {
         LOG(INFO, "started member", LOG_F_HEX("local-member-id", node_member_id(node)),
@@ -139,6 +141,7 @@ static int run(const struct options *options)
         process_notify_stopping();
         node_stop(node, STOP_TIMEOUT_NS);
     }
+    coalescer_set_stuck_fn(NULL, NULL); /* no role runs any more, and what is left is sent without door */
     node_close(node);
     process_deinit();
     if (!is_started) return refuse(message);

@@ -175,6 +175,8 @@ void node_close(struct node *node)
 static void adopt_client(void *context, int descriptor) { rpc_server_adopt(((struct node *)context)->server, descriptor); }
 static void adopt_peer(void *context, int descriptor) { rpc_peer_adopt(((struct node *)context)->peers, descriptor); }
 
+void node_finish_write(void *context, int descriptor) { door_actor_finish(((struct node *)context)->door, descriptor); }
+
 bool node_start(struct node *node, char *out_message, size_t message_size)
 {
     struct door_options options = {.config = &node->line.config, .shared = &node->line.shared,

@@ -28,6 +28,9 @@ const char *node_peer_addresses(const struct node *node);
  * stderr, takes answers to pings. */
 int node_main_descriptor(const struct node *node);
 void node_main_step(struct node *node);
+/* A socket that took not all of a write: door sends the rest when it can, so that net need not look again. For the coalescer
+ * (coalescer_stuck_fn), which is the process's: installed by the app between node_open and node_start. Any thread. */
+void node_finish_write(void *node, int descriptor);
 bool node_is_ready(const struct node *node);         /* a linearizable read went through: the member serves */
 /* Sends a PING to every role; the number of roles that have not answered the one before. */
 uint32_t node_ping(struct node *node);
