@@ -13,6 +13,7 @@ suite_failed=0
 suite_skipped=0
 suite_dir=$(mktemp -d "${TMPDIR:-/tmp}/kvd-suite-XXXXXX")
 export PYTHONDONTWRITEBYTECODE=1
+export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-120} # libcheck's 4 s are too few for a sanitizer beside another program
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
 for kind in tsan lsan; do
