@@ -130,6 +130,8 @@ static void take_append(struct world_member *member, const struct append_batch *
         log_put(&watch->issued, entry->index, entry->term);
         append->terms[i] = entry->term;
     }
+    bool cuts = batch->entry_count > 0 && append->first_index <= watch->owed.index && watch->owed.index_term == batch->hard.term;
+    require(member, !cuts, "R3 what a leader was told to be there is not cut in its term", append->first_index, watch->owed.index);
     /* Whatever stood there was not committed: it is owed no more. */
     if (batch->entry_count > 0 && append->first_index <= watch->owed.index) watch->owed.index = append->first_index - 1;
     if (watch->appends_last == NULL) {
@@ -375,6 +377,17 @@ static void owe_vote(struct world_member *member, uint64_t term, uint64_t vote)
     watch->owed.vote = vote;
 }
 
+/* A repeated id would let an answer to an earlier boot pass for one to this: a write twice, a read too early. */
+static void note_round(struct world_member *member, const struct raft_msg *msg)
+{
+    for (uint32_t i = 0; i < member->world->options.members; i++) {
+        if (member->world->members[i].id != msg->to) continue;
+        uint64_t *last = &member->watch.last_rounds[i];
+        require(member, msg->round > *last, "an id is asked under once in the life of a member", msg->round, *last);
+        *last = msg->round;
+    }
+}
+
 static void note_message(struct world_member *member, const struct raft_msg *msg)
 {
     struct world_watch_member *watch = &member->watch;
@@ -387,13 +400,14 @@ static void note_message(struct world_member *member, const struct raft_msg *msg
         break;
     case RAFT_MSG_APPEND_ANSWER:
         /* An answer made before a truncation may leave after it: its own term is over then. */
-        if (!msg->reject && msg->term == watch->hard.term && msg->index > watch->owed.index) watch->owed.index = msg->index;
+        if (!msg->reject && msg->term == watch->hard.term && msg->index > watch->owed.index) {
+            watch->owed.index = msg->index;
+            watch->owed.index_term = msg->term;
+        }
         break;
     case RAFT_MSG_FORWARD:
     case RAFT_MSG_READ_INDEX:
-        /* Else an answer to an earlier boot is taken for one to this: a write twice, a read too early. */
-        require(member, msg->round > watch->last_round, "an id is asked under once in the life of a member", msg->round, watch->last_round);
-        watch->last_round = msg->round;
+        note_round(member, msg);
         return;
     case RAFT_MSG_REFUSED:
     case RAFT_MSG_READ_ANSWER: return;

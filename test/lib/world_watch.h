@@ -17,6 +17,7 @@
 
 #include "base/map.h"
 #include "base/raft_entry.h"
+#include "lib/world.h"
 #include "pipeline/mail.h"
 
 struct world;
@@ -62,11 +63,11 @@ struct world_watch_member {
     uint64_t posted_index;          /* to apply */
     uint64_t published_index;
     uint64_t commit_index;          /* as raft said last */
-    uint64_t last_round;            /* of a forward or a read request that left */
+    uint64_t last_rounds[WORLD_MEMBERS_MAX];       /* to each member: of a forward or a read request that left */
     uint64_t leads_term, leads_last; /* leader: of which term, its last index */
     struct map floors;              /* read batch → what was committed anywhere when it was made, + 1 */
     struct {
-        uint64_t term, vote, vote_term, index;
+        uint64_t term, vote, vote_term, index, index_term;
     } owed;
 };
 

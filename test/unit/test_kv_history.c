@@ -1,0 +1,222 @@
+/* test_kv_history: does the checker of client histories bite? Hand-made histories, each wrong in one way, must be refused by the rule that is
+ * meant for it; honest ones, unknown outcomes included, must pass. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "lib/kv_history.h"
+
+static struct kv_history history;
+
+static void set_up(void) { kv_history_init(&history); }
+static void tear_down(void) { kv_history_deinit(&history); }
+
+static struct kv_op *add(enum kv_op_kind kind, uint64_t start, uint64_t end, int64_t revision)
+{
+    struct kv_op op = {.kind = kind, .start = start, .end = end, .revision = revision, .success_count = 1, .client = 1};
+    return kv_history_add(&history, &op);
+}
+
+static struct kv_op *put(uint64_t start, uint64_t end, int64_t revision, uint32_t key, uint64_t token)
+{
+    struct kv_op *op = add(KV_OP_PUT, start, end, revision);
+    op->success[0] = (struct kv_step){.kind = KV_STEP_PUT, .first = key, .end = key + 1, .token = token};
+    op->place = (uint64_t)revision;
+    return op;
+}
+
+/* A read of one key that found this, or nothing (token 0). */
+static struct kv_op *get(uint64_t start, uint64_t end, int64_t revision, uint32_t key, uint64_t token, int64_t create, int64_t mod,
+                         int64_t version)
+{
+    struct kv_op *op = add(KV_OP_RANGE, start, end, revision);
+    op->success[0] = (struct kv_step){.kind = KV_STEP_RANGE, .first = key, .end = key + 1, .count = token != 0};
+    if (token == 0) return op;
+    op->success[0].pairs = alloc_zero(1, sizeof(struct kv_pair));
+    op->success[0].pairs[0] = (struct kv_pair){key, token, create, mod, version};
+    op->success[0].pair_count = 1;
+    return op;
+}
+
+static void refused(const char *rule)
+{
+    struct kv_verdict verdict = kv_history_check(&history);
+    ck_assert(!verdict.is_good);
+    ck_assert_str_eq(verdict.rule, rule);
+}
+
+static void accepted(void)
+{
+    struct kv_verdict verdict = kv_history_check(&history);
+    ck_assert_msg(verdict.is_good, "%s", verdict.rule);
+}
+
+START_TEST(test_history_of_an_honest_store_is_accepted)
+{
+    put(1, 2, 2, 7, 100);
+    get(3, 4, 2, 7, 100, 2, 2, 1);
+    put(5, 8, 3, 7, 101);
+    get(6, 7, 2, 7, 100, 2, 2, 1); /* beside the write: before or after it */
+    get(9, 10, 3, 7, 101, 2, 3, 2);
+    get(11, 12, 3, 8, 0, 0, 0, 0);
+    accepted();
+}
+END_TEST
+
+START_TEST(test_history_with_an_unknown_write_that_took_effect_is_accepted)
+{
+    struct kv_op *lost = put(1, UINT64_MAX, 2, 7, 100);
+    lost->outcome = KV_UNKNOWN;
+    get(3, 4, 2, 7, 100, 2, 2, 1);
+    put(5, 6, 3, 8, 101);
+    accepted();
+}
+END_TEST
+
+START_TEST(test_history_with_an_unknown_write_that_nobody_saw_is_accepted)
+{
+    struct kv_op *lost = put(1, UINT64_MAX, 2, 7, 100);
+    lost->outcome = KV_UNKNOWN;
+    lost->place = 0;
+    get(3, 4, 1, 7, 0, 0, 0, 0);
+    put(5, 6, 2, 8, 101);
+    accepted();
+}
+END_TEST
+
+START_TEST(test_history_stale_read_is_refused)
+{
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 7, 101);
+    get(5, 6, 2, 7, 100, 2, 2, 1);
+    refused("C1 older than what had ended before it began");
+}
+END_TEST
+
+START_TEST(test_history_stale_serializable_read_is_accepted_from_another_server_only)
+{
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 7, 101);
+    struct kv_op *op = get(5, 6, 2, 7, 100, 2, 2, 1);
+    op->serializable = true;
+    op->server = 1;
+    accepted();
+    op->server = 0;
+    refused("K4 a server's revision went back");
+}
+END_TEST
+
+START_TEST(test_history_lost_update_is_refused)
+{
+    put(1, 2, 2, 7, 100)->place = 0;
+    refused("D1 an acknowledged write is lost");
+}
+END_TEST
+
+START_TEST(test_history_write_that_took_effect_twice_is_refused)
+{
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 4, 8, 101); /* revision 3 is somebody's second time */
+    refused("K2 each write raises the revision by one");
+}
+END_TEST
+
+START_TEST(test_history_refused_write_that_took_effect_is_refused)
+{
+    put(1, 2, 2, 7, 100)->outcome = KV_NOT_DONE;
+    refused("C5 what was refused took effect");
+}
+END_TEST
+
+START_TEST(test_history_read_of_another_value_is_refused)
+{
+    put(1, 2, 2, 7, 100);
+    get(3, 4, 2, 7, 999, 2, 2, 1);
+    refused("a read has another value");
+}
+END_TEST
+
+START_TEST(test_history_read_with_another_version_is_refused)
+{
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 7, 101);
+    get(5, 6, 3, 7, 101, 2, 3, 1);
+    refused("K5 version");
+}
+END_TEST
+
+START_TEST(test_history_read_of_a_write_that_had_not_begun_is_refused)
+{
+    get(1, 2, 2, 7, 100, 2, 2, 1);
+    put(3, 4, 2, 7, 100);
+    refused("C1 it saw a write that had not begun");
+}
+END_TEST
+
+START_TEST(test_history_read_of_a_compacted_revision_is_refused)
+{
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 7, 101);
+    struct kv_op *compact = add(KV_OP_COMPACT, 5, 6, 3);
+    compact->success_count = 0;
+    compact->answer_revision = 3;
+    compact->place = 4;
+    get(7, 8, 3, 7, 100, 2, 2, 1)->success[0].at_revision = 2;
+    refused("K6 a compacted revision is read");
+}
+END_TEST
+
+START_TEST(test_history_transaction_whose_compare_saw_its_own_write_is_refused)
+{
+    struct kv_op *txn = add(KV_OP_TXN, 1, 2, 2);
+    txn->compares[0] = (struct kv_compare){.key = 7, .target = KV_TARGET_VERSION, .relation = KV_EQUAL, .number = 0};
+    txn->compare_count = 1;
+    txn->success[0] = (struct kv_step){.kind = KV_STEP_PUT, .first = 7, .end = 8, .token = 100};
+    txn->place = 2;
+    txn->succeeded = true;
+    accepted();
+    txn->succeeded = false;
+    refused("T2 compares see the state before");
+}
+END_TEST
+
+START_TEST(test_history_without_a_log_is_placed_by_its_revisions)
+{
+    put(1, 2, 2, 7, 100)->place = 0;
+    struct kv_op *lost = put(3, UINT64_MAX, 0, 7, 101);
+    lost->outcome = KV_UNKNOWN;
+    lost->place = 0;
+    get(5, 6, 3, 7, 101, 2, 3, 2);
+    put(7, 8, 4, 8, 102)->place = 0;
+    kv_history_place_by_revision(&history);
+    accepted();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kv_history");
+    TCase *tcase = tcase_create("kv_history");
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, test_history_of_an_honest_store_is_accepted);
+    tcase_add_test(tcase, test_history_with_an_unknown_write_that_took_effect_is_accepted);
+    tcase_add_test(tcase, test_history_with_an_unknown_write_that_nobody_saw_is_accepted);
+    tcase_add_test(tcase, test_history_stale_read_is_refused);
+    tcase_add_test(tcase, test_history_stale_serializable_read_is_accepted_from_another_server_only);
+    tcase_add_test(tcase, test_history_lost_update_is_refused);
+    tcase_add_test(tcase, test_history_write_that_took_effect_twice_is_refused);
+    tcase_add_test(tcase, test_history_refused_write_that_took_effect_is_refused);
+    tcase_add_test(tcase, test_history_read_of_another_value_is_refused);
+    tcase_add_test(tcase, test_history_read_with_another_version_is_refused);
+    tcase_add_test(tcase, test_history_read_of_a_write_that_had_not_begun_is_refused);
+    tcase_add_test(tcase, test_history_read_of_a_compacted_revision_is_refused);
+    tcase_add_test(tcase, test_history_transaction_whose_compare_saw_its_own_write_is_refused);
+    tcase_add_test(tcase, test_history_without_a_log_is_placed_by_its_revisions);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
