@@ -163,7 +163,9 @@ static void free_garbage(struct apply_actor *role)
     if (mvcc_is_unpublished(mvcc)) role->more_to_free = true;
     struct mvcc_stats stats;
     mvcc_get_stats(mvcc, &stats);
-    role->free_ns = stats.bags_outstanding > 0 ? role->now_ns + FREE_AGAIN_NS : CLOCK_NEVER;
+    /* Bags wait for readers to pass, a compaction that is not done for a reader's pin. */
+    bool is_held = mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc));
+    role->free_ns = stats.bags_outstanding > 0 || is_held ? role->now_ns + FREE_AGAIN_NS : CLOCK_NEVER;
     if (!list_is_empty(&role->compactions)) answer_compactions(role);
 }
 
