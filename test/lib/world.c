@@ -233,6 +233,10 @@ void world_stop(struct world *world, uint32_t number)
             if (member->line.roles[role] != &member->line.raft.actor) run_role(member, role);
         }
     }
+    for (uint64_t i = 0; i < world->call_count; i++) {
+        bool is_left = world->calls[i].member == number && !world->calls[i].is_over;
+        if (is_left) world_watch_broken(world, "a call is answered at stop", number, i, 0);
+    }
     world_note(world, "stopped", number, member->is_transferred, member->is_drained);
     struct fs_sim_disk *after = fs_sim_copy(member->disk);
     close_member(member);
