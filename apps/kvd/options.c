@@ -60,6 +60,10 @@ static const struct option options_table[] = {
     {"auto-compaction-retention", FLAG_STRING, AT(config.auto_compaction_retention), "<n|time>",
      "history that is kept; 0 = all of it", "Clustering"},
 
+    {"discovery", FLAG_STRING, AT(discovery), "<url>", "refused: not supported by this version", "Clustering"},
+    {"discovery-endpoints", FLAG_STRING, AT(discovery_endpoints), "<list>", "refused: not supported by this version", "Clustering"},
+    {"discovery-srv", FLAG_STRING, AT(discovery_srv), "<domain>", "refused: not supported by this version", "Clustering"},
+
     {"log-level", FLAG_STRING, AT(log_level_text), "<level>", "debug, info, warn, error, panic, fatal", "Logging"},
     {"log-format", FLAG_STRING, AT(log_format_text), "<json|console>", "form of the lines on stderr", "Logging"},
 
@@ -92,11 +96,9 @@ static const char *const options_accepted[] = {
     "raft-write-timeout",
     "feature-gates",
     /* clustering */
-    "discovery",
     "discovery-fallback",
     "discovery-proxy",
     "discovery-token",
-    "discovery-endpoints",
     "discovery-dial-timeout",
     "discovery-request-timeout",
     "discovery-keepalive-time",
@@ -108,7 +110,6 @@ static const char *const options_accepted[] = {
     "discovery-cacert",
     "discovery-user",
     "discovery-password",
-    "discovery-srv",
     "discovery-srv-name",
     "strict-reconfig-check",
     /* security */
@@ -269,6 +270,10 @@ static const char *refused_flag(const struct options *options)
     if (options->config_file[0] != '\0') {
         return "--config-file is not supported by this version: give its keys as flags or as ETCD_ variables";
     }
+    if (options->discovery[0] != '\0' || options->discovery_endpoints[0] != '\0' || options->discovery_srv[0] != '\0') {
+        return "discovery is not supported by this version, and without it each member would found a cluster of its own: give the members "
+               "with --initial-cluster";
+    }
     if (options->is_force_new_cluster) {
         return "--force-new-cluster is not supported by this version: it makes a member forget the others and what only they have "
                "acknowledged; start a majority of the members instead";
@@ -307,7 +312,8 @@ enum options_verdict options_init(struct options *options, int argc, char **argv
 {
     ASSERT(argc >= 1);
     const struct flags_options rules = {.environment_prefix = "ETCD", .strict_environment = true};
-    *options = (struct options){.log_level_text = "info", .log_format_text = "json", .config_file = ""};
+    *options = (struct options){.log_level_text = "info", .log_format_text = "json", .config_file = "", .discovery = "",
+                                .discovery_endpoints = "", .discovery_srv = ""};
     config_init(&options->config);
     make_flags(options);
     options->result.arguments = alloc_zero((size_t)argc, sizeof(char *));

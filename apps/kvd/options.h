@@ -27,6 +27,7 @@ struct options {
     const char *log_level_text;
     const char *log_format_text;
     const char *config_file;   /* refused if it names one */
+    const char *discovery, *discovery_endpoints, *discovery_srv; /* likewise */
     bool is_force_new_cluster; /* refused if set */
     bool is_version;
     bool is_help;

@@ -179,6 +179,9 @@ def test_flags_that_cannot_be_passed_over_are_refused():
                 (["--force-new-cluster=true"], {}, "--force-new-cluster is not supported"),
                 (["--config-file", "/etc/etcd.yml"], {}, "--config-file is not supported"),
                 ([], {"ETCD_CONFIG_FILE": "/etc/etcd.yml"}, "--config-file is not supported"),
+                (["--discovery", "https://d.example/1"], {}, "discovery is not supported"),
+                (["--discovery-srv=d.example"], {}, "discovery is not supported"),
+                ([], {"ETCD_DISCOVERY_ENDPOINTS": "http://d.example:2379"}, "discovery is not supported"),
                 ([], {"ETCD_FORCE_NEW_CLUSTER": "true"}, "--force-new-cluster is not supported")):
             code, out, err = _run("--data-dir", path, *flags, environment=clean_environment(**environment))
             last = (out + err).strip().splitlines()[-1]
