@@ -34,6 +34,7 @@ suite() {
 }
 
 build release
+build clang # both compilers must be content; what gcc built is what runs
 build asan
 mapfile -t stress < <(suite_programs build/tsan stress | xargs -r -n 1 basename)
 build tsan ${stress[@]+"${stress[@]}"}
