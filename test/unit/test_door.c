@@ -102,7 +102,7 @@ START_TEST(test_door_hands_on_after_the_whole_preface_and_takes_nothing_of_it)
     int fd = dial();
     for (size_t i = 0; i < 24; i++) {
         ck_assert_int_eq(client_end.count, 0);
-        say(fd, PREFACE + i, 1);
+        say(fd, &PREFACE[i], 1);
         step();
     }
     ck_assert_int_eq(client_end.count, 1);
