@@ -86,6 +86,7 @@ static void take_read_batch(struct apply_actor *role, const struct mail *mail)
     if (mail->read.batch == NULL) {
         struct mail ready = {.kind = MAIL_READY};
         lane_must_post(role->lanes.to_main, &ready);
+        after_publish(role, &(struct mail){.kind = MAIL_CAUGHT_UP});
     } else {
         after_publish(role, mail);
     }

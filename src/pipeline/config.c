@@ -135,6 +135,8 @@ static void derive(struct config *config)
                                                              : (uint64_t)config->quota_backend_bytes;
     /* Each call in flight may stand once in a lane: REPLY, FAIL, APPEND. */
     ASSERT(config->lane_calls >= 2 * config->calls_max);
+    /* apply answers each COMMIT with one APPLIED; every peer gets its heartbeat in one step. */
+    ASSERT(config->lane_calls >= config->lane_peer && config->lane_peer >= 4 * CONFIG_PEERS_MAX);
     ASSERT(config->inflight_bytes_max >= config->message_bytes_max);
     /* A window that is full still leaves the leader room to propose, and the tail room for what is not yet applied. */
     ASSERT(config->tail_bytes_max >= config->inflight_bytes_max && config->tail_bytes_max >= config->apply_bytes_max);

@@ -45,6 +45,7 @@ enum mail_kind {
     MAIL_REPLY,       /* reply: apply's answer to a call */
     MAIL_FAIL,        /* fail: raft's answer to a call that did not get through */
     MAIL_READ_FAIL,   /* read + err */
+    MAIL_CAUGHT_UP,   /* apply: once in a run: the published view is at least as new as all that was acknowledged before the start */
 
     /* raft ⇄ snap */
     MAIL_FETCH,       /* fetch */

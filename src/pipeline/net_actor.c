@@ -104,6 +104,7 @@ static void take_mail(struct net_actor *role, struct mail *mail)
     case MAIL_FAIL: take_fail(role, mail); break;
     case MAIL_READ_BATCH:
     case MAIL_READ_FAIL: take_read_batch(role, mail); break;
+    case MAIL_CAUGHT_UP: role->is_caught_up = true; break;
     default: take_main(role, mail); break;
     }
 }
@@ -127,6 +128,15 @@ static void propose(struct net_actor *role, struct net_call *call, const struct 
     role->request_bytes += bytes;
 }
 
+/* A member that was started again does not know yet how far it had come: a read of the state, serializable or not, would show revisions
+ * that go back (etcd does not even listen before that). */
+static bool must_wait(const struct net_actor *role, const struct net_call *call, const struct service_plan *plan)
+{
+    enum rpc_method_id id = call->method->id;
+    bool is_of_state = id == RPC_KV_RANGE || id == RPC_KV_RANGE_STREAM || id == RPC_KV_TXN;
+    return plan->linearizable || (is_of_state && !role->is_caught_up);
+}
+
 static void route(struct net_actor *role, struct net_call *call, struct service_plan *plan)
 {
     switch (plan->action) {
@@ -134,7 +144,7 @@ static void route(struct net_actor *role, struct net_call *call, struct service_
     case SERVICE_PROPOSE: propose(role, call, plan); break;
     case SERVICE_READ:
         call->job = plan->job;
-        if (plan->linearizable) {
+        if (must_wait(role, call, plan)) {
             call->state = NET_READ_WAITING;
             role->reads[role->read_count++] = call->call;
             METRIC_ADD(&role->shared->metrics, reads_linearizable, 1);

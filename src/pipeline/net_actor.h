@@ -61,6 +61,7 @@ struct net_actor {
     size_t reply_bytes;
     uint32_t staying_count;
     uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
+    bool is_caught_up;           /* reads of the state need not wait for the first confirmed one */
     bool is_draining;
     bool has_reported_drained;
 };

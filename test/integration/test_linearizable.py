@@ -8,7 +8,7 @@ import time
 
 import history
 import workload
-from kvtest import Cluster, check, main, pick, rpc
+from kvtest import Cluster, check, main, needs_kvd, pick, rpc, wait_until
 
 BUDGET_S = 60
 
@@ -166,6 +166,25 @@ def test_a_member_without_quorum_serves_serializable_reads_only():
             check(reply.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE"), "a linearizable read answered %s", reply)
         reply = leader.client.ask("Put", rpc.PutRequest(key=b"k", value=b"w"), timeout_s=3.0)
         check(reply.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE"), "a write answered %s", reply)
+
+
+def test_a_restarted_member_shows_no_state_before_it_has_caught_up():
+    needs_kvd("etcd does not even listen then")
+    with Cluster(3) as cluster:
+        member, *others = cluster.members
+        for number in range(20):
+            member.client.put(b"k", b"%d" % number)
+        seen = member.client.get(b"k", serializable=True).header.revision
+        for each in cluster.members:
+            each.kill()
+        member.start(is_waiting=False)
+        wait_until(lambda: member.client.ask("Status", rpc.StatusRequest(), timeout_s=1.0).code == "OK", 10, "Status without a leader")
+        reply = member.client.ask("Range", rpc.RangeRequest(key=b"k", serializable=True), timeout_s=2.0)
+        check(reply.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE"), "alone after a restart it answered %s", reply)
+        for each in others:
+            each.start(is_waiting=False)
+        again = member.client.get(b"k", serializable=True).header.revision
+        check(again >= seen, "revision %d after %d", again, seen)
 
 
 if __name__ == "__main__":
