@@ -4,39 +4,9 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "lib/raft_cluster.h"
-
-static struct raft_cluster *cluster;
-
-static void begin_led(uint32_t count)
-{
-    struct raft_options options = raft_cluster_options();
-    cluster = raft_cluster_of(count, &options);
-    raft_cluster_elect(cluster, 1);
-}
-
-static void finish(void)
-{
-    raft_cluster_free(cluster);
-    cluster = NULL;
-}
-
-static struct raft_status status_of(uint64_t id) { return raft_cluster_status(cluster, id); }
-
-static const struct raft_msg *sent(uint64_t from, uint64_t to, enum raft_msg_kind kind)
-{
-    return raft_cluster_sent(cluster, from, to, kind);
-}
+#include "lib/raft_rig.h"
 
 static enum raft_answer transfer(uint64_t from, uint64_t to) { return raft_cluster_input(cluster, from, RAFT_IN_TRANSFER, to); }
-
-static void run_for(uint64_t total_ns)
-{
-    for (uint64_t ns = 0; ns < total_ns; ns += RAFT_CLUSTER_HEARTBEAT_NS) {
-        raft_cluster_advance(cluster, RAFT_CLUSTER_HEARTBEAT_NS);
-        raft_cluster_stabilize(cluster);
-    }
-}
 
 static enum raft_answer propose_conf(uint64_t id, const uint64_t *voters, uint32_t count)
 {

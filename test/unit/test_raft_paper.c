@@ -7,63 +7,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "lib/raft_cluster.h"
-
-static struct raft_cluster *cluster;
-
-static void begin(uint32_t count, bool has_pre_vote)
-{
-    struct raft_options options = raft_cluster_options();
-    options.pre_vote = has_pre_vote;
-    cluster = raft_cluster_of(count, &options);
-}
-
-static void finish(void)
-{
-    raft_cluster_free(cluster);
-    cluster = NULL;
-}
-
-/* A single member of a cluster whose others are played by the test. */
-static void begin_alone(uint32_t count)
-{
-    begin(count, false);
-    cluster->is_unwatched = true;
-    for (uint64_t id = 2; id <= count; id++) raft_cluster_crash(cluster, id, 0);
-}
-
-static struct raft_status status_of(uint64_t id) { return raft_cluster_status(cluster, id); }
-
-static const struct raft_msg *sent(uint64_t from, uint64_t to, enum raft_msg_kind kind)
-{
-    return raft_cluster_sent(cluster, from, to, kind);
-}
-
-static void give(struct raft_msg msg)
-{
-    if (msg.to == RAFT_NONE) msg.to = 1;
-    (void)raft_cluster_message(cluster, &msg);
-}
-
-/* Disk of member 1: entries of these terms, and the term of the last one as its own. */
-static void set_log(const uint64_t *terms, size_t count, uint64_t term)
-{
-    raft_cluster_crash(cluster, 1, 0);
-    raft_cluster_set_disk(cluster, 1, (struct raft_hard_state){.term = term}, terms, count);
-    raft_cluster_restart(cluster, 1);
-}
-
-static void become_leader_alone(void)
-{
-    raft_cluster_campaign(cluster, 1);
-    raft_cluster_settle(cluster, 1);
-    uint64_t term = status_of(1).term;
-    for (uint64_t id = 2; id <= cluster->node_count; id++) {
-        give((struct raft_msg){.kind = RAFT_MSG_VOTE_ANSWER, .from = id, .term = term});
-    }
-    raft_cluster_settle(cluster, 1);
-    ck_assert_int_eq(status_of(1).role, RAFT_LEADER);
-}
+#include "lib/raft_rig.h"
 
 /* ---- 5.1: terms ------------------------------------------------------------------------------------------------------ */
 
@@ -111,7 +55,7 @@ END_TEST
 
 START_TEST(test_raft_5_2_members_begin_as_followers)
 {
-    begin(3, true);
+    begin(3, true, true);
     for (uint64_t id = 1; id <= 3; id++) ck_assert_int_eq(status_of(id).role, RAFT_FOLLOWER);
     finish();
 }
@@ -120,7 +64,7 @@ END_TEST
 /* 5.2: heartbeats, so that nobody else begins an election. */
 START_TEST(test_raft_5_2_a_leader_sends_heartbeats_at_every_interval)
 {
-    begin(3, true);
+    begin(3, true, true);
     raft_cluster_elect(cluster, 1);
     for (uint32_t i = 0; i < 5; i++) {
         raft_cluster_tick(cluster, 1, RAFT_CLUSTER_HEARTBEAT_NS - 1);
@@ -264,7 +208,7 @@ END_TEST
 
 START_TEST(test_raft_5_2_members_have_different_timeouts)
 {
-    begin(5, true);
+    begin(5, true, true);
     for (uint64_t a = 1; a <= 5; a++) {
         for (uint64_t b = 1; b < a; b++) {
             uint64_t one = raft_deadline_ns(raft_cluster_node(cluster, a)->raft);
@@ -378,7 +322,7 @@ END_TEST
 
 START_TEST(test_raft_3_8_term_vote_and_log_come_back_after_a_crash)
 {
-    begin(3, true);
+    begin(3, true, true);
     raft_cluster_elect(cluster, 1);
     raft_cluster_propose(cluster, 1, "x");
     raft_cluster_stabilize(cluster);

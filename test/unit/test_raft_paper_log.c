@@ -6,70 +6,14 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "lib/raft_cluster.h"
-
-static struct raft_cluster *cluster;
-
-static void begin(uint32_t count, bool has_pre_vote)
-{
-    struct raft_options options = raft_cluster_options();
-    options.pre_vote = has_pre_vote;
-    cluster = raft_cluster_of(count, &options);
-}
-
-static void finish(void)
-{
-    raft_cluster_free(cluster);
-    cluster = NULL;
-}
-
-/* A single member of a cluster whose others are played by the test. */
-static void begin_alone(uint32_t count)
-{
-    begin(count, false);
-    cluster->is_unwatched = true;
-    for (uint64_t id = 2; id <= count; id++) raft_cluster_crash(cluster, id, 0);
-}
-
-static struct raft_status status_of(uint64_t id) { return raft_cluster_status(cluster, id); }
-
-static const struct raft_msg *sent(uint64_t from, uint64_t to, enum raft_msg_kind kind)
-{
-    return raft_cluster_sent(cluster, from, to, kind);
-}
-
-static void give(struct raft_msg msg)
-{
-    if (msg.to == RAFT_NONE) msg.to = 1;
-    (void)raft_cluster_message(cluster, &msg);
-}
-
-/* Disk of member 1: entries of these terms, and the term of the last one as its own. */
-static void set_log(const uint64_t *terms, size_t count, uint64_t term)
-{
-    raft_cluster_crash(cluster, 1, 0);
-    raft_cluster_set_disk(cluster, 1, (struct raft_hard_state){.term = term}, terms, count);
-    raft_cluster_restart(cluster, 1);
-}
-
-static void become_leader_alone(void)
-{
-    raft_cluster_campaign(cluster, 1);
-    raft_cluster_settle(cluster, 1);
-    uint64_t term = status_of(1).term;
-    for (uint64_t id = 2; id <= cluster->node_count; id++) {
-        give((struct raft_msg){.kind = RAFT_MSG_VOTE_ANSWER, .from = id, .term = term});
-    }
-    raft_cluster_settle(cluster, 1);
-    ck_assert_int_eq(status_of(1).role, RAFT_LEADER);
-}
+#include "lib/raft_rig.h"
 
 /* ---- 5.3: log replication -------------------------------------------------------------------------------------------- */
 
 /* 5.3: appended, then sent to all in parallel, with index and term of the entry before. */
 START_TEST(test_raft_5_3_a_proposal_is_appended_and_sent_to_all_with_its_predecessor)
 {
-    begin(3, true);
+    begin(3, true, true);
     raft_cluster_elect(cluster, 1);
     raft_cluster_propose(cluster, 1, "command");
     raft_cluster_take(cluster, 1);
@@ -245,7 +189,7 @@ END_TEST
 /* 5.3, end: one round trip per term, not per entry. */
 START_TEST(test_raft_5_3_refusals_skip_whole_terms)
 {
-    begin(3, true);
+    begin(3, true, true);
     raft_cluster_elect(cluster, 1);
     raft_cluster_isolate(cluster, 3);
     for (uint32_t i = 0; i < 200; i++) raft_cluster_propose(cluster, 1, "x");
@@ -266,7 +210,7 @@ END_TEST
 /* 5.3: for ever, if need be. */
 START_TEST(test_raft_5_3_lost_entries_are_sent_again)
 {
-    begin(3, true);
+    begin(3, true, true);
     raft_cluster_elect(cluster, 1);
     raft_cluster_propose(cluster, 1, "x");
     raft_cluster_settle(cluster, 1);
@@ -302,7 +246,7 @@ END_TEST
 /* 8: so it learns what is committed. */
 START_TEST(test_raft_8_a_leader_begins_its_term_with_an_empty_entry)
 {
-    begin(3, true);
+    begin(3, true, true);
     raft_cluster_elect(cluster, 2);
     const struct raft_cluster_node *node = raft_cluster_node(cluster, 3);
     ck_assert_uint_eq(node->entry_count, 1);

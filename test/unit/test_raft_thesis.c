@@ -4,44 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "lib/raft_cluster.h"
-
-static struct raft_cluster *cluster;
-
-static void begin(uint32_t count, bool has_pre_vote, bool has_check_quorum)
-{
-    struct raft_options options = raft_cluster_options();
-    options.pre_vote = has_pre_vote;
-    options.check_quorum = has_check_quorum;
-    cluster = raft_cluster_of(count, &options);
-}
-
-static void begin_led(uint32_t count)
-{
-    begin(count, true, true);
-    raft_cluster_elect(cluster, 1);
-}
-
-static void finish(void)
-{
-    raft_cluster_free(cluster);
-    cluster = NULL;
-}
-
-static struct raft_status status_of(uint64_t id) { return raft_cluster_status(cluster, id); }
-
-static const struct raft_msg *sent(uint64_t from, uint64_t to, enum raft_msg_kind kind)
-{
-    return raft_cluster_sent(cluster, from, to, kind);
-}
-
-static void run_for(uint64_t total_ns)
-{
-    for (uint64_t ns = 0; ns < total_ns; ns += RAFT_CLUSTER_HEARTBEAT_NS) {
-        raft_cluster_advance(cluster, RAFT_CLUSTER_HEARTBEAT_NS);
-        raft_cluster_stabilize(cluster);
-    }
-}
+#include "lib/raft_rig.h"
 
 /* ---- 6.2: check-quorum ----------------------------------------------------------------------------------------------- */
 
