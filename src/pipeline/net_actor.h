@@ -34,7 +34,8 @@ struct net_call {
     struct blob **pieces;        /* finished chunks of a unary reply */
     uint32_t piece_count;
     uint32_t request_bytes;      /* of the proposal in flight */
-    size_t reply_bytes;          /* encoded and not yet gone */
+    size_t reply_bytes;          /* encoded and not yet gone, what its job holds included */
+    size_t held_bytes;           /* in its job */
     uint64_t answered_ns;
     bool stays;                  /* a stream that is open until its client or we end it */
     enum net_call_state state;

@@ -32,8 +32,17 @@ void net_jobs_drop(struct net_actor *role, struct net_call *call)
     call->stays = false;
     role->reply_bytes -= call->reply_bytes;
     role->request_bytes -= call->request_bytes;
-    call->reply_bytes = 0;
+    call->reply_bytes = call->held_bytes = 0;
     call->request_bytes = 0;
+}
+
+/* What the job of a call has made and keeps for itself counts like what it handed out. */
+static void note_held(struct net_actor *role, struct net_call *call, size_t bytes)
+{
+    ASSERT(call->reply_bytes >= call->held_bytes && role->reply_bytes >= call->held_bytes);
+    call->reply_bytes += bytes - call->held_bytes;
+    role->reply_bytes += bytes - call->held_bytes;
+    call->held_bytes = bytes;
 }
 
 static void keep_piece(struct net_actor *role, struct net_call *call)
@@ -136,6 +145,7 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
     buf_clear(&role->out);
     enum service_progress progress = service_job_step(call->job, &role->env, CONFIG_CHUNK_BYTES, &role->out, &err);
     size_t size = role->out.size;
+    note_held(role, call, service_job_held_bytes(call->job));
     if (progress == SERVICE_FAILED) {
         net_actor_fail(role, call, err);
     } else if (call->reply_bytes + size > NET_REPLY_BYTES_MAX) {

@@ -88,7 +88,7 @@ static void plan_txn(struct service_env *env, struct slice request, struct servi
     }
     ASSERT(!info.has_put);
     struct service_job *job = service_job_new(RPC_KV_TXN);
-    job->request = blob_copy(request);
+    job->txn = txn_reader_new(request, state_machine_mvcc(env->machine));
     service_plan_read(plan, job, !info.is_serializable);
 }
 
@@ -163,20 +163,16 @@ out:
     return progress;
 }
 
-static enum service_progress step_txn(struct service_job *job, struct service_env *env, struct buf *out, enum err *out_err)
+/* As with a range, the header stands first and is taken back if the transaction has to be decided anew. */
+static enum service_progress step_txn(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
+                                      enum err *out_err)
 {
-    int64_t revision = 0;
-    struct blob *body = NULL;
-    ASSERT(job->request != NULL);
-    enum err err = state_machine_read_txn(service_job_view(env), blob_slice(job->request), &revision, &body);
-    if (err != ERR_OK) {
-        *out_err = err;
-        return SERVICE_FAILED;
-    }
-    ASSERT(revision > 0);
-    service_encode_reply(env, revision, blob_slice(body), out);
-    blob_unref(body);
-    return SERVICE_DONE;
+    const struct mvcc_view *view = service_job_view(env);
+    size_t size_before = out->size;
+    if (txn_reader_revision(job->txn) == 0) service_put_header(env, mvcc_view_revision(view), out);
+    enum service_progress progress = progress_of(txn_reader_step(job->txn, view, bytes_max, STEP_ROWS_MAX, out, out_err));
+    if (progress == SERVICE_MORE && txn_reader_revision(job->txn) == 0) out->size = size_before;
+    return progress;
 }
 
 enum service_progress kv_service_step(struct service_job *job, struct service_env *env, size_t bytes_max, struct buf *out,
@@ -186,6 +182,6 @@ enum service_progress kv_service_step(struct service_job *job, struct service_en
     switch (job->method) {
     case RPC_KV_RANGE: return step_range(job, env, bytes_max, out, out_err);
     case RPC_KV_RANGE_STREAM: return step_stream(job, env, bytes_max, out, out_err);
-    default: ASSERT(job->method == RPC_KV_TXN); return step_txn(job, env, out, out_err);
+    default: ASSERT(job->method == RPC_KV_TXN); return step_txn(job, env, bytes_max, out, out_err);
     }
 }

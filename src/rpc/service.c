@@ -82,11 +82,13 @@ bool service_job_is_large(const struct service_job *job)
     return job->method == RPC_KV_TXN || (job->method == RPC_KV_RANGE && !range_is_single(job->range));
 }
 
+size_t service_job_held_bytes(const struct service_job *job) { return job->txn == NULL ? 0 : txn_reader_held_bytes(job->txn); }
+
 void service_job_free(struct service_job *job)
 {
     if (job == NULL) return;
     range_free(job->range);
-    blob_unref(job->request);
+    txn_reader_free(job->txn);
     alloc_free(job);
 }
 

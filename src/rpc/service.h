@@ -64,6 +64,7 @@ enum service_progress service_job_step(struct service_job *job, struct service_e
                                        enum err *out_err);
 /* The reply may be large (a range of many keys): it counts against the budget of reply bytes while it is made. */
 bool service_job_is_large(const struct service_job *job);
+size_t service_job_held_bytes(const struct service_job *job); /* made, and not yet handed out by a step */
 void service_job_free(struct service_job *job); /* accepts NULL */
 
 /* The answer to a proposal: header (cluster, member, revision, term) + the body that apply encoded. */

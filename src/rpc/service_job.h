@@ -1,7 +1,7 @@
 /* service_job: a read on its way, as the services keep it between steps. Inside of the service files only.
  *
  * Owner: made by service_job_new, handed out in a plan, freed by service_job_free (service.h). Thread: net.
- * Limits: what range and the request limits allow; a request is kept as a copy of its own.
+ * Limits: what range, txn_reader and the request limits allow.
  */
 #ifndef RPC_SERVICE_JOB_H
 #define RPC_SERVICE_JOB_H
@@ -10,12 +10,13 @@
 
 #include "rpc/service.h"
 #include "storage/range.h"
+#include "storage/txn_reader.h"
 
 struct service_job {
     enum rpc_method_id method;
     bool is_started;      /* the first step was made */
     struct range *range;  /* Range, RangeStream */
-    struct blob *request; /* Txn: the request's bytes */
+    struct txn_reader *txn; /* Txn, read-only */
     int64_t revision;     /* HashKV: as asked for */
     bool is_unknown;      /* Health.Watch: of a service that is not the server as a whole */
 };

@@ -29,6 +29,7 @@ struct range {
     bool has_filter;
     bool is_cut_first;   /* the limit cuts before the sort */
     int pin;             /* -1 = none */
+    bool is_kept;        /* the revision was checked by the caller, who has a pin */
     int64_t revision;    /* that the rows are read at */
     int64_t header_revision;
     bool is_counted;     /* `count` is known; else it is `seen` when the scan has come to the end */
@@ -135,6 +136,12 @@ struct range *range_new(const struct range_request *request, struct mvcc *mvcc, 
     buf_init(&range->resume);
     buf_init(&range->next_page);
     return range;
+}
+
+void range_set_kept(struct range *range)
+{
+    ASSERT(range->phase == RANGE_PHASE_START && range->mvcc == NULL);
+    range->is_kept = true;
 }
 
 void range_set_memo(struct range *range, struct range_memo *memo)
@@ -452,7 +459,7 @@ enum range_progress range_step(struct range *range, const struct mvcc_view *view
     size_t size_max = bytes_max > SIZE_MAX - size_before ? SIZE_MAX : size_before + bytes_max;
     bool is_first = range->phase == RANGE_PHASE_START;
     if (is_first) {
-        enum err err = mvcc_view_check(view, range->request.revision);
+        enum err err = range->is_kept ? ERR_OK : mvcc_view_check(view, range->request.revision);
         if (err != ERR_OK) {
             *out_err = err;
             return RANGE_FAILED;

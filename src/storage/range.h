@@ -31,10 +31,12 @@ MUST_USE enum err range_check_stream(const struct range_request *request); /* th
 
 enum range_progress { RANGE_DONE, RANGE_MORE, RANGE_FAILED };
 struct range;
-/* `mvcc` is for the pin; NULL = the caller holds one view for the whole job (the writer inside a transaction). */
+/* `mvcc` is for the pin; NULL = the caller holds one view for the whole job (the writer inside a transaction), or see range_set_kept. */
 struct range *range_new(const struct range_request *request, struct mvcc *mvcc, size_t gather_bytes_max);
 /* Before the first step: counts that pages leave for each other. Borrowed; of the thread that steps. */
 void range_set_memo(struct range *range, struct range_memo *memo);
+/* Before the first step: the caller has checked the revision and keeps it for the whole job by a pin of its own. */
+void range_set_kept(struct range *range);
 void range_free(struct range *range); /* accepts NULL; unpins */
 /* Appends at most about bytes_max to out_body (at least one row), looks at no more than rows_max rows. RANGE_FAILED: *out_err. With
  * is_stream, `more` and `count` are written with the last step only (as in both forms), and rows end exactly at chunk borders. */

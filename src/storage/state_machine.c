@@ -354,22 +354,3 @@ void state_machine_apply(struct state_machine *machine, const struct raft_entry 
     ASSERT(wants_reply || result.body == NULL);
     *out_result = result;
 }
-
-enum err state_machine_read_txn(const struct mvcc_view *view, struct slice txn_bytes, int64_t *out_revision,
-                                struct blob **out_body)
-{
-    ASSERT(out_revision != NULL && out_body != NULL);
-    struct txn txn;
-    struct buf body;
-    txn_init(&txn);
-    buf_init(&body);
-    enum err err = txn_decide(&txn, txn_bytes, view, NULL, NULL);
-    if (err == ERR_OK && !txn_read(&txn, view, &body)) err = ERR_TOO_MANY_REQUESTS;
-    if (err == ERR_OK) {
-        *out_revision = mvcc_view_revision(view);
-        *out_body = body.size > 0 ? buf_take_blob(&body) : NULL;
-    }
-    buf_deinit(&body);
-    txn_deinit(&txn);
-    return err;
-}

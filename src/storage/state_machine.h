@@ -43,8 +43,4 @@ struct mvcc *state_machine_mvcc(struct state_machine *machine);
 /* The published cluster; any registered reader, until its next quiescent state (take a reference to keep it). */
 const struct cluster *state_machine_cluster(const struct state_machine *machine);
 
-/* A read-only transaction (request_txn_info.is_read_only) against a view: body of the TxnResponse. Any reader. */
-MUST_USE enum err state_machine_read_txn(const struct mvcc_view *view, struct slice txn_bytes, int64_t *out_revision,
-                                         struct blob **out_body);
-
 #endif

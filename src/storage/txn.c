@@ -205,19 +205,12 @@ void txn_delete_range(struct mvcc *mvcc, const struct operation_delete_range *re
 
 /* A run: where it writes and answers. */
 struct run {
-    struct mvcc *mvcc;            /* NULL: read-only */
-    const struct mvcc_view *view; /* of a read-only run */
+    struct mvcc *mvcc;
     struct buf *body;             /* NULL: nobody waits for an answer */
     int64_t revision_max;         /* what the transaction will have made if it changes anything */
     struct txn_reply_mark marks[OPERATION_DEPTH_MAX + 1]; /* of the nested responses that are open, by depth */
     bool is_over;                 /* the reply met its limit; from then on nothing is encoded */
 };
-
-static const struct mvcc_view *run_view(const struct run *run)
-{
-    ASSERT((run->mvcc == NULL) != (run->view == NULL));
-    return run->mvcc == NULL ? run->view : mvcc_writer_view(run->mvcc);
-}
 
 /* Where the reply goes now; NULL: nowhere. */
 static struct buf *run_body(struct run *run)
@@ -233,7 +226,7 @@ static void run_range(struct run *run, struct slice bytes)
     struct range_request request;
     demand(range_parse(bytes, &request), "range");
     struct range *range = range_new(&request, NULL, TXN_REPLY_BYTES_MAX);
-    const struct mvcc_view *view = run_view(run);
+    const struct mvcc_view *view = mvcc_writer_view(run->mvcc);
     struct txn_reply_mark mark = txn_reply_open(body, OPERATION_RANGE, run->revision_max);
     enum range_progress progress = RANGE_MORE;
     enum err err = ERR_OK;
@@ -324,13 +317,5 @@ bool txn_run(struct txn *txn, struct mvcc *mvcc, struct buf *out_body)
     ASSERT(mvcc != NULL);
     struct run run = {.mvcc = mvcc, .body = out_body};
     run.revision_max = mvcc_view_revision(mvcc_writer_view(mvcc)) + 1;
-    return run_path(&run, txn);
-}
-
-bool txn_read(struct txn *txn, const struct mvcc_view *view, struct buf *out_body)
-{
-    ASSERT(view != NULL && out_body != NULL);
-    struct run run = {.view = view, .body = out_body};
-    run.revision_max = mvcc_view_revision(view) + 1;
     return run_path(&run, txn);
 }

@@ -39,13 +39,11 @@ struct txn {
 };
 void txn_init(struct txn *txn);
 void txn_deinit(struct txn *txn);
-/* lease_exists may be NULL if the transaction is read-only. */
+/* lease_exists may be NULL if the transaction is read-only (txn_reader.h). */
 MUST_USE enum err txn_decide(struct txn *txn, struct slice bytes, const struct mvcc_view *view,
                              txn_lease_exists_fn *lease_exists, const void *leases);
 /* Runs what was decided, between mvcc_begin and mvcc_commit. False: the body was over TXN_REPLY_BYTES_MAX and is incomplete; the
  * writes are done all the same. */
 bool txn_run(struct txn *txn, struct mvcc *mvcc, struct buf *out_body);
-/* The same for a read-only transaction, against the view that it was decided on. */
-bool txn_read(struct txn *txn, const struct mvcc_view *view, struct buf *out_body);
 
 #endif

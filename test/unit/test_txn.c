@@ -7,7 +7,7 @@
 #include "lib/kv_text.h"
 #include "storage/range.h"
 #include "storage/request.h"
-#include "storage/txn.h"
+#include "storage/txn_reader.h"
 
 static struct kv_rig rig;
 static void setup(void) { kv_rig_init(&rig); }
@@ -282,26 +282,137 @@ START_TEST(test_txn_revision_of_another_varint_length_is_written_right)
 }
 END_TEST
 
+/* A read-only transaction in steps of so many bytes. */
+static enum err read_txn(const struct buf *request, size_t bytes_max, struct buf *out_body)
+{
+    struct txn_reader *reader = txn_reader_new(buf_slice(request), rig.mvcc);
+    enum err err = ERR_OK;
+    buf_init(out_body);
+    enum range_progress progress = RANGE_MORE;
+    for (int steps = 0; progress == RANGE_MORE; steps++) {
+        ck_assert_int_lt(steps, 100000);
+        progress = txn_reader_step(reader, mvcc_view(rig.mvcc), bytes_max, 3, out_body, &err);
+    }
+    if (progress == RANGE_DONE) ck_assert_int_eq(txn_reader_revision(reader), mvcc_view_revision(mvcc_view(rig.mvcc)));
+    if (progress == RANGE_DONE) ck_assert_uint_eq(txn_reader_held_bytes(reader), 0);
+    txn_reader_free(reader);
+    return err;
+}
+
 START_TEST(test_txn_read_only_is_read_from_a_view)
 {
     kv_rig_put(&rig, "a=1");
     kv_rig_put(&rig, "a=2");
     struct buf request = kv_text_txn("if ver(a)=2 then get(a) get(a,rev=2) get(a..*,count) else get(x)");
-    struct blob *body = NULL;
-    int64_t revision = 0;
-    ck_assert_int_eq(state_machine_read_txn(mvcc_view(rig.mvcc), buf_slice(&request), &revision, &body), ERR_OK);
-    struct buf text = kv_text_of_txn(blob_slice(body));
-    ck_assert_int_eq(revision, 3);
+    struct buf body;
+    ck_assert_int_eq(read_txn(&request, 1u << 20, &body), ERR_OK);
+    struct buf text = kv_text_of_txn(buf_slice(&body));
     ck_assert_str_eq(kv_text_string(&text), "yes[get@3{a=2/2.3.2} count=1 get@3{a=1/2.2.1} count=1 get@3{} count=1]");
     buf_deinit(&text);
-    blob_unref(body);
+    buf_deinit(&body);
     buf_deinit(&request);
     request = kv_text_txn("then get(a,rev=4)");
-    ck_assert_int_eq(state_machine_read_txn(mvcc_view(rig.mvcc), buf_slice(&request), &revision, &body), ERR_FUTURE_REV);
+    ck_assert_int_eq(read_txn(&request, 1u << 20, &body), ERR_FUTURE_REV);
+    buf_deinit(&body);
     buf_deinit(&request);
     request = kv_text_txn("if ver(a)=1"); /* nothing to say: no body */
-    ck_assert_int_eq(state_machine_read_txn(mvcc_view(rig.mvcc), buf_slice(&request), &revision, &body), ERR_OK);
-    ck_assert_ptr_null(body);
+    ck_assert_int_eq(read_txn(&request, 1u << 20, &body), ERR_OK);
+    ck_assert_uint_eq(body.size, 0);
+    buf_deinit(&body);
+    buf_deinit(&request);
+}
+END_TEST
+
+START_TEST(test_txn_read_only_in_steps_of_any_size_says_the_same)
+{
+    char pair[32];
+    for (int i = 0; i < 60; i++) {
+        snprintf(pair, sizeof pair, "k%02d=%d", i, i);
+        kv_rig_put(&rig, pair);
+    }
+    struct buf request = kv_text_txn("if ver(k01)=1 then get(k..*) get(k05) get(k..*,rev=30) get(x) get(k..*,limit=7) get(k..*,count)");
+    struct buf whole, body;
+    ck_assert_int_eq(read_txn(&request, 1u << 20, &whole), ERR_OK);
+    for (size_t bytes_max = 1; bytes_max < 3000; bytes_max += 97) {
+        ck_assert_int_eq(read_txn(&request, bytes_max, &body), ERR_OK);
+        ck_assert(slice_equal(buf_slice(&body), buf_slice(&whole)));
+        buf_deinit(&body);
+    }
+    struct buf text = kv_text_of_txn(buf_slice(&whole));
+    ck_assert_ptr_nonnull(strstr(kv_text_string(&text), "get@61{k05=5/7.7.1} count=1"));
+    buf_deinit(&text);
+    buf_deinit(&whole);
+    buf_deinit(&request);
+}
+END_TEST
+
+static enum range_progress step_txn(struct txn_reader *reader, struct buf *body, enum err *out_err)
+{
+    return txn_reader_step(reader, mvcc_view(rig.mvcc), 16, 3, body, out_err);
+}
+
+static void change_and_compact(int64_t revision)
+{
+    kv_rig_put(&rig, "k1=changed");
+    kv_rig_put(&rig, "k4=new");
+    if (revision == 0) return;
+    ck_assert_int_eq(mvcc_compact(rig.mvcc, revision), ERR_OK);
+    while (mvcc_compact_step(rig.mvcc, 1000)) mvcc_publish(rig.mvcc);
+    mvcc_publish(rig.mvcc);
+}
+
+/* What is pinned stays, whatever is written and compacted between two steps. */
+START_TEST(test_txn_read_only_sees_one_state_over_all_its_steps)
+{
+    kv_rig_put(&rig, "k1=a");
+    kv_rig_put(&rig, "k2=b");
+    kv_rig_put(&rig, "k3=c");
+    kv_rig_put(&rig, "k1=d");
+    struct buf request = kv_text_txn("then get(k..*) get(k1,rev=3) get(k..*,count)");
+    struct txn_reader *reader = txn_reader_new(buf_slice(&request), rig.mvcc);
+    struct buf body;
+    enum err err = ERR_OK;
+    buf_init(&body);
+    ck_assert_int_eq(step_txn(reader, &body, &err), RANGE_MORE);
+    change_and_compact(7);
+    enum range_progress progress = RANGE_MORE;
+    while (progress == RANGE_MORE) progress = step_txn(reader, &body, &err);
+    ck_assert_int_eq(progress, RANGE_DONE);
+    struct buf text = kv_text_of_txn(buf_slice(&body));
+    ck_assert_str_eq(kv_text_string(&text), "yes[get@5{k1=d/2.5.2 k2=b/3.3.1 k3=c/4.4.1} count=3 get@5{k1=a/2.2.1} count=1 get@5{} count=3]");
+    buf_deinit(&text);
+    buf_deinit(&body);
+    txn_reader_free(reader);
+    buf_deinit(&request);
+}
+END_TEST
+
+/* The pin comes at the end of the first step: a compaction published meanwhile refuses it. */
+START_TEST(test_txn_read_only_overtaken_by_a_compaction_is_decided_anew)
+{
+    kv_rig_put(&rig, "k1=a");
+    kv_rig_put(&rig, "k2=b");
+    struct buf request = kv_text_txn("if ver(k1)=1 then get(k..*) get(k..*) else get(k1)");
+    struct txn_reader *reader = txn_reader_new(buf_slice(&request), rig.mvcc);
+    const struct mvcc_view *old = mvcc_view(rig.mvcc);
+    struct buf body;
+    enum err err = ERR_OK;
+    buf_init(&body);
+    rig.holds_retired = true; /* the old view is still read */
+    kv_rig_put(&rig, "k1=changed");
+    ck_assert_int_eq(mvcc_compact(rig.mvcc, 4), ERR_OK);
+    mvcc_publish(rig.mvcc);
+    ck_assert_int_eq(txn_reader_step(reader, old, 16, 3, &body, &err), RANGE_MORE);
+    ck_assert_int_eq(txn_reader_revision(reader), 0);
+    ck_assert_uint_eq(body.size + txn_reader_held_bytes(reader), 0);
+    enum range_progress progress = RANGE_MORE;
+    while (progress == RANGE_MORE) progress = step_txn(reader, &body, &err);
+    ck_assert_int_eq(progress, RANGE_DONE);
+    struct buf text = kv_text_of_txn(buf_slice(&body));
+    ck_assert_str_eq(kv_text_string(&text), "no[get@4{k1=changed/2.4.2} count=1]");
+    buf_deinit(&text);
+    buf_deinit(&body);
+    txn_reader_free(reader);
     buf_deinit(&request);
 }
 END_TEST
@@ -331,6 +442,9 @@ int main(void)
     tcase_add_test(tcase, test_txn_long_and_deep_replies_are_whole);
     tcase_add_test(tcase, test_txn_revision_of_another_varint_length_is_written_right);
     tcase_add_test(tcase, test_txn_read_only_is_read_from_a_view);
+    tcase_add_test(tcase, test_txn_read_only_in_steps_of_any_size_says_the_same);
+    tcase_add_test(tcase, test_txn_read_only_sees_one_state_over_all_its_steps);
+    tcase_add_test(tcase, test_txn_read_only_overtaken_by_a_compaction_is_decided_anew);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
