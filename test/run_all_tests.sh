@@ -44,6 +44,7 @@ suite "unit tests" test/unit_test.sh
 suite "integration tests" test/integration_test.sh
 suite "integration tests, sanitized" env KVD_BINARY=build/asan/bin/kvd KVTEST_SHORT=1 test/integration_test.sh
 suite "end-to-end tests" test/e2e_test.sh
+suite "simulation" test/simulation_test.sh
 suite "benchmarks" test/benchmark_test.sh
 if [[ ${KVD_TEST_LONG:-} == 1 ]]; then
     suite "fuzz targets" test/fuzz_test.sh 600

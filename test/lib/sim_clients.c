@@ -247,6 +247,16 @@ void sim_clients_step(struct sim_clients *clients, bool is_over)
     }
 }
 
+uint64_t sim_clients_next_ns(const struct sim_clients *clients)
+{
+    uint64_t next_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < clients->options.clients; i++) {
+        const struct sim_client *client = &clients->clients[i];
+        if (!client->is_waiting && client->next_ns > world_now_ns(clients->world) && client->next_ns < next_ns) next_ns = client->next_ns;
+    }
+    return next_ns;
+}
+
 bool sim_clients_wait(const struct sim_clients *clients)
 {
     for (uint32_t i = 0; i < clients->options.clients; i++) {

@@ -46,6 +46,8 @@ void sim_clients_init(struct sim_clients *clients, struct world *world, const st
 void sim_clients_deinit(struct sim_clients *clients);
 /* Takes answers; asks again where a client is free, unless `is_over`. */
 void sim_clients_step(struct sim_clients *clients, bool is_over);
+/* When the next of those who are free will ask; UINT64_MAX = nobody is. */
+uint64_t sim_clients_next_ns(const struct sim_clients *clients);
 /* Everything at a member, now; when the world is quiet. */
 void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable);
 bool sim_clients_wait(const struct sim_clients *clients); /* somebody waits for an answer */

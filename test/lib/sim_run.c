@@ -9,92 +9,6 @@
 #include "base/clock.h"
 #include "lib/world_watch.h"
 
-static const char *const fault_names[SIM_FAULTS] = {"kill", "power", "power-all", "stop", "pause", "cut",
-                                                    "partition", "slow", "stuck", "full", "transfer"};
-
-/* --- drawing --- */
-
-/* One of the values; 0 stands for the default. */
-static uint64_t draw(struct rng *rng, const uint64_t *values, size_t count) { return values[rng_below(rng, count)]; }
-#define DRAW(rng, ...) draw(rng, (const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
-
-static void draw_limits(struct rng *rng, struct world_options *world)
-{
-    world->segment_entries = DRAW(rng, 0, 0, 40, 150);
-    world->segment_bytes = DRAW(rng, 65536, 65536, 131072);
-    world->calls_max = (uint32_t)DRAW(rng, 0, 4, 16, 64);
-    world->lane_peer = (uint32_t)DRAW(rng, 0, 0, 8, 16, 64); /* a heartbeat to each must fit */
-    if (world->calls_max != 0) world->lane_calls = 256; /* appends in flight and commits under way need their room, too */
-    if (rng_below(rng, 3) == 0) return;
-    world->inflight_messages = (uint32_t)DRAW(rng, 0, 1, 2, 8);
-    world->message_bytes = DRAW(rng, 0, 1, 200, 4096);
-    world->inflight_bytes = world->message_bytes == 0 ? 0 : world->message_bytes * DRAW(rng, 1, 4, 64);
-    world->tail_bytes = DRAW(rng, 0, 2048, 8192, 65536);
-    world->apply_bytes = DRAW(rng, 0, 1, 1024, 16384);
-    world->uncommitted_bytes = DRAW(rng, 0, 2048, 16384);
-}
-
-static void draw_world(struct rng *rng, struct world_options *world)
-{
-    static const uint32_t sizes[] = {1, 3, 3, 3, 3, 3, 5, 5};
-    world->members = sizes[rng_below(rng, 8)];
-    world->switch_percent = (uint32_t)DRAW(rng, 0, 2, 10, 30);
-    world->break_permille = (uint32_t)DRAW(rng, 0, 0, 1, 10, 50);
-    world->delay_ns = DRAW(rng, 200 * NS_PER_US, 2 * NS_PER_MS, 10 * NS_PER_MS, 40 * NS_PER_MS);
-    world->window = (uint32_t)DRAW(rng, 0, 2, 8);
-    world->late_disks = rng_below(rng, 4) != 0;
-    world->probe_percent = (uint32_t)DRAW(rng, 1, 1, 3);
-    world->heartbeat_ms = DRAW(rng, 20, 50, 100);
-    world->election_ms = world->heartbeat_ms * DRAW(rng, 5, 10);
-    world->request_timeout_ms = DRAW(rng, 0, 1000, 3000);
-    draw_limits(rng, world);
-}
-
-void sim_options_draw(uint64_t seed, struct sim_options *out_options)
-{
-    struct sim_options options = {.world = {.seed = seed}};
-    struct rng rng;
-    rng_init(&rng, seed * UINT64_C(0x9e3779b97f4a7c15) + 1);
-    draw_world(&rng, &options.world);
-    options.clients = (struct sim_clients_options){
-        .seed = seed + 1, .members = options.world.members, .clients = (uint32_t)DRAW(&rng, 2, 4, 8, 12),
-        .keys = (uint32_t)DRAW(&rng, 2, 8, 64), .padding_max = (uint32_t)DRAW(&rng, 0, 64, 3000, 40000),
-        .ops_max = 1500,
-        .think_ns = DRAW(&rng, NS_PER_MS, 10 * NS_PER_MS, 50 * NS_PER_MS), .patience_ns = DRAW(&rng, 500 * NS_PER_MS, 10 * NS_PER_S),
-        .compact_permille = (uint32_t)DRAW(&rng, 0, 5, 30), .sticks = rng_below(&rng, 2) == 0};
-    /* A value may not be larger than what can ever be proposed. */
-    if (options.world.uncommitted_bytes != 0 && options.clients.padding_max > 64) options.clients.padding_max = 64;
-    if (options.world.tail_bytes != 0 && options.clients.padding_max > 3000) options.clients.padding_max = 3000;
-    options.run_ns = DRAW(&rng, 3, 6, 12) * NS_PER_S;
-    options.lag_ns = DRAW(&rng, 500 * NS_PER_US, 3 * NS_PER_MS, 20 * NS_PER_MS);
-    for (int i = 0; i < SIM_FAULTS; i++) {
-        if (rng_below(&rng, 2) == 0) options.per_minute[i] = (uint32_t)DRAW(&rng, 5, 20, 60);
-    }
-    options.heals_per_minute = (uint32_t)DRAW(&rng, 30, 120);
-    options.starts_per_minute = (uint32_t)DRAW(&rng, 60, 300);
-    *out_options = options;
-}
-
-void sim_options_text(const struct sim_options *options, char *out_text, size_t size)
-{
-    const struct world_options *world = &options->world;
-    const struct sim_clients_options *clients = &options->clients;
-    int n = snprintf(out_text, size,
-                     "members %u switch %u%% break %u/1000 delay %" PRIu64 "us window %u late %d election %" PRIu64 "/%" PRIu64
-                     "ms timeout %" PRIu64 "ms calls %u lanes %u/%u inflight %u/%" PRIu64 " message %" PRIu64 " tail %" PRIu64
-                     " apply %" PRIu64 " uncommitted %" PRIu64 " segment %" PRIu64 "/%" PRIu64 " clients %u keys %u padding %u think %" PRIu64
-                     "us patience %" PRIu64 "ms compact %u/1000 run %" PRIu64 "s faults/min",
-                     world->members, world->switch_percent, world->break_permille, world->delay_ns / NS_PER_US, world->window,
-                     world->late_disks, world->election_ms, world->heartbeat_ms, world->request_timeout_ms, world->calls_max,
-                     world->lane_calls, world->lane_peer, world->inflight_messages, world->inflight_bytes, world->message_bytes,
-                     world->tail_bytes, world->apply_bytes, world->uncommitted_bytes, world->segment_bytes, world->segment_entries,
-                     clients->clients, clients->keys, clients->padding_max, clients->think_ns / NS_PER_US,
-                     clients->patience_ns / NS_PER_MS, clients->compact_permille, options->run_ns / NS_PER_S);
-    for (int i = 0; i < SIM_FAULTS && n > 0 && (size_t)n < size; i++) {
-        if (options->per_minute[i] > 0) n += snprintf(out_text + n, size - (size_t)n, " %s %u", fault_names[i], options->per_minute[i]);
-    }
-}
-
 /* --- faults --- */
 
 struct run {
@@ -102,6 +16,7 @@ struct run {
     struct world *world;
     struct rng rng;
     struct sim_clients clients;
+    uint64_t faults[SIM_FAULTS];
 };
 
 static uint32_t below(struct run *run, uint64_t limit) { return (uint32_t)rng_below(&run->rng, limit); }
@@ -143,6 +58,7 @@ static void inject(struct run *run, enum sim_fault fault)
     int leader = world_leader(world);
     uint32_t member = leader >= 0 && below(run, 3) == 0 ? (uint32_t)leader : below(run, members);
     uint64_t election_ns = run->options->world.election_ms * NS_PER_MS;
+    run->faults[fault]++;
     switch (fault) {
     case SIM_KILL: kill_one(run, member, false, false); break;
     case SIM_POWER_LOSS: kill_one(run, member, true, false); break;
@@ -274,15 +190,18 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     sim_clients_init(&run.clients, run.world, &options->clients);
     uint64_t start_ns = world_now_ns(run.world);
     while (world_now_ns(run.world) < start_ns + options->run_ns) {
-        uint64_t ns = 1 + rng_below(&run.rng, options->lag_ns);
-        world_run(run.world, ns);
+        uint64_t before_ns = world_now_ns(run.world);
+        uint64_t ns = 1 + rng_below(&run.rng, options->lag_ns), ask_ns = sim_clients_next_ns(&run.clients);
+        if (ask_ns < before_ns + ns) ns = ask_ns > before_ns ? ask_ns - before_ns : 1;
+        world_run_to_answer(run.world, ns);
         sim_clients_step(&run.clients, false);
-        some_faults(&run, ns);
+        some_faults(&run, world_now_ns(run.world) - before_ns);
     }
     finish(&run);
-    *out_result = (struct sim_result){.trace_hash = world_trace_hash(run.world), .steps = world_steps(run.world),
+    *out_result = (struct sim_result){.trace_hash = world_trace_hash(run.world), .steps = world_steps(run.world), .events = trace->count,
                                       .simulated_ns = world_now_ns(run.world) - start_ns, .done = run.clients.done,
                                       .unknown = run.clients.unknown, .entries = world_commit_index(run.world)};
+    memcpy(out_result->faults, run.faults, sizeof(run.faults));
     world_get_counts(run.world, &out_result->counts);
     sim_clients_deinit(&run.clients);
     world_free(run.world);

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 
-#define IDLE_NS (5 * NS_PER_MS) /* the longest jump of the clock */
 #define STOP_NS (1500 * NS_PER_MS)
 
 /* --- roles --- */
@@ -34,6 +33,7 @@ static void run_role(struct world_member *member, uint32_t role)
     uint32_t bit = 1u << role;
     member->running |= bit;
     member->more &= ~bit;
+    world_wake(member);
     world->current = member;
     world->depth++;
     world->steps++;
@@ -121,6 +121,7 @@ bool world_start(struct world *world, uint32_t number)
     member->more = 0;
     member->doom_steps = 0;
     member->pause_until_ns = 0;
+    world_wake(member);
     world_watch_start(member);
     return true;
 }
@@ -131,6 +132,8 @@ static void connect_line(struct world_member *member)
                                                      .snap_fs = member->snap_fs, .wal_fs = member->wal_fs,
                                                      .work_fs = member->work_fs, .wal_path = member->dir.wal_path,
                                                      .main = &member->main});
+    world_wake(member);
+    member->world->net_is_stirred = true; /* it listens now */
 }
 
 static void close_member(struct world_member *member)
@@ -182,6 +185,7 @@ static bool meet_doom(struct world_member *member)
     if (member->doom_steps != 1) return false;
     bool power_loss = member->doom_power, all = member->doom_all;
     member->doom_steps = 0;
+    world->net_is_stirred = true;
     world_kill(world, member->number, power_loss);
     for (uint32_t i = 0; all && i < world->options.members; i++) {
         if (world->members[i].is_up) world_kill(world, i, power_loss);
@@ -201,6 +205,7 @@ static void post_from_main(struct world_member *member, struct lane *lane, enum 
     struct mail mail = {.kind = (uint32_t)kind};
     ASSERT(member->world->depth == 0);
     (void)lane_post(lane, &mail);
+    world_wake(member);
 }
 
 void world_transfer(struct world *world, uint32_t number)
@@ -399,9 +404,20 @@ static bool is_running(const struct world_member *member)
     return member->is_up && member->pause_until_ns <= member->world->now_ns && member->line.net.calls != NULL;
 }
 
+static uint64_t next_deadline_ns(struct world_member *member)
+{
+    uint64_t next_ns = CLOCK_NEVER;
+    for (uint32_t role = 0; role < LINE_ROLES; role++) {
+        uint64_t deadline_ns = actor_deadline_ns(member->line.roles[role]);
+        if (deadline_ns < next_ns) next_ns = deadline_ns;
+    }
+    return next_ns;
+}
+
 static bool run_member(struct world_member *member)
 {
     bool has_run = false;
+    if (member->idle_until_ns > member->world->now_ns) return false;
     uint32_t first = (uint32_t)rng_below(&member->world->rng, LINE_ROLES);
     for (uint32_t r = 0; r < LINE_ROLES; r++) {
         uint32_t role = (first + r) % LINE_ROLES;
@@ -410,7 +426,11 @@ static bool run_member(struct world_member *member)
         has_run = true;
         if (meet_doom(member)) return true;
     }
-    (void)actor_step(&member->main, member->world->now_ns);
+    if (has_run) {
+        (void)actor_step(&member->main, member->world->now_ns);
+    } else {
+        member->idle_until_ns = next_deadline_ns(member);
+    }
     return has_run;
 }
 
@@ -427,34 +447,35 @@ static bool run_members(struct world *world)
     return has_run;
 }
 
-static void advance(struct world *world)
+/* To the next moment at which anything happens anywhere; a little further than now in any case. */
+static void advance(struct world *world, uint64_t until_ns)
 {
-    uint64_t next_ns = world_net_next_ns(world);
+    uint64_t next_ns = world->net_next_ns < until_ns ? world->net_next_ns : until_ns;
     for (uint32_t i = 0; i < world->options.members; i++) {
         struct world_member *member = &world->members[i];
         if (!is_running(member)) continue;
         uint64_t disk_ns = world_disk_next_ns(member);
         if (disk_ns < next_ns) next_ns = disk_ns;
-        for (uint32_t role = 0; role < LINE_ROLES; role++) {
-            uint64_t deadline_ns = has_work(member, role) ? world->now_ns : actor_deadline_ns(member->line.roles[role]);
-            if (deadline_ns < next_ns) next_ns = deadline_ns;
-        }
+        if (member->idle_until_ns < next_ns) next_ns = member->idle_until_ns;
     }
     uint64_t first_ns = world->now_ns + 20 * NS_PER_US + rng_below(&world->rng, 200 * NS_PER_US);
-    if (next_ns > world->now_ns + IDLE_NS) next_ns = world->now_ns + IDLE_NS;
     world->now_ns = next_ns > first_ns ? next_ns : first_ns;
 }
 
-void world_run(struct world *world, uint64_t ns)
+static void run_until(struct world *world, uint64_t until_ns, bool to_answer)
 {
-    uint64_t until_ns = world->now_ns + ns;
-    while (world->now_ns < until_ns) {
+    world->net_is_stirred = true; /* by whatever was done since */
+    world->is_answered = false;
+    while (world->now_ns < until_ns && !(to_answer && world->is_answered)) {
         for (uint32_t i = 0; i < world->options.members; i++) {
             struct world_member *member = &world->members[i];
             if (member->is_up && member->line.net.calls == NULL) connect_line(member);
         }
         world_net_tend(world);
         for (int turn = 0; turn < 8 && run_members(world); turn++) continue;
-        advance(world);
+        advance(world, until_ns);
     }
 }
+
+void world_run(struct world *world, uint64_t ns) { run_until(world, world->now_ns + ns, false); }
+void world_run_to_answer(struct world *world, uint64_t ns) { run_until(world, world->now_ns + ns, true); }

@@ -42,6 +42,8 @@ void world_free(struct world *world);
 
 /* Runs until `ns` of virtual time have passed. */
 void world_run(struct world *world, uint64_t ns);
+/* The same, but ends early behind an answer to a call. */
+void world_run_to_answer(struct world *world, uint64_t ns);
 uint64_t world_now_ns(const struct world *world);
 
 /* --- faults, between two runs --- */

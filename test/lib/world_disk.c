@@ -75,6 +75,7 @@ void world_disk_tend(struct world_member *member)
         bool is_done = fs_sim_complete(fs->inner, i);
         ASSERT(is_done);
         fs->due_count--;
+        world_wake(member);
         memmove(&fs->due_ns[i], &fs->due_ns[i + 1], (fs->due_count - i) * sizeof(uint64_t));
         for (uint32_t role = 0; role < LINE_ROLES; role++) { /* the wal role is rung */
             if (member->line.roles[role] == &member->line.wal.actor) member->more |= 1u << role;

@@ -40,6 +40,7 @@ struct world_link {
     uint32_t count;
     uint64_t last_ns;
     uint64_t next_ns;        /* what is late waits for this */
+    uint64_t try_ns;         /* when the maker tries next to connect; 0 = not planned */
     uint64_t bad_ns;         /* when a stream that carries nothing any more is found broken; 0 = it is good */
     bool is_up;
     bool is_stale;           /* its other end died with its host, and nobody told */
@@ -64,6 +65,7 @@ struct world_member {
     uint64_t id;
     bool is_up, is_ready, host_is_down, is_drained, is_transferred;
     uint64_t pause_until_ns;
+    uint64_t idle_until_ns;  /* no role has anything to do before; 0 = look */
     struct config config;
     char name[16];
     char peer_url[40];
@@ -88,6 +90,8 @@ struct world {
     struct world_options options;
     struct switchboard board;
     uint64_t now_ns, steps, moment, trace_hash;
+    uint64_t net_next_ns;         /* nothing happens to streams before, unless net_is_stirred */
+    bool net_is_stirred, is_answered;
     uint32_t depth;
     struct world_member *current; /* whose role runs: switch points stay inside one member */
     struct world_member *members;
@@ -107,6 +111,8 @@ static inline void world_mix(struct world *world, uint64_t value)
     world->trace_hash = (world->trace_hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
     world->trace_hash ^= world->trace_hash >> 29;
 }
+/* Something came from outside its roles: they are looked at again. */
+static inline void world_wake(struct world_member *member) { member->idle_until_ns = 0; }
 /* One line of the trace: kept in a ring that outlives the process (world_trace.c), mixed into the hash. `what` is a literal. */
 void world_note(struct world *world, const char *what, uint64_t member, uint64_t a, uint64_t b);
 
@@ -114,7 +120,6 @@ void world_note(struct world *world, const char *what, uint64_t member, uint64_t
 void world_net_open(struct world_member *member);   /* ports of a member that starts */
 void world_net_close(struct world_member *member);  /* it died: its streams break, what it held is dropped */
 void world_net_tend(struct world *world);           /* streams come and go, frames arrive */
-uint64_t world_net_next_ns(const struct world *world);
 void world_net_free(struct world *world);
 bool world_net_has_calls(const struct world_member *member);
 bool world_net_has_peers(const struct world_member *member);

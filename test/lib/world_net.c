@@ -8,6 +8,8 @@
 
 #define LATE_NS (5 * NS_PER_MS)
 #define TRICKLE_NS (3 * NS_PER_MS)
+#define CONNECT_NS (2 * NS_PER_MS)   /* until an attempt is made, at most */
+#define REFUSED_NS (60 * NS_PER_MS)  /* the same, where nobody listens */
 
 /* --- calls --- */
 
@@ -17,6 +19,7 @@ static void calls_push(struct world_calls *calls, struct call_event event, struc
     uint32_t at = (calls->first + calls->count++) % WORLD_EVENTS_MAX;
     calls->events[at] = event;
     calls->bodies[at] = body;
+    world_wake(calls->member);
 }
 
 static size_t calls_take(struct call_port *port, struct call_event *out_events, size_t max)
@@ -47,7 +50,7 @@ static void end_call(struct world *world, uint64_t number, enum err err, struct 
         buf_put_slice(&bytes, blob_slice(pieces[i]));
         blob_unref(pieces[i]);
     }
-    call->is_over = true;
+    call->is_over = world->is_answered = true;
     call->err = err;
     call->bytes = buf_take_blob(&bytes);
     call->end = ++world->moment;
@@ -155,6 +158,7 @@ static void peers_push(struct world_member *member, struct peer_event event)
     struct world_peers *peers = &member->peers;
     ASSERT(peers->count < WORLD_EVENTS_MAX);
     peers->events[(peers->first + peers->count++) % WORLD_EVENTS_MAX] = event;
+    world_wake(member);
 }
 
 static size_t peers_take(struct peer_port *port, struct peer_event *out_events, size_t max)
@@ -173,6 +177,7 @@ static void peers_connect(struct peer_port *port, uint64_t peer, const char *con
     struct world_peers *peers = (struct world_peers *)port;
     ASSERT(urls != NULL && url_count > 0);
     peers->wanted[member_of(peers->member->world, peer)->number] = true;
+    peers->member->world->net_is_stirred = true;
 }
 
 static void peers_cut(struct peer_port *port, uint64_t peer)
@@ -227,6 +232,7 @@ static bool peers_send(struct peer_port *port, uint64_t peer, struct blob *bytes
     uint64_t at_ns = world->now_ns + 50 * NS_PER_US + rng_below(&world->rng, world->options.delay_ns);
     if (at_ns < link->last_ns) at_ns = link->last_ns;
     link->last_ns = at_ns;
+    if (at_ns < world->net_next_ns) world->net_next_ns = at_ns;
     *frame = (struct world_frame){.at_ns = at_ns, .bytes = bytes};
     list_push_back(&link->frames, &frame->node);
     link->owes_sent = ++link->count >= world->options.window;
@@ -255,6 +261,24 @@ static struct peer_hello hello_of(const struct world_member *member)
 
 static bool is_paused(const struct world_member *member) { return member->pause_until_ns > member->world->now_ns; }
 
+static void connect_link(struct world *world, uint32_t i, uint32_t j)
+{
+    struct world_link *link = link_of(world, i, j);
+    struct world_member *from = &world->members[i], *to = &world->members[j];
+    drop_frames(link, 0);
+    link->is_up = true;
+    link->bad_ns = 0;
+    world_note(world, "connect", i, j, 0);
+    peers_push(from, (struct peer_event){.kind = PEER_UP, .peer = to->id, .hello = hello_of(to)});
+    peers_push(to, (struct peer_event){.kind = PEER_HELLO, .peer = from->id, .hello = hello_of(from)});
+}
+
+/* A moment in the future at which to look again. */
+static void look_at(struct world *world, uint64_t at_ns)
+{
+    if (at_ns < world->net_next_ns) world->net_next_ns = at_ns;
+}
+
 static void tend_link(struct world *world, uint32_t i, uint32_t j)
 {
     struct world_link *link = link_of(world, i, j);
@@ -266,18 +290,20 @@ static void tend_link(struct world *world, uint32_t i, uint32_t j)
         link->bad_ns = world->now_ns + rng_below(&world->rng, 3 * from->config.election_timeout_ms * NS_PER_MS);
     }
     if (link->is_up && is_bad && link->bad_ns <= world->now_ns) break_link(world, i, j, false);
-    if (link->is_up || is_bad || rng_below(&world->rng, 4) != 0) return;
-    if (!to->is_up) { /* an attempt that is refused: reported once in a while */
-        if (rng_below(&world->rng, 100) == 0) break_link(world, i, j, true);
+    if (link->is_up && is_bad) look_at(world, link->bad_ns);
+    if (link->is_up || is_bad) return;
+    if (link->try_ns == 0) link->try_ns = world->now_ns + rng_below(&world->rng, to->is_up ? CONNECT_NS : REFUSED_NS);
+    if (link->try_ns > world->now_ns) {
+        look_at(world, link->try_ns);
         return;
     }
-    if (to->line.net.calls == NULL) return; /* not listening yet */
-    drop_frames(link, 0);
-    link->is_up = true;
-    link->bad_ns = 0;
-    world_note(world, "connect", i, j, 0);
-    peers_push(from, (struct peer_event){.kind = PEER_UP, .peer = to->id, .hello = hello_of(to)});
-    peers_push(to, (struct peer_event){.kind = PEER_HELLO, .peer = from->id, .hello = hello_of(from)});
+    link->try_ns = 0;
+    if (!to->is_up) { /* an attempt that is refused */
+        break_link(world, i, j, true);
+        world->net_next_ns = world->now_ns; /* for the next one */
+    } else if (to->line.net.calls != NULL) { /* it listens already */
+        connect_link(world, i, j);
+    }
 }
 
 static void deliver(struct world *world, uint32_t i, uint32_t j)
@@ -288,11 +314,16 @@ static void deliver(struct world *world, uint32_t i, uint32_t j)
     if (world->cut[i][j] || !to->is_up || is_paused(to)) return;
     while (!list_is_empty(&link->frames) && to->peers.count < WORLD_EVENTS_MAX / 2) {
         struct world_frame *frame = LIST_ENTRY(link->frames.next, struct world_frame, node);
-        if (frame->at_ns > world->now_ns || link->next_ns > world->now_ns) return;
+        uint64_t at_ns = frame->at_ns > link->next_ns ? frame->at_ns : link->next_ns;
+        if (at_ns > world->now_ns) {
+            look_at(world, at_ns);
+            return;
+        }
         bool is_late = frame->at_ns + LATE_NS < world->now_ns;
         if (is_late) link->next_ns = world->now_ns + rng_below(&world->rng, TRICKLE_NS);
         if (link->is_up && rng_below(&world->rng, 1000) < world->options.break_permille) {
             break_link(world, i, j, false);
+            look_at(world, world->now_ns);
             return;
         }
         list_remove(&frame->node);
@@ -304,11 +335,16 @@ static void deliver(struct world *world, uint32_t i, uint32_t j)
         link->owes_sent = false;
         if (link->is_up && from->is_up) peers_push(from, (struct peer_event){.kind = PEER_SENT, .peer = to->id});
     }
+    if (!list_is_empty(&link->frames)) look_at(world, world->now_ns); /* it has to take first what is there */
 }
 
 void world_net_tend(struct world *world)
 {
+    if (!world->net_is_stirred && world->net_next_ns > world->now_ns) return;
+    world->net_is_stirred = false;
+    world->net_next_ns = CLOCK_NEVER;
     for (uint32_t i = 0; i < world->options.members; i++) {
+        if (is_paused(&world->members[i])) look_at(world, world->members[i].pause_until_ns);
         for (uint32_t j = 0; j < world->options.members; j++) {
             if (i == j) continue;
             if (world->members[i].is_up && !is_paused(&world->members[i]) && world->members[i].peers.wanted[j]) tend_link(world, i, j);
@@ -317,34 +353,19 @@ void world_net_tend(struct world *world)
     }
 }
 
-uint64_t world_net_next_ns(const struct world *world)
-{
-    uint64_t next_ns = CLOCK_NEVER;
-    for (uint32_t i = 0; i < world->options.members; i++) {
-        for (uint32_t j = 0; j < world->options.members; j++) {
-            const struct world_link *link = &world->links[i][j];
-            if (i == j || list_is_empty(&link->frames)) continue;
-            uint64_t at_ns = LIST_ENTRY(link->frames.next, struct world_frame, node)->at_ns;
-            if (at_ns < next_ns) next_ns = at_ns;
-        }
-    }
-    return next_ns;
-}
-
 /* --- a member comes and goes --- */
 
 void world_net_open(struct world_member *member)
 {
     struct world_calls *calls = &member->calls;
-    uint32_t generation = calls->generation;
-    memset(calls, 0, sizeof(*calls));
+    calls->first = calls->count = calls->free_count = calls->borrowed_count = 0;
     calls->port.table = &calls_table;
     calls->member = member;
-    calls->generation = generation;
     calls->free_slots = alloc_new(member->config.calls_max * sizeof(uint32_t));
     calls->call_of_slot = alloc_zero(member->config.calls_max, sizeof(uint64_t));
     for (uint32_t i = member->config.calls_max; i > 0; i--) calls->free_slots[calls->free_count++] = i - 1;
-    memset(&member->peers, 0, sizeof(member->peers));
+    member->peers.first = member->peers.count = 0;
+    memset(member->peers.wanted, 0, sizeof(member->peers.wanted));
     member->peers.port.table = &peers_table;
     member->peers.member = member;
 }

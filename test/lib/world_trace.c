@@ -1,20 +1,14 @@
-/* world_trace: the last events of a world in a ring of shared memory. See world_watch.h. */
+/* world_trace: the last events of a world in a ring. See world_watch.h. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "lib/world_inner.h"
 
-struct world_trace *world_trace(void)
-{
-    static struct world_trace *trace;
-    if (trace != NULL) return trace;
-    void *memory = mmap(NULL, sizeof(*trace), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ASSERT(memory != MAP_FAILED);
-    trace = memory;
-    return trace;
-}
+static struct world_trace own, *in_use = &own;
+
+struct world_trace *world_trace(void) { return in_use; }
+void world_trace_use(struct world_trace *trace) { in_use = trace; }
 
 void world_note(struct world *world, const char *what, uint64_t member, uint64_t a, uint64_t b)
 {
@@ -26,9 +20,8 @@ void world_note(struct world *world, const char *what, uint64_t member, uint64_t
     world_mix(world, member << 56 ^ a << 20 ^ b);
 }
 
-void world_trace_print(uint32_t events_max)
+void world_trace_print(const struct world_trace *trace, uint32_t events_max)
 {
-    const struct world_trace *trace = world_trace();
     uint64_t count = trace->count < WORLD_TRACE_EVENTS ? trace->count : WORLD_TRACE_EVENTS;
     if (count > events_max) count = events_max;
     fprintf(stderr, "seed %" PRIu64 ": %s\noptions: %s\n", trace->seed, trace->broken[0] == '\0' ? "it died" : trace->broken,

@@ -95,12 +95,12 @@ struct world_trace_event {
 struct world_trace {
     uint64_t count;
     uint64_t seed;      /* of whoever runs seeds */
-    uint64_t done;      /* seeds */
-    char options[1024]; /* as text */
+    char options[2048]; /* as text */
     char broken[256];
     struct world_trace_event events[WORLD_TRACE_EVENTS];
 };
-struct world_trace *world_trace(void); /* one per process tree: shared with children made by fork */
-void world_trace_print(uint32_t events_max);
+struct world_trace *world_trace(void);             /* the one in use; at first one of this process alone */
+void world_trace_use(struct world_trace *trace);   /* from now on; borrowed: memory that the parent sees, too */
+void world_trace_print(const struct world_trace *trace, uint32_t events_max);
 
 #endif

@@ -1,0 +1,175 @@
+/* sim_options: see sim_options.h. */
+#include "lib/sim_options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/rng.h"
+
+/* --- by name --- */
+
+struct field {
+    const char *name;
+    size_t offset, size;
+};
+#define FIELD(name, member) {name, offsetof(struct sim_options, member), sizeof(((struct sim_options *)0)->member)}
+#define FAULT(name, kind) {name, offsetof(struct sim_options, per_minute) + (kind) * sizeof(uint32_t), sizeof(uint32_t)}
+
+static const struct field fault_fields[SIM_FAULTS] = {
+    FAULT("kill", SIM_KILL), FAULT("power-loss", SIM_POWER_LOSS), FAULT("power-loss-of-all", SIM_POWER_LOSS_OF_ALL),
+    FAULT("stop", SIM_STOP), FAULT("pause", SIM_PAUSE), FAULT("cut", SIM_CUT), FAULT("partition", SIM_PARTITION),
+    FAULT("slow-disk", SIM_SLOW_DISK), FAULT("stuck-disk", SIM_STUCK_DISK), FAULT("full-disk", SIM_FULL_DISK),
+    FAULT("transfer", SIM_TRANSFER),
+};
+static const struct field fields[] = {
+    FIELD("members", world.members), FIELD("switch-percent", world.switch_percent), FIELD("break-permille", world.break_permille),
+    FIELD("delay-ns", world.delay_ns), FIELD("window", world.window), FIELD("late-disks", world.late_disks),
+    FIELD("probe-percent", world.probe_percent), FIELD("calls-max", world.calls_max), FIELD("lane-calls", world.lane_calls),
+    FIELD("lane-peer", world.lane_peer), FIELD("inflight-messages", world.inflight_messages), FIELD("tail-bytes", world.tail_bytes),
+    FIELD("message-bytes", world.message_bytes), FIELD("inflight-bytes", world.inflight_bytes),
+    FIELD("apply-bytes", world.apply_bytes), FIELD("uncommitted-bytes", world.uncommitted_bytes),
+    FIELD("segment-bytes", world.segment_bytes), FIELD("segment-entries", world.segment_entries),
+    FIELD("election-ms", world.election_ms), FIELD("heartbeat-ms", world.heartbeat_ms),
+    FIELD("request-timeout-ms", world.request_timeout_ms), FIELD("clients-seed", clients.seed), FIELD("clients", clients.clients),
+    FIELD("keys", clients.keys), FIELD("padding-max", clients.padding_max), FIELD("think-ns", clients.think_ns),
+    FIELD("patience-ns", clients.patience_ns), FIELD("ops-max", clients.ops_max), FIELD("compact-permille", clients.compact_permille),
+    FIELD("sticks", clients.sticks), FIELD("run-ns", run_ns), FIELD("lag-ns", lag_ns), FIELD("heals-per-minute", heals_per_minute),
+    FIELD("starts-per-minute", starts_per_minute),
+};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+const char *sim_fault_name(enum sim_fault fault) { return fault_fields[fault].name; }
+
+static uint64_t get(const struct sim_options *options, const struct field *field)
+{
+    const char *at = (const char *)options + field->offset;
+    if (field->size == sizeof(bool)) return *(const bool *)at;
+    if (field->size == sizeof(uint32_t)) return *(const uint32_t *)(const void *)at;
+    return *(const uint64_t *)(const void *)at;
+}
+
+static void put(struct sim_options *options, const struct field *field, uint64_t value)
+{
+    char *at = (char *)options + field->offset;
+    if (field->size == sizeof(bool)) {
+        *(bool *)at = value != 0;
+    } else if (field->size == sizeof(uint32_t)) {
+        *(uint32_t *)(void *)at = (uint32_t)value;
+    } else {
+        *(uint64_t *)(void *)at = value;
+    }
+}
+
+bool sim_options_set(struct sim_options *options, const char *name, uint64_t value)
+{
+    if (strcmp(name, "seed") == 0) {
+        sim_options_draw(value, options);
+        return true;
+    }
+    for (size_t i = 0; i < FIELDS + SIM_FAULTS; i++) {
+        const struct field *field = i < FIELDS ? &fields[i] : &fault_fields[i - FIELDS];
+        if (strcmp(field->name, name) != 0) continue;
+        put(options, field, value);
+        if (strcmp(name, "members") == 0) options->clients.members = options->world.members;
+        return true;
+    }
+    return false;
+}
+
+void sim_options_text(const struct sim_options *options, char *out_text, size_t size)
+{
+    int n = snprintf(out_text, size, "seed=%" PRIu64, options->world.seed);
+    for (size_t i = 0; i < FIELDS + SIM_FAULTS && n > 0 && (size_t)n < size; i++) {
+        const struct field *field = i < FIELDS ? &fields[i] : &fault_fields[i - FIELDS];
+        uint64_t value = get(options, field);
+        if (i >= FIELDS && value == 0) continue;
+        n += snprintf(out_text + n, size - (size_t)n, " %s=%" PRIu64, field->name, value);
+    }
+}
+
+bool sim_options_read(const char *path, struct sim_options *out_options)
+{
+    char line[256], name[64];
+    bool is_good = true, has_seed = false;
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        perror(path);
+        return false;
+    }
+    while (is_good && fgets(line, sizeof(line), file) != NULL) {
+        uint64_t value;
+        if (line[0] == '#' || line[0] == '\n') continue;
+        is_good = sscanf(line, "%63s %" SCNu64, name, &value) == 2;
+        has_seed = has_seed || (is_good && strcmp(name, "seed") == 0);
+        is_good = is_good && has_seed && sim_options_set(out_options, name, value);
+        if (!is_good) fprintf(stderr, "%s: not an option, or no seed before it: %s", path, line);
+    }
+    (void)fclose(file);
+    return is_good && has_seed;
+}
+
+/* --- drawn --- */
+
+/* One of the values; 0 stands for the default. */
+static uint64_t draw(struct rng *rng, const uint64_t *values, size_t count) { return values[rng_below(rng, count)]; }
+#define DRAW(rng, ...) draw(rng, (const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
+static void draw_limits(struct rng *rng, struct world_options *world)
+{
+    world->segment_entries = DRAW(rng, 0, 0, 40, 150);
+    world->segment_bytes = DRAW(rng, 65536, 65536, 131072);
+    world->calls_max = (uint32_t)DRAW(rng, 0, 4, 16, 64);
+    world->lane_peer = (uint32_t)DRAW(rng, 0, 0, 8, 16, 64); /* a heartbeat to each must fit */
+    if (world->calls_max != 0) world->lane_calls = 256; /* appends in flight and commits under way need their room, too */
+    if (rng_below(rng, 3) == 0) return;
+    world->inflight_messages = (uint32_t)DRAW(rng, 0, 1, 2, 8);
+    world->message_bytes = DRAW(rng, 0, 1, 200, 4096);
+    world->inflight_bytes = world->message_bytes == 0 ? 0 : world->message_bytes * DRAW(rng, 1, 4, 64);
+    world->tail_bytes = DRAW(rng, 0, 2048, 8192, 65536);
+    world->apply_bytes = DRAW(rng, 0, 1, 1024, 16384);
+    world->uncommitted_bytes = DRAW(rng, 0, 2048, 16384);
+}
+
+static void draw_world(struct rng *rng, struct world_options *world)
+{
+    static const uint32_t sizes[] = {1, 3, 3, 3, 3, 3, 5, 5};
+    world->members = sizes[rng_below(rng, 8)];
+    world->switch_percent = (uint32_t)DRAW(rng, 0, 2, 10, 30);
+    world->break_permille = (uint32_t)DRAW(rng, 0, 0, 1, 10, 50);
+    world->delay_ns = DRAW(rng, 200 * NS_PER_US, 2 * NS_PER_MS, 10 * NS_PER_MS, 40 * NS_PER_MS);
+    world->window = (uint32_t)DRAW(rng, 0, 2, 8);
+    world->late_disks = rng_below(rng, 4) != 0;
+    world->probe_percent = (uint32_t)DRAW(rng, 1, 1, 3);
+    world->heartbeat_ms = DRAW(rng, 20, 50, 100);
+    world->election_ms = world->heartbeat_ms * DRAW(rng, 5, 10);
+    world->request_timeout_ms = DRAW(rng, 0, 1000, 3000);
+    draw_limits(rng, world);
+}
+
+void sim_options_draw(uint64_t seed, struct sim_options *out_options)
+{
+    struct sim_options options = {.world = {.seed = seed}};
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0x9e3779b97f4a7c15) + 1);
+    draw_world(&rng, &options.world);
+    options.clients = (struct sim_clients_options){
+        .seed = seed + 1, .members = options.world.members, .clients = (uint32_t)DRAW(&rng, 2, 4, 8, 12),
+        .keys = (uint32_t)DRAW(&rng, 2, 8, 64), .padding_max = (uint32_t)DRAW(&rng, 0, 64, 3000, 40000),
+        .ops_max = 1500,
+        .think_ns = DRAW(&rng, NS_PER_MS, 20 * NS_PER_MS, 100 * NS_PER_MS, 400 * NS_PER_MS), .patience_ns = DRAW(&rng, 500 * NS_PER_MS, 10 * NS_PER_S),
+        .compact_permille = (uint32_t)DRAW(&rng, 0, 5, 30), .sticks = rng_below(&rng, 2) == 0};
+    /* A value may not be larger than what can ever be proposed. */
+    if (options.world.uncommitted_bytes != 0 && options.clients.padding_max > 64) options.clients.padding_max = 64;
+    if (options.world.tail_bytes != 0 && options.clients.padding_max > 3000) options.clients.padding_max = 3000;
+    options.run_ns = DRAW(&rng, 5, 15, 40) * NS_PER_S;
+    options.lag_ns = DRAW(&rng, 3 * NS_PER_MS, 20 * NS_PER_MS);
+    for (int i = 0; i < SIM_FAULTS; i++) {
+        if (rng_below(&rng, 2) == 0) options.per_minute[i] = (uint32_t)DRAW(&rng, 5, 20, 60);
+    }
+    options.heals_per_minute = (uint32_t)DRAW(&rng, 30, 120);
+    options.starts_per_minute = (uint32_t)DRAW(&rng, 60, 300);
+    *out_options = options;
+}

@@ -1,0 +1,41 @@
+/* sim_options: what one seed runs with: limits, workload, faults and their rates. Drawn from the seed, printed as `name=value`, and read
+ * back from a regression file, one `name value` per line: `seed` first, the rest overrides what the seed would draw.
+ * Owner: plain data. Thread: any. */
+#ifndef TEST_LIB_SIM_OPTIONS_H
+#define TEST_LIB_SIM_OPTIONS_H
+#include "lib/sim_clients.h"
+#include "lib/world.h"
+
+enum sim_fault {
+    SIM_KILL,
+    SIM_POWER_LOSS,
+    SIM_POWER_LOSS_OF_ALL,
+    SIM_STOP,
+    SIM_PAUSE,
+    SIM_CUT,        /* one direction */
+    SIM_PARTITION,  /* one member, or two sides */
+    SIM_SLOW_DISK,
+    SIM_STUCK_DISK,
+    SIM_FULL_DISK,
+    SIM_TRANSFER,
+    SIM_FAULTS,
+};
+const char *sim_fault_name(enum sim_fault fault);
+
+struct sim_options {
+    struct world_options world;
+    struct sim_clients_options clients;
+    uint64_t run_ns;                 /* with faults */
+    uint64_t lag_ns;                 /* between two looks of the clients and the faults, at most */
+    uint32_t per_minute[SIM_FAULTS]; /* 0 = not in this run */
+    uint32_t heals_per_minute, starts_per_minute;
+};
+void sim_options_draw(uint64_t seed, struct sim_options *out_options);
+#define SIM_OPTIONS_TEXT_MAX 2048
+void sim_options_text(const struct sim_options *options, char *out_text, size_t size);
+/* False: no option has this name. `seed` draws all anew. */
+bool sim_options_set(struct sim_options *options, const char *name, uint64_t value);
+/* False: no such file, or it says nothing that is understood; the reason is printed. */
+bool sim_options_read(const char *path, struct sim_options *out_options);
+
+#endif

@@ -1,0 +1,93 @@
+/* sim_report: see sim_report.h. */
+#include "lib/sim_report.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+
+static double per_s(uint64_t amount, uint64_t ns) { return ns == 0 ? 0 : (double)amount * 1e9 / (double)ns; }
+static double hours(const struct sim_result *total) { return (double)total->simulated_ns / 3600e9; }
+
+static double hours_per_minute(const struct sim_fleet_result *result)
+{
+    return result->wall_ns == 0 ? 0 : hours(&result->total) * 60e9 / (double)result->wall_ns;
+}
+
+struct number {
+    const char *name;
+    uint64_t value;
+};
+#define NUMBERS_MAX 24
+
+static size_t list_counts(const struct sim_result *total, struct number *out_numbers)
+{
+    const struct world_counts *counts = &total->counts;
+    const struct number numbers[] = {
+        {"crashes", counts->kills}, {"power losses", counts->power_losses}, {"stops", counts->stops}, {"pauses", counts->pauses},
+        {"partitions", total->faults[SIM_PARTITION] + total->faults[SIM_CUT]}, {"streams broken", counts->streams_broken},
+        {"elections", counts->elections}, {"transfers", counts->transfers}, {"frames", counts->frames},
+        {"looks at all disks", counts->probes}, {"starts refused for space", counts->refused_space},
+    };
+    size_t count = sizeof(numbers) / sizeof(numbers[0]);
+    for (size_t i = 0; i < count; i++) out_numbers[i] = numbers[i];
+    return count;
+}
+
+void sim_report_print(const struct sim_fleet_result *result, FILE *out)
+{
+    const struct sim_result *total = &result->total;
+    struct number numbers[NUMBERS_MAX];
+    size_t count = list_counts(total, numbers);
+    fprintf(out, "operations: %" PRIu64 " acknowledged, %.1f per simulated second; %" PRIu64 " of unknown outcome; %" PRIu64 " log entries\n",
+            total->done, per_s(total->done, total->simulated_ns), total->unknown, total->entries);
+    fprintf(out, "wall time %.1f s: %.0f events per second, %.2f cluster-hours per minute; processor time %.1f s: %.0f events and %.0f steps "
+            "of roles per second\n",
+            (double)result->wall_ns / 1e9, per_s(total->events, result->wall_ns), hours_per_minute(result),
+            (double)result->cpu_ns / 1e9, per_s(total->events, result->cpu_ns), per_s(total->steps, result->cpu_ns));
+    for (size_t i = 0; i < count; i++) fprintf(out, "%s%s %" PRIu64, i == 0 ? "" : ", ", numbers[i].name, numbers[i].value);
+    fprintf(out, "\nfaults asked for:");
+    for (int i = 0; i < SIM_FAULTS; i++) fprintf(out, " %s %" PRIu64, sim_fault_name((enum sim_fault)i), total->faults[i]);
+    fprintf(out, "\n");
+    for (uint32_t i = 0; i < result->failure_count; i++) {
+        fprintf(out, "seed %" PRIu64 ": %s\n", result->failures[i].seed, result->failures[i].broken);
+    }
+    fprintf(out, "%" PRIu64 " seeds, %.2f cluster-hours, %" PRIu64 " events, %u violations\n", result->seeds, hours(total), total->events,
+            result->failure_count);
+}
+
+static void json_text(const char *text, FILE *out)
+{
+    fputc('"', out);
+    for (const char *at = text; *at != '\0'; at++) fputc(*at == '"' || *at == '\\' || (unsigned char)*at < ' ' ? '\'' : *at, out);
+    fputc('"', out);
+}
+
+void sim_report_json(const struct sim_fleet_result *result, FILE *out)
+{
+    const struct sim_result *total = &result->total;
+    struct number numbers[NUMBERS_MAX];
+    size_t count = list_counts(total, numbers);
+    fprintf(out, "{\"seeds\":%" PRIu64 ",\"cluster_hours\":%.4f,\"events\":%" PRIu64 ",\"steps\":%" PRIu64 ",\"acknowledged\":%" PRIu64
+            ",\"acknowledged_per_simulated_second\":%.2f,\"unknown\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"wall_seconds\":%.2f,\"cpu_seconds\":%.2f",
+            result->seeds, hours(total), total->events, total->steps, total->done, per_s(total->done, total->simulated_ns), total->unknown,
+            total->entries, (double)result->wall_ns / 1e9, (double)result->cpu_ns / 1e9);
+    for (size_t i = 0; i < count; i++) {
+        fputc(',', out);
+        json_text(numbers[i].name, out);
+        fprintf(out, ":%" PRIu64, numbers[i].value);
+    }
+    fprintf(out, ",\"faults\":{");
+    for (int i = 0; i < SIM_FAULTS; i++) {
+        fprintf(out, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", sim_fault_name((enum sim_fault)i), total->faults[i]);
+    }
+    fprintf(out, "},\"violations\":[");
+    for (uint32_t i = 0; i < result->failure_count; i++) {
+        const struct sim_fleet_failure *failure = &result->failures[i];
+        fprintf(out, "%s{\"seed\":%" PRIu64 ",\"invariant\":", i == 0 ? "" : ",", failure->seed);
+        json_text(failure->broken, out);
+        fprintf(out, ",\"options\":");
+        json_text(failure->options, out);
+        fputc('}', out);
+    }
+    fprintf(out, "]}\n");
+}
