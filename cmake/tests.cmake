@@ -16,6 +16,9 @@ function(kvd_test_programs folder)
       target_link_libraries(${name} PRIVATE kvd_allocator)
     endif()
     target_link_libraries(${name} PRIVATE kvd_test_lib)
+    if(KVD_SIM)
+      target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/test/sim/mutant_env.c)
+    endif()
     if(NOT folder STREQUAL "bench")
       add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
       set_tests_properties(${name} PROPERTIES LABELS ${folder})
@@ -26,3 +29,9 @@ kvd_test_programs(unit)
 kvd_test_programs(trace)
 kvd_test_programs(stress)
 kvd_test_programs(bench)
+
+# What the simulator's build is for (preset sim): the programs that test/sim/run_mutants.sh asks whether they see a planted bug.
+set(sim_programs test_world test_raft_random test_raft_trace test_raft_paper test_raft_paper_log test_raft_thesis test_raft_edges
+    test_raft_members test_raft_quorum test_wal test_wal_crash test_wal_damage test_wal_fault test_wal_line test_mvcc_model test_mvcc_paging
+    test_mvcc_tree test_range test_txn test_state_machine test_line test_rpc_client test_mvcc_stress test_buggify)
+add_custom_target(sim_programs DEPENDS ${sim_programs})

@@ -1,11 +1,12 @@
 #!/bin/sh
 # check_house.sh: the rules of the house, tested. Prints "file:line: rule: what is wrong"; exits 1 if there is anything.
 #
-#   scripts/check_house.sh [BUILD_DIR]   with a build directory, the purity of libkvd_raft.a and libkvd_watch.a too
+#   scripts/check_house.sh [BUILD_DIR]   with a build directory, the purity of libkvd_raft.a and libkvd_watch.a too, and that no library
+#                                        of a build without KVD_SIM contains what only the simulator may: planted bugs, rare behaviour
 #   scripts/check_house.sh --self-test   plants a violation of each rule in a scratch tree; fails if a rule does not bite
 #
 # Rules: include (arrows between rooms, fences), banned (calls), length (functions, files), header (comment), typedef,
-# marker (notes of unfinished work), purity (what consensus and watch may ask of the system: nothing).
+# marker (notes of unfinished work), purity (what consensus and watch may ask of the system: nothing), simulator (mutants, buggify).
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -60,6 +61,18 @@ check_purity() {
         END { exit failed }'
 }
 
+# $1: a library of ours, in a build that is no simulator's.
+check_no_simulator() {
+    nm "$1" 2>/dev/null | awk -v library="$1" '
+        /:$/ { member = substr($0, 1, length($0) - 1); next }
+        $NF ~ /^(mutant|buggify)_/ { printf "%s(%s):0: simulator: has %s\n", library, member, $NF; failed = 1 }
+        END { exit failed }'
+}
+
+is_simulator() {
+    grep -q '^KVD_SIM:BOOL=ON' "$1/CMakeCache.txt" 2>/dev/null
+}
+
 check_all() {
     status=0
     check_sources || status=1
@@ -71,6 +84,10 @@ check_all() {
             [ -f "$library" ] || continue
             libraries=$((libraries + 1))
             check_purity "$library" || status=1
+        done
+        for library in "$1"/libkvd_*.a; do
+            if [ ! -f "$library" ] || is_simulator "$1"; then continue; fi
+            check_no_simulator "$library" || status=1
         done
         [ $libraries -gt 0 ] || { echo "no libkvd_raft.a and no libkvd_watch.a in $1" >&2; status=1; }
     fi
@@ -237,6 +254,20 @@ self_test_purity() {
     bites 'no libkvd_raft.a' "$scratch/build"
 }
 
+self_test_simulator() {
+    fresh_tree
+    for symbol in mutant_chosen mutant_choose buggify_fires buggify_start; do
+        library raft "int $symbol; int unit(void) { return $symbol; }"
+        bites "(unit.o):0: simulator: has $symbol" "$scratch/build"
+        library raft "extern int $symbol; int unit(void) { return $symbol; }"
+        bites "(unit.o):0: simulator: has $symbol" "$scratch/build"
+        echo 'KVD_SIM:BOOL=ON' >"$scratch/build/CMakeCache.txt"
+        passes "$scratch/build"
+    done
+    library raft 'int raft_mutant_, debuggify_; int unit(void) { return raft_mutant_ + debuggify_; }'
+    passes "$scratch/build"
+}
+
 self_test() {
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
@@ -245,6 +276,7 @@ self_test() {
     self_test_lengths
     self_test_rest
     self_test_purity
+    self_test_simulator
     echo "self-test: $canaries canaries, every rule bites"
 }
 

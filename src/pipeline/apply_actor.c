@@ -1,8 +1,10 @@
 /* apply_actor: execute the drain, publish, post. See apply_actor.h. */
 #include "pipeline/apply_actor.h"
 
+#include "base/buggify.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "raft/raft.h"
 
 #define ENTRIES_PER_STEP 1024
@@ -22,6 +24,10 @@ struct waiting_compaction {
 
 static void after_publish(struct apply_actor *role, const struct mail *mail)
 {
+    if ((MUTANT(D31) && mail->kind == MAIL_REPLY) || (MUTANT(D32) && mail->kind == MAIL_READ_BATCH)) {
+        lane_must_post(role->lanes.to_net, mail);
+        return;
+    }
     if (role->after_count == role->after_capacity) {
         role->after_capacity = role->after_capacity == 0 ? 1024 : role->after_capacity * 2;
         role->after = alloc_resize(role->after, role->after_capacity * sizeof(struct mail));
@@ -82,7 +88,7 @@ static void take_leader(struct apply_actor *role, const struct mail *mail)
 static void take_read_batch(struct apply_actor *role, const struct mail *mail)
 {
     /* The one lane keeps position: whatever the read needs was posted before it. */
-    ASSERT(mail->read.index <= state_machine_applied_index(role->machine));
+    ASSERT(mail->read.index <= state_machine_applied_index(role->machine) || MUTANT(D30));
     if (mail->read.batch == NULL) {
         struct mail ready = {.kind = MAIL_READY};
         lane_must_post(role->lanes.to_main, &ready);
@@ -96,7 +102,7 @@ static void drain(struct apply_actor *role)
 {
     struct mail mail;
     uint32_t entries = 0;
-    while (entries < ENTRIES_PER_STEP && lane_take(role->lanes.from_raft, &mail)) {
+    while (entries < ENTRIES_PER_STEP && !BUGGIFY(APPLY_PAUSE) && lane_take(role->lanes.from_raft, &mail)) {
         switch ((enum mail_kind)mail.kind) {
         case MAIL_COMMIT: entries += take_commit(role, mail.commit.batch); break;
         case MAIL_READ_BATCH: entries++; take_read_batch(role, &mail); break;

@@ -1,7 +1,9 @@
 /* net_actor: see net_actor.h. */
 #include "pipeline/net_actor.h"
 
+#include "base/buggify.h"
 #include "base/clock.h"
+#include "base/mutant.h"
 
 static struct net_call *find(struct net_actor *role, uint64_t name)
 {
@@ -47,6 +49,7 @@ static void send_reply(struct net_actor *role, struct net_call *call, struct mai
         net_jobs_reply(role, call, body);
         mail->reply.body = NULL;
     }
+    if (MUTANT(D33)) role->port->table->reply(role->port, call->call, ERR_OK, slice_empty(), NULL, 0);
     net_actor_answered(role, call);
 }
 
@@ -255,7 +258,7 @@ static bool drain_lane(struct net_actor *role, struct lane *lane)
 {
     struct mail mail;
     uint32_t n = 0;
-    while (n < CONFIG_NET_MAILS_MAX && lane_take(lane, &mail)) {
+    while (n < CONFIG_NET_MAILS_MAX && !(n > 0 && !role->is_draining && BUGGIFY(NET_ONE_MAIL)) && lane_take(lane, &mail)) {
         take_mail(role, &mail);
         n++;
     }
@@ -272,7 +275,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     bool more = drain_lane(role, role->lanes.from_apply);
     more = drain_lane(role, role->lanes.from_raft) || more;
     (void)drain_lane(role, role->lanes.from_main);
-    size_t count = role->port->table->take(role->port, events, CONFIG_NET_EVENTS_MAX);
+    size_t count = role->port->table->take(role->port, events, BUGGIFY(NET_ONE_EVENT) ? 1 : CONFIG_NET_EVENTS_MAX);
     for (size_t i = 0; i < count; i++) take_event(role, &events[i]);
     post_reads(role);
     net_jobs_run(role);

@@ -1,6 +1,7 @@
 /* peer_actor: see peer_actor.h. */
 #include "pipeline/peer_actor.h"
 
+#include "base/buggify.h"
 #include "base/log.h"
 #include "rpc/raft_codec.h"
 
@@ -68,6 +69,7 @@ static void send_frame(struct peer_actor *role, struct peer_link *link)
     buf_init(&frame);
     buf_reserve(&frame, link->bytes < PEER_FRAME_BYTES ? link->bytes : PEER_FRAME_BYTES);
     while (link->first != NULL && (frame.size == 0 || frame.size + raft_codec_size(&link->first->msg) <= PEER_FRAME_BYTES)) {
+        if (frame.size > 0 && BUGGIFY(PEER_ONE_MESSAGE)) break;
         struct peer_message *message = dequeue(link);
         raft_codec_put(&frame, &message->msg);
         mail_peer_free(message);

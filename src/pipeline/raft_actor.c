@@ -1,8 +1,10 @@
 /* raft_actor: lanes into raft_step, output to lanes. See raft_actor.h. */
 #include "pipeline/raft_actor.h"
 
+#include "base/buggify.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #define BOOT_BITS 24 /* of an id: sixteen million starts, and 2^40 forwards and reads in each */
 #define RETRY_NS (50 * NS_PER_MS) /* calls that could not leave for the leader */
@@ -12,7 +14,7 @@
 static void post_peer(struct raft_actor *role, const struct raft_msg *msg)
 {
     struct mail mail = {.kind = MAIL_PEER, .peer = {.message = mail_peer_new(msg), .to = msg->to}};
-    if (!lane_post(role->lanes.to_peer, &mail)) {
+    if (BUGGIFY(PEER_LANE_FULL) || !lane_post(role->lanes.to_peer, &mail)) {
         METRIC_ADD(&role->shared->metrics, lane_full, 1);
         mail_deinit(&mail); /* raft sends again */
     }
@@ -27,7 +29,7 @@ static void take_unsent(struct raft_actor *role, const struct raft_msg *msg)
 void raft_actor_send_call(struct raft_actor *role, const struct raft_msg *msg)
 {
     struct mail mail = {.kind = MAIL_FORWARD, .peer = {.message = mail_peer_new(msg), .to = msg->to}};
-    if (lane_post(role->lanes.to_peer_calls, &mail)) return;
+    if (!BUGGIFY(CALL_LANE_FULL) && lane_post(role->lanes.to_peer_calls, &mail)) return;
     METRIC_ADD(&role->shared->metrics, lane_full, 1);
     take_unsent(role, msg);
     mail_deinit(&mail);
@@ -47,7 +49,7 @@ static void flush_backlog(struct raft_actor *role)
 void raft_actor_post_apply(struct raft_actor *role, const struct mail *mail)
 {
     flush_backlog(role);
-    if (role->backlog_count == 0 && lane_post(role->lanes.to_apply, mail)) return;
+    if ((role->backlog_count == 0 || MUTANT(D35)) && !BUGGIFY(APPLY_LANE_FULL) && lane_post(role->lanes.to_apply, mail)) return;
     uint32_t end = role->backlog_first + role->backlog_count;
     if (end == role->backlog_capacity) {
         role->backlog_capacity = role->backlog_capacity == 0 ? 256 : role->backlog_capacity * 2;
@@ -232,11 +234,11 @@ static void drain(struct raft_actor *role)
     uint32_t n;
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_wal, &mail); n++) take_wal(role, &mail);
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_apply, &mail); n++) take_apply(role, &mail);
-    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_peer, &mail); n++) take_peer(role, &mail);
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && !(n > 0 && BUGGIFY(RAFT_ONE_MAIL)) && lane_take(role->lanes.from_peer, &mail); n++) take_peer(role, &mail);
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_peer_calls, &mail); n++) {
         take_peer_call(role, &mail);
     }
-    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_net, &mail); n++) take_net(role, &mail);
+    for (n = 0; n < RAFT_ACTOR_MAILS_MAX && !(n > 0 && BUGGIFY(RAFT_ONE_MAIL)) && lane_take(role->lanes.from_net, &mail); n++) take_net(role, &mail);
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_snap, &mail); n++) take_snap(role, &mail);
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_main, &mail); n++) take_main(role, &mail);
 }
@@ -304,7 +306,7 @@ void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *o
     role->posted_index = options->applied_index;
     /* No id comes twice in the life of a member: an answer to what an earlier boot asked may still be on its way to this one. */
     ASSERT(options->boot_id < UINT64_C(1) << BOOT_BITS);
-    role->next_id = options->boot_id << (64 - BOOT_BITS) | 1;
+    role->next_id = (MUTANT(D36) ? 0 : options->boot_id) << (64 - BOOT_BITS) | 1;
     role->retry_ns = CLOCK_NEVER;
     pending_init(&role->pending, options->config->calls_max);
     map_init(&role->forwards);

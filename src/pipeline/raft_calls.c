@@ -1,5 +1,6 @@
 /* raft_calls: writes on their way into the log, on the member that received them, and forwards that others sent to us as leader. */
 #include "base/clock.h"
+#include "base/mutant.h"
 #include "pipeline/raft_actor.h"
 #include "storage/command.h"
 
@@ -106,6 +107,7 @@ static void forward_held(struct raft_actor *role, const struct raft_status *stat
         struct raft_msg msg = {.kind = RAFT_MSG_FORWARD, .from = role->self, .to = status->leader, .term = status->term,
                                .round = forward->id, .entries = role->proposals, .entry_count = count};
         raft_actor_send_call(role, &msg);
+        if (MUTANT(P33)) raft_actor_send_call(role, &msg);
     }
 }
 
@@ -142,7 +144,8 @@ void raft_calls_expire(struct raft_actor *role)
     struct pending_call *oldest;
     while ((oldest = pending_oldest(&role->pending)) != NULL && oldest->deadline_ns <= role->now_ns) {
         enum err err = oldest->state == PENDING_FORWARDED ? ERR_TIMEOUT_CONN_LOST : ERR_TIMEOUT;
-        raft_calls_fail(role, finish_call(role, oldest), err);
+        uint64_t call = finish_call(role, oldest);
+        if (!MUTANT(D34) || err != ERR_TIMEOUT_CONN_LOST) raft_calls_fail(role, call, err);
     }
 }
 
@@ -175,7 +178,7 @@ void raft_calls_take_forward(struct raft_actor *role, const struct raft_msg *msg
                                    .proposal_count = msg->entry_count};
         answer = raft_step(role->raft, &input);
     }
-    if (answer == RAFT_OK) return;
+    if (answer == RAFT_OK && !MUTANT(P34B)) return;
     bool is_full = answer == RAFT_FULL && status.transferee == RAFT_NONE;
     struct raft_msg refusal = {.kind = RAFT_MSG_REFUSED, .from = role->self, .to = msg->from, .term = status.term,
                                .round = msg->round, .reject = is_full};

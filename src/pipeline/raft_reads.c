@@ -1,6 +1,7 @@
 /* raft_reads: linearizable reads: one context per batch, confirmed by the leader's read-index round (thesis 6.4), released to apply in one
  * FIFO by index. Followers ask the leader for the index only, with a fresh context at each asking. */
 #include "base/clock.h"
+#include "base/mutant.h"
 #include "pipeline/raft_actor.h"
 
 #define ASK_AGAIN_NS (500 * NS_PER_MS) /* API §16: a read index is asked again every 500 ms */
@@ -109,6 +110,7 @@ void raft_reads_flush(struct raft_actor *role)
             answer_remote(role, wait, 0, true);
         } else {
             ask_leader(role, wait, &status);
+            if (MUTANT(D37)) raft_reads_confirmed(role, wait->context, status.commit_index);
         }
     }
 }
@@ -160,7 +162,7 @@ void raft_reads_release(struct raft_actor *role)
 {
     while (!list_is_empty(&role->read_confirmed)) {
         struct raft_read_wait *wait = LIST_ENTRY(role->read_confirmed.next, struct raft_read_wait, confirmed);
-        if (wait->index > role->posted_index) return;
+        if (wait->index > role->posted_index && !MUTANT(D30)) return;
         struct mail mail = {.kind = MAIL_READ_BATCH, .read = {.batch = wait->batch, .index = wait->index}};
         if (is_probe(wait)) role->is_ready = true;
         raft_actor_post_apply(role, &mail);

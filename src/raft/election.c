@@ -16,12 +16,13 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/mutant.h"
 #include "raft/replication.h"
 
 void election_reset_timer(struct raft *raft)
 {
     uint64_t timeout_ns = raft->options.election_timeout_ns;
-    raft->election_span_ns = timeout_ns + rng_below(&raft->rng, timeout_ns); /* thesis 3.4: randomised at each round */
+    raft->election_span_ns = timeout_ns + (MUTANT(P38) ? 0 : rng_below(&raft->rng, timeout_ns)); /* thesis 3.4: randomised at each round */
     raft->election_deadline_ns = raft->now_ns + raft->election_span_ns;
 }
 
@@ -57,7 +58,7 @@ void election_hear_leader(struct raft *raft, uint64_t leader)
 
 bool election_has_lease(const struct raft *raft)
 {
-    if (!raft->options.check_quorum || raft->leader == RAFT_NONE) return false;
+    if (!raft->options.check_quorum || raft->leader == RAFT_NONE || MUTANT(P7)) return false;
     return raft->role == RAFT_LEADER || raft->now_ns - raft->leader_heard_ns < raft->options.election_timeout_ns;
 }
 
@@ -196,10 +197,11 @@ enum raft_answer election_vote(struct raft *raft, const struct raft_msg *msg)
     ASSERT(is_question ? msg->term >= raft->term : msg->term == raft->term);
     uint64_t last = raft_log_last(&raft->log);
     uint64_t last_term = raft_log_last_term(&raft->log);
-    bool is_free = raft->vote == msg->from || (raft->vote == RAFT_NONE && raft->leader == RAFT_NONE) ||
+    bool is_free = MUTANT(D5) || raft->vote == msg->from || (raft->vote == RAFT_NONE && raft->leader == RAFT_NONE) ||
                    (is_question && msg->term > raft->term);
-    bool is_complete = reaches(msg->log_term, msg->index, last_term, last); /* thesis 3.6.1 */
-    if (raft->is_suspect) {
+    if (MUTANT(P5) && !raft_is_voter(raft_core_conf(raft), raft->options.self)) is_free = false;
+    bool is_complete = MUTANT(D4) || reaches(msg->log_term, msg->index, last_term, last); /* thesis 3.6.1 */
+    if (raft->is_suspect && !MUTANT(D12)) {
         is_complete = is_complete && reaches(msg->log_term, msg->index, raft->suspect_term, raft->suspect_index);
     }
     bool is_granted = is_free && is_complete;
@@ -278,7 +280,7 @@ void election_tick(struct raft *raft)
     }
     if (raft->transferee != RAFT_NONE && raft->now_ns >= raft->transfer_deadline_ns) raft->transferee = RAFT_NONE;
     uint64_t timeout_ns = raft->options.election_timeout_ns;
-    bool is_deaf = raft->options.check_quorum && raft->now_ns >= replication_quorum_heard_ns(raft) + timeout_ns;
+    bool is_deaf = raft->options.check_quorum && !MUTANT(P26) && raft->now_ns >= replication_quorum_heard_ns(raft) + timeout_ns;
     if (is_deaf || raft_core_wal_is_stuck(raft)) { /* thesis 6.2; and nobody should wait for a disk that hangs */
         election_become_follower(raft, raft->term, RAFT_NONE);
     } else if (raft->now_ns >= raft->heartbeat_deadline_ns) {

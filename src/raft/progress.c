@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buggify.h"
 
 static void clear_window(struct progress *progress)
 {
@@ -108,6 +109,7 @@ size_t progress_room(const struct progress *progress)
     ASSERT(progress->flight_count <= progress->flights_max);
     if (progress->flight_count == progress->flights_max) return 0;
     if (progress->flight_bytes >= progress->flight_bytes_max) return 0;
+    if (progress->flight_count > 0 && BUGGIFY(WINDOW_ONE)) return 0;
     return progress->flight_bytes_max - progress->flight_bytes;
 }
 

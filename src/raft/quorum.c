@@ -2,6 +2,7 @@
 #include "raft/quorum.h"
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "raft/raft.h"
 
 uint64_t quorum_reached(const uint64_t *values, uint32_t count)
@@ -23,7 +24,7 @@ uint64_t quorum_reached_joint(const uint64_t *incoming, uint32_t incoming_count,
 {
     uint64_t first = quorum_reached(incoming, incoming_count);
     uint64_t second = quorum_reached(outgoing, outgoing_count);
-    return first < second ? first : second; /* thesis 4.3: agreement needs separate majorities of both */
+    return first < second || MUTANT(D8) ? first : second; /* thesis 4.3: agreement needs separate majorities of both */
 }
 
 enum quorum_result quorum_vote(const enum quorum_ballot *ballots, uint32_t count)
@@ -37,7 +38,7 @@ enum quorum_result quorum_vote(const enum quorum_ballot *ballots, uint32_t count
         if (ballots[i] == QUORUM_YES) yes++;
         if (ballots[i] == QUORUM_NO) no++;
     }
-    uint32_t majority = count / 2 + 1;
+    uint32_t majority = count / 2 + (MUTANT(D10) && count % 2 == 0 ? 0 : 1);
     if (yes >= majority) return QUORUM_WON;
     if (count - no < majority) return QUORUM_LOST;
     return QUORUM_PENDING;

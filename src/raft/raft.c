@@ -12,6 +12,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buggify.h"
+#include "base/mutant.h"
 #include "raft/election.h"
 #include "raft/raft_core.h"
 #include "raft/replication.h"
@@ -105,7 +107,7 @@ static bool is_from_leader(const struct raft_msg *msg)
 static enum raft_answer step_older_term(struct raft *raft, const struct raft_msg *msg)
 {
     ASSERT(msg->term < raft->term);
-    bool is_request = is_from_leader(msg) || is_vote_request(msg);
+    bool is_request = (is_from_leader(msg) && !MUTANT(P6)) || is_vote_request(msg);
     if (!is_request) return RAFT_IGNORED;
     enum raft_msg_kind kind = RAFT_MSG_APPEND_ANSWER;
     if (msg->kind == RAFT_MSG_PRE_VOTE) kind = RAFT_MSG_PRE_VOTE_ANSWER;
@@ -262,9 +264,9 @@ static void take_held(struct raft *raft)
     size_t kept = 0;
     for (size_t i = 0; i < raft->held_count; i++) {
         struct raft_core_held *held = &raft->held[i];
-        uint64_t needed = held->ack_index == 0 ? 0 : raft_log_sequence_of(&raft->log, held->ack_index);
-        if (raft->hard_sequence > needed) needed = raft->hard_sequence;
-        if (needed <= raft->persisted_sequence) {
+        uint64_t needed = held->ack_index == 0 || MUTANT(D1) ? 0 : raft_log_sequence_of(&raft->log, held->ack_index);
+        if (raft->hard_sequence > needed && !MUTANT(P14)) needed = raft->hard_sequence;
+        if (needed <= raft->persisted_sequence && !BUGGIFY(ACK_LATE)) {
             raft_core_push_message(&raft->messages, &held->msg);
         } else if (raft->output.persist && needed == raft->sequence) {
             raft_core_push_message(&raft->messages_after, &held->msg);
@@ -279,12 +281,12 @@ static void take_held(struct raft *raft)
 static void take_committed(struct raft *raft)
 {
     struct raft_log *log = &raft->log;
-    uint64_t end = log->commit < log->durable ? log->commit : log->durable;
+    uint64_t end = log->commit < log->durable || MUTANT(P13) || MUTANT(D2) ? log->commit : log->durable;
     if (log->handed >= end) return;
     size_t outstanding = raft_log_bytes(log, log->applied + 1, log->handed);
     size_t room = outstanding < raft->options.apply_bytes_max ? raft->options.apply_bytes_max - outstanding : 0;
     size_t count = raft_log_fit(log, log->handed + 1, end, room);
-    if (count == 0 && outstanding == 0) count = 1;
+    if ((count == 0 && outstanding == 0) || (count > 1 && BUGGIFY(APPLY_ONE))) count = 1;
     if (count == 0) return;
     raft->output.committed = raft_log_entry(log, log->handed + 1);
     raft->output.committed_count = count;

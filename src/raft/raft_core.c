@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "raft/election.h"
 
 enum { MESSAGES_MIN = 16 };
@@ -65,7 +66,7 @@ bool raft_core_hard_is_durable(const struct raft *raft)
 bool raft_core_wal_is_stuck(const struct raft *raft)
 {
     const struct raft_log *log = &raft->log;
-    if (log->append_count == 0) return false;
+    if (log->append_count == 0 || MUTANT(P27)) return false;
     uint64_t since_ns = log->appends[log->append_head].since_ns;
     if (raft->wal_progress_ns > since_ns) since_ns = raft->wal_progress_ns;
     ASSERT(since_ns <= raft->now_ns);
@@ -117,7 +118,7 @@ void raft_core_append(struct raft *raft, uint64_t term, enum raft_entry_kind kin
 {
     ASSERT(term >= raft_log_last_term(&raft->log) && term <= raft->term);
     raft_log_push(&raft->log, term, kind, data);
-    if (kind != RAFT_ENTRY_CONF) return;
+    if (kind != RAFT_ENTRY_CONF || (MUTANT(P3) && raft->role != RAFT_LEADER)) return;
     struct raft_conf conf;
     bool is_sound = raft_conf_decode(blob_slice(data), &conf);
     ASSERT(is_sound);
@@ -130,7 +131,7 @@ void raft_core_truncate(struct raft *raft, uint64_t from)
 {
     ASSERT(raft->role != RAFT_LEADER); /* a leader never changes its own log (thesis 3.5) */
     raft_log_truncate(&raft->log, from);
-    if (member_rollback(&raft->confs, from)) raft_core_conf_changed(raft);
+    if (!MUTANT(D9) && member_rollback(&raft->confs, from)) raft_core_conf_changed(raft);
 }
 
 void raft_core_commit(struct raft *raft, uint64_t index)

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 
 enum { RUNS_MIN = 16, TAIL_MIN = 64 };
 
@@ -124,7 +125,8 @@ bool raft_log_is_valid(const struct raft_log *log)
     uint64_t last = raft_log_last(log);
     if (log->tail_first <= log->snapshot_index || log->tail_first > log->applied + 1) return false;
     if (log->applied < log->snapshot_index || log->applied > log->handed) return false;
-    if (log->handed > log->commit || log->handed > log->durable || log->commit > last) return false;
+    bool is_applied_early = log->handed > log->durable && !MUTANT(P13) && !MUTANT(D2);
+    if (log->handed > log->commit || is_applied_early || log->commit > last) return false;
     return log->durable < log->unsent && log->unsent <= last + 1 && log->append_count <= RAFT_APPENDS_MAX;
 }
 
@@ -218,7 +220,7 @@ void raft_log_truncate(struct raft_log *log, uint64_t from)
     if (log->unsent > from) log->unsent = from;
     for (uint32_t i = 0; i < log->append_count; i++) {
         struct raft_log_append *append = &log->appends[(log->append_head + i) % RAFT_APPENDS_MAX];
-        if (append->last_index >= from) append->last_index = from - 1;
+        if (append->last_index >= from && !MUTANT(P12)) append->last_index = from - 1;
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buggify.h"
+#include "base/mutant.h"
 
 static uint64_t pop(struct read_queue *reads)
 {
@@ -43,7 +45,7 @@ enum raft_answer read_add(struct read_queue *reads, uint64_t context)
 bool read_start(struct read_queue *reads, uint64_t commit_index)
 {
     ASSERT(reads->in_flight <= reads->count);
-    if (reads->in_flight > 0 || reads->count == 0) return false;
+    if (reads->in_flight > 0 || reads->count == 0 || BUGGIFY(READ_LATE)) return false;
     reads->in_flight = reads->count;
     ASSERT(commit_index >= reads->index);
     reads->index = commit_index;
@@ -54,7 +56,7 @@ bool read_start(struct read_queue *reads, uint64_t commit_index)
 void read_confirm(struct read_queue *reads, uint64_t round)
 {
     ASSERT(round <= reads->round);
-    if (round < reads->round) return;
+    if (round < reads->round && !(MUTANT(P9) && round > 0 && round + 1 == reads->round)) return;
     for (; reads->in_flight > 0; reads->in_flight--) {
         reads->confirmed[reads->confirmed_count++] = (struct raft_read){.context = pop(reads), .index = reads->index};
     }

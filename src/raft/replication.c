@@ -9,6 +9,8 @@
 #include "raft/replication.h"
 
 #include "base/assert.h"
+#include "base/buggify.h"
+#include "base/mutant.h"
 #include "raft/election.h"
 
 /* ---- Follower ------------------------------------------------------------------------------------------------------- */
@@ -75,13 +77,14 @@ enum raft_answer replication_append(struct raft *raft, const struct raft_msg *ms
         acknowledge(raft, msg->from, log->commit);
         return RAFT_OK;
     }
-    if (msg->index > log->commit && raft_log_term(log, msg->index) != msg->log_term) {
+    bool is_unasked = MUTANT(D3) && msg->index <= raft_log_last(log);
+    if (msg->index > log->commit && raft_log_term(log, msg->index) != msg->log_term && !is_unasked) {
         refuse(raft, msg);
         return RAFT_OK;
     }
     /* Thesis 3.5: entries that agree stay, so that a late message cannot cut off what a later one brought. */
     size_t known = msg->index < log->commit ? (size_t)(log->commit - msg->index) : 0;
-    while (known < msg->entry_count && raft_log_term(log, msg->index + 1 + known) == msg->entries[known].term) known++;
+    while (!MUTANT(P11) && known < msg->entry_count && raft_log_term(log, msg->index + 1 + known) == msg->entries[known].term) known++;
     const struct raft_entry *fresh = msg->entries + known;
     size_t fresh_count = msg->entry_count - known;
     uint64_t matched = msg->index + known;
@@ -90,7 +93,8 @@ enum raft_answer replication_append(struct raft *raft, const struct raft_msg *ms
         for (size_t i = 0; i < fresh_count; i++) raft_core_append(raft, fresh[i].term, fresh[i].kind, fresh[i].data);
         matched = last_new;
     }
-    raft_core_commit(raft, msg->commit < matched ? msg->commit : matched);
+    uint64_t certain = MUTANT(D7) ? raft_log_last(log) : matched;
+    raft_core_commit(raft, msg->commit < certain ? msg->commit : certain);
     if (matched == last_new) acknowledge(raft, msg->from, matched); /* else silence: the leader tries again by heartbeat */
     return RAFT_OK;
 }
@@ -172,7 +176,7 @@ static enum raft_answer check_proposals(const struct raft *raft, const struct ra
 {
     const struct raft_log *log = &raft->log;
     uint64_t last = raft_log_last(log);
-    if (raft->transferee != RAFT_NONE || raft->has_no_space) return RAFT_FULL;
+    if (raft->transferee != RAFT_NONE || raft->has_no_space || BUGGIFY(PROPOSE_FULL)) return RAFT_FULL;
     size_t bytes = entries_bytes(input->proposals, input->proposal_count);
     size_t waiting = raft_log_bytes(log, log->commit + 1, last);
     if (waiting > 0 && waiting + bytes > raft->options.uncommitted_bytes_max) return RAFT_FULL;
@@ -182,7 +186,8 @@ static enum raft_answer check_proposals(const struct raft *raft, const struct ra
         if (entry->kind == RAFT_ENTRY_COMMAND) continue;
         ASSERT(entry->kind == RAFT_ENTRY_CONF && input->proposal_count == 1);
         /* One change at a time, and none before an entry of the own term is committed (thesis 4.1; Ongaro's note of 2015). */
-        if (member_top(&raft->confs)->index > log->commit || !replication_has_own_commit(raft)) return RAFT_FULL;
+        if (member_top(&raft->confs)->index > log->commit && !MUTANT(D11)) return RAFT_FULL;
+        if (!replication_has_own_commit(raft) && !MUTANT(P2)) return RAFT_FULL;
         if (!conf_may_follow(raft, entry)) return RAFT_IGNORED;
     }
     return RAFT_OK;
@@ -213,6 +218,7 @@ static uint64_t member_value(const struct raft *raft, uint64_t id, enum reached_
     uint32_t place = raft_core_place(raft, id);
     ASSERT(place < raft->peer_count);
     const struct progress *peer = &raft->peers[place];
+    if (MUTANT(P13) && is_self && which == REACHED_BY_MATCH) return raft_log_last(&raft->log);
     switch (which) {
     case REACHED_BY_MATCH: return is_self ? raft->log.durable : peer->match_index; /* the own disk is one of many (10.2.1) */
     case REACHED_BY_HEARD: return is_self ? raft->now_ns : peer->heard_ns;
@@ -229,6 +235,7 @@ static uint64_t reached(const struct raft *raft, enum reached_by which)
     uint64_t outgoing[RAFT_MEMBERS_MAX];
     for (uint32_t i = 0; i < conf->voter_count; i++) incoming[i] = member_value(raft, conf->voters[i], which);
     for (uint32_t i = 0; i < conf->outgoing_count; i++) outgoing[i] = member_value(raft, conf->outgoing[i], which);
+    if (MUTANT(P4) && which == REACHED_BY_MATCH && !raft_is_voter(conf, raft->options.self)) incoming[0] = raft->log.durable;
     return quorum_reached_joint(incoming, conf->voter_count, outgoing, conf->outgoing_count);
 }
 
@@ -254,7 +261,7 @@ void replication_settle_quorum(struct raft *raft)
         uint64_t index = reached(raft, REACHED_BY_MATCH);
         ASSERT(index <= raft_log_last(&raft->log));
         /* Thesis 3.6.2: by counting, only entries of the own term; those before come with them. */
-        if (index > raft->log.commit && index >= raft->lead_index) raft_core_commit(raft, index);
+        if (index > raft->log.commit && (index >= raft->lead_index || MUTANT(P1))) raft_core_commit(raft, index);
         const struct member_conf *top = member_top(&raft->confs);
         bool is_joint_certain = top->conf.outgoing_count > 0 && top->index <= raft->log.commit;
         if (is_joint_certain && replication_has_own_commit(raft)) leave_joint(raft); /* makes the quorum dirty: once more */
@@ -282,7 +289,7 @@ static void send_append(struct raft *raft, struct progress *peer, uint64_t previ
 /* The commit index as far as the peer is known to agree: behind that its log may say something else. */
 static uint64_t known_commit(const struct raft *raft, const struct progress *peer)
 {
-    return raft->log.commit < peer->match_index ? raft->log.commit : peer->match_index;
+    return raft->log.commit < peer->match_index || MUTANT(D6) ? raft->log.commit : peer->match_index;
 }
 
 static void send_commit(struct raft *raft, struct progress *peer)
@@ -297,6 +304,7 @@ static size_t batch(const struct raft *raft, uint64_t first, size_t room)
 {
     const struct raft_log *log = &raft->log;
     size_t bytes_max = room < raft->options.message_bytes_max ? room : raft->options.message_bytes_max;
+    if (BUGGIFY(APPEND_ONE)) return raft_log_fit(log, first, first, bytes_max);
     return raft_log_fit(log, first, raft_log_last(log), bytes_max);
 }
 
@@ -406,8 +414,9 @@ static void send_heartbeat(struct raft *raft, const struct progress *peer)
 void replication_send_all(struct raft *raft)
 {
     ASSERT(raft->role == RAFT_LEADER && raft_core_hard_is_durable(raft));
-    bool has_round = replication_has_own_commit(raft) && read_start(&raft->reads, raft->log.commit);
+    bool has_round = (replication_has_own_commit(raft) || MUTANT(P8)) && read_start(&raft->reads, raft->log.commit);
     bool is_heartbeat = raft->is_heartbeat_due || has_round;
+    if (MUTANT(P10) && has_round) read_confirm(&raft->reads, raft->reads.round);
     if (is_heartbeat) raft->heartbeat_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;
     raft->is_heartbeat_due = false;
     for (uint32_t i = 0; i < raft->peer_count; i++) {

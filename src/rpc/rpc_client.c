@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/map.h"
+#include "base/mutant.h"
 #include "base/rng.h"
 #include "rpc/rpc_client_conn.h"
 
@@ -328,7 +329,7 @@ static bool may_try_again(const struct rpc_client *client, const struct call *ca
     if (now_ns >= call->deadline_ns || call->attempts >= ATTEMPTS_MAX) return false;
     switch (call->request.policy) {
     case RPC_CLIENT_READ: return true;
-    case RPC_CLIENT_WRITE: return was_never_sent(call);
+    case RPC_CLIENT_WRITE: return was_never_sent(call) || MUTANT(P34A);
     case RPC_CLIENT_ONCE: break;
     }
     return false;

@@ -29,6 +29,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buggify.h"
+#include "base/mutant.h"
 #include "storage/mvcc_state.h"
 
 #define BUDGET_BYTES 80
@@ -124,7 +126,7 @@ void mvcc_begin(struct mvcc *mvcc)
 int64_t mvcc_commit(struct mvcc *mvcc)
 {
     ASSERT(mvcc->is_in_txn);
-    if (mvcc->txn_changes > 0) mvcc->revision++;
+    if (mvcc->txn_changes > 0 || MUTANT(D44)) mvcc->revision++;
     mvcc->txn_changes = 0;
     mvcc->is_in_txn = false;
     return mvcc->revision;
@@ -167,6 +169,7 @@ void mvcc_put(struct mvcc *mvcc, struct slice key, struct slice value, int64_t l
         options.create_revision = before.create_revision;
         options.version = before.version + 1;
     }
+    if (MUTANT(D45) && options.older != NULL) options.version = options.version == 1 ? 2 : options.version;
     change(mvcc, &path, &options);
 }
 
@@ -201,7 +204,7 @@ const struct mvcc_view *mvcc_writer_view(struct mvcc *mvcc) { return make_draft(
 void mvcc_publish(struct mvcc *mvcc)
 {
     ASSERT(!mvcc->is_in_txn);
-    if (mvcc->is_changed) publish(mvcc);
+    if (mvcc->is_changed || BUGGIFY(REPUBLISH)) publish(mvcc);
 }
 
 bool mvcc_is_unpublished(const struct mvcc *mvcc)

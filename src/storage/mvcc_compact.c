@@ -6,6 +6,8 @@
  * What an entry followed inside its own revision is readable by nobody, yet it is told at e; so it goes when `trim` passes.
  */
 #include "base/assert.h"
+#include "base/buggify.h"
+#include "base/mutant.h"
 #include "storage/mvcc_state.h"
 
 enum err mvcc_compact(struct mvcc *mvcc, int64_t revision)
@@ -27,7 +29,7 @@ static int64_t limit_revision(const struct mvcc *mvcc)
     int64_t limit = mvcc->compact_revision;
     for (int slot = 0; slot < MVCC_PINS_MAX; slot++) {
         int64_t pin = __atomic_load_n(&mvcc->pins[slot], __ATOMIC_SEQ_CST);
-        if (pin != 0 && pin < limit) limit = pin;
+        if (pin != 0 && pin < limit && !MUTANT(D43)) limit = pin;
     }
     return limit;
 }
@@ -70,7 +72,7 @@ static int64_t revision_at(struct mvcc_history_log_place place)
 static bool advance(struct mvcc *mvcc, int64_t limit)
 {
     ASSERT(mvcc->trim.ordinal <= mvcc->drop.ordinal);
-    if (mvcc->trim.ordinal < mvcc->log.end && revision_at(mvcc->trim) < limit) {
+    if (mvcc->trim.ordinal < mvcc->log.end && revision_at(mvcc->trim) < limit + MUTANT(P30)) {
         if (mvcc->drop.ordinal == mvcc->trim.ordinal) pass_drop(mvcc);
         pass_trim(mvcc);
         return true;
@@ -89,6 +91,7 @@ bool mvcc_compact_step(struct mvcc *mvcc, size_t budget)
     if (mvcc->trim.chunk == NULL) mvcc->trim = mvcc->drop = mvcc_history_log_find(&mvcc->log, 0);
     mvcc->log.floor_revision = limit;
     mvcc->is_changed = true;
+    if (BUGGIFY(COMPACT_ONE)) budget = 1;
     for (; budget > 0; budget--) {
         if (advance(mvcc, limit)) continue;
         mvcc->done_revision = limit;

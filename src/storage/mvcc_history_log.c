@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 
 static uint64_t chunk_number(uint64_t ordinal) { return ordinal / MVCC_HISTORY_LOG_CHUNK; }
 
@@ -111,7 +112,7 @@ static struct mvcc_history_log_sums sums_before(const struct mvcc_history_log *l
     uint64_t start = place.chunk->number * MVCC_HISTORY_LOG_CHUNK;
     uint64_t end = least(start + MVCC_HISTORY_LOG_CHUNK, log->end);
     ASSERT(place.ordinal >= start && place.ordinal <= end);
-    struct mvcc_history_log_sums sums = place.chunk == log->last ? log->sums : place.chunk->next->sums;
+    struct mvcc_history_log_sums sums = place.chunk == log->last || MUTANT(D41) ? log->sums : place.chunk->next->sums;
     for (uint64_t ordinal = place.ordinal; ordinal < end; ordinal++) {
         add(&sums, place.chunk->entries[ordinal - start], -1);
     }
@@ -128,6 +129,6 @@ uint64_t mvcc_history_log_garbage(const struct mvcc_history_log *log, int64_t re
 {
     ASSERT(revision > log->floor_revision);
     struct mvcc_history_log_sums superseded = sums_before(log, mvcc_history_log_find(log, revision + 1));
-    struct mvcc_history_log_sums vanished = sums_before(log, mvcc_history_log_find(log, revision));
+    struct mvcc_history_log_sums vanished = sums_before(log, mvcc_history_log_find(log, MUTANT(D42) ? revision - 1 : revision));
     return superseded.superseded + vanished.vanished;
 }

@@ -2,6 +2,7 @@
 #include "storage/mvcc_index.h"
 
 #include "base/assert.h"
+#include "base/mutant.h"
 
 static struct mvcc_node *new_node(struct mvcc_index *index, uint32_t level)
 {
@@ -23,7 +24,7 @@ static void drop_node(struct mvcc_index *index, struct mvcc_node *node)
 /* The node itself, or the batch's own copy in its place. */
 static struct mvcc_node *own(struct mvcc_index *index, struct mvcc_node *node)
 {
-    if (node->batch == index->batch) return node;
+    if (node->batch == index->batch || MUTANT(P32C)) return node;
     struct mvcc_node *copy = mvcc_node_copy(node, index->batch, mvcc_reclaim_room(index->reclaim, node));
     index->reclaim->bytes += mvcc_node_bytes(copy);
     mvcc_reclaim_node(index->reclaim, node);
@@ -42,7 +43,7 @@ static void own_path(struct mvcc_index *index, struct mvcc_index_path *path)
 
 static void count_live(struct mvcc_index_path *path, int64_t change)
 {
-    if (change == 0) return;
+    if (change == 0 || (change < 0 && MUTANT(D40))) return;
     for (uint32_t i = 0; i + 1 < path->depth; i++) {
         mvcc_node_inner(path->nodes[i])->lives[path->slots[i]] += (uint64_t)change;
     }

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "storage/mvcc_state.h"
 
 #define CRATE_ITEMS 30
@@ -256,7 +257,8 @@ void mvcc_reclaim_close(struct mvcc_reclaim *reclaim)
     uint64_t count = bag->count;
     reclaim->open = NULL;
     reclaim->bags_outstanding++;
-    rcu_retire(reclaim->rcu, &bag->rcu, on_readers_gone);
+    if (MUTANT(P32A)) on_readers_gone(&bag->rcu);
+    else rcu_retire(reclaim->rcu, &bag->rcu, on_readers_gone);
     (void)mvcc_reclaim_run(reclaim, 2 * count);
 }
 

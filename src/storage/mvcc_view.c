@@ -1,5 +1,6 @@
 /* mvcc_view: what a reader asks of a view as a whole. See mvcc.h. */
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "storage/mvcc_state.h"
 
 const struct mvcc_view *mvcc_view(const struct mvcc *mvcc) { return RCU_LOAD(mvcc->published); }
@@ -19,7 +20,8 @@ enum err mvcc_view_check(const struct mvcc_view *view, int64_t revision)
     ASSERT(view->compact_revision <= view->revision);
     if (revision <= 0) return ERR_OK;
     if (revision > view->revision) return ERR_FUTURE_REV;
-    return revision < view->compact_revision ? ERR_COMPACTED : ERR_OK;
+    if (MUTANT(D46) && revision == view->compact_revision) return ERR_COMPACTED;
+    return revision < (MUTANT(P29) ? view->log.floor_revision : view->compact_revision) ? ERR_COMPACTED : ERR_OK;
 }
 
 void mvcc_view_sizes(const struct mvcc_view *view, uint64_t *out_bytes, uint64_t *out_live_bytes)

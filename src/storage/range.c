@@ -16,6 +16,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buggify.h"
+#include "base/mutant.h"
 #include "storage/range_sort.h"
 
 enum range_phase { RANGE_PHASE_START, RANGE_PHASE_SCAN, RANGE_PHASE_GATHER, RANGE_PHASE_SORT, RANGE_PHASE_SORTED, RANGE_PHASE_END };
@@ -321,8 +323,8 @@ static enum range_progress scan(struct range *range, const struct mvcc_view *vie
     struct mvcc_kv kv = {.key = slice_empty()};
     size_t rows = 0;
     bool is_end = scan_is_complete(range);
-    if (!is_end) mvcc_scan_init(&scan, view, &range->left, range->revision);
-    while (!is_end && rows < rows_max && (rows == 0 || !has_room(range) || out_body->size < size_max)) {
+    if (!is_end) mvcc_scan_init(&scan, view, &range->left, MUTANT(P32B) ? 0 : range->revision);
+    while (!is_end && rows < rows_max && !(rows > 0 && BUGGIFY(RANGE_ONE)) && (rows == 0 || !has_room(range) || out_body->size < size_max)) {
         is_end = !mvcc_scan_next(&scan, &kv);
         if (is_end) break;
         rows++;

@@ -2,6 +2,7 @@
 #include "storage/txn.h"
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "storage/range.h"
 #include "storage/txn_reply.h"
 
@@ -97,7 +98,7 @@ static void enter_branch(struct operation_cursor *cursor, struct slice txn, bool
 
 static void decide_branch(struct txn *txn, struct operation_cursor *cursor, struct slice bytes, const struct mvcc_view *view)
 {
-    bool succeeded = compares_hold(bytes, view);
+    bool succeeded = compares_hold(bytes, view) || MUTANT(D48);
     buf_put_u8(&txn->path, succeeded);
     enter_branch(cursor, bytes, succeeded);
 }
@@ -226,7 +227,7 @@ static void run_range(struct run *run, struct slice bytes)
     struct range_request request;
     demand(range_parse(bytes, &request), "range");
     struct range *range = range_new(&request, NULL, TXN_REPLY_BYTES_MAX);
-    const struct mvcc_view *view = mvcc_writer_view(run->mvcc);
+    const struct mvcc_view *view = MUTANT(D47) ? mvcc_view(run->mvcc) : mvcc_writer_view(run->mvcc);
     struct txn_reply_mark mark = txn_reply_open(body, OPERATION_RANGE, run->revision_max);
     enum range_progress progress = RANGE_MORE;
     enum err err = ERR_OK;

@@ -14,7 +14,9 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buggify.h"
 #include "base/clock.h"
+#include "base/mutant.h"
 #include "storage/wal_core.h"
 
 /* ---- what is asked of it ---- */
@@ -163,9 +165,9 @@ static void wal_batch_durable(struct wal *wal, uint64_t now_ns)
 static void wal_rename_done(struct wal *wal, uint64_t now_ns)
 {
     int error = wal->op.error;
-    if (error == 0) {
+    if (error == 0 || MUTANT(P23)) {
         wal->rename_retry_ns = 0;
-        if (wal->options.unsafe_no_fsync) {
+        if (wal->options.unsafe_no_fsync || MUTANT(P21)) {
             wal_batch_durable(wal, now_ns);
         } else {
             wal_submit(wal, WAL_PHASE_SYNC_DIR, now_ns);
@@ -189,20 +191,25 @@ static void wal_op_done(struct wal *wal, uint64_t now_ns)
 {
     ASSERT(wal->in_flight);
     wal->in_flight = false;
-    if (wal->op.error != 0 && wal->phase != WAL_PHASE_RENAME) {
+    bool is_synced_again = MUTANT(P18) && wal->op.error != 0 && wal->phase == WAL_PHASE_SYNC;
+    if (wal->op.error != 0 && wal->phase != WAL_PHASE_RENAME && !is_synced_again) {
         const char *path = wal->next.sequence != 0 ? wal->next.path : wal->current.path;
         const char *what = wal->phase == WAL_PHASE_WRITE ? "write" : wal->phase == WAL_PHASE_SYNC ? "sync" : "sync of its name";
         fatal("%s: %s: %s: what was not acknowledged may be lost", path, what, strerror(wal->op.error));
     }
     switch (wal->phase) {
     case WAL_PHASE_WRITE:
-        if (wal->options.unsafe_no_fsync) {
+        if (wal->options.unsafe_no_fsync || MUTANT(D21) || (MUTANT(D22) && wal->batch_entries == 0)) {
             wal_synced(wal, now_ns);
         } else {
             wal_submit(wal, WAL_PHASE_SYNC, now_ns);
         }
         return;
     case WAL_PHASE_SYNC:
+        if (is_synced_again) {
+            wal_submit(wal, WAL_PHASE_SYNC, now_ns);
+            return;
+        }
         wal->stats.syncs++;
         if (now_ns - wal->submitted_ns > wal->stats.sync_ns_max) wal->stats.sync_ns_max = now_ns - wal->submitted_ns;
         wal_synced(wal, now_ns);
@@ -224,7 +231,7 @@ static struct wal_plan wal_plan(const struct wal *wal, bool hard_only)
         const struct wal_queued *queued = LIST_ENTRY(node, const struct wal_queued, node);
         uint64_t bytes = plan.data_bytes + queued->data_bytes + (plan.records + queued->entry_count) * WAL_FORMAT_RECORD;
         if (hard_only && queued->entry_count > 0) break;
-        if (plan.appends > 0 && bytes > wal->options.batch_bytes_max) break;
+        if (plan.appends > 0 && (bytes > wal->options.batch_bytes_max || BUGGIFY(WAL_ONE_APPEND))) break;
         if (plan.appends > 0 && plan.records + queued->entry_count > entries_max) break;
         if (plan.records == 0 && queued->entry_count > 0) plan.first_index = queued->entries[0].index;
         plan.appends++;

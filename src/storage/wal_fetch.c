@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buggify.h"
 #include "storage/wal.h"
 #include "storage/wal_reader.h"
 
@@ -124,7 +125,7 @@ static void fetch_take_record(struct wal_fetch *fetch, const struct wal_format_r
         expected = fetch->first_index + fetch->count;
     }
     if (record->index != expected || record->index > fetch->last_index) return;
-    if (fetch->is_full || (fetch->count > 0 && fetch->bytes + record->data.size > fetch->bytes_max)) {
+    if (fetch->is_full || (fetch->count > 0 && BUGGIFY(FETCH_ONE)) || (fetch->count > 0 && fetch->bytes + record->data.size > fetch->bytes_max)) {
         fetch->is_full = true;
         return;
     }

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 
 void wal_reader_init(struct wal_reader *reader, struct fs *fs, const char *directory)
 {
@@ -189,13 +190,14 @@ static enum wal_reader_verdict reader_batch(struct wal_reader *reader, struct wa
     if (first == NULL) return reader->error != 0 ? WAL_READER_FAILED : WAL_READER_END;
     struct wal_format_stamp stamp;
     if (wal_format_classify(first, &stamp) != WAL_FORMAT_GOOD) return WAL_READER_END;
-    if (stamp.segment_id != reader->head_stamp.segment_id || stamp.batch != reader->next_batch) return WAL_READER_END;
+    if (stamp.segment_id != reader->head_stamp.segment_id && !MUTANT(P22)) return WAL_READER_END;
+    if (stamp.batch != reader->next_batch) return WAL_READER_END;
     if (stamp.block != 0) return WAL_READER_END;
 
     size_t size = (size_t)stamp.blocks * WAL_FORMAT_BLOCK;
     if (!reader_load(reader, reader->offset, size)) return reader->error != 0 ? WAL_READER_FAILED : WAL_READER_END;
     uint8_t *blocks = reader_at(reader, reader->offset);
-    for (uint32_t i = 1; i < stamp.blocks; i++) {
+    for (uint32_t i = 1; i < stamp.blocks && !MUTANT(P20); i++) {
         struct wal_format_stamp other;
         if (wal_format_classify(blocks + (size_t)i * WAL_FORMAT_BLOCK, &other) != WAL_FORMAT_GOOD) return WAL_READER_END;
         bool is_ours = other.segment_id == stamp.segment_id && other.batch == stamp.batch && other.block == i;

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 
 void wal_recover_init(struct wal_recover *recover, const struct wal_options *options, wal_entry_fn *entry_fn, void *context)
 {
@@ -175,7 +176,7 @@ static const char *take_record(struct wal_recover *recover, const struct wal_for
     }
     if (record->index == 0 || record->index > found->last_index + 1) return "entries are missing";
     if (record->index < found->first_index || record->index <= recover->final_index) return "a committed entry is overwritten";
-    if (record->index <= found->last_index) cut_from(recover, record->index);
+    if (record->index <= found->last_index && !MUTANT(D23)) cut_from(recover, record->index);
     if (record->term < recover->last_term) return "terms go back";
     if (record->entry_kind > RAFT_ENTRY_CONF) return "an entry of unknown kind";
     pending_push(recover, record);
@@ -360,14 +361,15 @@ static enum err judge_tail(struct wal_recover *recover)
     bool is_torn = false;
     uint32_t blocks = survey.blocks != 0 ? survey.blocks : 1;
     uint64_t damage = first_damage(recover, blocks, &is_torn);
-    if (survey.durable_max >= reader->next_batch) {
+    if (survey.durable_max >= reader->next_batch && !MUTANT(P19B)) {
         return refuse_corrupt(recover, damage, "damaged, although a later batch says that this was durable");
     }
     if (survey.blocks == 0 && !survey.first_is_bad && !survey.any_bad) return ERR_OK; /* clean */
+    if (MUTANT(P19A) && is_torn) return refuse_corrupt(recover, damage, "an incomplete write");
     recover->cut_offset = reader->offset;
     found->cut_bytes = survey.end - reader->offset;
     recover->needs_segment = true;
-    if (!is_torn) {
+    if (!is_torn && !MUTANT(P19B)) {
         note_suspect(recover, &survey);
         return ERR_OK;
     }
@@ -436,7 +438,7 @@ static enum err judge(struct wal_recover *recover)
 static void settle_suspect(struct wal_recover *recover)
 {
     struct wal_recovered *found = &recover->found;
-    if (found->hard.commit >= recover->suspect_index || is_alone(recover)) {
+    if (found->hard.commit >= recover->suspect_index || is_alone(recover) || MUTANT(D20)) {
         recover->suspect_index = 0;
         recover->suspect_term = 0;
         return;
@@ -501,7 +503,7 @@ enum err wal_recover_read(struct wal_recover *recover)
     reader->error = wal_reader_list(reader);
     if (reader->error == EBADMSG) return refuse_gap(recover);
     if (reader->error != 0) return refuse_io(recover);
-    if (reader->segment_count == 0 && recover->options->must_exist) return refuse_empty(recover);
+    if (reader->segment_count == 0 && recover->options->must_exist && !MUTANT(P36)) return refuse_empty(recover);
     if (reader->segment_count == 0) {
         recover->found.is_new = true;
         recover->found.first_index = 1;
@@ -519,7 +521,7 @@ enum err wal_recover_read(struct wal_recover *recover)
     if (verdict == WAL_READER_FAILED) return refuse_io(recover);
     enum err err = judge(recover);
     if (err != ERR_OK) return err;
-    if (recover->options->must_exist && recover->found.last_index == 0) return refuse_empty(recover);
+    if (recover->options->must_exist && recover->found.last_index == 0 && !MUTANT(P36)) return refuse_empty(recover);
     recover->next_batch = reader->next_batch;
     settle_suspect(recover);
     finish_found(recover);

@@ -1,0 +1,109 @@
+/* mutant: bugs planted on purpose, one of which a test may choose, to prove that the checkers bite. `if (full && !MUTANT(P9))` reads: what
+ * the code does, and what it would forget.
+ *
+ * Only in the build KVD_SIM; in every other MUTANT() is the constant false and leaves no symbol (scripts/check_house.sh looks).
+ * Owner: nobody; the one state of the process. Thread: chosen before the first thread starts, only read after that.
+ * Limits: one mutant at a time.
+ * Source: P…: errors that published systems have had (Raft's and etcd's issue trackers, Jepsen's reports, studies of crash recovery);
+ * D…: each undoes one rule of this design.
+ */
+#ifndef BASE_MUTANT_H
+#define BASE_MUTANT_H
+#include <stdbool.h>
+#include <stddef.h>
+
+/* X(id, what goes wrong, source) */
+#define MUTANT_LIST(X)                                                                                                                   \
+    X(P1, "entries of older terms are committed by counting", "thesis 3.6.2")                                                            \
+    X(P2, "a configuration is changed before an entry of the own term is committed", "Ongaro's note of 2015")                            \
+    X(P3, "a follower goes on with the old configuration", "etcd 2397, 7280, 7625")                                                      \
+    X(P4, "a removed leader counts itself", "thesis 4.2.2")                                                                              \
+    X(P5, "a member that does not know yet that it may vote refuses to", "etcd-io/raft: campaign_learner_must_vote")                     \
+    X(P6, "who is ahead in term is not answered, and stays alone", "etcd-io/raft: prevote_checkquorum")                                  \
+    X(P7, "a vote is given while a leader is heard", "thesis 4.2.3; Cloudflare 2020")                                                    \
+    X(P8, "reads are confirmed before the own term has a commit", "etcd 7331, 12680")                                                    \
+    X(P9, "rounds of the read index share a number, so that an old answer confirms a new one", "etcd 20418")                             \
+    X(P10, "a leader confirms reads by itself", "leader leases under pause; TiKV 964")                                                   \
+    X(P11, "an append cuts the log off even where it agrees", "thesis 3.5")                                                              \
+    X(P12, "a finished write of what was cut off counts for what came in its place", "etcd-io/raft: append_aba_race")                    \
+    X(P13, "the own log counts before it is durable", "etcd 14370")                                                                      \
+    X(P14, "a vote leaves before it is durable", "thesis 3.8")                                                                           \
+    X(P18, "a failed sync is tried again", "fsyncgate 2018; ATC 2020")                                                                   \
+    X(P19A, "a torn tail is taken for corruption", "etcd 6378, 14098")                                                                   \
+    X(P19B, "corruption is taken for a torn tail", "FAST 2018: protocol-aware recovery")                                                 \
+    X(P20, "a batch whose first and last block are there is taken for whole", "OSDI 2016: correlated crashes")                           \
+    X(P21, "the name of a new segment is not synced", "OSDI 2014: all file systems are not created equal")                              \
+    X(P22, "blocks of another segment are taken for this one's", "recycled log files")                                                   \
+    X(P23, "a segment whose name found no room is taken for named", "full disk in the middle of a batch")                                \
+    X(P26, "a leader that hears nobody goes on", "Cloudflare 2020")                                                                      \
+    X(P27, "a leader whose disk hangs goes on", "gray failure")                                                                          \
+    X(P28, "replay counts the last committed entry without its changes", "etcd 13766")                                                   \
+    X(P29, "whether a revision is compacted depends on how far the freeing has come", "etcd 18667")                                      \
+    X(P30, "compaction takes the change at the mark with it", "etcd 18089, 19179")                                                       \
+    X(P32A, "memory is freed while readers may look at it", "RCU: no grace period")                                                      \
+    X(P32B, "each chunk of a range shows another revision", "RCU: the root read twice in one request")                                   \
+    X(P32C, "a node that readers see is changed in place", "RCU: copy on write forgotten")                                               \
+    X(P33, "a forward is sent twice", "transfer and forwarding")                                                                         \
+    X(P34A, "the client repeats a write whose outcome is unknown", "retries of what is not idempotent")                                  \
+    X(P34B, "the leader refuses a forward that it has proposed, so that it comes again", "retries of what is not idempotent")            \
+    X(P36, "a member without its log starts anew under the old identity", "lost votes")                                                  \
+    X(P38, "election timers are all alike", "thesis 3.4")                                                                                \
+    X(D1, "an acknowledgement leaves before its entries are durable", "a message waits for the disk")                                    \
+    X(D2, "entries are applied that are not durable here", "applied: min(commit, own durable)")                                          \
+    X(D3, "an append is taken whatever stands before it", "thesis 3.5")                                                                  \
+    X(D4, "votes go to logs that lack entries", "thesis 3.6.1")                                                                          \
+    X(D5, "a member votes twice in a term", "thesis 3.4")                                                                                \
+    X(D6, "a heartbeat tells a commit index beyond what is known to match", "commit bounded by match")                                   \
+    X(D7, "a follower commits what this append did not confirm", "thesis 3.5, figure 3.1")                                               \
+    X(D8, "while two configurations hold, the new one decides alone", "thesis 4.3")                                                      \
+    X(D9, "a configuration that was cut off stays in force", "roll back (index, configuration)")                                         \
+    X(D10, "half of an even number of voters is a majority", "quorum")                                                                   \
+    X(D11, "a second change begins before the first is committed", "thesis 4.1")                                                         \
+    X(D12, "who lost its tail votes as if it had lost nothing", "suspect: votes only for logs that reach")                               \
+    X(D20, "a damaged last batch is forgotten", "suspect until the commit has passed")                                                   \
+    X(D21, "a batch names itself durable", "the durable mark is behind the sync")                                                        \
+    X(D22, "a hard state without entries is not synced", "term and vote durable before they are told")                                   \
+    X(D23, "recovery keeps entries that were overwritten", "later records win")                                                          \
+    X(D30, "a read goes to apply before the commits that it needs", "position in the one lane")                                          \
+    X(D31, "a reply is posted before the view is published", "publish, then post")                                                       \
+    X(D32, "reads are let go before the view is published", "publish, then post")                                                        \
+    X(D33, "a call is answered twice", "each call leaves exactly once")                                                                  \
+    X(D34, "a call that was forwarded is forgotten at its deadline", "each call leaves exactly once")                                    \
+    X(D35, "mail overtakes the backlog of its lane", "position in the one lane")                                                         \
+    X(D36, "ids of forwards and reads begin anew with each boot", "no id comes twice in a member's life")                                \
+    X(D37, "a follower serves a read at its own commit index", "read index: ask the leader")                                             \
+    X(D40, "the count of a subtree stays as it was at a delete", "subtree counts of live keys")                                          \
+    X(D41, "the hash of the past is that of the present", "prefix sums per chunk")                                                       \
+    X(D42, "the hash forgets a delete at the compacted revision", "G(c)")                                                                \
+    X(D43, "freeing does not look at readers' pins", "pins of the compact mark")                                                         \
+    X(D44, "a command that changes nothing makes a revision", "K2")                                                                      \
+    X(D45, "a key that comes back goes on with its old version", "K5")                                                                   \
+    X(D46, "the compacted revision itself cannot be read", "K6")                                                                         \
+    X(D47, "a range in a transaction does not see the writes before it", "T2")                                                           \
+    X(D48, "a transaction whose compares fail does what it does when they hold", "T5")
+
+enum mutant {
+    MUTANT_NONE,
+#define MUTANT_ENUM(id, text, source) MUTANT_##id,
+    MUTANT_LIST(MUTANT_ENUM)
+#undef MUTANT_ENUM
+    MUTANT_COUNT
+};
+
+#ifdef KVD_SIM
+struct mutant_line {
+    const char *name;
+    const char *text;
+    const char *source;
+};
+extern enum mutant mutant_chosen; /* written by mutant_choose only */
+#define MUTANT(id) (__builtin_expect(mutant_chosen == MUTANT_##id, 0))
+/* False if there is no such mutant; NULL or "" chooses none. */
+bool mutant_choose(const char *name);
+/* All of them, in the order of the list; static. */
+const struct mutant_line *mutant_list(size_t *out_count);
+#else
+#define MUTANT(id) ((void)MUTANT_##id, false)
+#endif
+
+#endif
