@@ -2,3 +2,17 @@
 file(GLOB simulate_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/sim/simulate*.c)
 add_executable(simulate ${simulate_sources})
 target_link_libraries(simulate PRIVATE kvd_allocator kvd_test_lib)
+
+# The explorer of all states of a small cluster: a library and a program; test/unit/test_explore.c asks whether it sees.
+file(GLOB explore_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/sim/explore*.c)
+list(REMOVE_ITEM explore_sources ${CMAKE_SOURCE_DIR}/test/sim/explore_main.c)
+add_library(kvd_explore STATIC ${explore_sources})
+target_include_directories(kvd_explore PUBLIC ${CMAKE_SOURCE_DIR}/test)
+target_link_libraries(kvd_explore PUBLIC kvd_raft)
+add_executable(explore ${CMAKE_SOURCE_DIR}/test/sim/explore_main.c)
+set_target_properties(explore PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_output})
+target_link_libraries(explore PRIVATE kvd_explore)
+if(KVD_SIM)
+  target_sources(explore PRIVATE ${CMAKE_SOURCE_DIR}/test/sim/mutant_env.c)
+endif()
+target_link_libraries(test_explore PRIVATE kvd_explore)
