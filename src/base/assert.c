@@ -26,6 +26,10 @@ void assert_fail(const char *expression, const char *file, int line, const char 
     abort();
 }
 
+static void (*fatal_handler)(const char *text);
+
+void fatal_set_handler(void (*handler)(const char *text)) { fatal_handler = handler; }
+
 void fatal(const char *format, ...)
 {
     static const char prefix[] = "fatal: ";
@@ -35,6 +39,7 @@ void fatal(const char *format, ...)
     va_start(arguments, format);
     int length = vsnprintf(text + used, sizeof text - used, format, arguments);
     va_end(arguments);
+    if (fatal_handler != NULL) fatal_handler(text);
     write_line(text, length < 0 ? (int)used : length + (int)used);
     _exit(FATAL_EXIT_CODE);
 }

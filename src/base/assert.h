@@ -9,6 +9,9 @@
 _Noreturn void assert_fail(const char *expression, const char *file, int line, const char *function);
 /* One line on stderr, then _exit(FATAL_EXIT_CODE). */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Where fatal() goes before the process ends: a simulator stops one member of many there, and does not come back. NULL = nowhere.
+ * Thread: before any other starts. */
+void fatal_set_handler(void (*handler)(const char *text));
 
 #define ASSERT(condition)                                                                                              \
     (__builtin_expect(!!(condition), 1) ? (void)0 : assert_fail(#condition, __FILE__, __LINE__, __func__))

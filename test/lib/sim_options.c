@@ -20,13 +20,13 @@ struct field {
 
 static const struct field fault_fields[SIM_FAULTS] = {
     FAULT("kill", SIM_KILL), FAULT("power-loss", SIM_POWER_LOSS), FAULT("power-loss-of-all", SIM_POWER_LOSS_OF_ALL),
-    FAULT("stop", SIM_STOP), FAULT("pause", SIM_PAUSE), FAULT("cut", SIM_CUT), FAULT("partition", SIM_PARTITION),
-    FAULT("slow-disk", SIM_SLOW_DISK), FAULT("stuck-disk", SIM_STUCK_DISK), FAULT("full-disk", SIM_FULL_DISK),
+    FAULT("stop", SIM_STOP), FAULT("pause", SIM_PAUSE), FAULT("cut", SIM_CUT), FAULT("partition", SIM_PARTITION), FAULT("shape", SIM_SHAPE),
+    FAULT("slow-disk", SIM_SLOW_DISK), FAULT("stuck-disk", SIM_STUCK_DISK), FAULT("full-disk", SIM_FULL_DISK), FAULT("failed-disk", SIM_FAILED_DISK),
     FAULT("transfer", SIM_TRANSFER),
 };
 static const struct field fields[] = {
     FIELD("members", world.members), FIELD("switch-percent", world.switch_percent), FIELD("break-permille", world.break_permille),
-    FIELD("delay-ns", world.delay_ns), FIELD("window", world.window), FIELD("late-disks", world.late_disks),
+    FIELD("delay-ns", world.delay_ns), FIELD("window", world.window), FIELD("late-disks", world.late_disks), FIELD("drift-permille", world.drift_permille),
     FIELD("probe-percent", world.probe_percent), FIELD("calls-max", world.calls_max), FIELD("lane-calls", world.lane_calls),
     FIELD("lane-peer", world.lane_peer), FIELD("inflight-messages", world.inflight_messages), FIELD("tail-bytes", world.tail_bytes),
     FIELD("message-bytes", world.message_bytes), FIELD("inflight-bytes", world.inflight_bytes),
@@ -142,6 +142,7 @@ static void draw_world(struct rng *rng, struct world_options *world)
     world->delay_ns = DRAW(rng, 200 * NS_PER_US, 2 * NS_PER_MS, 10 * NS_PER_MS, 40 * NS_PER_MS);
     world->window = (uint32_t)DRAW(rng, 0, 2, 8);
     world->late_disks = rng_below(rng, 4) != 0;
+    world->drift_permille = (uint32_t)DRAW(rng, 0, 10, 100);
     world->probe_percent = (uint32_t)DRAW(rng, 1, 1, 3);
     world->heartbeat_ms = DRAW(rng, 20, 50, 100);
     world->election_ms = world->heartbeat_ms * DRAW(rng, 5, 10);

@@ -14,9 +14,11 @@ enum sim_fault {
     SIM_PAUSE,
     SIM_CUT,        /* one direction */
     SIM_PARTITION,  /* one member, or two sides */
+    SIM_SHAPE,      /* a bridge, a ring, one-way: the graph is connected and not whole */
     SIM_SLOW_DISK,
     SIM_STUCK_DISK,
     SIM_FULL_DISK,
+    SIM_FAILED_DISK, /* a write or a sync fails: the member has to stop */
     SIM_TRANSFER,
     SIM_FAULTS,
 };

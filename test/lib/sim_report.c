@@ -24,9 +24,9 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
     const struct world_counts *counts = &total->counts;
     const struct number numbers[] = {
         {"crashes", counts->kills}, {"power losses", counts->power_losses}, {"stops", counts->stops}, {"pauses", counts->pauses},
-        {"partitions", total->faults[SIM_PARTITION] + total->faults[SIM_CUT]}, {"streams broken", counts->streams_broken},
+        {"partitions", total->faults[SIM_PARTITION] + total->faults[SIM_CUT] + total->faults[SIM_SHAPE]}, {"streams broken", counts->streams_broken},
         {"elections", counts->elections}, {"transfers", counts->transfers}, {"frames", counts->frames},
-        {"looks at all disks", counts->probes}, {"starts refused for space", counts->refused_space},
+        {"looks at all disks", counts->probes}, {"starts refused for space", counts->refused_space}, {"stopped by a failed disk", counts->failed_disks},
     };
     size_t count = sizeof(numbers) / sizeof(numbers[0]);
     for (size_t i = 0; i < count; i++) out_numbers[i] = numbers[i];

@@ -32,6 +32,22 @@ static void set_cuts(struct run *run, uint32_t side, bool is_cut)
     }
 }
 
+/* Connected, but not whole. A bridge: only `middle` hears all. A ring: each hears its neighbours. One-way: nobody hears `middle`, or it nobody. */
+static void set_shape(struct run *run, uint32_t middle, uint32_t shape)
+{
+    uint32_t members = run->options->world.members;
+    for (uint32_t i = 0; i < members; i++) {
+        for (uint32_t j = 0; j < members; j++) {
+            uint32_t apart = (i + members - j) % members;
+            bool is_cut = i != middle && j != middle;
+            if (shape == 1) is_cut = apart > 1 && apart < members - 1;
+            if (shape == 2) is_cut = i == middle;
+            if (shape == 3) is_cut = j == middle;
+            world_cut(run->world, i, j, is_cut && i != j);
+        }
+    }
+}
+
 static void power_loss_of_all(struct run *run)
 {
     for (uint32_t i = 0; i < run->options->world.members; i++) {
@@ -69,9 +85,11 @@ static void inject(struct run *run, enum sim_fault fault)
     case SIM_PAUSE: world_pause(world, member, rng_below(&run->rng, 5 * election_ns)); break;
     case SIM_CUT: world_cut(world, member, (member + 1 + below(run, members)) % members, true); break;
     case SIM_PARTITION: set_cuts(run, below(run, 2) == 0 ? 1u << member : below(run, 1u << members), true); break;
+    case SIM_SHAPE: set_shape(run, member, below(run, 4)); break;
     case SIM_SLOW_DISK: world_disk_speed(world, member, WORLD_DISK_SLOW); break;
     case SIM_STUCK_DISK: world_disk_speed(world, member, WORLD_DISK_STUCK); break;
     case SIM_FULL_DISK: world_disk_room(world, member, false); break;
+    case SIM_FAILED_DISK: world_disk_fail(world, member, true); break;
     case SIM_TRANSFER: world_transfer(world, member); break;
     case SIM_FAULTS: break;
     }
@@ -81,6 +99,7 @@ static void heal_member(struct run *run, uint32_t member)
 {
     world_disk_speed(run->world, member, WORLD_DISK_FAST);
     world_disk_room(run->world, member, true);
+    world_disk_fail(run->world, member, false);
 }
 
 static bool happens(struct run *run, uint32_t per_minute, uint64_t ns) { return rng_below(&run->rng, 60 * NS_PER_S) < per_minute * ns; }

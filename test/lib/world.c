@@ -1,6 +1,7 @@
 /* world: see world.h. */
 #include "lib/world_inner.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -39,8 +40,10 @@ static void run_role(struct world_member *member, uint32_t role)
     world->steps++;
     if (member->doom_steps > 1) member->doom_steps--;
     world_note(world, member->line.roles[role]->table->name, member->number, world->depth, 0);
-    if (actor_step(member->line.roles[role], world->now_ns)) member->more |= bit;
+    if (actor_step(member->line.roles[role], world_local_ns(member))) member->more |= bit;
     if (member->line.roles[role] == &member->line.raft.actor) world_watch_raft(member);
+    bool goes_on = member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor;
+    if (goes_on && member->failed_steps++ > 3) world_watch_broken(world, "D5 a failed write or sync stops the member", member->number, 0, 0);
     world->depth--;
     world->current = before;
     member->running &= ~bit;
@@ -55,7 +58,46 @@ static void switch_point(void *context, const char *point)
     world_watch_point(member, point);
     if (world->depth > 3 || rng_below(&world->rng, 100) >= world->options.switch_percent) return;
     uint32_t role = (uint32_t)rng_below(&world->rng, LINE_ROLES);
+    if (member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor) return; /* it dies alone, in nobody's step */
     if ((member->running & 1u << role) == 0) run_role(member, role);
+}
+
+/* fatal() is one member's end. It comes in a step of the wal role that nothing encloses (world_disk.c sees to it). */
+static struct world *the_world;
+
+static void die(const char *text)
+{
+    struct world *world = the_world;
+    if (world == NULL || !world->may_escape) return;
+    world_note(world, "fatal", world->current->number, 0, 0);
+    if (world->depth != 1 || world->current->failed_steps == 0) {
+        fprintf(stderr, "%s\n", text);
+        world_watch_broken(world, "nobody stops without a reason", world->current->number, world->depth, 0);
+    }
+    longjmp(world->escape, 1);
+}
+
+/* False: the member died of it. */
+static bool run_role_guarded(struct world_member *member, uint32_t role)
+{
+    struct world *world = member->world;
+    if (member->line.roles[role] != &member->line.wal.actor) {
+        run_role(member, role);
+        return true;
+    }
+    bool died = setjmp(world->escape) != 0;
+    world->may_escape = !died;
+    if (!died) run_role(member, role);
+    world->may_escape = false;
+    if (!died) return true;
+    world->depth = 0;
+    world->current = NULL;
+    member->running = 0;
+    member->failed_steps = 0;
+    world->counts.failed_disks++;
+    world->net_is_stirred = true;
+    world_kill(world, member->number, false);
+    return false;
 }
 
 static void retire(struct rcu *rcu, struct rcu_node *node, void (*fn)(struct rcu_node *node))
@@ -105,10 +147,12 @@ bool world_start(struct world *world, uint32_t number)
     member->fs = fs_sim_new(member->disk, true);
     member->wal_fs = world_disk_fs(member, false);
     member->snap_fs = fs_sim_new(member->disk, true);
-    member->work_fs = fs_sim_new(member->disk, true);
+    member->work_fs = world_disk_fs(member, false);
+    world_disk_fail(world, number, false);
+    member->failed_steps = 0;
     enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", &member->dir, message, sizeof(message));
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
-                                           .rcu = &world->rcu, .board = &world->board, .now_ns = world->now_ns,
+                                           .rcu = &world->rcu, .board = &world->board, .now_ns = world_local_ns(member),
                                            .seed = rng_next(&world->rng)};
     bool is_good = err == ERR_OK && line_recover(&member->line, &options, message, sizeof(message));
     if (!is_good) return refuse_start(member, message);
@@ -235,7 +279,8 @@ void world_stop(struct world *world, uint32_t number)
     world->current = NULL;
     for (uint32_t i = 0; i < 4; i++) {
         for (uint32_t role = 0; role < LINE_ROLES; role++) {
-            if (member->line.roles[role] != &member->line.raft.actor) run_role(member, role);
+            if (member->line.roles[role] == &member->line.raft.actor) continue;
+            if (!run_role_guarded(member, role)) return;
         }
     }
     for (uint64_t i = 0; i < world->call_count; i++) {
@@ -260,6 +305,17 @@ void world_disk_room(struct world *world, uint32_t member, bool is_plenty)
     struct fs_sim_disk *disk = world->members[member].disk;
     world_note(world, "disk room", member, is_plenty, 0);
     fs_sim_set_room(disk, is_plenty ? UINT64_MAX : fs_sim_used(disk) + rng_below(&world->rng, 32 << 10));
+}
+
+/* The operation that fails comes soon; each of them must end the member. */
+void world_disk_fail(struct world *world, uint32_t number, bool fails)
+{
+    static const enum fs_kind kinds[] = {FS_FDATASYNC, FS_FDATASYNC, FS_PWRITE, FS_FSYNC_DIR, FS_RENAME, FS_ALLOCATE};
+    struct fs_sim_disk *disk = world->members[number].disk;
+    enum fs_kind kind = kinds[fails ? rng_below(&world->rng, 6) : 0];
+    if (fails) world_note(world, "disk fails soon", number, kind, 0);
+    for (uint32_t i = 0; !fails && i < 6; i++) fs_sim_fail(disk, kinds[i], 0, 0);
+    if (fails) fs_sim_fail(disk, kind, 1 + rng_below(&world->rng, 12), EIO);
 }
 
 void world_break_permille(struct world *world, uint32_t permille) { world->options.break_permille = permille; }
@@ -322,6 +378,8 @@ static void make_member(struct world *world, uint32_t number)
     char message[256];
     member->world = world;
     member->number = number;
+    uint32_t drift = world->options.drift_permille;
+    member->rate_permille = 1000 + (uint32_t)rng_below(&world->rng, 2 * (uint64_t)drift + 1) - drift;
     member->disk = fs_sim_disk_new();
     snprintf(member->name, sizeof(member->name), "m%u", number);
     snprintf(member->peer_url, sizeof(member->peer_url), "http://127.0.0.1:%u", 1000 + number);
@@ -345,6 +403,8 @@ struct world *world_new(const struct world_options *options)
     struct world *world = ALLOC(struct world);
     ASSERT(options->members >= 1 && options->members <= WORLD_MEMBERS_MAX);
     log_set_level(LOG_FATAL);
+    the_world = world;
+    fatal_set_handler(die);
     world->rcu.table = &rcu_table;
     world->options = *options;
     if (world->options.delay_ns == 0) world->options.delay_ns = 5 * NS_PER_MS;
@@ -377,6 +437,7 @@ void world_free(struct world *world)
         alloc_free(member->watch.issued.terms);
         alloc_free(member->watch.durable.terms);
     }
+    the_world = NULL;
     world_net_free(world);
     world_watch_deinit(world);
     for (uint64_t i = 0; i < world->call_count; i++) blob_unref(world->calls[i].bytes);
@@ -393,7 +454,7 @@ static bool has_work(struct world_member *member, uint32_t role)
 {
     struct actor *actor = member->line.roles[role];
     if ((member->more & 1u << role) != 0) return true;
-    if (actor_has_mail(actor) || actor_deadline_ns(actor) <= member->world->now_ns) return true;
+    if (actor_has_mail(actor) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
     if (actor == &member->line.net.actor) return world_net_has_calls(member);
     if (actor == &member->line.peer.actor) return world_net_has_peers(member);
     return false;
@@ -408,7 +469,7 @@ static uint64_t next_deadline_ns(struct world_member *member)
 {
     uint64_t next_ns = CLOCK_NEVER;
     for (uint32_t role = 0; role < LINE_ROLES; role++) {
-        uint64_t deadline_ns = actor_deadline_ns(member->line.roles[role]);
+        uint64_t deadline_ns = world_global_ns(member, actor_deadline_ns(member->line.roles[role]));
         if (deadline_ns < next_ns) next_ns = deadline_ns;
     }
     return next_ns;
@@ -422,12 +483,11 @@ static bool run_member(struct world_member *member)
     for (uint32_t r = 0; r < LINE_ROLES; r++) {
         uint32_t role = (first + r) % LINE_ROLES;
         if (!has_work(member, role)) continue;
-        run_role(member, role);
         has_run = true;
-        if (meet_doom(member)) return true;
+        if (!run_role_guarded(member, role) || meet_doom(member)) return true;
     }
     if (has_run) {
-        (void)actor_step(&member->main, member->world->now_ns);
+        (void)actor_step(&member->main, world_local_ns(member));
     } else {
         member->idle_until_ns = next_deadline_ns(member);
     }

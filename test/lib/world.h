@@ -30,6 +30,7 @@ struct world_options {
     uint64_t delay_ns;       /* of a frame, at most; 0 = 5 ms */
     uint32_t window;         /* frames under way before a sender must wait; 0 = 64 */
     bool late_disks;         /* log files complete later */
+    uint32_t drift_permille; /* of the members' clocks, at most */
     uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
     /* The members' limits; 0 = as config derives them. */
     uint32_t calls_max, lane_calls, lane_peer, inflight_messages;
@@ -58,6 +59,7 @@ void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut); /*
 void world_break_permille(struct world *world, uint32_t permille);
 enum world_disk_speed { WORLD_DISK_FAST, WORLD_DISK_SLOW, WORLD_DISK_STUCK };
 void world_disk_speed(struct world *world, uint32_t member, enum world_disk_speed speed);
+void world_disk_fail(struct world *world, uint32_t member, bool fails); /* an operation that comes soon fails; false: none does */
 void world_disk_room(struct world *world, uint32_t member, bool is_plenty); /* false: what is there now, and a little */
 
 bool world_is_up(const struct world *world, uint32_t member);
@@ -81,7 +83,7 @@ uint64_t world_commit_index(const struct world *world); /* the highest anywhere,
 uint64_t world_steps(const struct world *world);
 uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */
 struct world_counts {
-    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space;
+    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks;
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

@@ -1,4 +1,5 @@
 /* world_disk: files that complete when the world says so, and a look at what a power loss would leave. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "lib/world_inner.h"
@@ -10,7 +11,8 @@ struct world_fs {
     struct fs fs; /* first */
     struct fs *inner;
     struct world_member *member;
-    bool is_late;
+    bool is_late, is_settled;    /* settled: its member is gone */
+    struct fs_op *held;          /* it failed, and that is told in a step that nothing encloses */
     uint64_t due_ns[FS_OPS_MAX]; /* of the operations in flight, oldest first */
     uint32_t due_count;
 };
@@ -39,9 +41,31 @@ static void submit(struct fs *base, struct fs_op *op)
     }
 }
 
+/* After these the page cache is not to be trusted: the member has to stop. */
+static bool is_grave(const struct fs_op *op)
+{
+    bool changes = op->kind == FS_PWRITE || op->kind == FS_FDATASYNC || op->kind == FS_FSYNC_DIR || op->kind == FS_RENAME ||
+                   op->kind == FS_ALLOCATE;
+    return changes && op->error != 0 && op->error != ENOSPC;
+}
+
 static struct fs_op *take_done(struct fs *base)
 {
-    return fs_take_done(((struct world_fs *)base)->inner);
+    struct world_fs *fs = (struct world_fs *)base;
+    struct world_member *member = fs->member;
+    struct fs_op *op = fs->held;
+    if (op == NULL) op = fs_take_done(fs->inner);
+    fs->held = NULL;
+    if (op == NULL || !is_grave(op)) return op;
+    if (fs->is_settled) op->error = 0; /* there is nobody any more who could stop */
+    if (fs->is_settled) return op;
+    if (member->world->depth > 1) {
+        fs->held = op;
+        member->more = UINT32_MAX; /* all roles: who waits for it will ask again */
+        return NULL;
+    }
+    if (member->failed_steps == 0) member->failed_steps = 1;
+    return op;
 }
 
 static void free_fs(struct fs *base)
@@ -100,6 +124,7 @@ void world_disk_settle(struct fs *base)
     while (fs_sim_complete(fs->inner, 0)) continue;
     fs->due_count = 0;
     fs->is_late = false;
+    fs->is_settled = true;
 }
 
 /* --- what a power loss would leave --- */

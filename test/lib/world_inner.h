@@ -1,6 +1,8 @@
 /* world_inner: what the parts of a world share. For test/lib/world*.c only. */
 #ifndef TEST_LIB_WORLD_INNER_H
 #define TEST_LIB_WORLD_INNER_H
+#include <setjmp.h>
+
 #include "base/clock.h"
 #include "base/rng.h"
 #include "lib/fs_sim.h"
@@ -81,11 +83,15 @@ struct world_member {
     uint32_t more;           /* bit per role: the last step said so */
     uint32_t doom_steps;     /* killed after so many more steps; 0 = not */
     bool doom_power, doom_all;
+    uint32_t failed_steps;   /* steps of its wal role since an operation failed for it, + 1; 0 = none did */
+    uint32_t rate_permille;  /* of its clock: it drifts */
     struct world_watch_member watch;
 };
 
 struct world {
     struct rcu rcu; /* first: the double */
+    jmp_buf escape;               /* out of a step that ended in fatal() */
+    bool may_escape;
     struct rng rng;
     struct world_options options;
     struct switchboard board;
@@ -106,6 +112,15 @@ struct world {
     char initial[512];
 };
 
+/* A member's own clock, which drifts, and back: the first moment of the world at which the member's clock shows so much. */
+static inline uint64_t world_local_ns(const struct world_member *member)
+{
+    return member->world->now_ns / 1000 * member->rate_permille;
+}
+static inline uint64_t world_global_ns(const struct world_member *member, uint64_t local_ns)
+{
+    return local_ns == CLOCK_NEVER ? CLOCK_NEVER : (local_ns + member->rate_permille - 1) / member->rate_permille * 1000;
+}
 static inline void world_mix(struct world *world, uint64_t value)
 {
     world->trace_hash = (world->trace_hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
