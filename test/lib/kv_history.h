@@ -55,6 +55,8 @@ struct kv_op {
     uint32_t client;
     uint32_t server;
     bool serializable;         /* a RANGE that any state may answer */
+    bool streams;              /* a RANGE whose answer comes in pieces */
+    uint32_t nested_from;      /* TXN: steps from this one on stand in a transaction inside it, without compares; 0 = there is none */
     uint64_t start, end;       /* moments in one order for all clients */
     enum kv_outcome outcome;   /* COMPACTED, FUTURE: the store's definite answers to RANGE and COMPACT */
     int64_t revision;          /* DONE: of the answer; COMPACT: asked for */

@@ -53,18 +53,24 @@ static void put_step(const struct kv_step *step, bool serializable, struct buf *
     if (serializable) buf_put_pb_varint(out, 7, 1);
 }
 
-static void put_steps(const struct kv_step *steps, uint32_t count, uint32_t field, struct buf *out)
+static void put_steps(const struct kv_step *steps, uint32_t count, uint32_t nested_from, uint32_t field, struct buf *out)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct buf body, op;
         buf_init(&body);
         buf_init(&op);
-        put_step(&steps[i], false, &body);
+        bool is_nested = nested_from > 0 && i == nested_from;
+        if (is_nested) {
+            put_steps(steps + i, count - i, 0, 2, &body);
+        } else {
+            put_step(&steps[i], false, &body);
+        }
         uint32_t kind = steps[i].kind == KV_STEP_RANGE ? 1 : steps[i].kind == KV_STEP_PUT ? 2 : 3;
-        buf_put_pb_bytes(&op, kind, buf_slice(&body));
+        buf_put_pb_bytes(&op, is_nested ? 4 : kind, buf_slice(&body));
         buf_put_pb_bytes(out, field, buf_slice(&op));
         buf_deinit(&body);
         buf_deinit(&op);
+        if (is_nested) return;
     }
 }
 
@@ -87,7 +93,7 @@ static void put_compare(const struct kv_compare *compare, struct buf *out)
 const char *sim_bytes_path(const struct kv_op *op)
 {
     switch (op->kind) {
-    case KV_OP_RANGE: return "/etcdserverpb.KV/Range";
+    case KV_OP_RANGE: return op->streams ? "/etcdserverpb.KV/RangeStream" : "/etcdserverpb.KV/Range";
     case KV_OP_PUT: return "/etcdserverpb.KV/Put";
     case KV_OP_DELETE: return "/etcdserverpb.KV/DeleteRange";
     case KV_OP_TXN: return "/etcdserverpb.KV/Txn";
@@ -103,8 +109,8 @@ void sim_bytes_request(const struct kv_op *op, struct buf *out)
         if (op->client % 2 == 0) buf_put_pb_varint(out, 2, 1); /* physical */
     } else if (op->kind == KV_OP_TXN) {
         for (uint32_t i = 0; i < op->compare_count; i++) put_compare(&op->compares[i], out);
-        put_steps(op->success, op->success_count, 2, out);
-        put_steps(op->failure, op->failure_count, 3, out);
+        put_steps(op->success, op->success_count, op->nested_from, 2, out);
+        put_steps(op->failure, op->failure_count, op->nested_from, 3, out);
     } else {
         put_step(&op->success[0], op->serializable, out);
     }
@@ -162,15 +168,19 @@ static bool read_delete(const Etcdserverpb__DeleteRangeResponse *response, struc
     return read_pairs(response->prev_kvs, response->n_prev_kvs, step);
 }
 
-static bool read_txn(const Etcdserverpb__TxnResponse *response, struct kv_op *op)
+static bool read_steps(Etcdserverpb__ResponseOp *const *responses, size_t count, struct kv_step *steps, uint32_t wanted,
+                       uint32_t nested_from)
 {
-    if (response == NULL) return false;
-    op->succeeded = response->succeeded;
-    struct kv_step *steps = op->succeeded ? op->success : op->failure;
-    if (response->n_responses != (op->succeeded ? op->success_count : op->failure_count)) return false;
-    for (size_t i = 0; i < response->n_responses; i++) {
-        const Etcdserverpb__ResponseOp *at = response->responses[i];
+    bool has_nested = nested_from > 0 && nested_from < wanted;
+    if (count != (has_nested ? nested_from + 1 : wanted)) return false;
+    for (size_t i = 0; i < count; i++) {
+        const Etcdserverpb__ResponseOp *at = responses[i];
         bool is_good = false;
+        if (has_nested && i == nested_from) {
+            const Etcdserverpb__TxnResponse *inner = at->response_case == 4 ? at->response_txn : NULL;
+            return inner != NULL && inner->succeeded &&
+                   read_steps(inner->responses, inner->n_responses, steps + i, wanted - nested_from, 0);
+        }
         switch (steps[i].kind) {
         case KV_STEP_RANGE: is_good = at->response_case == 1 && read_range(at->response_range, &steps[i]); break;
         case KV_STEP_PUT: is_good = at->response_case == 2 && read_put(at->response_put, &steps[i]); break;
@@ -179,6 +189,27 @@ static bool read_txn(const Etcdserverpb__TxnResponse *response, struct kv_op *op
         if (!is_good) return false;
     }
     return true;
+}
+
+static bool read_txn(const Etcdserverpb__TxnResponse *response, struct kv_op *op)
+{
+    if (response == NULL) return false;
+    op->succeeded = response->succeeded;
+    struct kv_step *steps = op->succeeded ? op->success : op->failure;
+    return read_steps(response->responses, response->n_responses, steps, op->succeeded ? op->success_count : op->failure_count,
+                      op->nested_from);
+}
+
+/* The pieces, one behind the other, are one message: the format merges what comes twice. */
+static bool read_stream(struct slice bytes, struct kv_op *op)
+{
+    Etcdserverpb__RangeStreamResponse *response = etcdserverpb__range_stream_response__unpack(NULL, bytes.size, bytes.data);
+    if (response == NULL) return false;
+    const Etcdserverpb__RangeResponse *range = response->range_response;
+    bool is_good = range != NULL && range->header != NULL && read_range(range, &op->success[0]);
+    if (is_good) op->revision = range->header->revision;
+    etcdserverpb__range_stream_response__free_unpacked(response, NULL);
+    return is_good && op->revision > 0;
 }
 
 static const ProtobufCMessageDescriptor *descriptor_of(const struct kv_op *op)
@@ -202,6 +233,7 @@ static int64_t revision_of(const ProtobufCMessage *message)
 
 bool sim_bytes_response(struct slice bytes, struct kv_op *op)
 {
+    if (op->streams) return read_stream(bytes, op);
     ProtobufCMessage *message = protobuf_c_message_unpack(descriptor_of(op), NULL, bytes.size, bytes.data);
     if (message == NULL) return false;
     bool is_good = true;

@@ -112,6 +112,7 @@ static void draw_txn(struct sim_clients *clients, struct kv_op *op)
     }
     op->success_count = draw_branch(clients, op->success, reads_only);
     op->failure_count = draw_branch(clients, op->failure, reads_only);
+    op->nested_from = below(clients, 3);
     op->serializable = op->success_count + op->failure_count == 0; /* no range that asks for more, as the API reads it */
 }
 
@@ -140,6 +141,7 @@ static void draw_op(struct sim_clients *clients, struct kv_op *op)
         op->kind = KV_OP_RANGE;
         draw_step(clients, &op->success[0], KV_STEP_RANGE);
         op->serializable = below(clients, 3) == 0;
+        op->streams = below(clients, 5) == 0;
         uint32_t when = below(clients, 8);
         if (when == 0) op->success[0].at_revision = clients->revision - below(clients, 40);
         if (when == 1 && below(clients, 4) == 0) op->success[0].at_revision = clients->revision + 1 + below(clients, 3);
@@ -220,8 +222,10 @@ static void take_answer(struct sim_clients *clients, struct sim_client *client)
 static bool choose_member(struct sim_clients *clients, uint32_t number, uint32_t *out_member)
 {
     uint32_t member = clients->clients[number].member;
-    bool stays = clients->options.sticks && below(clients, 20) != 0;
+    bool stays = clients->options.sticks && below(clients, 20) != 0, is_eager = below(clients, 10) == 0;
     if (!stays) member = below(clients, clients->options.members);
+    *out_member = member;
+    if (is_eager && world_listens(clients->world, member)) return true; /* though it has only just begun */
     for (uint32_t i = 0; i < clients->options.members; i++) {
         *out_member = (member + i) % clients->options.members;
         if (world_is_ready(clients->world, *out_member)) return true;

@@ -150,6 +150,24 @@ static void draw_world(struct rng *rng, struct world_options *world)
     draw_limits(rng, world);
 }
 
+/* Not a mixture but one thing: leaders that sleep and wake among answers to what they asked before, and many who read from them. */
+static void draw_sleepers(struct rng *rng, struct sim_options *options)
+{
+    options->world.members = (uint32_t)DRAW(rng, 3, 5);
+    options->world.delay_ns = DRAW(rng, 10 * NS_PER_MS, 40 * NS_PER_MS);
+    options->world.break_permille = 0;
+    options->world.window = 0;
+    options->world.calls_max = 0;
+    options->clients.members = options->world.members;
+    options->clients.clients = 12;
+    options->clients.think_ns = 5 * NS_PER_MS;
+    options->clients.sticks = true;
+    options->run_ns = 15 * NS_PER_S;
+    memset(options->per_minute, 0, sizeof(options->per_minute));
+    options->per_minute[SIM_PAUSE] = (uint32_t)DRAW(rng, 60, 200);
+    options->per_minute[SIM_CUT] = (uint32_t)DRAW(rng, 0, 20);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -172,5 +190,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     }
     options.heals_per_minute = (uint32_t)DRAW(&rng, 30, 120);
     options.starts_per_minute = (uint32_t)DRAW(&rng, 60, 300);
+    if (rng_below(&rng, 10) == 0) draw_sleepers(&rng, &options);
     *out_options = options;
 }

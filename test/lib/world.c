@@ -320,6 +320,10 @@ void world_disk_fail(struct world *world, uint32_t number, bool fails)
 
 void world_break_permille(struct world *world, uint32_t permille) { world->options.break_permille = permille; }
 bool world_is_up(const struct world *world, uint32_t number) { return world->members[number].is_up; }
+bool world_listens(const struct world *world, uint32_t number)
+{
+    return world->members[number].is_up && world->members[number].line.net.calls != NULL;
+}
 bool world_is_ready(const struct world *world, uint32_t number) { return world->members[number].is_up && world->members[number].is_ready; }
 void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut) { world->cut[from][to] = is_cut && from != to; }
 uint64_t world_now_ns(const struct world *world) { return world->now_ns; }

@@ -63,6 +63,7 @@ void world_disk_fail(struct world *world, uint32_t member, bool fails); /* an op
 void world_disk_room(struct world *world, uint32_t member, bool is_plenty); /* false: what is there now, and a little */
 
 bool world_is_up(const struct world *world, uint32_t member);
+bool world_listens(const struct world *world, uint32_t member); /* it takes calls, though it may not be ready */
 bool world_is_ready(const struct world *world, uint32_t member);
 int world_leader(const struct world *world); /* the member that leads in the highest term; -1 */
 

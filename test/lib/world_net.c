@@ -45,11 +45,13 @@ static void end_call(struct world *world, uint64_t number, enum err err, struct 
     struct buf bytes;
     if (call->is_over) world_watch_broken(world, "every call is answered exactly once", call->member, number, err);
     buf_init(&bytes);
+    buf_put_slice(&bytes, blob_slice(call->bytes)); /* of a stream: what was sent */
     buf_put_slice(&bytes, head);
     for (size_t i = 0; i < piece_count; i++) {
         buf_put_slice(&bytes, blob_slice(pieces[i]));
         blob_unref(pieces[i]);
     }
+    blob_unref(call->bytes);
     call->is_over = world->is_answered = true;
     call->err = err;
     call->bytes = buf_take_blob(&bytes);
@@ -73,12 +75,24 @@ static void calls_wait(struct call_port *port, uint64_t deadline_ns)
     (void)deadline_ns;
     ASSERT(false); /* nobody waits in a world */
 }
-static void calls_send(struct call_port *port, uint64_t call, struct slice head, struct blob **pieces, size_t piece_count)
+/* A piece of a stream; they are kept one behind the other. */
+static void calls_send(struct call_port *port, uint64_t name, struct slice head, struct blob **pieces, size_t piece_count)
 {
-    (void)head;
-    (void)pieces;
-    ASSERT(piece_count == 0);
-    calls_push((struct world_calls *)port, (struct call_event){.kind = CALL_SENT, .call = call, .ok = true}, NULL);
+    struct world_calls *calls = (struct world_calls *)port;
+    struct world_call *call = &calls->member->world->calls[calls->call_of_slot[(uint32_t)name] - 1];
+    struct buf bytes;
+    ASSERT(!call->is_over);
+    buf_init(&bytes);
+    buf_put_slice(&bytes, blob_slice(call->bytes));
+    buf_put_slice(&bytes, head);
+    for (size_t i = 0; i < piece_count; i++) {
+        buf_put_slice(&bytes, blob_slice(pieces[i]));
+        blob_unref(pieces[i]);
+    }
+    blob_unref(call->bytes);
+    call->bytes = buf_take_blob(&bytes);
+    buf_deinit(&bytes);
+    calls_push(calls, (struct call_event){.kind = CALL_SENT, .call = name, .ok = true}, NULL);
 }
 /* Of a stream; or of an answered unary call whose client does not read (no answer any more: the bytes are cancelled). */
 static void calls_finish(struct call_port *port, uint64_t call, enum err err)
