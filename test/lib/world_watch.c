@@ -173,6 +173,7 @@ static void note_commits(struct world_member *member, const struct raft_status *
         uint64_t term = raft_term_at(member->line.raft.raft, index);
         require(member, term != 0, "R8 a committed entry has a term", index, 0);
         fact_of(world, index)->term = term;
+        fact_of(world, index)->commit_term = status->term;
         watch->commit_index = index;
         check_majority(member, index, term);
     }
@@ -348,6 +349,7 @@ static void check_leader(struct world_member *member, const struct raft_status *
     watch->leads_last = status->last_index;
     for (uint64_t index = 1; is_new && index <= world->watch.commit_index; index++) {
         uint64_t term = fact_of(world, index)->term;
+        if (fact_of(world, index)->commit_term >= status->term) continue; /* late votes make a leader of a term that is over */
         require(member, raft_term_at(member->line.raft.raft, index) == term, "R4 a new leader has all that is committed", index, term);
     }
 }

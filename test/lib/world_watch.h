@@ -31,6 +31,7 @@ struct world_watch_fact {
     struct world_watch_seen *seen; /* every (term) that ever stood here, with its one past */
     uint32_t seen_count;
     uint64_t term, hash;           /* of the committed entry; 0 = not committed */
+    uint64_t commit_term;          /* of who was first to commit it */
     uint64_t state_hash;           /* after it; 0 = nobody was looked at here */
     int64_t revision;
 };
