@@ -36,7 +36,7 @@ static const struct field fields[] = {
     FIELD("request-timeout-ms", world.request_timeout_ms), FIELD("clients-seed", clients.seed), FIELD("clients", clients.clients),
     FIELD("keys", clients.keys), FIELD("padding-max", clients.padding_max), FIELD("think-ns", clients.think_ns),
     FIELD("patience-ns", clients.patience_ns), FIELD("ops-max", clients.ops_max), FIELD("compact-permille", clients.compact_permille),
-    FIELD("sticks", clients.sticks), FIELD("run-ns", run_ns), FIELD("lag-ns", lag_ns), FIELD("heals-per-minute", heals_per_minute),
+    FIELD("sticks", clients.sticks), FIELD("run-ns", run_ns), FIELD("buggify", buggify), FIELD("lag-ns", lag_ns), FIELD("heals-per-minute", heals_per_minute),
     FIELD("starts-per-minute", starts_per_minute),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -190,6 +190,7 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     }
     options.heals_per_minute = (uint32_t)DRAW(&rng, 30, 120);
     options.starts_per_minute = (uint32_t)DRAW(&rng, 60, 300);
+    options.buggify = rng_below(&rng, 2) == 0;
     if (rng_below(&rng, 10) == 0) draw_sleepers(&rng, &options);
     *out_options = options;
 }

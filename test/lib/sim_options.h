@@ -30,6 +30,7 @@ struct sim_options {
     uint64_t run_ns;                 /* with faults */
     uint64_t lag_ns;                 /* between two looks of the clients and the faults, at most */
     uint32_t per_minute[SIM_FAULTS]; /* 0 = not in this run */
+    bool buggify;                    /* rare behaviour of the product, in a build that has it */
     uint32_t heals_per_minute, starts_per_minute;
 };
 void sim_options_draw(uint64_t seed, struct sim_options *out_options);

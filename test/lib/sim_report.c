@@ -19,6 +19,21 @@ struct number {
 };
 #define NUMBERS_MAX 24
 
+#ifdef KVD_SIM
+static const char *const site_names[] = {
+#define SITE_NAME(site, text) #site,
+    BUGGIFY_SITES(SITE_NAME)
+#undef SITE_NAME
+};
+
+static void print_sites(const struct sim_result *total, FILE *out)
+{
+    fprintf(out, "rare behaviour:");
+    for (int i = 0; i < BUGGIFY_SITE_COUNT; i++) fprintf(out, " %s %" PRIu64, site_names[i], total->fired[i]);
+    fprintf(out, "\n");
+}
+#endif
+
 static size_t list_counts(const struct sim_result *total, struct number *out_numbers)
 {
     const struct world_counts *counts = &total->counts;
@@ -48,6 +63,9 @@ void sim_report_print(const struct sim_fleet_result *result, FILE *out)
     fprintf(out, "\nfaults asked for:");
     for (int i = 0; i < SIM_FAULTS; i++) fprintf(out, " %s %" PRIu64, sim_fault_name((enum sim_fault)i), total->faults[i]);
     fprintf(out, "\n");
+#ifdef KVD_SIM
+    print_sites(total, out);
+#endif
     for (uint32_t i = 0; i < result->failure_count; i++) {
         fprintf(out, "seed %" PRIu64 ": %s\n", result->failures[i].seed, result->failures[i].broken);
     }

@@ -179,6 +179,7 @@ static void finish(struct run *run)
     uint64_t election_ns = options->world.election_ms * NS_PER_MS;
     uint64_t timeout_ns = options->world.request_timeout_ms * NS_PER_MS;
     if (timeout_ns == 0) timeout_ns = 5 * NS_PER_S + 2 * election_ns;
+    buggify_stop();
     heal_all(run);
     /* With the smallest windows a member that lags gets an entry per round trip. */
     uint64_t catch_up_ns = world_commit_index(run->world) * (2 * options->world.delay_ns + 2 * NS_PER_MS);
@@ -196,6 +197,20 @@ static void finish(struct run *run)
     sim_clients_check(&run->clients);
 }
 
+/* The counters belong to the process: what they were is kept until the end, then their difference. */
+static void count_fired(struct sim_result *result, bool is_end)
+{
+#ifdef KVD_SIM
+    for (int site = 0; site < BUGGIFY_SITE_COUNT; site++) {
+        uint64_t fired = buggify_fired((enum buggify_site)site);
+        result->fired[site] = is_end ? fired - result->fired[site] : fired;
+    }
+#else
+    (void)is_end;
+    memset(result->fired, 0, sizeof(result->fired));
+#endif
+}
+
 void sim_run(const struct sim_options *options, struct sim_result *out_result)
 {
     struct run run = {.options = options};
@@ -204,6 +219,9 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     trace->count = 0;
     trace->broken[0] = '\0';
     sim_options_text(options, trace->options, sizeof(trace->options));
+    struct sim_result fired = {0};
+    count_fired(&fired, false);
+    if (options->buggify) buggify_start(options->world.seed + 3);
     run.world = world_new(&options->world);
     rng_init(&run.rng, options->world.seed + 2);
     sim_clients_init(&run.clients, run.world, &options->clients);
@@ -221,6 +239,8 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
                                       .simulated_ns = world_now_ns(run.world) - start_ns, .done = run.clients.done,
                                       .unknown = run.clients.unknown, .entries = world_commit_index(run.world)};
     memcpy(out_result->faults, run.faults, sizeof(run.faults));
+    count_fired(&fired, true);
+    memcpy(out_result->fired, fired.fired, sizeof(fired.fired));
     world_get_counts(run.world, &out_result->counts);
     sim_clients_deinit(&run.clients);
     world_free(run.world);

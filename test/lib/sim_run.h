@@ -5,12 +5,14 @@
  * Owner: nothing is left behind. Thread: one. */
 #ifndef TEST_LIB_SIM_RUN_H
 #define TEST_LIB_SIM_RUN_H
+#include "base/buggify.h"
 #include "lib/sim_options.h"
 
 /* Nothing but uint64_t: results are added up field by field. */
 struct sim_result {
     struct world_counts counts;
     uint64_t faults[SIM_FAULTS];
+    uint64_t fired[BUGGIFY_SITE_COUNT]; /* the sites of rare behaviour; zeros in a build without them */
     uint64_t trace_hash;
     uint64_t events;  /* lines of the trace: steps of roles, messages and frames, file operations, calls and answers, faults */
     uint64_t steps;   /* of roles, of these */

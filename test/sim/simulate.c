@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/flags.h"
+#include "base/mutant.h"
 #include "lib/sim_fleet.h"
 #include "lib/sim_report.h"
 
@@ -26,7 +27,7 @@ const char *malloc_conf = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 static struct {
     uint64_t minutes, seconds, seed, jobs, failures, twice;
-    const char *seeds, *set, *file;
+    const char *seeds, *set, *file, *mutant;
     bool json, help, quiet;
 } asked = {.seed = UINT64_MAX, .jobs = 2, .failures = 8, .twice = 1};
 
@@ -40,6 +41,7 @@ static struct flag flags[] = {
     {.name = "jobs", .kind = FLAG_U64, .target = &asked.jobs, .value_name = "<n>", .help = "workers"},
     {.name = "failures", .kind = FLAG_U64, .target = &asked.failures, .value_name = "<n>", .help = "violations until it ends"},
     {.name = "twice", .kind = FLAG_U64, .target = &asked.twice, .value_name = "<percent>", .help = "seeds that run twice: same trace"},
+    {.name = "mutant", .kind = FLAG_STRING, .target = &asked.mutant, .value_name = "<id>", .help = "plants this bug (simulator's build only)"},
     {.name = "json", .kind = FLAG_BOOL, .target = &asked.json, .help = "one JSON object on stdout"},
     {.name = "quiet", .kind = FLAG_BOOL, .target = &asked.quiet, .help = "no progress on stderr"},
     {.name = "help", .letter = 'h', .kind = FLAG_BOOL, .target = &asked.help, .help = "this"},
@@ -59,6 +61,15 @@ static bool set_all(struct sim_options *options, const char *text)
         if (at[used] == ',') used++;
     }
     return true;
+}
+
+static bool plant(const char *mutant)
+{
+#ifdef KVD_SIM
+    return mutant == NULL || mutant_choose(mutant);
+#else
+    return mutant == NULL;
+#endif
 }
 
 static void adjust(struct sim_options *options, void *context)
@@ -128,7 +139,7 @@ int main(int argc, char **argv)
     bool is_good = flags_parse(flags, FLAGS, argc, argv, &how, &parsed);
     free(parsed.arguments);
     sim_options_draw(0, &one);
-    is_good = is_good && parsed.arguments_count == 0 && asked.jobs >= 1 && asked.jobs <= SIM_FLEET_JOBS_MAX;
+    is_good = is_good && parsed.arguments_count == 0 && plant(asked.mutant) && asked.jobs >= 1 && asked.jobs <= SIM_FLEET_JOBS_MAX;
     if (asked.help || !is_good || !make_plan(&plan, &one)) {
         printf("%s\nUsage: simulate --minutes N | --seeds A..B | --seed N | --file PATH\n", parsed.error);
         flags_print_help(flags, FLAGS);
