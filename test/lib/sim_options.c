@@ -22,7 +22,7 @@ static const struct field fault_fields[SIM_FAULTS] = {
     FAULT("kill", SIM_KILL), FAULT("power-loss", SIM_POWER_LOSS), FAULT("power-loss-of-all", SIM_POWER_LOSS_OF_ALL),
     FAULT("stop", SIM_STOP), FAULT("pause", SIM_PAUSE), FAULT("cut", SIM_CUT), FAULT("partition", SIM_PARTITION), FAULT("shape", SIM_SHAPE),
     FAULT("slow-disk", SIM_SLOW_DISK), FAULT("stuck-disk", SIM_STUCK_DISK), FAULT("full-disk", SIM_FULL_DISK), FAULT("failed-disk", SIM_FAILED_DISK),
-    FAULT("transfer", SIM_TRANSFER),
+    FAULT("flip", SIM_FLIP), FAULT("transfer", SIM_TRANSFER),
 };
 static const struct field fields[] = {
     FIELD("members", world.members), FIELD("switch-percent", world.switch_percent), FIELD("break-permille", world.break_permille),
@@ -85,7 +85,6 @@ void sim_options_text(const struct sim_options *options, char *out_text, size_t 
     for (size_t i = 0; i < FIELDS + SIM_FAULTS && n > 0 && (size_t)n < size; i++) {
         const struct field *field = i < FIELDS ? &fields[i] : &fault_fields[i - FIELDS];
         uint64_t value = get(options, field);
-        if (i >= FIELDS && value == 0) continue;
         n += snprintf(out_text + n, size - (size_t)n, " %s=%" PRIu64, field->name, value);
     }
 }

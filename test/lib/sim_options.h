@@ -19,6 +19,7 @@ enum sim_fault {
     SIM_STUCK_DISK,
     SIM_FULL_DISK,
     SIM_FAILED_DISK, /* a write or a sync fails: the member has to stop */
+    SIM_FLIP,        /* bits of a log file of a member that is down */
     SIM_TRANSFER,
     SIM_FAULTS,
 };

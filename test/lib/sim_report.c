@@ -42,6 +42,7 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"partitions", total->faults[SIM_PARTITION] + total->faults[SIM_CUT] + total->faults[SIM_SHAPE]}, {"streams broken", counts->streams_broken},
         {"elections", counts->elections}, {"transfers", counts->transfers}, {"frames", counts->frames},
         {"looks at all disks", counts->probes}, {"starts refused for space", counts->refused_space}, {"stopped by a failed disk", counts->failed_disks},
+        {"disks damaged", counts->flips}, {"starts refused for damage", counts->refused_damage}, {"starts with a suspect tail", counts->suspects},
     };
     size_t count = sizeof(numbers) / sizeof(numbers[0]);
     for (size_t i = 0; i < count; i++) out_numbers[i] = numbers[i];

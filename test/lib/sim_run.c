@@ -67,6 +67,17 @@ static void kill_one(struct run *run, uint32_t member, bool power_loss, bool all
     }
 }
 
+/* Of who is down; else somebody is killed for it. */
+static void flip_one(struct run *run, uint32_t member)
+{
+    uint32_t members = run->options->world.members;
+    for (uint32_t i = 0; i < members; i++) {
+        if (!world_is_up(run->world, (member + i) % members)) member = (member + i) % members;
+    }
+    if (world_is_up(run->world, member)) world_kill(run->world, member, below(run, 2) == 0);
+    world_flip(run->world, member);
+}
+
 static void inject(struct run *run, enum sim_fault fault)
 {
     struct world *world = run->world;
@@ -90,6 +101,7 @@ static void inject(struct run *run, enum sim_fault fault)
     case SIM_STUCK_DISK: world_disk_speed(world, member, WORLD_DISK_STUCK); break;
     case SIM_FULL_DISK: world_disk_room(world, member, false); break;
     case SIM_FAILED_DISK: world_disk_fail(world, member, true); break;
+    case SIM_FLIP: flip_one(run, member); break;
     case SIM_TRANSFER: world_transfer(world, member); break;
     case SIM_FAULTS: break;
     }
@@ -127,7 +139,8 @@ static void heal_all(struct run *run)
         world_kill_soon(run->world, i, false, false, UINT32_MAX - 1); /* takes back what was planned */
         heal_member(run, i);
         world_pause(run->world, i, 0);
-        if (!world_is_up(run->world, i)) (void)world_start(run->world, i);
+        /* The first time may find damage, which is put right then. */
+        for (uint32_t times = 0; times < 2 && !world_is_up(run->world, i); times++) (void)world_start(run->world, i);
     }
 }
 

@@ -122,14 +122,24 @@ static void grace_period(struct world *world)
 
 /* --- members --- */
 
+/* The bits are put right again, as from a copy. */
+static void repair(struct world_member *member)
+{
+    bool is_there = fs_sim_exists(member->disk, member->damage.path) && fs_sim_size(member->disk, member->damage.path) > member->damage.offset;
+    if (is_there) fs_sim_flip(member->disk, member->damage.path, member->damage.offset, member->damage.mask);
+    member->damage.is_there = false;
+}
+
 /* It says why it does not start; a full disk is such a reason, and space that comes later is the remedy. */
 static bool refuse_start(struct world_member *member, const char *message)
 {
-    bool is_full = strstr(message, "No space left on device") != NULL;
-    if (!is_full) fprintf(stderr, "m%u: %s\n", member->number, message);
-    if (!is_full) world_watch_broken(member->world, "a member starts again", member->number, 0, 0);
-    world_note(member->world, "no space to start", member->number, 0, 0);
-    member->world->counts.refused_space++;
+    bool is_full = strstr(message, "No space left on device") != NULL, is_damaged = member->damage.is_there;
+    if (!is_full && !is_damaged) fprintf(stderr, "m%u: %s\n", member->number, message);
+    if (!is_full && !is_damaged) world_watch_broken(member->world, "a member starts again", member->number, 0, 0);
+    world_note(member->world, is_full ? "no space to start" : "too damaged to start", member->number, 0, 0);
+    member->world->counts.refused_space += is_full;
+    member->world->counts.refused_damage += !is_full;
+    if (!is_full) repair(member);
     data_dir_close(&member->dir);
     fs_free(member->snap_fs);
     fs_free(member->work_fs);
@@ -305,6 +315,64 @@ void world_disk_room(struct world *world, uint32_t member, bool is_plenty)
     struct fs_sim_disk *disk = world->members[member].disk;
     world_note(world, "disk room", member, is_plenty, 0);
     fs_sim_set_room(disk, is_plenty ? UINT64_MAX : fs_sim_used(disk) + rng_below(&world->rng, 32 << 10));
+}
+
+static bool all_are_whole(struct world *world)
+{
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        if (!world_watch_is_whole(&world->members[i])) return false;
+    }
+    return true;
+}
+
+/* Some sectors at most before the last byte that is not zero: there stands what was written last. */
+static uint64_t near_end(struct world_member *member, const char *path, uint64_t size)
+{
+    uint8_t sector[FS_SIM_SECTOR];
+    for (uint64_t place = size / sizeof(sector); place > 0; place--) {
+        fs_sim_peek(member->disk, path, (place - 1) * sizeof(sector), sector, sizeof(sector));
+        if (sector[0] == 0 && memcmp(sector, sector + 1, sizeof(sector) - 1) == 0) continue;
+        uint64_t end = place * sizeof(sector), span = end < 3 * sizeof(sector) ? end : 3 * sizeof(sector);
+        return end - 1 - rng_below(&member->world->rng, span);
+    }
+    return 0;
+}
+
+/* A byte that is not zero, so that the damage is mostly where something stands. */
+static bool choose_byte(struct world_member *member)
+{
+    struct world *world = member->world;
+    char directory[64], name[64], path[128];
+    size_t count = 0;
+    snprintf(directory, sizeof(directory), "%.40s/wal", member->config.data_dir_path);
+    while (fs_sim_name(member->disk, directory, count, name, sizeof(name))) count++;
+    for (uint32_t tries = 0; count > 0 && tries < 50; tries++) {
+        uint8_t byte = 0;
+        (void)fs_sim_name(member->disk, directory, (size_t)rng_below(&world->rng, count), name, sizeof(name));
+        snprintf(path, sizeof(path), "%s/%s", directory, name);
+        uint64_t size = fs_sim_size(member->disk, path);
+        if (size == 0) continue;
+        bool is_old = rng_below(&world->rng, 2) == 0;
+        uint64_t offset = is_old ? rng_below(&world->rng, size) : near_end(member, path, size);
+        fs_sim_peek(member->disk, path, offset, &byte, 1);
+        if (byte == 0) continue;
+        snprintf(member->damage.path, sizeof(member->damage.path), "%s", path);
+        member->damage.offset = offset;
+        return true;
+    }
+    return false;
+}
+
+void world_flip(struct world *world, uint32_t number)
+{
+    struct world_member *member = &world->members[number];
+    bool may = !member->is_up && world->options.members >= 3 && all_are_whole(world);
+    if (!may || !choose_byte(member)) return;
+    member->damage.mask = (uint8_t)(1u + rng_below(&world->rng, 255));
+    member->damage.is_there = true;
+    world->counts.flips++;
+    world_note(world, "flip", number, member->damage.offset, member->damage.mask);
+    fs_sim_flip(member->disk, member->damage.path, member->damage.offset, member->damage.mask);
 }
 
 /* The operation that fails comes soon; each of them must end the member. */

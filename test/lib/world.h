@@ -62,6 +62,10 @@ void world_disk_speed(struct world *world, uint32_t member, enum world_disk_spee
 void world_disk_fail(struct world *world, uint32_t member, bool fails); /* an operation that comes soon fails; false: none does */
 void world_disk_room(struct world *world, uint32_t member, bool is_plenty); /* false: what is there now, and a little */
 
+/* Bits of a log file of a member that is down flip; only where enough others hold all that it holds (no two damaged members at once).
+ * It must find it: refuse to start (then the bits are put right), or know what it may have lost. */
+void world_flip(struct world *world, uint32_t member);
+
 bool world_is_up(const struct world *world, uint32_t member);
 bool world_listens(const struct world *world, uint32_t member); /* it takes calls, though it may not be ready */
 bool world_is_ready(const struct world *world, uint32_t member);
@@ -84,7 +88,7 @@ uint64_t world_commit_index(const struct world *world); /* the highest anywhere,
 uint64_t world_steps(const struct world *world);
 uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */
 struct world_counts {
-    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks;
+    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects;
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

@@ -84,6 +84,12 @@ struct world_member {
     uint32_t doom_steps;     /* killed after so many more steps; 0 = not */
     bool doom_power, doom_all;
     uint32_t failed_steps;   /* steps of its wal role since an operation failed for it, + 1; 0 = none did */
+    struct {
+        bool is_there;       /* in the disk, not yet met by a start */
+        char path[128];
+        uint64_t offset;
+        uint8_t mask;
+    } damage;
     uint32_t rate_permille;  /* of its clock: it drifts */
     struct world_watch_member watch;
 };

@@ -150,7 +150,8 @@ static void check_majority(struct world_member *member, uint64_t index, uint64_t
     uint32_t holders = 0;
     for (uint32_t i = 0; i < world->options.members; i++) {
         renew_durable(&world->members[i]);
-        holders += term_of(&world->members[i].watch.durable, index) == term;
+        const struct world_watch_member *other = &world->members[i].watch;
+        holders += term_of(&other->durable, index) == term || index <= other->excused_index;
     }
     require(member, holders > world->options.members / 2, "R6 what is committed is on a majority of disks", index, term);
 }
@@ -435,8 +436,10 @@ void world_watch_frame(struct world_member *member, struct slice frame)
 static void check_owed(struct world_member *member, const struct raft_hard_state *hard, const uint64_t *terms, uint64_t last_index)
 {
     struct world_watch_member *watch = &member->watch;
-    require(member, hard->term >= watch->owed.term, "R9 a term that was spoken is durable", hard->term, watch->owed.term);
     bool is_voter = watch->owed.vote_term > 0 && hard->term == watch->owed.vote_term;
+    bool has_terms = hard->term >= watch->owed.term && hard->term >= watch->owed.vote_term;
+    if (!has_terms && watch->excused_index > 0) return;
+    require(member, hard->term >= watch->owed.term, "R9 a term that was spoken is durable", hard->term, watch->owed.term);
     require(member, hard->term >= watch->owed.vote_term, "R9 the term of a vote is durable", hard->term, watch->owed.vote_term);
     require(member, !is_voter || hard->vote == watch->owed.vote, "R9 a vote that was given is durable", hard->term, hard->vote);
     for (uint64_t index = 1; index <= watch->owed.index; index++) {
@@ -456,6 +459,7 @@ void world_watch_disks(struct world *world)
         struct fs_sim_crash crash = {.loss = loses_all ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = rng_next(&world->rng),
                                      .names = loses_all ? FS_SIM_NAMES_NONE : FS_SIM_NAMES_SOME};
         world_disk_probe(member, &crash, &logs[i]);
+        if (member->damage.is_there) continue;
         if (!logs[i].is_good) fprintf(stderr, "m%u: %s\n", i, logs[i].message);
         require(member, logs[i].is_good, "D a power loss leaves a log that can be read", 0, 0);
         check_owed(member, &logs[i].hard, logs[i].terms, logs[i].last_index);
@@ -463,11 +467,37 @@ void world_watch_disks(struct world *world)
     for (uint64_t index = 1; index <= commit; index++) {
         uint32_t holders = 0;
         for (uint32_t i = 0; i < world->options.members; i++) {
-            holders += index <= logs[i].last_index && logs[i].terms[index] == fact_of(world, index)->term;
+            const struct world_member *member = &world->members[i];
+            uint64_t excused = member->damage.is_there ? member->watch.owed.index : member->watch.excused_index;
+            holders += index <= excused || (index <= logs[i].last_index && logs[i].terms[index] == fact_of(world, index)->term);
         }
         require(&world->members[0], holders > world->options.members / 2, "R6 a power loss of all loses a committed entry", index, holders);
     }
     for (uint32_t i = 0; i < world->options.members; i++) world_disk_log_deinit(&logs[i]);
+}
+
+/* Its disk was damaged and it knows: it does not campaign, and votes for nobody who may lack what it lost. */
+static void excuse(struct world_member *member, uint64_t last_index)
+{
+    struct world_watch_member *watch = &member->watch;
+    member->world->counts.suspects++;
+    if (watch->owed.index > watch->excused_index) watch->excused_index = watch->owed.index;
+    if (watch->excused_index == 0) watch->excused_index = 1;
+    if (watch->owed.index > last_index) watch->owed.index = last_index;
+}
+
+bool world_watch_is_whole(struct world_member *member)
+{
+    struct world_watch_member *watch = &member->watch;
+    if (member->damage.is_there) return false;
+    if (watch->excused_index == 0) return true;
+    if (!member->is_up) return false;
+    struct raft_status status;
+    raft_get_status(member->line.raft.raft, &status);
+    renew_durable(member);
+    bool is_whole = !status.is_suspect && watch->durable.last_index >= watch->excused_index && status.commit_index >= watch->excused_index;
+    if (is_whole && status.term >= watch->owed.term && status.term >= watch->owed.vote_term) watch->excused_index = 0;
+    return watch->excused_index == 0;
 }
 
 void world_watch_start(struct world_member *member)
@@ -480,6 +510,7 @@ void world_watch_start(struct world_member *member)
     uint64_t *terms = alloc_new((status.last_index + 1) * sizeof(uint64_t));
     for (uint64_t index = 1; index <= status.last_index; index++) terms[index] = raft_term_at(raft, index);
     struct raft_hard_state hard = {.term = status.term, .vote = status.vote};
+    if (member->damage.is_there && status.is_suspect) excuse(member, status.last_index);
     check_owed(member, &hard, terms, status.last_index);
     watch->hard = hard;
     watch->issued.last_index = watch->durable.last_index = 0;
@@ -499,6 +530,7 @@ void world_watch_start(struct world_member *member)
     watch->commit_index = 0;
     watch->leads_term = 0;
     map_init(&watch->floors);
+    member->damage.is_there = false; /* it read all that it relies on */
     note_publish(member); /* A3 */
 }
 

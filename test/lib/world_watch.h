@@ -65,6 +65,7 @@ struct world_watch_member {
     uint64_t published_index;
     uint64_t commit_index;          /* as raft said last */
     uint64_t last_rounds[WORLD_MEMBERS_MAX];       /* to each member: of a forward or a read request that left */
+    uint64_t excused_index;         /* what its damaged disk may have lost up to here is not asked of it, until it has it again */
     uint64_t leads_term, leads_last; /* leader: of which term, its last index */
     struct map floors;              /* read batch → what was committed anywhere when it was made, + 1 */
     struct {
@@ -75,6 +76,7 @@ struct world_watch_member {
 void world_watch_init(struct world *world);
 void world_watch_deinit(struct world *world);
 void world_watch_start(struct world_member *member);    /* it recovered */
+bool world_watch_is_whole(struct world_member *member); /* nothing that it was excused from is missing any more */
 void world_watch_end(struct world_member *member);      /* it died */
 /* A post in the middle of a role's step; `point` is the lane's name, or "publish". */
 void world_watch_point(struct world_member *member, const char *point);
