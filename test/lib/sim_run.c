@@ -153,6 +153,7 @@ static uint64_t ready_count(struct run *run)
 
 static bool agree(struct run *run)
 {
+    if (!world_is_settled(run->world)) return false;
     uint64_t first = 0;
     uint32_t members = run->options->world.members;
     for (uint32_t i = 0; i < members; i++) {
@@ -195,7 +196,7 @@ static void finish(struct run *run)
     buggify_stop();
     heal_all(run);
     /* With the smallest windows a member that lags gets an entry per round trip. */
-    uint64_t catch_up_ns = world_commit_index(run->world) * (2 * options->world.delay_ns + 2 * NS_PER_MS);
+    uint64_t catch_up_ns = world_last_index(run->world) * (2 * options->world.delay_ns + 2 * NS_PER_MS);
     demand(run, run_until(run, 10 * election_ns, has_leader), "V1 a leader within ten election timeouts");
     /* Behind that: a full disk is looked at each second, and who lags must catch up. */
     demand(run, run_until(run, 10 * election_ns + 3 * NS_PER_S + timeout_ns + catch_up_ns, all_are_ready), "V1 all members serve again");

@@ -398,6 +398,15 @@ uint64_t world_now_ns(const struct world *world) { return world->now_ns; }
 uint64_t world_steps(const struct world *world) { return world->steps; }
 uint64_t world_trace_hash(const struct world *world) { return world->trace_hash; }
 uint64_t world_commit_index(const struct world *world) { return world->watch.commit_index; }
+uint64_t world_last_index(const struct world *world)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        uint64_t own = world->members[i].watch.issued.last_index;
+        if (own > last) last = own;
+    }
+    return last;
+}
 void world_get_counts(const struct world *world, struct world_counts *out_counts) { *out_counts = world->counts; }
 
 int world_leader(const struct world *world)
@@ -412,6 +421,15 @@ int world_leader(const struct world *world)
         leader = (int)i;
     }
     return leader;
+}
+
+bool world_is_settled(const struct world *world)
+{
+    struct raft_status status;
+    int leader = world_leader(world);
+    if (leader < 0) return false;
+    raft_get_status(world->members[leader].line.raft.raft, &status);
+    return status.commit_index == status.last_index;
 }
 
 uint64_t world_hash(const struct world *world, uint32_t number, uint64_t *out_applied_index, int64_t *out_revision)

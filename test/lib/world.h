@@ -85,6 +85,8 @@ uint64_t world_call_index(const struct world *world, uint64_t call);
 /* The state hash and applied index of a member that is up, as published. */
 uint64_t world_hash(const struct world *world, uint32_t member, uint64_t *out_applied_index, int64_t *out_revision);
 uint64_t world_commit_index(const struct world *world); /* the highest anywhere, ever */
+uint64_t world_last_index(const struct world *world);   /* of the longest log, committed or not */
+bool world_is_settled(const struct world *world);        /* there is a leader, and all of its log is committed */
 uint64_t world_steps(const struct world *world);
 uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */
 struct world_counts {
