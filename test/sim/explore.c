@@ -69,6 +69,7 @@ const char *explore_rule_text(enum explore_rule rule)
         [EXPLORE_R12] = "R12 a pre-vote changed term or vote",
         [EXPLORE_R14] = "R14 a read that may miss what was committed before it",
         [EXPLORE_M1] = "M1 a change of configuration too early, or two at once",
+        [EXPLORE_M2_CONF] = "M2 another configuration in force than the newest in the log",
         [EXPLORE_ASSERT] = "an ASSERT of the core failed",
     };
     return TEXTS[rule];

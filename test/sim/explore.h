@@ -18,6 +18,7 @@
  *   R9 durable before said: term, vote, acknowledged entries          R10 one vote per term, on disk
  *   R11 durable terms ascend; older messages change nothing           R12 a pre-vote changes neither term nor vote
  *   M1 one uncertain configuration at a time, and none before an entry of the own term is committed
+ *   M2 in force is the newest configuration in the own log, from the append on and until it is cut off
  * Between nodes, at each state (explore_state):
  *   R1 one leader per term, ever; elected by votes that are on disk, of both majorities (M2)
  *   R3 same index and term: same log up to there, in memory and on disk
@@ -53,6 +54,7 @@ enum explore_rule {
     EXPLORE_R12,
     EXPLORE_R14,
     EXPLORE_M1,
+    EXPLORE_M2_CONF,
     EXPLORE_ASSERT,
     EXPLORE_RULES,
 };

@@ -80,6 +80,7 @@ static bool is_within(const struct options *o)
 {
     if (o->nodes < 1 || o->nodes > 3 || o->voters > o->nodes || o->terms < 1 || o->terms > 6) return false;
     if (o->flight < 4 || o->flight > 8 || o->appends > 4 || o->proposals > 6 || o->confs > 2 || o->reads > 1) return false;
+    if (o->confs > 0 && o->appends == 0) return false;
     return o->crashes <= 9 && o->duplicates <= 9 && o->beats <= 9 && o->ages <= 9 && o->batch >= 1;
 }
 
@@ -106,7 +107,7 @@ int main(int argc, char **argv)
         NUMBER("ages", ages, "election timeouts without news (with --check-quorum)"),
         NUMBER("reads", reads, "0 or 1"),
         NUMBER("flight", flight, "messages in flight at once, 4 to 8"),
-        NUMBER("appends", appends, "on their way to a disk at once; 0 = the disk is done at once"),
+        NUMBER("appends", appends, "on their way to a disk at once; 0 = the disk is done at once (not with --confs)"),
         NUMBER("batch", batch, "1 = one entry in a message"),
         SWITCH("pre-vote", pre_vote, "ask before a campaign"),
         SWITCH("check-quorum", check_quorum, "a leader that hears nobody gives up; who hears one refuses others"),

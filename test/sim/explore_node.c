@@ -477,6 +477,24 @@ static uint32_t uncertain_confs(const struct explore_nodes *nodes, const struct 
     return count;
 }
 
+/* Of the newest CONF entry in its log, or of the first start. */
+static bool has_conf_of_log(const struct explore_nodes *nodes, const struct explore_node *item)
+{
+    struct raft_conf conf;
+    raft_conf_copy(&conf, &nodes->conf);
+    for (uint32_t index = item->last; index > 0; index--) {
+        const struct raft_entry *entry = &nodes->pool->entries[item->log[index]].entry;
+        if (entry->kind != RAFT_ENTRY_CONF) continue;
+        bool is_sound = raft_conf_decode(blob_slice(entry->data), &conf);
+        ASSERT(is_sound);
+        break;
+    }
+    bool is_same = item->voters == mask_of(conf.voters, conf.voter_count) &&
+                   item->outgoing == mask_of(conf.outgoing, conf.outgoing_count);
+    raft_conf_deinit(&conf);
+    return is_same;
+}
+
 /* The rules that one node keeps alone. */
 static void check_step(struct explore_nodes *nodes, const struct explore_node *before, const struct explore_node *after,
                        uint32_t input)
@@ -497,6 +515,7 @@ static void check_step(struct explore_nodes *nodes, const struct explore_node *b
         if (msg->kind == RAFT_MSG_PRE_VOTE && msg->term >= before->term && !has_same_hard) broken(nodes, EXPLORE_R12);
     }
     if (after->role == RAFT_LEADER && uncertain_confs(nodes, after) > 1) broken(nodes, EXPLORE_M1);
+    if (!has_conf_of_log(nodes, after)) broken(nodes, EXPLORE_M2_CONF);
     if (kind == EXPLORE_CONF) {
         bool has_own = explore_pool_term(nodes->pool, before->log[before->commit]) == before->term;
         if (!has_own || uncertain_confs(nodes, before) > 0) broken(nodes, EXPLORE_M1);

@@ -8,7 +8,7 @@
  * Time stands still: timers run out when the explorer chooses (TIMEOUT, BEAT); AGE lets an election timeout pass with nothing
  * heard and no sync reported. Committed entries are applied at once.
  *
- * What a node may do on its own is checked here: R2 R8 R9 R10 R11 R12 M1 and the second half of R14 (see explore.h).
+ * What a node may do on its own is checked here: R2 R8 R9 R10 R11 R12 M1, the configuration of M2, the second half of R14 (see explore.h).
  *
  * Owner: explore_nodes_new/free. Thread: one. Limits: EXPLORE_APPENDS_MAX appends on their way; struct explore_scope.
  */

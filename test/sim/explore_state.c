@@ -31,6 +31,7 @@ static uint32_t keep_ghost(struct explore_world *world, struct explore_ghost *gh
 void explore_world_init(struct explore_world *world, const struct explore_scope *scope)
 {
     ASSERT(scope->terms >= 1 && scope->terms <= EXPLORE_TERMS_MAX && scope->reads <= 1);
+    ASSERT(scope->confs == 0 || scope->appends > 0); /* else a step may count under two configurations */
     ASSERT(scope->flight >= 4 && scope->flight <= EXPLORE_FLIGHT_MAX);
     *world = (struct explore_world){.scope = scope};
     bool is_symmetric = !scope->is_asymmetric && scope->confs == 0 && scope->voters == scope->nodes;
@@ -188,7 +189,9 @@ static void check_commit(struct view *view, uint32_t who, const struct explore_n
         const struct explore_node *other = view->nodes[i];
         if (other->disk_last >= commit && other->disk[commit] == node->log[commit]) yes |= 1u << i;
     }
-    if (!is_quorum(node, yes)) broken(view, EXPLORE_R6);
+    /* A leader counts first, and then leaves a joint configuration that has become certain. */
+    bool is_counted_before = before->role == RAFT_LEADER && view->next->choice != EXPLORE_CHOICE_CONF;
+    if (!is_quorum(is_counted_before ? before : node, yes)) broken(view, EXPLORE_R6);
     for (uint32_t index = ghost->committed + 1u; index <= commit; index++) {
         ghost->chain[index] = node->log[index];
         ghost->commit_terms[index] = node->term;
