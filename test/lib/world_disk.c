@@ -107,6 +107,18 @@ void world_disk_tend(struct world_member *member)
     }
 }
 
+uint64_t world_disk_stuck_ns(const struct world_member *member)
+{
+    const struct world_fs *fs = (const struct world_fs *)member->wal_fs;
+    uint64_t first_ns = CLOCK_NEVER, now_ns = member->world->now_ns;
+    if (member->speed != WORLD_DISK_STUCK) return 0;
+    for (uint32_t i = 0; i < fs->due_count; i++) {
+        if (fs->due_ns[i] < first_ns) first_ns = fs->due_ns[i];
+    }
+    if (first_ns < member->pause_until_ns) first_ns = member->pause_until_ns; /* while it slept it could do nothing about it */
+    return first_ns < now_ns ? now_ns - first_ns : 0;
+}
+
 uint64_t world_disk_next_ns(const struct world_member *member)
 {
     const struct world_fs *fs = (const struct world_fs *)member->wal_fs;

@@ -150,6 +150,7 @@ struct fs *world_disk_fs(struct world_member *member, bool is_late);
 void world_disk_set_late(struct fs *fs, bool is_late);
 void world_disk_tend(struct world_member *member);
 void world_disk_settle(struct fs *fs);               /* the process is gone: all completes, now and from now on */
+uint64_t world_disk_stuck_ns(const struct world_member *member); /* for how long an operation is overdue while the member runs */
 uint64_t world_disk_next_ns(const struct world_member *member);
 /* The log as a power loss at this moment would leave it. */
 struct world_disk_log {

@@ -360,6 +360,9 @@ void world_watch_raft(struct world_member *member)
     struct raft_status status;
     raft_get_status(member->line.raft.raft, &status);
     if (status.role == RAFT_LEADER) check_leader(member, &status);
+    uint64_t stuck_ns = status.role == RAFT_LEADER && member->world->options.members > 1 ? world_disk_stuck_ns(member) : 0;
+    bool gives_up = stuck_ns < 4 * member->config.election_timeout_ms * NS_PER_MS;
+    require(member, gives_up, "V5 a leader whose disk hangs gives up", status.term, stuck_ns);
     note_commits(member, &status);
 }
 
