@@ -103,8 +103,13 @@ static void bytes_write(struct sim_bytes *bytes, uint64_t offset, const void *da
 
 static void bytes_copy(struct sim_bytes *to, const struct sim_bytes *from)
 {
-    bytes_resize(to, 0);
-    bytes_write(to, 0, from->data, from->size);
+    if (from->size > to->capacity) {
+        alloc_free(to->data); /* not resized: what it held is of no use */
+        to->data = alloc_new(from->size);
+        to->capacity = from->size;
+    }
+    to->size = from->size;
+    if (from->size > 0) memcpy(to->data, from->data, from->size);
 }
 
 /* ---- names ---- */
@@ -544,19 +549,35 @@ static void names_copy(struct sim_names *to, const struct sim_names *from)
     for (size_t i = 0; i < from->count; i++) names_set(to, from->list[i].path, from->list[i].inode);
 }
 
-static struct fs_sim_disk *disk_copy(const struct fs_sim_disk *disk)
+/* Which inodes a name leads to, or will; the others can be reached through open files only, and a copy has none. */
+static bool *disk_named(const struct fs_sim_disk *disk)
+{
+    bool *is_named = alloc_zero(disk->inode_count + 1, sizeof(bool));
+    for (size_t i = 0; i < disk->now.count; i++) is_named[disk->now.list[i].inode] = true;
+    for (size_t i = 0; i < disk->durable.count; i++) is_named[disk->durable.list[i].inode] = true;
+    for (size_t i = 0; i < disk->name_change_count; i++) {
+        if (disk->name_changes[i].inode != SIM_GONE) is_named[disk->name_changes[i].inode] = true;
+    }
+    return is_named;
+}
+
+/* Without `has_now` what reads see is left empty: a crash makes it anew. */
+static struct fs_sim_disk *disk_copy_parts(const struct fs_sim_disk *disk, bool has_now)
 {
     struct fs_sim_disk *copy = fs_sim_disk_new();
+    bool *is_named = disk_named(disk);
     for (size_t i = 0; i < disk->inode_count; i++) {
         const struct sim_inode *from = disk->inodes[i];
         size_t place = disk_inode(copy, from->is_directory);
         struct sim_inode *to = copy->inodes[place];
-        bytes_copy(&to->now, &from->now);
+        if (!is_named[i]) continue;
+        if (has_now) bytes_copy(&to->now, &from->now);
         bytes_copy(&to->durable, &from->durable);
         to->change_count = to->change_capacity = from->change_count;
         to->changes = alloc_new((from->change_count + 1) * sizeof *to->changes);
         if (from->change_count > 0) memcpy(to->changes, from->changes, from->change_count * sizeof *to->changes);
     }
+    alloc_free(is_named);
     names_copy(&copy->now, &disk->now);
     names_copy(&copy->durable, &disk->durable);
     copy->name_changes = alloc_new((disk->name_change_count + 1) * sizeof *copy->name_changes);
@@ -569,6 +590,8 @@ static struct fs_sim_disk *disk_copy(const struct fs_sim_disk *disk)
     copy->change_number = disk->change_number;
     return copy;
 }
+
+static struct fs_sim_disk *disk_copy(const struct fs_sim_disk *disk) { return disk_copy_parts(disk, true); }
 
 struct fs_sim_disk *fs_sim_copy(const struct fs_sim_disk *disk)
 {
@@ -637,7 +660,7 @@ static void crash_inode(struct sim_inode *inode, const struct fs_sim_crash *cras
 
 struct fs_sim_disk *fs_sim_crash(const struct fs_sim_disk *disk, const struct fs_sim_crash *crash)
 {
-    struct fs_sim_disk *after = disk_copy(disk);
+    struct fs_sim_disk *after = disk_copy_parts(disk, false);
     struct rng rng;
     rng_init(&rng, crash->seed + 1);
     size_t number = 0;
