@@ -103,9 +103,16 @@ enum raft_answer replication_commit(struct raft *raft, const struct raft_msg *ms
 {
     ASSERT(msg->term == raft->term);
     election_hear_leader(raft, msg->from);
-    /* The leader bounds it by what it knows to match; a log that lost its damaged tail may be shorter. */
-    uint64_t last = raft_log_last(&raft->log);
-    raft_core_commit(raft, msg->commit < last ? msg->commit : last);
+    /* The leader bounds it by what it knows to match. A log that lost its damaged tail may be shorter; and where the tail had replaced
+     * entries, these stand there again, with the index and not the content that was acknowledged. An entry of the leader's own term is
+     * proof (thesis 3.5, log matching); without it the leader is told to look again from what is committed here. */
+    uint64_t last = raft_log_last(&raft->log), commit = msg->commit < last ? msg->commit : last;
+    bool is_proved = !raft->is_suspect || raft_log_term(&raft->log, commit) == msg->term;
+    if (is_proved) {
+        raft_core_commit(raft, commit);
+    } else if (msg->commit > raft->log.commit) {
+        refuse(raft, &(struct raft_msg){.from = msg->from, .index = msg->commit, .log_term = raft_log_term(&raft->log, raft->log.commit)});
+    }
     return RAFT_OK;
 }
 

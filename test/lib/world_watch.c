@@ -355,14 +355,27 @@ static void check_leader(struct world_member *member, const struct raft_status *
     }
 }
 
+/* An idle disk may hang unseen: only what raft waits for counts. */
+static void check_patience(struct world_member *member, const struct raft_status *status)
+{
+    struct world_watch_member *watch = &member->watch;
+    uint64_t now_ns = member->world->now_ns, stuck_ns = world_disk_stuck_ns(member);
+    bool waits = status->durable_index < status->last_index;
+    bool is_same = waits && watch->waits_since_ns > 0 && watch->waits_index == status->durable_index;
+    if (!is_same) watch->waits_since_ns = waits ? now_ns : 0;
+    watch->waits_index = status->durable_index;
+    if (!waits) return;
+    if (now_ns - watch->waits_since_ns < stuck_ns) stuck_ns = now_ns - watch->waits_since_ns;
+    bool gives_up = stuck_ns < 4 * member->config.election_timeout_ms * NS_PER_MS;
+    require(member, gives_up, "V5 a leader whose disk hangs gives up", status->term, stuck_ns);
+}
+
 void world_watch_raft(struct world_member *member)
 {
     struct raft_status status;
     raft_get_status(member->line.raft.raft, &status);
     if (status.role == RAFT_LEADER) check_leader(member, &status);
-    uint64_t stuck_ns = status.role == RAFT_LEADER && member->world->options.members > 1 ? world_disk_stuck_ns(member) : 0;
-    bool gives_up = stuck_ns < 4 * member->config.election_timeout_ms * NS_PER_MS;
-    require(member, gives_up, "V5 a leader whose disk hangs gives up", status.term, stuck_ns);
+    if (status.role == RAFT_LEADER && member->world->options.members > 1) check_patience(member, &status);
     note_commits(member, &status);
 }
 
@@ -480,13 +493,15 @@ void world_watch_disks(struct world *world)
 }
 
 /* Its disk was damaged and it knows: it does not campaign, and votes for nobody who may lack what it lost. */
-static void excuse(struct world_member *member, uint64_t last_index)
+static void excuse(struct world_member *member, const uint64_t *terms, uint64_t last_index)
 {
     struct world_watch_member *watch = &member->watch;
     member->world->counts.suspects++;
     if (watch->owed.index > watch->excused_index) watch->excused_index = watch->owed.index;
     if (watch->excused_index == 0) watch->excused_index = 1;
-    if (watch->owed.index > last_index) watch->owed.index = last_index;
+    /* What the lost batch had overwritten stands there again. */
+    uint64_t *owed = &watch->owed.index;
+    while (*owed > 0 && (*owed > last_index || terms[*owed] != term_of(&watch->issued, *owed))) (*owed)--;
 }
 
 bool world_watch_is_whole(struct world_member *member)
@@ -513,7 +528,7 @@ void world_watch_start(struct world_member *member)
     uint64_t *terms = alloc_new((status.last_index + 1) * sizeof(uint64_t));
     for (uint64_t index = 1; index <= status.last_index; index++) terms[index] = raft_term_at(raft, index);
     struct raft_hard_state hard = {.term = status.term, .vote = status.vote};
-    if (member->damage.is_there && status.is_suspect) excuse(member, status.last_index);
+    if (member->damage.is_there && status.is_suspect) excuse(member, terms, status.last_index);
     check_owed(member, &hard, terms, status.last_index);
     watch->hard = hard;
     watch->issued.last_index = watch->durable.last_index = 0;
@@ -532,6 +547,7 @@ void world_watch_start(struct world_member *member)
     watch->posted_index = applied;
     watch->commit_index = 0;
     watch->leads_term = 0;
+    watch->waits_since_ns = 0;
     map_init(&watch->floors);
     member->damage.is_there = false; /* it read all that it relies on */
     note_publish(member); /* A3 */

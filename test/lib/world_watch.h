@@ -65,6 +65,8 @@ struct world_watch_member {
     uint64_t published_index;
     uint64_t commit_index;          /* as raft said last */
     uint64_t last_rounds[WORLD_MEMBERS_MAX];       /* to each member: of a forward or a read request that left */
+    uint64_t waits_since_ns;        /* its raft role waits for the disk that long; 0 = it does not */
+    uint64_t waits_index;           /* what was durable then */
     uint64_t excused_index;         /* what its damaged disk may have lost up to here is not asked of it, until it has it again */
     uint64_t leads_term, leads_last; /* leader: of which term, its last index */
     struct map floors;              /* read batch → what was committed anywhere when it was made, + 1 */

@@ -219,6 +219,40 @@ START_TEST(test_raft_damaged_tail_is_narrowed_by_answers_of_an_older_term)
 }
 END_TEST
 
+/* The lost end of the log had replaced an entry, which stands there again at the start. The leader counts on what was acknowledged, so its
+ * heartbeats tell a commit index that covers the place: that entry must not be taken for the committed one. */
+START_TEST(test_raft_entries_that_come_back_with_a_damaged_tail_are_not_committed_by_heartbeats)
+{
+    struct raft_options options = raft_cluster_options();
+    struct raft_cluster *cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    raft_cluster_isolate(cluster, 1);
+    raft_cluster_propose(cluster, 1, "on 1 only");
+    raft_cluster_settle(cluster, 1);
+    run_for(cluster, 5 * RAFT_CLUSTER_ELECTION_NS);
+    uint64_t leader = raft_cluster_leader(cluster);
+    ck_assert(leader == 2 || leader == 3);
+    raft_cluster_heal(cluster);
+    run_for(cluster, RAFT_CLUSTER_ELECTION_NS);
+    struct raft_cluster_node *node = raft_cluster_node(cluster, 1);
+    ck_assert_uint_eq(raft_cluster_status(cluster, 1).commit_index, 2);
+    ck_assert_uint_gt(node->entries[1].term, 1);
+    raft_cluster_crash(cluster, 1, 0);
+    raft_cluster_damage(cluster, 1, 1);
+    struct raft_hard_state hard = {.term = 1, .commit = 1};
+    raft_cluster_set_disk(cluster, 1, hard, (const uint64_t[]){1, 1}, 2);
+    raft_cluster_restart(cluster, 1);
+    struct raft_status status = raft_cluster_status(cluster, leader);
+    raft_cluster_message(cluster, &(struct raft_msg){.kind = RAFT_MSG_HEARTBEAT, .from = leader, .to = 1, .term = status.term, .commit = 2});
+    ck_assert_uint_eq(raft_cluster_status(cluster, 1).commit_index, 1);
+    run_for(cluster, RAFT_CLUSTER_ELECTION_NS);
+    ck_assert_uint_eq(raft_cluster_status(cluster, 1).commit_index, 2);
+    ck_assert_uint_eq(raft_term_at(raft_cluster_node(cluster, 1)->raft, 2), status.term);
+    ck_assert(!raft_cluster_status(cluster, 1).is_suspect);
+    raft_cluster_free(cluster);
+}
+END_TEST
+
 /* ---- Messages that no healthy member sends -------------------------------------------------------------------------- */
 
 START_TEST(test_raft_garbled_messages_change_nothing)
@@ -406,6 +440,7 @@ int main(void)
     tcase_add_test(tcase, test_raft_leader_without_space_hands_over_as_soon_as_there_is_somebody);
     tcase_add_test(tcase, test_raft_damaged_tail_is_not_settled_by_an_answer_from_before_the_crash);
     tcase_add_test(tcase, test_raft_damaged_tail_is_narrowed_by_answers_of_an_older_term);
+    tcase_add_test(tcase, test_raft_entries_that_come_back_with_a_damaged_tail_are_not_committed_by_heartbeats);
     tcase_add_test(tcase, test_raft_garbled_messages_change_nothing);
     tcase_add_test(tcase, test_raft_answers_beyond_the_leaders_log_are_ignored);
     tcase_add_test(tcase, test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave);
