@@ -48,7 +48,7 @@ static void flush_backlog(struct raft_actor *role)
 
 void raft_actor_post_apply(struct raft_actor *role, const struct mail *mail)
 {
-    flush_backlog(role);
+    if (!MUTANT(D35)) flush_backlog(role);
     if ((role->backlog_count == 0 || MUTANT(D35)) && !BUGGIFY(APPLY_LANE_FULL) && lane_post(role->lanes.to_apply, mail)) return;
     uint32_t end = role->backlog_first + role->backlog_count;
     if (end == role->backlog_capacity) {

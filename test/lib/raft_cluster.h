@@ -50,6 +50,7 @@ struct raft_cluster_node {
 
     uint64_t persisted_ns;                           /* its disk last completed something */
     uint64_t lead_ns;                                /* it became leader */
+    uint64_t led_ns, led_term;                       /* it last heard a leader, and in which term */
     uint64_t conf_ns;                                /* its effective configuration last changed */
     uint64_t conf_hash;
     uint64_t conf_index;                             /* leader: the last one proposed to it */

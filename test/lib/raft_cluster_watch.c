@@ -130,10 +130,20 @@ static void watch_leader(struct raft_cluster *cluster, struct raft_cluster_node 
     }
 }
 
-/* What a message may change: one of an older term nothing, a question neither term nor vote. */
+/* Does it follow a leader from which it heard within an election timeout, by its own clock? */
+static bool hears_leader(const struct raft_cluster_node *node, const struct raft_status *status)
+{
+    bool is_known = status->role == RAFT_FOLLOWER && status->leader != RAFT_NONE && status->leader <= RAFT_CLUSTER_NODES_MAX;
+    return is_known && node->led_term == status->term && node->now_ns < node->led_ns + node->options.election_timeout_ns;
+}
+
+/* What a message may change: one of an older term nothing, a question neither term nor vote; a campaign that no leader asked for nothing
+ * at who hears one (thesis 4.2.3). */
 static void watch_message(const struct raft_cluster_node *node, const struct raft_status *before, const struct raft_status *now,
                           const struct raft_msg *msg)
 {
+    bool is_disturbed = msg->kind == RAFT_MSG_VOTE && !msg->transfer && now->term != before->term && hears_leader(node, before);
+    require(!is_disturbed || !node->options.check_quorum, "V2 a campaign does not disturb who hears a leader", node->id, msg->term);
     bool is_same_vote = now->term == before->term && now->vote == before->vote;
     bool is_question = msg->kind == RAFT_MSG_PRE_VOTE;
     require(!is_question || is_same_vote, "R12 a question changes neither term nor vote", node->id, msg->term);
@@ -209,6 +219,9 @@ static void note_hearing(struct raft_cluster_node *node, const struct raft_statu
     }
     const struct raft_msg *msg = &input->message;
     if (input->kind != RAFT_IN_MESSAGE || msg->term != now->term || msg->from > RAFT_CLUSTER_NODES_MAX) return;
+    bool is_led = msg->kind == RAFT_MSG_HEARTBEAT || msg->kind == RAFT_MSG_COMMIT;
+    if (is_led) node->led_term = msg->term;
+    if (is_led) node->led_ns = node->now_ns;
     bool is_answer = msg->kind == RAFT_MSG_APPEND_ANSWER || msg->kind == RAFT_MSG_HEARTBEAT_ANSWER;
     if (is_answer) node->heard_ns[msg->from] = node->now_ns;
     const struct raft_cluster_round *round = &node->rounds[msg->round % RAFT_CLUSTER_ROUNDS_MAX];
