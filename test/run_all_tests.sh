@@ -38,6 +38,7 @@ build clang # both compilers must be content; what gcc built is what runs
 build asan
 mapfile -t stress < <(suite_programs build/tsan stress | xargs -r -n 1 basename)
 build tsan ${stress[@]+"${stress[@]}"}
+build sim
 
 suite_run "house rules (scripts/check)" 120 scripts/check build/release
 suite "unit tests" test/unit_test.sh
@@ -45,6 +46,7 @@ suite "integration tests" test/integration_test.sh
 suite "integration tests, sanitized" env KVD_BINARY=build/asan/bin/kvd KVTEST_SHORT=1 test/integration_test.sh
 suite "end-to-end tests" test/e2e_test.sh
 suite "simulation" test/simulation_test.sh
+suite "planted bugs" test/mutant_test.sh
 suite "benchmarks" test/benchmark_test.sh
 if [[ ${KVD_TEST_LONG:-} == 1 ]]; then
     suite "fuzz targets" test/fuzz_test.sh 600

@@ -259,7 +259,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     ASSERT(now_ns >= role->now_ns);
     role->now_ns = now_ns;
     drain(role);
-    flush_backlog(role);
+    if (!MUTANT(D35)) flush_backlog(role);
     if (raft_deadline_ns(role->raft) <= now_ns) step_simple(role, &(struct raft_input){.kind = RAFT_IN_TICK});
     if (raft_calls_deadline_ns(role) <= now_ns) raft_calls_expire(role);
     if (raft_reads_deadline_ns(role) <= now_ns) raft_reads_expire(role);
@@ -273,6 +273,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
         raft_reads_flush(role);
     }
     take_output(role);
+    if (MUTANT(D35)) flush_backlog(role);
     if (role->transferring) report_transfer(role);
     struct raft_status status;
     raft_get_status(role->raft, &status);
