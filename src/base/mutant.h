@@ -22,7 +22,7 @@
     X(P6, "who is ahead in term is not answered, and stays alone", "etcd-io/raft: prevote_checkquorum")                                  \
     X(P7, "a vote is given while a leader is heard", "thesis 4.2.3; Cloudflare 2020")                                                    \
     X(P8, "reads are confirmed before the own term has a commit", "etcd 7331, 12680")                                                    \
-    X(P9, "rounds of the read index share a number, so that an old answer confirms a new one", "etcd 20418")                             \
+    X(P9, "an answer to the round of reads before confirms this one", "etcd 20418")                                                      \
     X(P10, "a leader confirms reads by itself", "leader leases under pause; TiKV 964")                                                   \
     X(P11, "an append cuts the log off even where it agrees", "thesis 3.5")                                                              \
     X(P12, "a finished write of what was cut off counts for what came in its place", "etcd-io/raft: append_aba_race")                    \
@@ -32,12 +32,12 @@
     X(P19A, "a torn tail is taken for corruption", "etcd 6378, 14098")                                                                   \
     X(P19B, "corruption is taken for a torn tail", "FAST 2018: protocol-aware recovery")                                                 \
     X(P20, "a batch whose first and last block are there is taken for whole", "OSDI 2016: correlated crashes")                           \
-    X(P21, "the name of a new segment is not synced", "OSDI 2014: all file systems are not created equal")                              \
+    X(P21, "the name of a new segment is not synced", "OSDI 2014: all file systems are not created equal")                               \
     X(P22, "blocks of another segment are taken for this one's", "recycled log files")                                                   \
     X(P23, "a segment whose name found no room is taken for named", "full disk in the middle of a batch")                                \
     X(P26, "a leader that hears nobody goes on", "Cloudflare 2020")                                                                      \
     X(P27, "a leader whose disk hangs goes on", "gray failure")                                                                          \
-    X(P28, "replay counts the last committed entry without its changes", "etcd 13766")                                                   \
+    X(P28, "replay counts every eighth entry without its changes", "etcd 13766")                                                         \
     X(P29, "whether a revision is compacted depends on how far the freeing has come", "etcd 18667")                                      \
     X(P30, "compaction takes the change at the mark with it", "etcd 18089, 19179")                                                       \
     X(P32A, "memory is freed while readers may look at it", "RCU: no grace period")                                                      \
@@ -61,7 +61,7 @@
     X(D11, "a second change begins before the first is committed", "thesis 4.1")                                                         \
     X(D12, "who lost its tail votes as if it had lost nothing", "suspect: votes only for logs that reach")                               \
     X(D20, "a damaged last batch is forgotten", "suspect until the commit has passed")                                                   \
-    X(D21, "a batch names itself durable", "the durable mark is behind the sync")                                                        \
+    X(D21, "a batch counts as durable once it is written", "durable: behind the sync")                                                   \
     X(D22, "a hard state without entries is not synced", "term and vote durable before they are told")                                   \
     X(D23, "recovery keeps entries that were overwritten", "later records win")                                                          \
     X(D30, "a read goes to apply before the commits that it needs", "position in the one lane")                                          \
