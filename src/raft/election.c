@@ -296,7 +296,10 @@ uint64_t election_deadline_ns(const struct raft *raft)
     if (raft->role != RAFT_LEADER) return raft->election_deadline_ns;
     uint64_t deadline_ns = raft->heartbeat_deadline_ns;
     if (raft->transferee != RAFT_NONE && raft->transfer_deadline_ns < deadline_ns) deadline_ns = raft->transfer_deadline_ns;
-    return deadline_ns; /* the other two checks are made at each heartbeat */
+    /* Rounds of reads put the next heartbeat off, and the reads of a leader whose disk hangs go on: that check has a time of its own. A
+     * leader that nobody answers has no new rounds: that check is made at each heartbeat. */
+    uint64_t wal_ns = raft_core_wal_deadline_ns(raft);
+    return wal_ns < deadline_ns ? wal_ns : deadline_ns;
 }
 
 static bool is_heard(const struct raft *raft, const struct progress *peer)

@@ -63,15 +63,17 @@ bool raft_core_hard_is_durable(const struct raft *raft)
     return raft->hard_sequence <= raft->persisted_sequence;
 }
 
-bool raft_core_wal_is_stuck(const struct raft *raft)
+uint64_t raft_core_wal_deadline_ns(const struct raft *raft)
 {
     const struct raft_log *log = &raft->log;
-    if (log->append_count == 0 || MUTANT(P27)) return false;
+    if (log->append_count == 0 || MUTANT(P27)) return UINT64_MAX;
     uint64_t since_ns = log->appends[log->append_head].since_ns;
     if (raft->wal_progress_ns > since_ns) since_ns = raft->wal_progress_ns;
     ASSERT(since_ns <= raft->now_ns);
-    return raft->now_ns - since_ns >= raft->options.election_timeout_ns;
+    return since_ns + raft->options.election_timeout_ns;
 }
+
+bool raft_core_wal_is_stuck(const struct raft *raft) { return raft->now_ns >= raft_core_wal_deadline_ns(raft); }
 
 void raft_core_set_term(struct raft *raft, uint64_t term, uint64_t vote)
 {

@@ -106,6 +106,7 @@ void raft_core_send_now(struct raft *raft, const struct raft_msg *msg);
 void raft_core_push_message(struct raft_core_messages *messages, const struct raft_msg *msg);
 bool raft_core_hard_is_durable(const struct raft *raft);
 /* A sync is longer under way than an election timeout. */
+uint64_t raft_core_wal_deadline_ns(const struct raft *raft); /* when the disk is late from; UINT64_MAX = nothing waits for it */
 bool raft_core_wal_is_stuck(const struct raft *raft);
 void raft_core_set_term(struct raft *raft, uint64_t term, uint64_t vote);
 

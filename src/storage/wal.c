@@ -382,7 +382,11 @@ void wal_set_chores(struct wal *wal, struct fs *chores)
     wal->chores = wal->spare.fs = chores;
 }
 
-void wal_settle(struct wal *wal) { (void)wal_take_done(wal, 0); }
+void wal_settle(struct wal *wal)
+{
+    wal->spare.is_ending = true;
+    (void)wal_take_done(wal, 0);
+}
 
 bool wal_step(struct wal *wal, uint64_t now_ns)
 {

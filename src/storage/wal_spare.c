@@ -73,7 +73,7 @@ static void spare_failed(struct wal_spare *spare, uint64_t now_ns)
 {
     int error = spare->op.error;
     ASSERT(error != 0);
-    if (error != ENOSPC && error != EDQUOT) fatal("%s: making a log segment: %s", spare->path, strerror(error));
+    if (error != ENOSPC && error != EDQUOT && !spare->is_ending) fatal("%s: making a log segment: %s", spare->path, strerror(error));
     spare->no_space = true;
     spare->retry_ns = now_ns + WAL_SPARE_RETRY_NS;
     spare->allocated_bytes = 0;

@@ -37,6 +37,7 @@ struct wal_spare {
     enum wal_spare_phase phase;
     bool in_flight;
     bool no_sync;
+    bool is_ending; /* at stop: nobody will use it, so its errors are of no account */
     bool no_space; /* the last attempt failed; stays until one succeeds */
     struct fs_op op;
     uint64_t target_bytes;

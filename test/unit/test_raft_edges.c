@@ -255,6 +255,33 @@ END_TEST
 
 /* ---- Messages that no healthy member sends -------------------------------------------------------------------------- */
 
+/* Each round of reads puts the next heartbeat off; the look at the disk must not be put off with it. */
+START_TEST(test_raft_a_leader_whose_disk_hangs_gives_up_though_reads_go_on)
+{
+    struct raft_options options = raft_cluster_options();
+    struct raft_cluster *cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    ck_assert_int_eq(raft_cluster_propose(cluster, 1, "x"), RAFT_OK);
+    raft_cluster_take(cluster, 1); /* on its way to the disk, for ever */
+    uint64_t total_ns = 0;
+    for (uint64_t context = 1; raft_cluster_status(cluster, 1).role == RAFT_LEADER; context++) {
+        ck_assert_uint_lt(total_ns, 2 * RAFT_CLUSTER_ELECTION_NS);
+        ck_assert_int_eq(raft_cluster_read(cluster, 1, context), RAFT_OK);
+        raft_cluster_take(cluster, 1);
+        for (uint64_t id = 2; id <= 3; id++) {
+            raft_cluster_deliver(cluster, id);
+            raft_cluster_settle(cluster, id);
+        }
+        raft_cluster_deliver(cluster, 1);
+        raft_cluster_take(cluster, 1);
+        raft_cluster_advance(cluster, RAFT_CLUSTER_HEARTBEAT_NS / 2);
+        total_ns += RAFT_CLUSTER_HEARTBEAT_NS / 2;
+    }
+    ck_assert_uint_ge(total_ns, RAFT_CLUSTER_ELECTION_NS);
+    raft_cluster_free(cluster);
+}
+END_TEST
+
 START_TEST(test_raft_garbled_messages_change_nothing)
 {
     struct raft_options options = raft_cluster_options();
@@ -441,6 +468,7 @@ int main(void)
     tcase_add_test(tcase, test_raft_damaged_tail_is_not_settled_by_an_answer_from_before_the_crash);
     tcase_add_test(tcase, test_raft_damaged_tail_is_narrowed_by_answers_of_an_older_term);
     tcase_add_test(tcase, test_raft_entries_that_come_back_with_a_damaged_tail_are_not_committed_by_heartbeats);
+    tcase_add_test(tcase, test_raft_a_leader_whose_disk_hangs_gives_up_though_reads_go_on);
     tcase_add_test(tcase, test_raft_garbled_messages_change_nothing);
     tcase_add_test(tcase, test_raft_answers_beyond_the_leaders_log_are_ignored);
     tcase_add_test(tcase, test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave);
