@@ -159,6 +159,10 @@ static bool agree(struct run *run)
     for (uint32_t i = 0; i < members; i++) {
         uint64_t applied;
         int64_t revision;
+        if (!world_is_up(run->world, i)) { /* a disk that failed before it was healed was noticed only now: the supervisor's turn */
+            (void)world_start(run->world, i);
+            return false;
+        }
         (void)world_hash(run->world, i, &applied, &revision);
         if (i == 0) first = applied;
         if (applied != first || applied < world_commit_index(run->world)) return false;
