@@ -454,8 +454,7 @@ static void check_owed(struct world_member *member, const struct raft_hard_state
     struct world_watch_member *watch = &member->watch;
     bool is_voter = watch->owed.vote_term > 0 && hard->term == watch->owed.vote_term;
     bool has_terms = hard->term >= watch->owed.term && hard->term >= watch->owed.vote_term;
-    /* A damaged batch takes its term and vote along if its first block is gone: its restraint stands for it. */
-    if (watch->excused_index > 0 && (!has_terms || (is_voter && hard->vote == RAFT_NONE))) return;
+    if (!has_terms && watch->excused_index > 0) return;
     require(member, hard->term >= watch->owed.term, "R9 a term that was spoken is durable", hard->term, watch->owed.term);
     require(member, hard->term >= watch->owed.vote_term, "R9 the term of a vote is durable", hard->term, watch->owed.vote_term);
     require(member, !is_voter || hard->vote == watch->owed.vote, "R9 a vote that was given is durable", hard->term, hard->vote);
