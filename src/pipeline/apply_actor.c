@@ -110,11 +110,7 @@ static void drain(struct apply_actor *role)
         default: ASSERT(false);
         }
     }
-    while (lane_take(role->lanes.from_main, &mail)) {
-        ASSERT(mail.kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
-        (void)lane_post(role->lanes.to_main, &pong);
-    }
+    actor_answer_pings(role->lanes.from_main, role->lanes.to_main);
 }
 
 /* --- publish, then post --- */

@@ -182,11 +182,7 @@ static void drain(struct peer_actor *role)
     for (n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_raft, &mail); n++) enqueue(role, &mail);
     for (n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_wal, &mail); n++) enqueue(role, &mail);
     for (n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_raft_calls, &mail); n++) enqueue(role, &mail);
-    while (lane_take(role->lanes.from_main, &mail)) {
-        ASSERT(mail.kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
-        (void)lane_post(role->lanes.to_main, &pong);
-    }
+    actor_answer_pings(role->lanes.from_main, role->lanes.to_main);
 }
 
 static bool step(struct actor *actor, uint64_t now_ns)

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "raft/raft.h"
 #include "rpc/peer_hello.h"
+#include "rpc/rpc_arg.h"
 #include "rpc/rpc_bytes.h"
 #include "rpc/rpc_listener.h"
 #include "rpc/rpc_peer_in.h"
@@ -309,22 +310,17 @@ static const struct peer_port_table PORT_TABLE = {
 
 /* --- make and free --- */
 
-static grpc_arg integer_arg(char *key, uint64_t value)
-{
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
-}
-
 static void make_server(struct rpc_peer *peer)
 {
     peer->quota = grpc_resource_quota_create("members");
     grpc_resource_quota_resize(peer->quota, MEMORY_BYTES_MAX);
     grpc_arg args[] = {
-        integer_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        integer_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
-        integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, PEER_FRAME_BYTES_MAX),
-        integer_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, IN_MAX),
-        integer_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, MIN_PING_INTERVAL_MS),
-        integer_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        rpc_arg_integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        rpc_arg_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, PEER_FRAME_BYTES_MAX),
+        rpc_arg_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, IN_MAX),
+        rpc_arg_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, MIN_PING_INTERVAL_MS),
+        rpc_arg_integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         {.type = GRPC_ARG_POINTER, .key = GRPC_ARG_RESOURCE_QUOTA,
          .value.pointer = {.p = peer->quota, .vtable = grpc_resource_quota_arg_vtable()}},
         rpc_listener_arg(&peer->listener),

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "rpc/peer_hello.h"
+#include "rpc/rpc_arg.h"
 #include "rpc/rpc_bytes.h"
 #include "rpc/rpc_client_conn.h"
 
@@ -38,26 +39,21 @@ void rpc_peer_out_set_urls(struct rpc_peer_out *out, const char *const *urls, si
     if (out->state == RPC_PEER_OUT_WAITING) out->due_ns = 0;
 }
 
-static grpc_arg integer_arg(char *key, uint64_t value)
-{
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
-}
-
 static grpc_channel *make_channel(const struct rpc_peer_out *out, const char *target)
 {
     uint64_t keepalive_ms = out->options->keepalive_ns / NS_PER_MS;
     grpc_arg args[] = {
-        integer_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1), /* a connection of its own */
-        integer_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        integer_arg(GRPC_ARG_ENABLE_RETRIES, 0),
-        integer_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
-        integer_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
-        integer_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, PEER_FRAME_BYTES_MAX),
-        integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, PEER_HELLO_BYTES_MAX),
-        integer_arg(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms),
-        integer_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_ms),
-        integer_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
-        integer_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, GREETING_NS / NS_PER_MS), /* the time that connecting may take */
+        rpc_arg_integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1), /* a connection of its own */
+        rpc_arg_integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        rpc_arg_integer(GRPC_ARG_ENABLE_RETRIES, 0),
+        rpc_arg_integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
+        rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        rpc_arg_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, PEER_FRAME_BYTES_MAX),
+        rpc_arg_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, PEER_HELLO_BYTES_MAX),
+        rpc_arg_integer(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms),
+        rpc_arg_integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_ms),
+        rpc_arg_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        rpc_arg_integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, GREETING_NS / NS_PER_MS), /* the time that connecting may take */
     };
     grpc_channel_args channel_args = {.num_args = sizeof args / sizeof args[0], .args = args};
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "rpc/coalescer.h"
+#include "rpc/rpc_arg.h"
 #include "rpc/rpc_bytes.h"
 #include "rpc/rpc_call.h"
 #include "rpc/rpc_listener.h"
@@ -324,27 +325,22 @@ static const struct call_port_table PORT_TABLE = {
     .refuse = server_refuse,
 };
 
-static grpc_arg integer_arg(char *key, uint64_t value)
-{
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
-}
-
 static void make_server(struct rpc_server *server)
 {
     const struct rpc_server_options *options = &server->options;
     server->quota = grpc_resource_quota_create("clients");
     grpc_resource_quota_resize(server->quota, options->memory_bytes_max);
     grpc_arg args[] = {
-        integer_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        integer_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0), /* small calls; streams of large messages go between members */
-        integer_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
-        integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options->max_request_bytes + OVERHEAD_BYTES),
-        integer_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_concurrent_streams),
-        integer_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, options->keepalive_min_time_ns / NS_PER_MS),
-        integer_arg(GRPC_ARG_KEEPALIVE_TIME_MS, options->keepalive_interval_ns / NS_PER_MS),
-        integer_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, options->keepalive_timeout_ns / NS_PER_MS),
-        integer_arg(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_BYTES_MAX),
-        integer_arg(GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES_MAX),
+        rpc_arg_integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        rpc_arg_integer(GRPC_ARG_HTTP2_BDP_PROBE, 0), /* small calls; streams of large messages go between members */
+        rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        rpc_arg_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options->max_request_bytes + OVERHEAD_BYTES),
+        rpc_arg_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_concurrent_streams),
+        rpc_arg_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, options->keepalive_min_time_ns / NS_PER_MS),
+        rpc_arg_integer(GRPC_ARG_KEEPALIVE_TIME_MS, options->keepalive_interval_ns / NS_PER_MS),
+        rpc_arg_integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, options->keepalive_timeout_ns / NS_PER_MS),
+        rpc_arg_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_BYTES_MAX),
+        rpc_arg_integer(GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES_MAX),
         {.type = GRPC_ARG_POINTER, .key = GRPC_ARG_RESOURCE_QUOTA,
          .value.pointer = {.p = server->quota, .vtable = grpc_resource_quota_arg_vtable()}},
         rpc_listener_arg(&server->listener),
