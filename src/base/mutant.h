@@ -60,6 +60,12 @@
     X(D10, "half of an even number of voters is a majority", "quorum")                                                                   \
     X(D11, "a second change begins before the first is committed", "thesis 4.1")                                                         \
     X(D12, "who lost its tail votes as if it had lost nothing", "suspect: votes only for logs that reach")                               \
+    X(D13, "an older snapshot is installed over a newer state", "install: only what brings further")                                     \
+    X(D14, "what stood behind an installed snapshot stays in the log", "thesis 5.3")                                                     \
+    X(D15, "a snapshot is acknowledged before the log begins behind it on disk", "a message waits for the disk")                         \
+    X(D16, "an old answer ends the offers of a snapshot", "SNAPSHOT until the log's start is reached")                                   \
+    X(D17, "the configuration of an installed snapshot is forgotten", "thesis 5.1; etcd 7280")                                           \
+    X(D18, "the log behind a snapshot begins with the term of the entry after it", "thesis 5.1")                                         \
     X(D20, "a damaged last batch is forgotten", "suspect until the commit has passed")                                                   \
     X(D21, "a batch counts as durable once it is written", "durable: behind the sync")                                                   \
     X(D22, "a hard state without entries is not synced", "term and vote durable before they are told")                                   \

@@ -35,10 +35,13 @@ const char *raft_msg_name(enum raft_msg_kind kind)
     case RAFT_MSG_HEARTBEAT_ANSWER: return "HEARTBEAT_ANSWER";
     case RAFT_MSG_COMMIT: return "COMMIT";
     case RAFT_MSG_TIMEOUT_NOW: return "TIMEOUT_NOW";
+    case RAFT_MSG_SNAPSHOT: return "SNAPSHOT";
     case RAFT_MSG_FORWARD: return "FORWARD";
     case RAFT_MSG_REFUSED: return "REFUSED";
     case RAFT_MSG_READ_INDEX: return "READ_INDEX";
     case RAFT_MSG_READ_ANSWER: return "READ_ANSWER";
+    case RAFT_MSG_CHUNK_GET: return "CHUNK_GET";
+    case RAFT_MSG_CHUNK: return "CHUNK";
     }
     return "?";
 }
@@ -137,6 +140,12 @@ void raft_describe_msg(const struct raft_msg *msg, struct buf *out_text)
     case RAFT_MSG_HEARTBEAT_ANSWER: buf_printf(out_text, " round %" PRIu64, msg->round); break;
     case RAFT_MSG_COMMIT: buf_printf(out_text, " commit %" PRIu64, msg->commit); break;
     case RAFT_MSG_TIMEOUT_NOW: break;
+    case RAFT_MSG_SNAPSHOT: buf_printf(out_text, " at %" PRIu64 "/%" PRIu64, msg->index, msg->log_term); break;
+    case RAFT_MSG_CHUNK_GET:
+    case RAFT_MSG_CHUNK:
+        buf_printf(out_text, " of %" PRIu64 "/%" PRIu64 " offset %" PRIu64 "%s", msg->index, msg->log_term, msg->hint_index,
+                   msg->reject ? " gone" : "");
+        break;
     case RAFT_MSG_FORWARD:
     case RAFT_MSG_REFUSED: buf_printf(out_text, " id %" PRIu64 " count %zu", msg->round, msg->entry_count); break;
     case RAFT_MSG_READ_INDEX:
@@ -148,7 +157,7 @@ void raft_describe_msg(const struct raft_msg *msg, struct buf *out_text)
 
 static void describe_peers(const struct raft *raft, struct buf *out_text)
 {
-    static const char *const STATES[] = {"probe", "replicate", "fetch"};
+    static const char *const STATES[] = {"probe", "replicate", "fetch", "snapshot"};
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         const struct progress *peer = &raft->peers[i];
         if (peer->id == raft->options.self) continue;

@@ -314,6 +314,7 @@ static const struct progress *best_heir(const struct raft *raft)
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         const struct progress *peer = &raft->peers[i];
         if (peer->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), peer->id)) continue;
+        if (peer->state == PROGRESS_SNAPSHOT) continue; /* by far not ready */
         bool is_better = best == NULL || (is_heard(raft, peer) && !is_heard(raft, best)) ||
                          (is_heard(raft, peer) == is_heard(raft, best) && peer->match_index > best->match_index);
         if (is_better) best = peer;
@@ -328,6 +329,7 @@ enum raft_answer election_transfer(struct raft *raft, uint64_t peer)
     if (target == NULL || target->id == raft->options.self || !raft_is_voter(raft_core_conf(raft), target->id)) {
         return RAFT_IGNORED;
     }
+    if (target->state == PROGRESS_SNAPSHOT) return RAFT_IGNORED; /* writes would be refused for longer than a transfer may take */
     if (raft->transferee == target->id) return RAFT_IGNORED;
     raft->transferee = target->id;
     raft->transfer_deadline_ns = raft->now_ns + raft->options.election_timeout_ns; /* thesis 3.10: else it resumes */

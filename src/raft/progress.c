@@ -68,6 +68,14 @@ void progress_become_probe(struct progress *progress)
     ASSERT(progress_is_valid(progress));
 }
 
+void progress_become_snapshot(struct progress *progress, uint64_t needed_index)
+{
+    ASSERT(needed_index > progress->match_index);
+    progress_become_probe(progress);
+    progress->state = PROGRESS_SNAPSHOT;
+    progress->needed_index = needed_index;
+}
+
 bool progress_acknowledge(struct progress *progress, uint64_t index)
 {
     if (index < progress->match_index) return false;
@@ -91,6 +99,7 @@ bool progress_acknowledge(struct progress *progress, uint64_t index)
 
 bool progress_refuse(struct progress *progress, uint64_t refused, uint64_t hint_index)
 {
+    if (progress->state == PROGRESS_SNAPSHOT) return false; /* what it refused was sent before */
     /* A probe is refused only at its own previous index; else the answer belongs to an older message. Ahead of acknowledgements
      * everything below match is older. Refusing match itself is not: the peer has lost its tail (its disk was damaged). */
     if (progress->state == PROGRESS_PROBE && refused != progress->next_index - 1) return false;
@@ -116,7 +125,7 @@ size_t progress_room(const struct progress *progress)
 void progress_sent(struct progress *progress, uint64_t last_index, size_t bytes)
 {
     ASSERT(progress->flight_count < progress->flights_max);
-    ASSERT(progress->state != PROGRESS_PROBE && last_index >= progress->next_index);
+    ASSERT(progress->state != PROGRESS_PROBE && progress->state != PROGRESS_SNAPSHOT && last_index >= progress->next_index);
     uint32_t place = (progress->flight_head + progress->flight_count) % progress->flights_max;
     progress->flights[place] = (struct progress_flight){.last_index = last_index, .bytes = bytes};
     progress->flight_count++;

@@ -4,6 +4,7 @@
  *   PROBE      where the logs agree is not known: one message at a time, each answer (or heartbeat answer) lets the next one go
  *   REPLICATE  they agree up to match_index: entries leave ahead of their acknowledgements, inside the window
  *   FETCH      as REPLICATE, but the next entries are being read back from disk
+ *   SNAPSHOT   what it lacks is not in the log any more: a snapshot is offered at each heartbeat answer until it has needed_index
  *
  * Owner: struct raft has one per member, itself included. Thread: raft's. Limits: the window, in messages and in bytes; entries of
  * one fetch.
@@ -13,7 +14,7 @@
 #include "raft/quorum.h"
 #include "raft/raft.h"
 
-enum progress_state { PROGRESS_PROBE, PROGRESS_REPLICATE, PROGRESS_FETCH };
+enum progress_state { PROGRESS_PROBE, PROGRESS_REPLICATE, PROGRESS_FETCH, PROGRESS_SNAPSHOT };
 
 struct progress_flight {
     uint64_t last_index;
@@ -26,7 +27,8 @@ struct progress {
     uint64_t match_index;  /* known to be in the peer's durable log */
     uint64_t next_index;   /* the next entry to send */
     uint64_t commit_sent;  /* the commit index that it was last told */
-    bool is_paused;        /* PROBE: wait for an answer */
+    uint64_t needed_index; /* SNAPSHOT: entries can go on once it has this one */
+    bool is_paused;        /* PROBE, SNAPSHOT: wait for an answer */
     bool is_nudged;        /* send something, even without entries: the answer tells whether anything was lost */
     bool is_fetching;      /* a read from disk is under way; survives changes of state and of leader */
     uint64_t heard_ns;     /* leader: last answer of this term */
@@ -56,6 +58,7 @@ bool progress_is_valid(const struct progress *progress);
 /* A new leader knows nothing but its own log (thesis 3.5: nextIndex = last + 1, matchIndex = 0). */
 void progress_lead(struct progress *progress, uint64_t last_index, uint64_t now_ns);
 void progress_become_probe(struct progress *progress);
+void progress_become_snapshot(struct progress *progress, uint64_t needed_index);
 /* The peer has everything up to index. True if that was news. */
 bool progress_acknowledge(struct progress *progress, uint64_t index);
 /* The peer refused the previous index `refused`, its log may agree up to hint_index. True if that is not stale: probe there. */

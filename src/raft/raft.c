@@ -17,6 +17,7 @@
 #include "raft/election.h"
 #include "raft/raft_core.h"
 #include "raft/replication.h"
+#include "raft/snapshot.h"
 
 static bool options_are_valid(const struct raft_options *options)
 {
@@ -82,6 +83,7 @@ void raft_free(struct raft *raft)
     member_deinit(&raft->confs);
     raft_log_deinit(&raft->log);
     read_deinit(&raft->reads);
+    raft_conf_deinit(&raft->install_conf);
     alloc_free(raft->held);
     alloc_free(raft->messages.items);
     alloc_free(raft->messages_after.items);
@@ -99,7 +101,8 @@ static bool is_vote_request(const struct raft_msg *msg)
 
 static bool is_from_leader(const struct raft_msg *msg)
 {
-    return msg->kind == RAFT_MSG_APPEND || msg->kind == RAFT_MSG_HEARTBEAT || msg->kind == RAFT_MSG_COMMIT;
+    bool is_log = msg->kind == RAFT_MSG_APPEND || msg->kind == RAFT_MSG_COMMIT || msg->kind == RAFT_MSG_SNAPSHOT;
+    return is_log || msg->kind == RAFT_MSG_HEARTBEAT;
 }
 
 /* Requests of an older term are refused with the own term, so that the sender learns it: that ends a deposed leader, and it frees a
@@ -146,10 +149,13 @@ static enum raft_answer step_message(struct raft *raft, const struct raft_msg *m
     case RAFT_MSG_HEARTBEAT_ANSWER: return replication_heartbeat_answer(raft, msg);
     case RAFT_MSG_TIMEOUT_NOW: return election_timeout_now(raft, msg);
     case RAFT_MSG_COMMIT: return replication_commit(raft, msg);
+    case RAFT_MSG_SNAPSHOT: return snapshot_hear(raft, msg);
     case RAFT_MSG_FORWARD:
     case RAFT_MSG_REFUSED:
     case RAFT_MSG_READ_INDEX:
-    case RAFT_MSG_READ_ANSWER: break; /* the role's own */
+    case RAFT_MSG_READ_ANSWER:
+    case RAFT_MSG_CHUNK_GET:
+    case RAFT_MSG_CHUNK: break; /* the role's own */
     }
     return RAFT_IGNORED;
 }
@@ -212,6 +218,7 @@ static enum raft_answer dispatch(struct raft *raft, const struct raft_input *inp
     case RAFT_IN_UNREACHABLE: return replication_unreachable(raft, input->peer);
     case RAFT_IN_PEER_DIED: return election_peer_died(raft, input->peer);
     case RAFT_IN_NO_SPACE: return step_no_space(raft, input->flag);
+    case RAFT_IN_INSTALL: return snapshot_install(raft, input);
     }
     ASSERT(false);
     return RAFT_IGNORED;
@@ -245,7 +252,7 @@ static void take_persist(struct raft *raft)
 {
     struct raft_log *log = &raft->log;
     uint64_t last = raft_log_last(log);
-    bool has_news = raft->hard_sequence == UINT64_MAX || log->unsent <= last;
+    bool has_news = raft->hard_sequence == UINT64_MAX || raft->has_install || log->unsent <= last;
     if (!has_news || log->append_count == RAFT_APPENDS_MAX) return;
     struct raft_output *output = &raft->output;
     output->persist = true;
@@ -256,6 +263,7 @@ static void take_persist(struct raft *raft)
         output->entry_count = (size_t)(last + 1 - log->unsent);
     }
     if (raft->hard_sequence == UINT64_MAX) raft->hard_sequence = raft->sequence;
+    snapshot_take_install(raft);
     raft_log_sent(log, raft->sequence, raft->now_ns);
 }
 
@@ -328,6 +336,7 @@ const struct raft_output *raft_take_output(struct raft *raft, uint64_t now_ns)
     take_persist(raft);
     take_held(raft);
     take_committed(raft);
+    snapshot_take_offer(raft);
     take_rest(raft);
     raft->is_output_taken = true;
     ASSERT(raft_is_valid(raft));

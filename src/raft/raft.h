@@ -11,8 +11,8 @@
  * Who owns what: blobs inside inputs are borrowed (raft takes its own references to what it keeps); everything that hangs on
  * struct raft_output is borrowed until the next raft_step, raft_take_output or raft_free: take references to what you keep.
  *
- * Not here, but in the raft role: forwarding proposals and read requests from followers (messages RAFT_MSG_FORWARD, _REFUSED,
- * _READ_INDEX, _READ_ANSWER exist for the codec and never enter raft_step), the calls and their deadlines.
+ * Not here, but in the raft role: forwarding proposals and read requests from followers and the bytes of snapshots (messages
+ * RAFT_MSG_FORWARD and behind exist for the codec and never enter raft_step), the calls and their deadlines.
  */
 #ifndef RAFT_RAFT_H
 #define RAFT_RAFT_H
@@ -60,11 +60,16 @@ enum raft_msg_kind {
     RAFT_MSG_HEARTBEAT_ANSWER = 8,
     RAFT_MSG_TIMEOUT_NOW = 9,    /* leadership transfer: campaign at once */
     RAFT_MSG_COMMIT = 10,        /* commit (bounded by match): news between two appends; not answered */
+    RAFT_MSG_SNAPSHOT = 11,      /* index/log_term = the leader's newest snapshot: the receiver's log ends before the retained one
+                                  * begins; answered by APPEND_ANSWER once the receiver has all up to there */
     /* The role's own, never given to raft_step: */
     RAFT_MSG_FORWARD = 32,       /* term = leader's term known to the sender; entries[].data = proposals; round = first id */
     RAFT_MSG_REFUSED = 33,       /* answer to a forward that was not proposed: round = its id */
     RAFT_MSG_READ_INDEX = 34,    /* round = sender's context */
     RAFT_MSG_READ_ANSWER = 35,   /* round = context, index, reject = not leader */
+    RAFT_MSG_CHUNK_GET = 36,     /* index/log_term = of which snapshot; hint_index = offset of the bytes wanted */
+    RAFT_MSG_CHUNK = 37,         /* the same of the question; commit = size of the file; one entry (COMMAND, index and term 0) with the
+                                  * bytes from that offset on; reject = that file is gone, no entry */
 };
 
 struct raft_msg {
@@ -132,6 +137,7 @@ enum raft_input_kind {
     RAFT_IN_UNREACHABLE,/* peer: its stream broke; messages in flight may be lost → probe */
     RAFT_IN_PEER_DIED,  /* peer: its process is known to have died (design: once per term, forget having heard this leader) */
     RAFT_IN_NO_SPACE,   /* flag: the disk cannot take more; refuse proposals and appends, a leader hands over */
+    RAFT_IN_INSTALL,    /* index, term, conf: this snapshot is durable here and loaded aside; may it take the place of log and state? */
 };
 
 struct raft_input {
@@ -143,7 +149,9 @@ struct raft_input {
     uint64_t context;
     uint64_t sequence;
     uint64_t index;
+    uint64_t term;
     uint64_t peer;
+    const struct raft_conf *conf; /* valid; copied */
     const struct raft_entry *entries;
     size_t entry_count;
     bool flag;
@@ -153,7 +161,8 @@ enum raft_answer {
     RAFT_OK,
     RAFT_NOT_LEADER, /* PROPOSE, READ, TRANSFER on a follower */
     RAFT_FULL,       /* PROPOSE: uncommitted or tail limit, transfer under way, no space; READ: too many waiting */
-    RAFT_IGNORED,    /* a stale message, an unknown member: nothing changed */
+    RAFT_IGNORED,    /* a stale message, an unknown member: nothing changed. INSTALL: the state aside is not wanted, its log has all of it.
+                      * TRANSFER: to nobody, or to a peer that must get a snapshot first */
 };
 
 struct raft_read {
@@ -166,8 +175,20 @@ struct raft_fetch {
     uint64_t last_index;
     size_t bytes_max;
 };
+struct raft_offer {
+    uint64_t from;
+    uint64_t index;
+    uint64_t term;
+};
 
 struct raft_output {
+    /* A snapshot that RAFT_IN_INSTALL gave takes the place of log and state. Comes with `persist` and before all else of this output: to
+     * the WAL, in the same APPEND, "the log begins behind (install_index, install_term)"; to the state machine, in order with what is
+     * committed, the state loaded aside. Of several that were given since the last output, the last. */
+    bool install;
+    uint64_t install_index;
+    uint64_t install_term;
+    const struct raft_conf *install_conf;
     /* To the WAL, as one APPEND. Entries overwrite from entries[0].index on (a conflicting suffix is gone). */
     bool persist;
     uint64_t sequence;            /* ascending by one per append */
@@ -189,6 +210,7 @@ struct raft_output {
     size_t read_lost_count;
     const struct raft_fetch *fetches; /* at most one under way per peer */
     size_t fetch_count;
+    const struct raft_offer *offer; /* a leader's snapshot that this member needs: get it; NULL = none. Comes again until it is installed */
     bool leader_changed;          /* since the last output: leader id or term or role */
     bool conf_changed;            /* the effective configuration changed (raft_conf) */
 };
@@ -224,7 +246,11 @@ bool raft_peer_match(const struct raft *raft, uint64_t peer, uint64_t *out_match
 bool raft_is_voter(const struct raft_conf *conf, uint64_t id);
 /* The term at an index of the retained log (0 = unknown). */
 uint64_t raft_term_at(const struct raft *raft, uint64_t index);
-/* Snapshots release the log up to `index` (terms and tail). */
+/* The newest snapshot that is durable here, which a peer behind the retained log is offered: at start, after each one taken, and before
+ * raft_compact. An installed one is known. `index` is applied and not before the retained log; one older than known is passed over. */
+void raft_offer(struct raft *raft, uint64_t index, uint64_t term);
+/* Snapshots release the log up to `index` (terms and tail), which is applied. A peer that still needs it gets the newest snapshot, so
+ * keep what peers that are slow, or that are getting a snapshot now, will ask for next. */
 void raft_compact(struct raft *raft, uint64_t index);
 
 /* describe.c: everything as text, for golden traces, logs, tools. */

@@ -2,6 +2,7 @@
  *
  * raft.c        dispatch of inputs, assembly of outputs         election.c     who leads
  * replication.c how the log spreads, what is committed          read.c         read-index rounds
+ * snapshot.c    who is behind the retained log
  * Private: nothing outside src/raft includes this.
  *
  * Owner: raft_new. Thread: raft's. Limits: RAFT_CORE_HELD_MAX answers that wait for the disk (more are dropped, as a network would).
@@ -75,6 +76,15 @@ struct raft {
     bool is_quorum_dirty; /* match indexes, durability or configuration changed: commit and rounds may advance */
     struct read_queue reads;
 
+    /* Snapshots. */
+    uint64_t offer_index; /* the newest that is durable here; 0 = none */
+    uint64_t offer_term;
+    struct raft_offer wanted; /* for the output: the leader's, as heard last; index 0 = none */
+    bool has_install;         /* for the output: put into effect here, not given out yet */
+    uint64_t install_index;
+    uint64_t install_term;
+    struct raft_conf install_conf;
+
     /* Output. */
     bool is_output_taken; /* what was lent may be released now */
     struct raft_core_held *held;
@@ -84,6 +94,7 @@ struct raft {
     struct raft_core_messages messages_after;
     struct raft_fetch fetches[RAFT_MEMBERS_MAX];
     uint32_t fetch_count;
+    struct raft_offer offered;
     bool has_conf_changed;
     struct raft_core_told told;
     struct raft_output output;

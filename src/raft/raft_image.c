@@ -6,10 +6,10 @@
 #include "raft/raft_core.h"
 
 /* A field that is new in one of these must be weighed here: written, or said to be of no account. */
-STATIC_ASSERT(sizeof(struct progress) == 152, "progress has changed: look at image_peer");
+STATIC_ASSERT(sizeof(struct progress) == 160, "progress has changed: look at image_peer");
 STATIC_ASSERT(sizeof(struct raft_log) == 1688, "raft_log has changed: look at image_log");
 STATIC_ASSERT(sizeof(struct read_queue) == 72, "read_queue has changed: look at image_reads");
-STATIC_ASSERT(sizeof(struct raft) == 8256, "raft has changed: look at image_node");
+STATIC_ASSERT(sizeof(struct raft) == 9440, "raft has changed: look at image_node");
 
 struct image {
     struct buf *out;       /* NULL: reading */
@@ -238,6 +238,7 @@ static void image_leader_peer(struct image *image, struct progress *peer)
     image_u64(image, &peer->match_index);
     image_u64(image, &peer->next_index);
     image_u64(image, &peer->commit_sent);
+    if (peer->state == PROGRESS_SNAPSHOT) image_u64(image, &peer->needed_index);
     image_bool(image, &peer->is_paused);
     image_bool(image, &peer->is_nudged);
     image_age(image, &peer->heard_ns);
@@ -323,7 +324,7 @@ static void image_election(struct image *image, struct raft *raft)
     if (raft->transferee != RAFT_NONE) image_deadline(image, &raft->transfer_deadline_ns);
 }
 
-/* Of no account: told and has_conf_changed (all was told with the output), the output and its messages. */
+/* Of no account: told, has_conf_changed, wanted and the install (all was told with the output), the output and its messages. */
 static void image_node(struct image *image, struct raft *raft)
 {
     uint32_t role = raft->role;
@@ -338,6 +339,8 @@ static void image_node(struct image *image, struct raft *raft)
     image_age(image, &raft->wal_progress_ns);
     image_bool(image, &raft->has_no_space);
     image_bool(image, &raft->is_quorum_dirty);
+    image_u64(image, &raft->offer_index);
+    image_u64(image, &raft->offer_term);
     image_election(image, raft);
     image_peers(image, raft);
     image_held(image, raft);
@@ -346,7 +349,7 @@ static void image_node(struct image *image, struct raft *raft)
 
 void raft_image_save(const struct raft *raft, const uint64_t *names, struct buf *out_bytes)
 {
-    ASSERT(raft->is_output_taken && !raft->is_suspect && !raft->has_conf_changed);
+    ASSERT(raft->is_output_taken && !raft->is_suspect && !raft->has_conf_changed && !raft->has_install);
     struct image image = {
         .out = out_bytes, .names = names, .now_ns = raft->now_ns, .age_max_ns = raft->options.election_timeout_ns};
     image_node(&image, (struct raft *)(uintptr_t)raft); /* writing changes nothing */
@@ -364,7 +367,8 @@ void raft_image_load(struct raft *raft, struct reader *bytes, uint64_t now_ns)
     image_node(&image, raft);
     ASSERT(!bytes->bad && raft_log_is_valid(&raft->log));
     rng_init(&raft->rng, raft->options.seed);
-    raft->has_conf_changed = false;
+    raft->has_conf_changed = raft->has_install = false;
+    raft->wanted = (struct raft_offer){.index = 0};
     raft->fetch_count = 0;
     raft->told = (struct raft_core_told){.term = raft->term, .leader = raft->leader, .role = raft->role};
 }

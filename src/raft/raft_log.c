@@ -235,7 +235,7 @@ void raft_log_compact(struct raft_log *log, uint64_t index)
 {
     ASSERT(index <= log->applied);
     if (index <= log->snapshot_index) return;
-    uint64_t term = raft_log_term(log, index);
+    uint64_t term = raft_log_term(log, MUTANT(D18) && index < raft_log_last(log) ? index + 1 : index);
     size_t keep = log_find_run(log, index); /* the run that holds the index may go on behind it */
     while (log->tail_first <= index) log_drop_first(log);
     log->snapshot_index = index;
@@ -249,6 +249,20 @@ void raft_log_compact(struct raft_log *log, uint64_t index)
     log->run_count -= keep;
     memmove(log->runs, log->runs + keep, log->run_count * sizeof(*log->runs));
     ASSERT(log->run_count == 0 || log->runs[0].first_index == index + 1);
+}
+
+void raft_log_reset(struct raft_log *log, uint64_t index, uint64_t term)
+{
+    ASSERT(term > 0 && (index > log->commit || MUTANT(D13)));
+    if (raft_log_last(log) > log->commit && !MUTANT(D14)) raft_log_truncate(log, log->commit + 1); /* appends on their way, too */
+    log->commit = log->applied = log->handed = index;
+    while (log->count > 0 && log->tail_first <= index) log_drop_first(log);
+    if (log->count == 0) log->run_count = 0;
+    log->snapshot_index = log->durable = index;
+    log->snapshot_term = term;
+    if (log->count == 0) log->tail_first = index + 1;
+    log->unsent = index + 1;
+    ASSERT(raft_log_is_valid(log));
 }
 
 void raft_log_sent(struct raft_log *log, uint64_t sequence, uint64_t now_ns)

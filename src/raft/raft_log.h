@@ -82,6 +82,8 @@ void raft_log_push(struct raft_log *log, uint64_t term, enum raft_entry_kind kin
 void raft_log_truncate(struct raft_log *log, uint64_t from); /* drops from.. to the end */
 void raft_log_apply(struct raft_log *log, uint64_t index);   /* applied up to here; drops what is over the limit */
 void raft_log_compact(struct raft_log *log, uint64_t index);
+/* An empty log behind a snapshot, all of which counts as applied and durable. The snapshot is newer than the commit index. */
+void raft_log_reset(struct raft_log *log, uint64_t index, uint64_t term);
 
 /* All that was not yet sent is now on its way under `sequence`. */
 void raft_log_sent(struct raft_log *log, uint64_t sequence, uint64_t now_ns);

@@ -12,6 +12,7 @@
 #include "base/buggify.h"
 #include "base/mutant.h"
 #include "raft/election.h"
+#include "raft/snapshot.h"
 
 /* ---- Follower ------------------------------------------------------------------------------------------------------- */
 
@@ -42,7 +43,7 @@ static void refuse(struct raft *raft, const struct raft_msg *msg)
     raft_core_send(raft, &answer, 0);
 }
 
-static void acknowledge(struct raft *raft, uint64_t leader, uint64_t index)
+void replication_acknowledge(struct raft *raft, uint64_t leader, uint64_t index)
 {
     struct raft_msg answer = raft_core_message(raft, RAFT_MSG_APPEND_ANSWER, leader);
     answer.index = index;
@@ -74,7 +75,7 @@ enum raft_answer replication_append(struct raft *raft, const struct raft_msg *ms
     struct raft_log *log = &raft->log;
     uint64_t last_new = msg->index + msg->entry_count;
     if (last_new <= log->commit) { /* an old message: all of it is committed here, so it agrees */
-        acknowledge(raft, msg->from, log->commit);
+        replication_acknowledge(raft, msg->from, log->commit);
         return RAFT_OK;
     }
     bool is_unasked = MUTANT(D3) && msg->index <= raft_log_last(log);
@@ -95,7 +96,7 @@ enum raft_answer replication_append(struct raft *raft, const struct raft_msg *ms
     }
     uint64_t certain = MUTANT(D7) ? raft_log_last(log) : matched;
     raft_core_commit(raft, msg->commit < certain ? msg->commit : certain);
-    if (matched == last_new) acknowledge(raft, msg->from, matched); /* else silence: the leader tries again by heartbeat */
+    if (matched == last_new) replication_acknowledge(raft, msg->from, matched); /* else silence: the leader tries again by heartbeat */
     return RAFT_OK;
 }
 
@@ -134,15 +135,19 @@ enum raft_answer replication_append_answer(struct raft *raft, const struct raft_
     peer->heard_ns = raft->now_ns;
     if (msg->reject) {
         uint64_t agree = raft_log_last_within(&raft->log, msg->hint_index, msg->hint_term);
+        uint64_t start = raft->log.snapshot_index;
+        bool was_probe = peer->state == PROGRESS_PROBE; /* its refusal is news; ahead of acknowledgements it may be an old one */
         if (!progress_refuse(peer, msg->index, agree)) return RAFT_IGNORED;
-        /* It lacks what is compacted here; asked again at the next heartbeat answer. */
-        if (msg->index <= raft->log.snapshot_index) peer->is_paused = true;
+        /* It lacks what is compacted here. Without a snapshot it is asked again at the next heartbeat answer. */
+        bool is_behind = was_probe && peer->next_index <= start;
+        if (is_behind && !snapshot_serve(raft, peer, start)) peer->is_paused = true;
         return RAFT_OK;
     }
     if (progress_acknowledge(peer, msg->index)) {
         raft->is_quorum_dirty = true;
         election_transfer_when_ready(raft, peer);
     }
+    if (peer->state == PROGRESS_SNAPSHOT) snapshot_acknowledged(raft, peer);
     return RAFT_OK;
 }
 
@@ -402,6 +407,10 @@ static void send_to(struct raft *raft, struct progress *peer)
         send_probe(raft, peer);
         return;
     }
+    if (peer->state == PROGRESS_SNAPSHOT) {
+        snapshot_send(raft, peer);
+        return;
+    }
     send_fetched(raft, peer);
     send_ahead(raft, peer);
     if (peer->state == PROGRESS_PROBE || peer->next_index <= raft->log.snapshot_index) return;
@@ -455,8 +464,9 @@ enum raft_answer replication_fetched(struct raft *raft, const struct raft_input 
     if (is_sound) {
         progress_keep_fetched(peer, input->entries, input->entry_count);
     } else {
+        uint64_t lost_index = peer->next_index;
         progress_become_probe(peer);
-        peer->is_paused = true; /* tried again at the next heartbeat answer */
+        if (!snapshot_serve(raft, peer, lost_index)) peer->is_paused = true; /* tried again at the next heartbeat answer */
     }
     return RAFT_OK;
 }

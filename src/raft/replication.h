@@ -10,6 +10,8 @@
 enum raft_answer replication_append(struct raft *raft, const struct raft_msg *msg);
 enum raft_answer replication_commit(struct raft *raft, const struct raft_msg *msg);
 enum raft_answer replication_heartbeat(struct raft *raft, const struct raft_msg *msg);
+/* The own log has all up to index; told when that is durable. */
+void replication_acknowledge(struct raft *raft, uint64_t leader, uint64_t index);
 /* Leader. */
 enum raft_answer replication_append_answer(struct raft *raft, const struct raft_msg *msg);
 enum raft_answer replication_heartbeat_answer(struct raft *raft, const struct raft_msg *msg);

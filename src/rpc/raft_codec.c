@@ -7,7 +7,8 @@
  *
  * What makes a message garbage: an unknown kind, a known field of another wire type, an entry without index, term or with an unknown
  * kind, entries of an APPEND that are not contiguous from index + 1, whose terms fall, or lie outside [log_term, term], entries of a
- * FORWARD with an index or a term, entries on any other kind, more than RAFT_CODEC_ENTRIES_MAX. Unknown fields are passed over. */
+ * FORWARD or CHUNK with an index or a term, entries on any other kind, more than RAFT_CODEC_ENTRIES_MAX (of a CHUNK: one). Unknown
+ * fields are passed over. */
 #include "rpc/raft_codec.h"
 
 #include "base/alloc.h"
@@ -76,11 +77,14 @@ static void put_fixed(struct buf *frame, uint32_t field, uint64_t value)
     buf_put_u64(frame, value);
 }
 
+/* Entries that have no place in a log. */
+static bool carries_bytes(enum raft_msg_kind kind) { return kind == RAFT_MSG_FORWARD || kind == RAFT_MSG_CHUNK; }
+
 static void put_entry(struct buf *frame, const struct raft_msg *msg, size_t i)
 {
     const struct raft_entry *entry = &msg->entries[i];
     bool is_append = msg->kind == RAFT_MSG_APPEND;
-    ASSERT(is_append || msg->kind == RAFT_MSG_FORWARD);
+    ASSERT(is_append || carries_bytes(msg->kind));
     ASSERT(!is_append || entry->index == msg->index + 1 + i);
     buf_put_varint(frame, pb_tag(MESSAGE_ENTRIES, PB_BYTES));
     buf_put_varint(frame, entry_size(entry));
@@ -115,7 +119,7 @@ void raft_codec_put(struct buf *frame, const struct raft_msg *msg)
 
 static bool is_known_kind(uint64_t kind)
 {
-    return (kind >= RAFT_MSG_PRE_VOTE && kind <= RAFT_MSG_COMMIT) || (kind >= RAFT_MSG_FORWARD && kind <= RAFT_MSG_READ_ANSWER);
+    return (kind >= RAFT_MSG_PRE_VOTE && kind <= RAFT_MSG_SNAPSHOT) || (kind >= RAFT_MSG_FORWARD && kind <= RAFT_MSG_CHUNK);
 }
 
 /* Where a scalar field of a message goes; NULL = not a 64-bit scalar. */
@@ -158,6 +162,7 @@ static bool read_scalars(struct slice bytes, struct raft_msg *msg)
     if (reader.bad || !is_known_kind(kind) || msg->entry_count > RAFT_CODEC_ENTRIES_MAX) return false;
     msg->kind = (enum raft_msg_kind)kind;
     if (msg->kind == RAFT_MSG_APPEND) return msg->index <= UINT64_MAX - 1 - msg->entry_count;
+    if (msg->kind == RAFT_MSG_CHUNK) return msg->entry_count <= 1;
     return msg->kind == RAFT_MSG_FORWARD || msg->entry_count == 0;
 }
 
@@ -196,7 +201,7 @@ static bool read_entry(struct slice bytes, struct raft_entry *out_entry, struct 
 static bool entry_fits(const struct raft_msg *msg, const struct raft_entry *entries, size_t i)
 {
     const struct raft_entry *entry = &entries[i];
-    if (msg->kind == RAFT_MSG_FORWARD) return entry->index == 0 && entry->term == 0;
+    if (carries_bytes(msg->kind)) return entry->index == 0 && entry->term == 0;
     ASSERT(msg->kind == RAFT_MSG_APPEND);
     uint64_t term_before = i == 0 ? msg->log_term : entries[i - 1].term;
     return entry->index == msg->index + 1 + i && entry->term >= term_before && entry->term <= msg->term;

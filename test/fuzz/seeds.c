@@ -30,8 +30,12 @@ static const char *raft_frame(size_t place, struct buf *out)
         {.kind = RAFT_MSG_VOTE, .from = 1, .to = 2, .term = 4, .index = 10, .log_term = 3, .transfer = true},
         {.kind = RAFT_MSG_APPEND_ANSWER, .from = 2, .to = 1, .term = 3, .index = 7, .reject = true, .hint_index = 5, .hint_term = 1},
         {.kind = RAFT_MSG_READ_INDEX, .from = 2, .to = 1, .term = 3, .round = UINT64_MAX},
+        {.kind = RAFT_MSG_SNAPSHOT, .from = 1, .to = 2, .term = 3, .index = 9, .log_term = 3},
+        {.kind = RAFT_MSG_CHUNK_GET, .from = 2, .to = 1, .term = 3, .index = 9, .log_term = 3, .hint_index = 262144},
+        {.kind = RAFT_MSG_CHUNK, .from = 1, .to = 2, .term = 3, .index = 9, .log_term = 3, .hint_index = 262144, .commit = 300000,
+         .entries = &forwarded, .entry_count = 1},
     };
-    static const char *const names[] = {"append", "forward", "vote", "append-answer", "read-index", "all"};
+    static const char *const names[] = {"append", "forward", "vote", "append-answer", "read-index", "snapshot", "chunk-get", "chunk", "all"};
     bool is_made = place < COUNT(names);
     for (size_t i = 0; is_made && i < COUNT(messages); i++)
         if (i == place || place == COUNT(messages)) raft_codec_put(out, &messages[i]);
