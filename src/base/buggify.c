@@ -19,6 +19,8 @@ struct site {
 
 static struct site sites[BUGGIFY_SITE_COUNT];
 static bool is_started;
+static buggify_judge_fn judge;
+static void *judge_context;
 
 void buggify_start(uint64_t seed)
 {
@@ -35,6 +37,12 @@ void buggify_start(uint64_t seed)
 
 void buggify_stop(void) { is_started = false; }
 
+void buggify_judge(buggify_judge_fn fn, void *context)
+{
+    judge = fn;
+    judge_context = context;
+}
+
 bool buggify_fires(enum buggify_site which)
 {
     ASSERT(which < BUGGIFY_SITE_COUNT);
@@ -42,6 +50,7 @@ bool buggify_fires(enum buggify_site which)
     if (!is_started || site->percent == 0) return false;
     site->visited++;
     bool does_fire = rng_below(&site->rng, 100) < site->percent;
+    if (judge != NULL) does_fire = judge(judge_context, which, does_fire);
     site->fired += does_fire;
     return does_fire;
 }

@@ -49,6 +49,9 @@ enum buggify_site {
 bool buggify_fires(enum buggify_site site);
 void buggify_start(uint64_t seed); /* draws which sites are enabled; the counters go on */
 void buggify_stop(void);           /* nothing fires any more */
+/* Has the last word at each visit while started: gets what the stream says, answers what holds. NULL = the stream alone. */
+typedef bool (*buggify_judge_fn)(void *context, enum buggify_site site, bool fires);
+void buggify_judge(buggify_judge_fn judge, void *context);
 uint64_t buggify_visited(enum buggify_site site); /* since the process began, while started and enabled */
 uint64_t buggify_fired(enum buggify_site site);
 void buggify_report(struct buf *out_text);        /* a line per site: name, visits, how often it fired */
@@ -56,6 +59,8 @@ void buggify_report(struct buf *out_text);        /* a line per site: name, visi
 #define BUGGIFY(site) ((void)BUGGIFY_##site, false)
 static inline void buggify_start(uint64_t seed) { (void)seed; }
 static inline void buggify_stop(void) {}
+typedef bool (*buggify_judge_fn)(void *context, enum buggify_site site, bool fires);
+static inline void buggify_judge(buggify_judge_fn judge, void *context) { (void)judge, (void)context; }
 #endif
 
 #endif

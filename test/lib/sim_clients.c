@@ -17,7 +17,7 @@ void sim_clients_init(struct sim_clients *clients, struct world *world, const st
     clients->options = *options;
     clients->world = world;
     clients->revision = 1;
-    rng_init(&clients->rng, options->seed);
+    tape_init(&clients->tape, options->seed, world_reel(world), TAPE_CLIENTS);
     kv_history_init(&clients->history);
     for (uint32_t i = 0; i < options->clients; i++) clients->clients[i].member = i % options->members;
 }
@@ -30,7 +30,7 @@ void sim_clients_deinit(struct sim_clients *clients)
 
 /* --- what is asked --- */
 
-static uint32_t below(struct sim_clients *clients, uint64_t limit) { return (uint32_t)rng_below(&clients->rng, limit); }
+static uint32_t below(struct sim_clients *clients, uint64_t limit) { return (uint32_t)tape_below(&clients->tape, limit); }
 
 static void draw_interval(struct sim_clients *clients, struct kv_step *step)
 {
@@ -118,16 +118,15 @@ static void draw_txn(struct sim_clients *clients, struct kv_op *op)
 
 static void draw_op(struct sim_clients *clients, struct kv_op *op)
 {
-    uint32_t dice = below(clients, 1000);
     op->success_count = 1;
-    if (dice < clients->options.compact_permille) {
+    if (tape_chance(&clients->tape, clients->options.compact_permille, 1000)) {
         op->kind = KV_OP_COMPACT;
         op->success_count = 0;
         op->revision = clients->revision - below(clients, 30) + (below(clients, 10) == 0 ? 5 : 0);
         if (op->revision < 1) op->revision = 1;
         return;
     }
-    dice = below(clients, 100);
+    uint32_t dice = below(clients, 100);
     if (dice < 45) {
         op->kind = KV_OP_PUT;
         draw_step(clients, &op->success[0], KV_STEP_PUT);
@@ -239,7 +238,7 @@ void sim_clients_step(struct sim_clients *clients, bool is_over)
         struct sim_client *client = &clients->clients[i];
         if (client->is_waiting) {
             take_answer(clients, client);
-            if (!client->is_waiting) client->next_ns = world_now_ns(clients->world) + rng_below(&clients->rng, clients->options.think_ns + 1);
+            if (!client->is_waiting) client->next_ns = world_now_ns(clients->world) + tape_below(&clients->tape, clients->options.think_ns + 1);
         }
         uint32_t member;
         is_over = is_over || clients->history.count >= clients->options.ops_max;

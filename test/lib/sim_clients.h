@@ -4,8 +4,8 @@
  * Owner: sim_clients_init/deinit. Thread: one. */
 #ifndef TEST_LIB_SIM_CLIENTS_H
 #define TEST_LIB_SIM_CLIENTS_H
-#include "base/rng.h"
 #include "lib/kv_history.h"
+#include "lib/tape.h"
 #include "lib/world.h"
 
 #define SIM_CLIENTS_MAX 16
@@ -32,7 +32,7 @@ struct sim_client {
 struct sim_clients {
     struct sim_clients_options options;
     struct world *world;
-    struct rng rng;
+    struct tape tape;
     struct kv_history history;
     uint64_t *calls;           /* of each operation */
     size_t call_capacity;

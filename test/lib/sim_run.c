@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "lib/tape.h"
 #include "lib/world_watch.h"
 
 /* --- faults --- */
@@ -14,12 +15,12 @@
 struct run {
     const struct sim_options *options;
     struct world *world;
-    struct rng rng;
+    struct tape tape;
     struct sim_clients clients;
     uint64_t faults[SIM_FAULTS];
 };
 
-static uint32_t below(struct run *run, uint64_t limit) { return (uint32_t)rng_below(&run->rng, limit); }
+static uint32_t below(struct run *run, uint64_t limit) { return (uint32_t)tape_below(&run->tape, limit); }
 
 static void set_cuts(struct run *run, uint32_t side, bool is_cut)
 {
@@ -93,7 +94,7 @@ static void inject(struct run *run, enum sim_fault fault)
     case SIM_STOP:
         if (world_is_up(world, member)) world_stop(world, member);
         break;
-    case SIM_PAUSE: world_pause(world, member, rng_below(&run->rng, 5 * election_ns)); break;
+    case SIM_PAUSE: world_pause(world, member, tape_below(&run->tape, 5 * election_ns)); break;
     case SIM_CUT: world_cut(world, member, (member + 1 + below(run, members)) % members, true); break;
     case SIM_PARTITION: set_cuts(run, below(run, 2) == 0 ? 1u << member : below(run, 1u << members), true); break;
     case SIM_SHAPE: set_shape(run, member, below(run, 4)); break;
@@ -114,18 +115,26 @@ static void heal_member(struct run *run, uint32_t member)
     world_disk_fail(run->world, member, false);
 }
 
-static bool happens(struct run *run, uint32_t per_minute, uint64_t ns) { return rng_below(&run->rng, 60 * NS_PER_S) < per_minute * ns; }
+/* Each kind of thing that may happen has its own lane on the tape: what happens less often moves nothing of the others. */
+enum lane { LANE_HEAL = 32, LANE_HEAL_MEMBER, LANE_START = LANE_HEAL_MEMBER + WORLD_MEMBERS_MAX, LANES = LANE_START + WORLD_MEMBERS_MAX };
+STATIC_ASSERT((int)SIM_FAULTS <= (int)LANE_HEAL, "lanes of faults");
+STATIC_ASSERT((int)TAPE_FAULT_LANES + LANES <= (int)TAPE_RARE_LANES, "lanes on the tape");
+
+static bool happens(struct run *run, uint32_t lane, uint32_t per_minute, uint64_t ns)
+{
+    return tape_chance_on(&run->tape, TAPE_FAULT_LANES + lane, per_minute * ns, 60 * NS_PER_S);
+}
 
 static void some_faults(struct run *run, uint64_t ns)
 {
     uint32_t members = run->options->world.members;
     for (int fault = 0; fault < SIM_FAULTS; fault++) {
-        if (happens(run, run->options->per_minute[fault], ns)) inject(run, (enum sim_fault)fault);
+        if (happens(run, (uint32_t)fault, run->options->per_minute[fault], ns)) inject(run, (enum sim_fault)fault);
     }
-    if (happens(run, run->options->heals_per_minute, ns)) set_cuts(run, 0, false);
+    if (happens(run, LANE_HEAL, run->options->heals_per_minute, ns)) set_cuts(run, 0, false);
     for (uint32_t i = 0; i < members; i++) {
-        if (happens(run, run->options->heals_per_minute, ns)) heal_member(run, i);
-        if (!world_is_up(run->world, i) && happens(run, run->options->starts_per_minute, ns)) (void)world_start(run->world, i);
+        if (happens(run, LANE_HEAL_MEMBER + i, run->options->heals_per_minute, ns)) heal_member(run, i);
+        if (!world_is_up(run->world, i) && happens(run, LANE_START + i, run->options->starts_per_minute, ns)) (void)world_start(run->world, i);
     }
 }
 
@@ -229,6 +238,12 @@ static void count_fired(struct sim_result *result, bool is_end)
 #endif
 }
 
+static bool judge_rare(void *context, enum buggify_site site, bool fires)
+{
+    return tape_reel_chance(context, TAPE_RARE_LANES + (uint32_t)site, fires);
+}
+STATIC_ASSERT((int)TAPE_RARE_LANES + (int)BUGGIFY_SITE_COUNT <= (int)TAPE_TRACKS, "lanes on the tape");
+
 void sim_run(const struct sim_options *options, struct sim_result *out_result)
 {
     struct run run = {.options = options};
@@ -239,14 +254,16 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     sim_options_text(options, trace->options, sizeof(trace->options));
     struct sim_result fired = {0};
     count_fired(&fired, false);
+    if (options->world.reel != NULL) tape_reel_rewind(options->world.reel, options->world.reel->is_recording);
+    buggify_judge(options->world.reel == NULL ? NULL : judge_rare, options->world.reel);
     if (options->buggify) buggify_start(options->world.seed + 3);
     run.world = world_new(&options->world);
-    rng_init(&run.rng, options->world.seed + 2);
+    tape_init(&run.tape, options->world.seed + 2, options->world.reel, TAPE_FAULTS);
     sim_clients_init(&run.clients, run.world, &options->clients);
     uint64_t start_ns = world_now_ns(run.world);
     while (world_now_ns(run.world) < start_ns + options->run_ns) {
         uint64_t before_ns = world_now_ns(run.world);
-        uint64_t ns = 1 + rng_below(&run.rng, options->lag_ns), ask_ns = sim_clients_next_ns(&run.clients);
+        uint64_t ns = 1 + tape_late(&run.tape, options->lag_ns), ask_ns = sim_clients_next_ns(&run.clients);
         if (ask_ns < before_ns + ns) ns = ask_ns > before_ns ? ask_ns - before_ns : 1;
         world_run_to_answer(run.world, ns);
         sim_clients_step(&run.clients, false);
@@ -260,6 +277,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     count_fired(&fired, true);
     memcpy(out_result->fired, fired.fired, sizeof(fired.fired));
     world_get_counts(run.world, &out_result->counts);
+    buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
     world_free(run.world);
 }

@@ -56,8 +56,8 @@ static void switch_point(void *context, const char *point)
     if (world->current == NULL) return;
     struct world_member *member = world->current;
     world_watch_point(member, point);
-    if (world->depth > 3 || rng_below(&world->rng, 100) >= world->options.switch_percent) return;
-    uint32_t role = (uint32_t)rng_below(&world->rng, LINE_ROLES);
+    if (world->depth > 3 || !tape_chance(&world->tape, world->options.switch_percent, 100)) return;
+    uint32_t role = (uint32_t)tape_below(&world->tape, LINE_ROLES);
     if (member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor) return; /* it dies alone, in nobody's step */
     if ((member->running & 1u << role) == 0) run_role(member, role);
 }
@@ -163,7 +163,7 @@ bool world_start(struct world *world, uint32_t number)
     enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", &member->dir, message, sizeof(message));
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
                                            .rcu = &world->rcu, .board = &world->board, .now_ns = world_local_ns(member),
-                                           .seed = rng_next(&world->rng)};
+                                           .seed = tape_seed(&world->tape)};
     bool is_good = err == ERR_OK && line_recover(&member->line, &options, message, sizeof(message));
     if (!is_good) return refuse_start(member, message);
     world_disk_set_late(member->wal_fs, world->options.late_disks);
@@ -212,7 +212,7 @@ void world_kill(struct world *world, uint32_t number, bool power_loss)
 {
     struct world_member *member = &world->members[number];
     ASSERT(member->is_up && world->depth == 0);
-    struct fs_sim_crash crash = {.loss = rng_below(&world->rng, 4) == 0 ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = rng_next(&world->rng),
+    struct fs_sim_crash crash = {.loss = tape_below(&world->tape, 4) == 0 ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape),
                                  .names = FS_SIM_NAMES_SOME};
     struct fs_sim_disk *after = power_loss ? fs_sim_crash(member->disk, &crash) : fs_sim_copy(member->disk);
     world_note(world, power_loss ? "power loss" : "kill", number, 0, 0);
@@ -314,7 +314,7 @@ void world_disk_room(struct world *world, uint32_t member, bool is_plenty)
 {
     struct fs_sim_disk *disk = world->members[member].disk;
     world_note(world, "disk room", member, is_plenty, 0);
-    fs_sim_set_room(disk, is_plenty ? UINT64_MAX : fs_sim_used(disk) + rng_below(&world->rng, 32 << 10));
+    fs_sim_set_room(disk, is_plenty ? UINT64_MAX : fs_sim_used(disk) + tape_below(&world->tape, 32 << 10));
 }
 
 static bool all_are_whole(struct world *world)
@@ -333,7 +333,7 @@ static uint64_t near_end(struct world_member *member, const char *path, uint64_t
         fs_sim_peek(member->disk, path, (place - 1) * sizeof(sector), sector, sizeof(sector));
         if (sector[0] == 0 && memcmp(sector, sector + 1, sizeof(sector) - 1) == 0) continue;
         uint64_t end = place * sizeof(sector), span = end < 3 * sizeof(sector) ? end : 3 * sizeof(sector);
-        return end - 1 - rng_below(&member->world->rng, span);
+        return end - 1 - tape_below(&member->world->tape, span);
     }
     return 0;
 }
@@ -348,12 +348,12 @@ static bool choose_byte(struct world_member *member)
     while (fs_sim_name(member->disk, directory, count, name, sizeof(name))) count++;
     for (uint32_t tries = 0; count > 0 && tries < 50; tries++) {
         uint8_t byte = 0;
-        (void)fs_sim_name(member->disk, directory, (size_t)rng_below(&world->rng, count), name, sizeof(name));
+        (void)fs_sim_name(member->disk, directory, (size_t)tape_below(&world->tape, count), name, sizeof(name));
         snprintf(path, sizeof(path), "%s/%s", directory, name);
         uint64_t size = fs_sim_size(member->disk, path);
         if (size == 0) continue;
-        bool is_old = rng_below(&world->rng, 2) == 0;
-        uint64_t offset = is_old ? rng_below(&world->rng, size) : near_end(member, path, size);
+        bool is_old = tape_below(&world->tape, 2) == 0;
+        uint64_t offset = is_old ? tape_below(&world->tape, size) : near_end(member, path, size);
         fs_sim_peek(member->disk, path, offset, &byte, 1);
         if (byte == 0) continue;
         snprintf(member->damage.path, sizeof(member->damage.path), "%s", path);
@@ -368,7 +368,7 @@ void world_flip(struct world *world, uint32_t number)
     struct world_member *member = &world->members[number];
     bool may = !member->is_up && world->options.members >= 3 && all_are_whole(world);
     if (!may || !choose_byte(member)) return;
-    member->damage.mask = (uint8_t)(1u + rng_below(&world->rng, 255));
+    member->damage.mask = (uint8_t)(1u + tape_below(&world->tape, 255));
     member->damage.is_there = true;
     world->counts.flips++;
     world_note(world, "flip", number, member->damage.offset, member->damage.mask);
@@ -380,10 +380,10 @@ void world_disk_fail(struct world *world, uint32_t number, bool fails)
 {
     static const enum fs_kind kinds[] = {FS_FDATASYNC, FS_FDATASYNC, FS_PWRITE, FS_FSYNC_DIR, FS_RENAME, FS_ALLOCATE};
     struct fs_sim_disk *disk = world->members[number].disk;
-    enum fs_kind kind = kinds[fails ? rng_below(&world->rng, 6) : 0];
+    enum fs_kind kind = kinds[fails ? tape_below(&world->tape, 6) : 0];
     if (fails) world_note(world, "disk fails soon", number, kind, 0);
     for (uint32_t i = 0; !fails && i < 6; i++) fs_sim_fail(disk, kinds[i], 0, 0);
-    if (fails) fs_sim_fail(disk, kind, 1 + rng_below(&world->rng, 12), EIO);
+    if (fails) fs_sim_fail(disk, kind, 1 + tape_below(&world->tape, 12), EIO);
 }
 
 void world_break_permille(struct world *world, uint32_t permille) { world->options.break_permille = permille; }
@@ -469,7 +469,7 @@ static void make_member(struct world *world, uint32_t number)
     member->world = world;
     member->number = number;
     uint32_t drift = world->options.drift_permille;
-    member->rate_permille = 1000 + (uint32_t)rng_below(&world->rng, 2 * (uint64_t)drift + 1) - drift;
+    member->rate_permille = 1000 + (uint32_t)tape_choose(&world->tape, 2 * (uint64_t)drift + 1, drift) - drift;
     member->disk = fs_sim_disk_new();
     snprintf(member->name, sizeof(member->name), "m%u", number);
     snprintf(member->peer_url, sizeof(member->peer_url), "http://127.0.0.1:%u", 1000 + number);
@@ -501,7 +501,7 @@ struct world *world_new(const struct world_options *options)
     if (world->options.window == 0) world->options.window = 64;
     world->board = (struct switchboard){.fn = switch_point, .context = world};
     world->now_ns = NS_PER_S;
-    rng_init(&world->rng, options->seed);
+    tape_init(&world->tape, options->seed, options->reel, TAPE_WORLD);
     world_watch_init(world);
     for (uint32_t i = 0; i < WORLD_MEMBERS_MAX; i++) {
         for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) list_init(&world->links[i][j].frames);
@@ -569,7 +569,7 @@ static bool run_member(struct world_member *member)
 {
     bool has_run = false;
     if (member->idle_until_ns > member->world->now_ns) return false;
-    uint32_t first = (uint32_t)rng_below(&member->world->rng, LINE_ROLES);
+    uint32_t first = (uint32_t)tape_below(&member->world->tape, LINE_ROLES);
     for (uint32_t r = 0; r < LINE_ROLES; r++) {
         uint32_t role = (first + r) % LINE_ROLES;
         if (!has_work(member, role)) continue;
@@ -608,7 +608,7 @@ static void advance(struct world *world, uint64_t until_ns)
         if (disk_ns < next_ns) next_ns = disk_ns;
         if (member->idle_until_ns < next_ns) next_ns = member->idle_until_ns;
     }
-    uint64_t first_ns = world->now_ns + 20 * NS_PER_US + rng_below(&world->rng, 200 * NS_PER_US);
+    uint64_t first_ns = world->now_ns + 20 * NS_PER_US + tape_below(&world->tape, 200 * NS_PER_US);
     world->now_ns = next_ns > first_ns ? next_ns : first_ns;
 }
 
@@ -627,5 +627,6 @@ static void run_until(struct world *world, uint64_t until_ns, bool to_answer)
     }
 }
 
+struct tape_reel *world_reel(const struct world *world) { return world->options.reel; }
 void world_run(struct world *world, uint64_t ns) { run_until(world, world->now_ns + ns, false); }
 void world_run_to_answer(struct world *world, uint64_t ns) { run_until(world, world->now_ns + ns, true); }

@@ -21,9 +21,11 @@
 #include "base/err.h"
 
 #define WORLD_MEMBERS_MAX 5
+struct tape_reel;
 
 struct world_options {
     uint64_t seed;
+    struct tape_reel *reel;  /* what all choices of the run go to, or come from; NULL = from the seed alone; borrowed */
     uint32_t members;
     uint32_t switch_percent; /* chance that a post runs another role at once */
     uint32_t break_permille; /* chance that a frame breaks its stream: it and all behind it are lost */
@@ -46,6 +48,7 @@ void world_run(struct world *world, uint64_t ns);
 /* The same, but ends early behind an answer to a call. */
 void world_run_to_answer(struct world *world, uint64_t ns);
 uint64_t world_now_ns(const struct world *world);
+struct tape_reel *world_reel(const struct world *world); /* as in its options */
 
 /* --- faults, between two runs --- */
 void world_kill(struct world *world, uint32_t member, bool power_loss);

@@ -24,7 +24,7 @@ static uint64_t due_ns(struct world_fs *fs, enum fs_kind kind)
     struct world *world = fs->member->world;
     bool is_sync = kind == FS_FDATASYNC || kind == FS_FSYNC_DIR;
     uint64_t span_ns = fs->member->speed == WORLD_DISK_FAST || !is_sync ? FAST_NS : SLOW_NS;
-    return world->now_ns + rng_below(&world->rng, span_ns);
+    return world->now_ns + tape_below(&world->tape, span_ns);
 }
 
 static void submit(struct fs *base, struct fs_op *op)

@@ -4,8 +4,8 @@
 #include <setjmp.h>
 
 #include "base/clock.h"
-#include "base/rng.h"
 #include "lib/fs_sim.h"
+#include "lib/tape.h"
 #include "lib/world.h"
 #include "lib/world_watch.h"
 #include "pipeline/line.h"
@@ -98,7 +98,7 @@ struct world {
     struct rcu rcu; /* first: the double */
     jmp_buf escape;               /* out of a step that ended in fatal() */
     bool may_escape;
-    struct rng rng;
+    struct tape tape;
     struct world_options options;
     struct switchboard board;
     uint64_t now_ns, steps, moment, trace_hash;

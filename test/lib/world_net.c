@@ -224,7 +224,7 @@ static void break_link(struct world *world, uint32_t from, uint32_t to, bool ref
     if (link->is_up) world->counts.streams_broken++;
     link->is_up = link->owes_sent = link->is_stale = false;
     link->bad_ns = 0;
-    drop_frames(link, world->members[to].is_up ? rng_below(&world->rng, (uint64_t)link->count + 1) : 0);
+    drop_frames(link, world->members[to].is_up ? tape_below(&world->tape, (uint64_t)link->count + 1) : 0);
     world_note(world, "break", from, to, refused);
     if (maker->is_up) peers_push(maker, (struct peer_event){.kind = PEER_DOWN, .peer = world->members[to].id, .refused = refused});
 }
@@ -243,7 +243,7 @@ static bool peers_send(struct peer_port *port, uint64_t peer, struct blob *bytes
     }
     world->counts.frames++;
     struct world_frame *frame = ALLOC(struct world_frame);
-    uint64_t at_ns = world->now_ns + 50 * NS_PER_US + rng_below(&world->rng, world->options.delay_ns);
+    uint64_t at_ns = world->now_ns + 50 * NS_PER_US + tape_below(&world->tape, world->options.delay_ns);
     if (at_ns < link->last_ns) at_ns = link->last_ns;
     link->last_ns = at_ns;
     if (at_ns < world->net_next_ns) world->net_next_ns = at_ns;
@@ -301,12 +301,12 @@ static void tend_link(struct world *world, uint32_t i, uint32_t j)
     if (link->is_stale && !is_bad) break_link(world, i, j, !to->is_up); /* the host answers again: it does not know the stream */
     if (!is_bad) link->bad_ns = 0;
     if (link->is_up && is_bad && link->bad_ns == 0) {
-        link->bad_ns = world->now_ns + rng_below(&world->rng, 3 * from->config.election_timeout_ms * NS_PER_MS);
+        link->bad_ns = world->now_ns + tape_below(&world->tape, 3 * from->config.election_timeout_ms * NS_PER_MS);
     }
     if (link->is_up && is_bad && link->bad_ns <= world->now_ns) break_link(world, i, j, false);
     if (link->is_up && is_bad) look_at(world, link->bad_ns);
     if (link->is_up || is_bad) return;
-    if (link->try_ns == 0) link->try_ns = world->now_ns + rng_below(&world->rng, to->is_up ? CONNECT_NS : REFUSED_NS);
+    if (link->try_ns == 0) link->try_ns = world->now_ns + tape_late(&world->tape, to->is_up ? CONNECT_NS : REFUSED_NS);
     if (link->try_ns > world->now_ns) {
         look_at(world, link->try_ns);
         return;
@@ -334,8 +334,8 @@ static void deliver(struct world *world, uint32_t i, uint32_t j)
             return;
         }
         bool is_late = frame->at_ns + LATE_NS < world->now_ns;
-        if (is_late) link->next_ns = world->now_ns + rng_below(&world->rng, TRICKLE_NS);
-        if (link->is_up && rng_below(&world->rng, 1000) < world->options.break_permille) {
+        if (is_late) link->next_ns = world->now_ns + tape_below(&world->tape, TRICKLE_NS);
+        if (link->is_up && tape_chance(&world->tape, world->options.break_permille, 1000)) {
             break_link(world, i, j, false);
             look_at(world, world->now_ns);
             return;

@@ -178,7 +178,7 @@ static void note_commits(struct world_member *member, const struct raft_status *
         watch->commit_index = index;
         check_majority(member, index, term);
     }
-    if (rng_below(&world->rng, 100) < world->options.probe_percent) world_watch_disks(world);
+    if (tape_chance(&world->tape, world->options.probe_percent, 100)) world_watch_disks(world);
 }
 
 static void note_status(struct world_member *member)
@@ -471,8 +471,8 @@ void world_watch_disks(struct world *world)
     uint64_t commit = world->watch.commit_index;
     for (uint32_t i = 0; i < world->options.members; i++) {
         struct world_member *member = &world->members[i];
-        bool loses_all = rng_below(&world->rng, 2) == 0;
-        struct fs_sim_crash crash = {.loss = loses_all ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = rng_next(&world->rng),
+        bool loses_all = tape_below(&world->tape, 2) == 0;
+        struct fs_sim_crash crash = {.loss = loses_all ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape),
                                      .names = loses_all ? FS_SIM_NAMES_NONE : FS_SIM_NAMES_SOME};
         world_disk_probe(member, &crash, &logs[i]);
         if (member->damage.is_there) continue;
