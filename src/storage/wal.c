@@ -84,8 +84,9 @@ bool wal_no_space(const struct wal *wal)
 {
     if (wal->phase == WAL_PHASE_RENAME && wal->rename_retry_ns != 0) return true;
     if (!wal->spare.no_space) return false;
-    uint64_t needed = wal_on_disk(wal->queue_bytes) + wal_on_disk(wal->options.batch_bytes_max);
-    return wal->current.offset + needed + wal_reserve(wal) > wal->current.capacity;
+    /* One for the next, one for what is already on its way when raft hears of it. */
+    uint64_t needed = wal_on_disk(wal->queue_bytes) + 2 * wal_on_disk(wal->options.batch_bytes_max);
+    return wal->current.offset + needed + wal_reserve(wal) >= wal->current.capacity;
 }
 
 static uint64_t wal_mark_due_ns(const struct wal *wal)
@@ -246,7 +247,7 @@ static bool wal_fits(const struct wal *wal, const struct wal_plan *plan)
     uint64_t bytes = wal_format_batch_bytes(false, plan->records, plan->data_bytes);
     bool is_hard_only = plan->records == 0 && !plan->is_mark;
     uint64_t reserve = is_hard_only || wal_spare_is_ready(&wal->spare, 1) ? 0 : wal_reserve(wal);
-    if (wal->current.offset + bytes + reserve > wal->current.capacity) return false;
+    if (wal->current.offset + bytes + reserve >= wal->current.capacity) return false; /* never quite full: wal_retire shortens it */
     if (wal->options.segment_entries_max == 0 || wal->current.entries == 0 || wal->spare.no_space) return true;
     return wal->current.entries + plan->records <= wal->options.segment_entries_max;
 }
@@ -279,7 +280,7 @@ static bool wal_start(struct wal *wal, const struct wal_plan *plan, uint64_t now
         wal_submit(wal, WAL_PHASE_WRITE, now_ns);
         return true;
     }
-    uint64_t needed = wal_core_head_bytes(wal, plan);
+    uint64_t needed = wal_core_head_bytes(wal, plan) + WAL_FORMAT_BLOCK;
     if (wal_spare_is_ready(&wal->spare, needed) && !wal->spare.in_flight && wal->retired.sequence == 0) {
         wal_rotate(wal, plan, now_ns);
         return true;

@@ -52,8 +52,8 @@ struct wal_recovered {
     struct blob *conf;             /* newest CONF entry or segment head's configuration; NULL = none */
     uint64_t conf_index;
     enum wal_tail tail;
-    uint64_t suspect_index;        /* WAL_TAIL_SUSPECT: position of the damaged batch's last entry, or beyond it; 0 = cut openly */
-    uint64_t suspect_term;         /* UINT64_MAX = not known: no log can be said to reach it */
+    uint64_t suspect_index;        /* WAL_TAIL_SUSPECT: position of the damaged batch's last entry; 0 = none was lost, or cut openly */
+    uint64_t suspect_term;
     uint64_t cut_bytes;            /* moved aside to NAME.broken */
     char message[512];             /* for the log: what was found; for a refusal: file, offset, reason */
 };

@@ -9,7 +9,7 @@
  *      0  u32 CRC32C of bytes 4..511          16  u64 batch sequence
  *      4  u32 block: place in the batch       24  u32 blocks: how many the batch has
  *      8  u64 segment id                      28  u32 lag: batch sequence minus the highest batch known durable
- *     32  480 bytes of payload
+ *     32  476 bytes of payload                508  u32 seal, the last to be written: without it the write stopped inside the block
  *
  * The segment id mixes cluster, member and segment sequence: bytes of a recycled file, of another member, or of a misdirected
  * write never pass for a block of this segment, and zeros never carry a valid checksum.
@@ -24,8 +24,11 @@
  *     records               24 + data: u8 kind, u8 entry kind, u16 zero, u32 data bytes, u64 index, u64 term
  *                           ENTRY: an index at or below the last one replaces the log from there on
  *                           CONF: the configuration at the start of a segment (the log's head may be dropped one day)
- *     trailer, 24           u32 "END\n", u32 CRC32C of the payload before it, u64 last index, u64 last term
- *     zeros to the end of the block
+ *     zeros                 so that the trailer ends the last block, and a batch has two blocks at least
+ *     trailer, 40           u32 "END\n", u32 CRC32C of the payload up to the records' end, u64 last index, u64 last term,
+ *                           u64 term, u64 vote
+ *
+ * Both ends of a batch say its term, vote and position, in different blocks: one damaged block takes no vote along.
  *
  * So the first batch of a segment repeats term, vote, commit and configuration, and every batch carries the whole hard state:
  * the newest batch is the only truth for them.
@@ -42,11 +45,11 @@
  * RECOVERY reads from the oldest segment, batch after batch. At the first place where the next batch n is not intact:
  *   any intact block behind it with a durable mark >= n, or a later segment: CORRUPT. n was durable; refuse, change nothing.
  *   else no trace of n: the CLEAN end.
- *   else some block of n is zeros or carries an older stamp: TORN. The write never completed, so nobody was told: cut.
+ *   else some block of n is zeros, has no seal, or carries an older stamp: TORN. The write never completed, so nobody was told: cut.
  *   else all blocks are there and a checksum is wrong: SUSPECT. The batch may have been acknowledged. The log ends before it, and
- *        the next segment's head remembers (suspect index, suspect term) until the commit index has passed that position. The term
- *        and the vote are taken from the batch's header if its first block is intact: a vote must not be given twice. If it is
- *        not, the position is at most so many records further on as blocks can hold, in a term that is not known (all ones).
+ *        the next segment's head remembers (suspect index, suspect term) until the commit index has passed that position. Term
+ *        and vote are taken from the batch's header or, if its first block is damaged, from its trailer: a vote must not be given
+ *        twice, nor an older term be served. If both ends are damaged nobody knows them: refuse.
  *        The only voter of the newest configuration has nobody to ask: it remembers nothing, and says so.
  * The bytes cut are copied to NAME.broken. The last intact batch is written once more, in place, with the same bytes, and synced
  * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got. If that batch is the
@@ -65,6 +68,7 @@
 
 #define WAL_FORMAT_END_MAGIC UINT32_C(0x0a444e45) /* "END\n" */
 #define WAL_FORMAT_FLAG_MARK 1u
+#define WAL_FORMAT_SEAL_MAGIC UINT32_C(0x2e64766b) /* "kvd." */
 
 STATIC_ASSERT(WAL_FORMAT_HEAD + WAL_FORMAT_BATCH <= WAL_FORMAT_PAYLOAD, "head and batch header share the first block");
 
@@ -136,13 +140,20 @@ bool wal_format_parse_name(const char *name, uint64_t *out_sequence, uint64_t *o
     return true;
 }
 
+/* Of a batch with so many bytes before its trailer. */
+static uint64_t blocks_of(uint64_t payload)
+{
+    ASSERT(payload >= WAL_FORMAT_BATCH);
+    uint64_t blocks = (payload + WAL_FORMAT_TRAILER + WAL_FORMAT_PAYLOAD - 1) / WAL_FORMAT_PAYLOAD;
+    return blocks < WAL_FORMAT_BLOCKS_MIN ? WAL_FORMAT_BLOCKS_MIN : blocks;
+}
+
 uint64_t wal_format_batch_bytes(bool with_head, uint64_t record_count, uint64_t data_bytes)
 {
     ASSERT(data_bytes < WAL_FORMAT_BATCH_MAX);
     ASSERT(record_count < WAL_FORMAT_BATCH_MAX / WAL_FORMAT_RECORD);
-    uint64_t payload = (with_head ? WAL_FORMAT_HEAD : 0) + WAL_FORMAT_BATCH + record_count * WAL_FORMAT_RECORD + data_bytes +
-                       WAL_FORMAT_TRAILER;
-    return (payload + WAL_FORMAT_PAYLOAD - 1) / WAL_FORMAT_PAYLOAD * WAL_FORMAT_BLOCK;
+    return WAL_FORMAT_BLOCK * blocks_of((with_head ? WAL_FORMAT_HEAD : 0) + WAL_FORMAT_BATCH +
+                                          record_count * WAL_FORMAT_RECORD + data_bytes);
 }
 
 /* ---- writing ---- */
@@ -256,6 +267,26 @@ static uint32_t payload_crc(const struct wal_format_writer *writer)
     return crc;
 }
 
+static void trailer_encode(struct wal_format_writer *writer, const struct wal_format_batch *batch, uint32_t blocks)
+{
+    static const uint8_t zeros[WAL_FORMAT_PAYLOAD];
+    size_t start = (size_t)blocks * WAL_FORMAT_PAYLOAD - WAL_FORMAT_TRAILER;
+    uint32_t crc = payload_crc(writer);
+    while (writer->payload < start) {
+        size_t left = start - writer->payload;
+        writer_bytes(writer, zeros, left < sizeof zeros ? left : sizeof zeros);
+    }
+    uint8_t trailer[WAL_FORMAT_TRAILER];
+    put_u32(trailer, WAL_FORMAT_END_MAGIC);
+    put_u32(trailer + 4, crc);
+    put_u64(trailer + 8, batch->last_index);
+    put_u64(trailer + 16, batch->last_term);
+    put_u64(trailer + 24, batch->hard.term);
+    put_u64(trailer + 32, batch->hard.vote);
+    writer_bytes(writer, trailer, sizeof trailer);
+    ASSERT(writer->payload == (size_t)blocks * WAL_FORMAT_PAYLOAD);
+}
+
 struct slice wal_format_writer_finish(struct wal_format_writer *writer, const struct wal_format_stamp *stamp,
                                       const struct wal_format_batch *batch)
 {
@@ -263,16 +294,8 @@ struct slice wal_format_writer_finish(struct wal_format_writer *writer, const st
     ASSERT(batch->hard.commit <= batch->last_index);
     batch_encode(writer, batch, writer->memory + WAL_FORMAT_STAMP + (writer->with_head ? WAL_FORMAT_HEAD : 0));
 
-    uint8_t trailer[WAL_FORMAT_TRAILER];
-    put_u32(trailer, WAL_FORMAT_END_MAGIC);
-    put_u32(trailer + 4, payload_crc(writer));
-    put_u64(trailer + 8, batch->last_index);
-    put_u64(trailer + 16, batch->last_term);
-    writer_bytes(writer, trailer, sizeof trailer);
-
-    uint32_t blocks = (uint32_t)((writer->payload + WAL_FORMAT_PAYLOAD - 1) / WAL_FORMAT_PAYLOAD);
-    size_t tail = (size_t)blocks * WAL_FORMAT_PAYLOAD - writer->payload;
-    memset(writer->memory + (size_t)blocks * WAL_FORMAT_BLOCK - tail, 0, tail);
+    uint32_t blocks = (uint32_t)blocks_of(writer->payload);
+    trailer_encode(writer, batch, blocks);
     for (uint32_t i = 0; i < blocks; i++) {
         uint8_t *block = writer->memory + (size_t)i * WAL_FORMAT_BLOCK;
         put_u32(block + 4, i);
@@ -280,6 +303,7 @@ struct slice wal_format_writer_finish(struct wal_format_writer *writer, const st
         put_u64(block + 16, stamp->batch);
         put_u32(block + 24, blocks);
         put_u32(block + 28, (uint32_t)(stamp->batch - stamp->durable));
+        put_u32(block + WAL_FORMAT_BLOCK - WAL_FORMAT_SEAL, WAL_FORMAT_SEAL_MAGIC);
         put_u32(block, crc32c(0, block + 4, WAL_FORMAT_BLOCK - 4));
     }
     return slice_make(writer->memory, (size_t)blocks * WAL_FORMAT_BLOCK);
@@ -293,7 +317,11 @@ enum wal_format_class wal_format_classify(const uint8_t *block, struct wal_forma
     struct reader reader = reader_make(slice_make(block, WAL_FORMAT_STAMP));
     uint32_t crc = reader_u32(&reader);
     if (crc == 0 && block[4] == 0 && memcmp(block + 4, block + 5, WAL_FORMAT_BLOCK - 5) == 0) return WAL_FORMAT_ZERO;
-    if (crc != crc32c(0, block + 4, WAL_FORMAT_BLOCK - 4)) return WAL_FORMAT_BAD;
+    if (crc != crc32c(0, block + 4, WAL_FORMAT_BLOCK - 4)) {
+        static const uint8_t unwritten[WAL_FORMAT_SEAL];
+        bool has_end = memcmp(block + WAL_FORMAT_BLOCK - WAL_FORMAT_SEAL, unwritten, WAL_FORMAT_SEAL) != 0;
+        return has_end ? WAL_FORMAT_BAD : WAL_FORMAT_UNFINISHED;
+    }
     struct wal_format_stamp stamp = {.block = reader_u32(&reader), .segment_id = 0};
     stamp.segment_id = reader_u64(&reader);
     stamp.batch = reader_u64(&reader);
@@ -358,15 +386,37 @@ void wal_format_batch_header(const uint8_t *block, bool with_head, struct wal_fo
     ASSERT(!reader.bad && reader_left(&reader) == 0);
 }
 
-/* The trailer against what stands before it. */
-static bool trailer_is_intact(struct slice before, struct reader *reader, const struct wal_format_batch *batch)
+static void trailer_decode(struct slice trailer, struct wal_format_batch *batch, uint32_t *out_magic, uint32_t *out_crc)
 {
-    uint32_t magic = reader_u32(reader);
-    uint32_t crc = reader_u32(reader);
-    uint64_t last_index = reader_u64(reader);
-    uint64_t last_term = reader_u64(reader);
-    return !reader->bad && magic == WAL_FORMAT_END_MAGIC && (crc == crc32c(0, before.data, before.size) || MUTANT(P20)) &&
-           last_index == batch->last_index && last_term == batch->last_term;
+    struct reader reader = reader_make(trailer);
+    *out_magic = reader_u32(&reader);
+    *out_crc = reader_u32(&reader);
+    batch->last_index = reader_u64(&reader);
+    batch->last_term = reader_u64(&reader);
+    batch->hard.term = reader_u64(&reader);
+    batch->hard.vote = reader_u64(&reader);
+    ASSERT(!reader.bad && reader_left(&reader) == 0);
+}
+
+void wal_format_batch_trailer(const uint8_t *block, struct wal_format_batch *out_batch)
+{
+    ASSERT(block != NULL);
+    uint32_t magic = 0;
+    uint32_t crc = 0;
+    *out_batch = (struct wal_format_batch){0};
+    trailer_decode(slice_make(block + WAL_FORMAT_BLOCK - WAL_FORMAT_SEAL - WAL_FORMAT_TRAILER, WAL_FORMAT_TRAILER), out_batch, &magic, &crc);
+}
+
+/* The trailer against what stands before it. */
+static bool trailer_is_intact(struct slice before, struct slice trailer, const struct wal_format_batch *batch)
+{
+    uint32_t magic = 0;
+    uint32_t crc = 0;
+    struct wal_format_batch end;
+    trailer_decode(trailer, &end, &magic, &crc);
+    return magic == WAL_FORMAT_END_MAGIC && (crc == crc32c(0, before.data, before.size) || MUTANT(P20)) &&
+           end.last_index == batch->last_index && end.last_term == batch->last_term && end.hard.term == batch->hard.term &&
+           end.hard.vote == batch->hard.vote;
 }
 
 bool wal_format_batch_decode(uint8_t *blocks, uint32_t block_count, bool with_head, struct wal_format_batch *out_batch)
@@ -386,9 +436,10 @@ bool wal_format_batch_decode(uint8_t *blocks, uint32_t block_count, bool with_he
     if (with_head) reader_skip(&reader, WAL_FORMAT_HEAD);
     uint32_t records_size = header_decode(&reader, &batch);
     batch.records = reader_bytes(&reader, records_size);
-    if (reader.bad) return false;
     struct slice before = slice_make(payload, (size_t)(reader.at - payload));
-    if (!trailer_is_intact(before, &reader, &batch) || batch.hard.commit > batch.last_index) return false;
+    if (reader.bad || block_count != blocks_of(before.size)) return false;
+    struct slice trailer = slice_make(payload + (size_t)block_count * WAL_FORMAT_PAYLOAD - WAL_FORMAT_TRAILER, WAL_FORMAT_TRAILER);
+    if (!trailer_is_intact(before, trailer, &batch) || batch.hard.commit > batch.last_index) return false;
     *out_batch = batch;
     return true;
 }

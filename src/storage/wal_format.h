@@ -21,11 +21,13 @@
 
 #define WAL_FORMAT_BLOCK 512u
 #define WAL_FORMAT_STAMP 32u
-#define WAL_FORMAT_PAYLOAD (WAL_FORMAT_BLOCK - WAL_FORMAT_STAMP)
+#define WAL_FORMAT_SEAL 4u
+#define WAL_FORMAT_PAYLOAD (WAL_FORMAT_BLOCK - WAL_FORMAT_STAMP - WAL_FORMAT_SEAL)
 #define WAL_FORMAT_HEAD 128u
 #define WAL_FORMAT_BATCH 56u
 #define WAL_FORMAT_RECORD 24u
-#define WAL_FORMAT_TRAILER 24u
+#define WAL_FORMAT_TRAILER 40u
+#define WAL_FORMAT_BLOCKS_MIN 2u /* of a batch: header and trailer never share one */
 #define WAL_FORMAT_BATCH_MAX (UINT64_C(1) << 31)
 #define WAL_FORMAT_NAME_SIZE 40u /* a segment's file name with its NUL */
 #define WAL_FORMAT_SUFFIX ".wal"
@@ -43,7 +45,8 @@ struct wal_format_stamp {
 enum wal_format_class {
     WAL_FORMAT_ZERO, /* never written */
     WAL_FORMAT_GOOD, /* intact; the stamp says whose it is */
-    WAL_FORMAT_BAD,  /* neither */
+    WAL_FORMAT_UNFINISHED, /* its write stopped inside: the end is as never written */
+    WAL_FORMAT_BAD,  /* none of these */
 };
 
 /* What stands at the head of every segment. */
@@ -112,6 +115,8 @@ bool wal_format_head_decode(const uint8_t *block, struct wal_format_head *out_he
 bool wal_format_head_is_supported(const struct wal_format_head *head);
 /* A batch's header (hard state, position), from its intact first block alone: the rest may be damaged. Nothing else is filled. */
 void wal_format_batch_header(const uint8_t *block, bool with_head, struct wal_format_batch *out_batch);
+/* Term, vote and position from its intact last block alone. Nothing else is filled. */
+void wal_format_batch_trailer(const uint8_t *block, struct wal_format_batch *out_batch);
 /* Decodes a batch whose blocks were all found intact and in place. Works in place: the blocks are gone afterwards. */
 bool wal_format_batch_decode(uint8_t *blocks, uint32_t block_count, bool with_head, struct wal_format_batch *out_batch);
 /* The next record of batch->records; false at the end or when bad (look at reader->bad). */

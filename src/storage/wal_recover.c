@@ -252,7 +252,6 @@ struct survey {
     uint32_t blocks;      /* of the batch that should stand here; 0 = no intact block of it */
     uint64_t end;         /* behind the last block that is not zeros */
     bool first_is_bad;    /* the block here is neither intact nor zeros */
-    uint32_t bad_run;     /* so many such blocks in a row */
     bool any_bad;
 };
 
@@ -270,10 +269,9 @@ static enum err survey_rest(struct wal_recover *recover, struct survey *out_surv
         enum wal_format_class class = wal_format_classify(block, &stamp);
         if (class == WAL_FORMAT_ZERO) continue;
         survey.end = offset + WAL_FORMAT_BLOCK;
-        if (class == WAL_FORMAT_BAD) {
+        if (class != WAL_FORMAT_GOOD) {
             survey.any_bad = true;
             if (offset == start) survey.first_is_bad = true;
-            if (survey.first_is_bad && offset == start + (uint64_t)survey.bad_run * WAL_FORMAT_BLOCK) survey.bad_run++;
             continue;
         }
         if (stamp.segment_id != reader->head_stamp.segment_id || stamp.batch < reader->next_batch) continue;
@@ -300,7 +298,7 @@ static uint64_t first_damage(struct wal_recover *recover, uint32_t blocks, bool 
                        stamp.batch == reader->next_batch && stamp.block == i;
         if (is_ours) continue;
         if (damage == UINT64_MAX) damage = offset;
-        if (class != WAL_FORMAT_BAD) is_torn = true; /* zeros or an older stamp */
+        if (class != WAL_FORMAT_BAD) is_torn = true; /* zeros, an unfinished write, an older stamp */
         if (block == NULL) break;                    /* beyond the end of the file */
     }
     *out_is_torn = is_torn;
@@ -314,40 +312,57 @@ static bool is_alone(const struct wal_recover *recover)
     return recover->options->alone_fn(recover->context, blob_slice(conf->data));
 }
 
-/* How far the damaged batch led, and with which term and vote, as far as its first block can still tell. */
-static void note_suspect(struct wal_recover *recover, const struct survey *survey)
+/* Term, vote and position of the damaged batch, from whichever of its ends is intact. False: neither is. */
+static bool read_ends(struct wal_recover *recover, const struct survey *survey, struct wal_format_batch *out_batch)
+{
+    struct wal_reader *reader = &recover->reader;
+    struct wal_format_stamp stamp;
+    if (survey->blocks < WAL_FORMAT_BLOCKS_MIN) return false;
+    const uint8_t *first = wal_reader_block(reader, reader->offset);
+    if (first != NULL && wal_format_classify(first, &stamp) == WAL_FORMAT_GOOD) {
+        wal_format_batch_header(first, false, out_batch);
+        return true;
+    }
+    const uint8_t *last = wal_reader_block(reader, reader->offset + (uint64_t)(survey->blocks - 1) * WAL_FORMAT_BLOCK);
+    if (last == NULL || wal_format_classify(last, &stamp) != WAL_FORMAT_GOOD) return false;
+    wal_format_batch_trailer(last, out_batch);
+    return true;
+}
+
+/* By position, not by index alone: a shorter log of a later term reaches further. */
+static bool is_beyond(uint64_t term, uint64_t index, uint64_t other_term, uint64_t other_index)
+{
+    return term > other_term || (term == other_term && index > other_index);
+}
+
+static enum err note_suspect(struct wal_recover *recover, const struct survey *survey)
 {
     struct wal_recovered *found = &recover->found;
-    uint64_t offset = recover->reader.offset;
-    const uint8_t *block = wal_reader_block(&recover->reader, offset);
-    struct wal_format_stamp stamp;
-    char position[80];
-    found->tail = WAL_TAIL_SUSPECT;
-    uint32_t blocks = survey->blocks != 0 ? survey->blocks : survey->bad_run;
-    uint64_t index = found->last_index + (uint64_t)blocks * (WAL_FORMAT_PAYLOAD / WAL_FORMAT_RECORD); /* at most */
-    uint64_t term = UINT64_MAX;
-    (void)snprintf(position, sizeof position, "index %" PRIu64 " at most", index);
-    if (block != NULL && wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD) {
-        struct wal_format_batch batch;
-        wal_format_batch_header(block, false, &batch);
-        index = batch.last_index;
-        term = batch.last_term;
-        (void)snprintf(position, sizeof position, "index %" PRIu64 " of term %" PRIu64, index, term);
-        if (batch.hard.term >= found->hard.term) {
-            found->hard.term = batch.hard.term;
-            found->hard.vote = batch.hard.vote;
-        }
-    }
+    struct wal_format_batch batch = {.last_index = found->last_index, .last_term = recover->last_term, .hard = found->hard};
     bool goes_on = is_alone(recover);
+    if (!read_ends(recover, survey, &batch) && !goes_on) {
+        return refuse_corrupt(recover, recover->reader.offset,
+                              "both ends of the last batch are damaged: which term and vote this member promised is not known");
+    }
+    bool has_entries = is_beyond(batch.last_term, batch.last_index, recover->last_term, found->last_index);
+    found->tail = WAL_TAIL_SUSPECT;
+    if (batch.hard.term >= found->hard.term) {
+        found->hard.term = batch.hard.term;
+        found->hard.vote = batch.hard.vote;
+    }
     (void)snprintf(found->message, sizeof found->message,
-                   "%s: the last batch, at offset %" PRIu64 ", is damaged and may have been acknowledged, up to %s; %s (%" PRIu64
-                   " bytes cut and kept in %s" WAL_FORMAT_BROKEN_SUFFIX ")",
-                   recover->reader.path, offset, position,
-                   goes_on ? "the only voter goes on without it" : "not campaigning until the cluster has passed that position",
+                   "%s: the last batch, at offset %" PRIu64 ", is damaged and may have been acknowledged, up to index %" PRIu64
+                   " of term %" PRIu64 "; %s (%" PRIu64 " bytes cut and kept in %s" WAL_FORMAT_BROKEN_SUFFIX ")",
+                   recover->reader.path, recover->reader.offset, batch.last_index, batch.last_term,
+                   goes_on       ? "the only voter goes on without it"
+                   : has_entries ? "not campaigning until the cluster has passed that position"
+                                 : "it held no entry, and its term and vote are known",
                    found->cut_bytes, recover->reader.path);
-    if (goes_on || index <= recover->suspect_index) return;
-    recover->suspect_index = index;
-    recover->suspect_term = term;
+    bool is_further = is_beyond(batch.last_term, batch.last_index, recover->suspect_term, recover->suspect_index);
+    if (goes_on || !has_entries || !is_further) return ERR_OK;
+    recover->suspect_index = batch.last_index;
+    recover->suspect_term = batch.last_term;
+    return ERR_OK;
 }
 
 static enum err judge_tail(struct wal_recover *recover)
@@ -359,7 +374,7 @@ static enum err judge_tail(struct wal_recover *recover)
     if (err != ERR_OK) return err;
 
     bool is_torn = false;
-    uint32_t blocks = survey.blocks != 0 ? survey.blocks : 1;
+    uint32_t blocks = survey.blocks != 0 ? survey.blocks : WAL_FORMAT_BLOCKS_MIN;
     uint64_t damage = first_damage(recover, blocks, &is_torn);
     if (survey.durable_max >= reader->next_batch && !MUTANT(P19B)) {
         return refuse_corrupt(recover, damage, "damaged, although a later batch says that this was durable");
@@ -369,10 +384,7 @@ static enum err judge_tail(struct wal_recover *recover)
     recover->cut_offset = reader->offset;
     found->cut_bytes = survey.end - reader->offset;
     recover->needs_segment = true;
-    if (!is_torn && !MUTANT(P19B)) {
-        note_suspect(recover, &survey);
-        return ERR_OK;
-    }
+    if (!is_torn && !MUTANT(P19B)) return note_suspect(recover, &survey);
     found->tail = WAL_TAIL_TORN;
     (void)snprintf(found->message, sizeof found->message,
                    "%s: the write at offset %" PRIu64 " never completed: %" PRIu64 " bytes cut and kept aside", reader->path,

@@ -123,9 +123,10 @@ static void forge(struct fs_sim_disk *disk, const char *path, uint64_t offset, u
         memcpy(payload + i * WAL_FORMAT_PAYLOAD, blocks + i * WAL_FORMAT_BLOCK + WAL_FORMAT_STAMP, WAL_FORMAT_PAYLOAD);
     size_t head = offset == 0 ? WAL_FORMAT_HEAD : 0;
     memcpy(&records, payload + head, sizeof records);
-    uint64_t trailer = head + WAL_FORMAT_BATCH + (uint64_t)records;
-    if (trailer + WAL_FORMAT_TRAILER <= count * WAL_FORMAT_PAYLOAD) {
-        uint32_t sum = crc32c(0, payload, (size_t)trailer);
+    uint64_t end = head + WAL_FORMAT_BATCH + (uint64_t)records;
+    uint64_t trailer = count * WAL_FORMAT_PAYLOAD - WAL_FORMAT_TRAILER;
+    if (end <= trailer) {
+        uint32_t sum = crc32c(0, payload, (size_t)end);
         memcpy(payload + trailer, "END\n", 4);
         memcpy(payload + trailer + 4, &sum, sizeof sum);
     }

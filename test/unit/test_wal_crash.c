@@ -67,7 +67,7 @@ static void check_stable(struct wal_rig *rig, uint64_t number, bool goes_on, con
 {
     static const struct fs_sim_crash worst = {.loss = FS_SIM_LOSE_ALL, .names = FS_SIM_NAMES_NONE};
     struct wal_rig_promise exactly = {.acked = number, .issued = number};
-    bool stays_suspect = rig->found.tail == WAL_TAIL_SUSPECT && !rig->is_alone;
+    bool stays_suspect = rig->found.suspect_index != 0;
     uint64_t appended = rig->appended;
     struct wal_rig_state saved[2] = {*rig->states[number]};
     if (rig->states[number + 1] != NULL) saved[1] = *rig->states[number + 1];

@@ -70,8 +70,7 @@ static uint64_t last_batch(const struct wal_rig *rig)
     return last;
 }
 
-static void check_damage(struct wal_rig *rig, const char *path, uint64_t offset, bool is_last, enum damage damage,
-                         enum cover cover)
+static void check_damage(struct wal_rig *rig, const char *path, uint64_t offset, bool is_last, enum damage damage)
 {
     char place[64];
     enum err err = wal_rig_open(rig);
@@ -83,11 +82,6 @@ static void check_damage(struct wal_rig *rig, const char *path, uint64_t offset,
         return;
     }
     ck_assert_msg(err == ERR_OK, "%s %lu damage %d: %s", path, (unsigned long)offset, (int)damage, rig->found.message);
-    if (rig->found.tail == WAL_TAIL_CLEAN) { /* a mark is one block: as if it had never been written */
-        ck_assert_int_eq(damage, DAMAGE_ZERO);
-        ck_assert(cover == COVER_MARK);
-        return;
-    }
     ck_assert_int_eq(rig->found.tail, damage == DAMAGE_ZERO ? WAL_TAIL_TORN : WAL_TAIL_SUSPECT);
     ck_assert_uint_gt(rig->found.cut_bytes, 0);
     ck_assert_ptr_nonnull(strstr(rig->found.message, path));
@@ -110,7 +104,7 @@ static void damage_everywhere(enum cover cover)
             if (!block_is_used(&rig, path, offset, &batch)) continue;
             for (enum damage damage = 0; damage < DAMAGE_KINDS; damage++) {
                 damage_block(&rig, path, offset, damage, &rng);
-                check_damage(&rig, path, offset, batch == last, damage, cover);
+                check_damage(&rig, path, offset, batch == last, damage);
                 corrupt += batch == last ? 0 : 1;
                 wal_rig_move(&rig, fs_sim_copy(whole));
             }
@@ -205,6 +199,115 @@ START_TEST(test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it)
 }
 END_TEST
 
+/* The last batch of a log that promised term 9 and a vote; so many blocks of it. */
+static uint32_t vote_and_close(struct wal_rig *rig, uint64_t entries, char *out_path, size_t path_size, uint64_t *out_offset)
+{
+    uint64_t batch = 0;
+    uint64_t offset = 0;
+    uint32_t blocks = 0;
+    wal_rig_init(rig);
+    ck_assert_int_eq(wal_rig_open(rig), ERR_OK);
+    wal_rig_append(rig, 1, 3, 1, 2, 200);
+    wal_rig_run(rig);
+    if (entries > 0) wal_rig_append(rig, 4, entries, 9, 2, 400);
+    wal_rig_hard(rig, 9, 3, 2);
+    wal_rig_run(rig);
+    wal_rig_close(rig);
+    uint64_t last = last_batch(rig);
+    ck_assert(wal_rig_segment(rig, 0, out_path, path_size));
+    while (!block_is_used(rig, out_path, offset, &batch) || batch != last) offset += WAL_FORMAT_BLOCK;
+    *out_offset = offset;
+    while (block_is_used(rig, out_path, offset, &batch)) offset += WAL_FORMAT_BLOCK, blocks++;
+    return blocks;
+}
+
+START_TEST(test_wal_vote_survives_any_one_damaged_block_of_its_batch)
+{
+    for (uint64_t entries = 0; entries <= 4; entries += 2) {
+        uint32_t blocks = WAL_FORMAT_BLOCKS_MIN;
+        for (uint32_t place = 0; place < blocks; place++) {
+            struct wal_rig rig;
+            char path[256];
+            uint64_t offset = 0;
+            blocks = vote_and_close(&rig, entries, path, sizeof path, &offset);
+            fs_sim_flip(rig.disk, path, offset + place * WAL_FORMAT_BLOCK + 77, 1);
+            ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+            ck_assert_int_eq(rig.found.tail, WAL_TAIL_SUSPECT);
+            ck_assert_uint_eq(rig.found.hard.term, 9);
+            ck_assert_uint_eq(rig.found.hard.vote, 3);
+            ck_assert_uint_eq(rig.found.last_index, 3);
+            ck_assert_uint_eq(rig.found.suspect_index, entries == 0 ? 0 : 3 + entries);
+            ck_assert_uint_eq(rig.found.suspect_term, entries == 0 ? 0 : 9);
+            wal_rig_deinit(&rig);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_wal_whose_last_batch_is_damaged_at_both_ends_is_refused)
+{
+    struct wal_rig rig;
+    char path[256];
+    uint64_t offset = 0;
+    uint32_t blocks = vote_and_close(&rig, 4, path, sizeof path, &offset);
+    ck_assert_uint_gt(blocks, 2);
+    fs_sim_flip(rig.disk, path, offset + 77, 1);
+    fs_sim_flip(rig.disk, path, offset + (blocks - 1) * WAL_FORMAT_BLOCK + 77, 1);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(rig.found.message, "both ends of the last batch are damaged"));
+    rig.is_alone = true; /* with nobody to promise to, nothing was promised */
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* Both blocks of a batch, each written up to its middle: never acknowledged, and told from damage by the missing ends. */
+START_TEST(test_wal_write_that_stopped_inside_its_blocks_is_torn)
+{
+    struct wal_rig rig;
+    char path[256];
+    uint64_t offset = 0;
+    static const uint8_t zeros[WAL_FORMAT_BLOCK / 2];
+    uint32_t blocks = vote_and_close(&rig, 0, path, sizeof path, &offset);
+    ck_assert_uint_eq(blocks, 2);
+    for (uint32_t i = 0; i < blocks; i++) {
+        fs_sim_poke(rig.disk, path, offset + i * WAL_FORMAT_BLOCK + sizeof zeros, zeros, sizeof zeros);
+    }
+    ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+    ck_assert_int_eq(rig.found.tail, WAL_TAIL_TORN);
+    ck_assert_uint_eq(rig.found.hard.term, 1);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* A position is a term and an index: one of a later term reaches further, however short the log. */
+START_TEST(test_wal_second_damage_in_a_later_term_is_remembered)
+{
+    struct wal_rig rig;
+    char path[256];
+    uint64_t batch = 0;
+    wal_rig_init(&rig);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    wal_rig_append(&rig, 1, 3, 1, 2, 200);
+    for (int round = 0; round < 2; round++) {
+        wal_rig_run(&rig);
+        wal_rig_append(&rig, 4, round == 0 ? 9 : 2, round == 0 ? 2 : 5, 2, 100);
+        wal_rig_run(&rig);
+        wal_rig_close(&rig);
+        uint64_t last = last_batch(&rig);
+        uint64_t offset = 0;
+        ck_assert(wal_rig_segment(&rig, (size_t)round, path, sizeof path));
+        while (!block_is_used(&rig, path, offset, &batch) || batch != last) offset += WAL_FORMAT_BLOCK;
+        fs_sim_flip(rig.disk, path, offset + WAL_FORMAT_BLOCK + 77, 1);
+        ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+        ck_assert_uint_eq(rig.found.suspect_index, round == 0 ? 12 : 5);
+        ck_assert_uint_eq(rig.found.suspect_term, round == 0 ? 2 : 5);
+        wal_rig_continue_from(&rig, rig.appended - 1);
+    }
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(test_wal_files_kept_aside_are_few)
 {
     struct wal_rig rig;
@@ -217,7 +320,7 @@ START_TEST(test_wal_files_kept_aside_are_few)
         wal_rig_run(&rig);
         wal_rig_close(&rig);
         for (size_t i = 0; wal_rig_segment(&rig, i, path, sizeof path);) i++;
-        fs_sim_flip(rig.disk, path, WAL_FORMAT_BLOCK + 50, 1);
+        fs_sim_flip(rig.disk, path, WAL_FORMAT_BLOCKS_MIN * WAL_FORMAT_BLOCK + 50, 1);
     }
     size_t broken = 0;
     for (size_t i = 0; fs_sim_name(rig.disk, WAL_RIG_DIRECTORY, i, name, sizeof name); i++) {
@@ -258,6 +361,7 @@ START_TEST(test_wal_missing_segment_is_named)
     struct wal_rig rig;
     char path[256];
     char next[256];
+    char previous[256] = "";
     struct fs_sim_disk *whole = script_disk(&rig, COVER_MARK);
     size_t count = segment_count(&rig);
     ck_assert_uint_gt(count, 4);
@@ -269,7 +373,10 @@ START_TEST(test_wal_missing_segment_is_named)
             expect_refusal(&rig, ERR_CORRUPT, next, "older segments are missing");
         } else if (has_next) {
             expect_refusal(&rig, ERR_CORRUPT, next, "segments before it are missing");
-        } /* the newest one: its predecessor's length tells, unless that was full */
+        } else {
+            expect_refusal(&rig, ERR_CORRUPT, previous, "shorter than its head says");
+        }
+        memcpy(previous, path, sizeof previous);
         move_to(&rig, whole);
     }
     rig.options.snapshot_index = 9; /* a state that reaches so far needs no older entries */
@@ -288,6 +395,7 @@ START_TEST(test_wal_missing_newest_segment_is_noticed_by_its_predecessor)
     struct wal_rig rig;
     char path[256];
     wal_rig_init(&rig);
+    rig.options.segment_bytes = 65536;
     rig.options.segment_entries_max = 10;
     ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
     for (uint64_t i = 0; i < 15; i++) wal_rig_append(&rig, 1 + i, 1, 1, i, 20), wal_rig_run(&rig);
@@ -491,7 +599,7 @@ START_TEST(test_wal_stale_batch_with_the_next_number_is_told_by_its_segment_id)
         struct wal_format_stamp stamp = {.segment_id = ids[i], .batch = batch + 1, .durable = batch};
         struct wal_format_batch mark = {.hard = {.term = 9, .vote = 9, .commit = 20}, .last_index = 23, .last_term = 5, .is_mark = true};
         wal_format_writer_init(&writer);
-        wal_format_writer_begin(&writer, NULL, WAL_FORMAT_BLOCK);
+        wal_format_writer_begin(&writer, NULL, WAL_FORMAT_BLOCKS_MIN * WAL_FORMAT_BLOCK);
         struct slice bytes = wal_format_writer_finish(&writer, &stamp, &mark);
         fs_sim_poke(rig.disk, path, end, bytes.data, bytes.size);
         wal_format_writer_deinit(&writer);
@@ -609,6 +717,10 @@ int main(void)
     tcase_add_test(damage, test_wal_name_of_a_segment_covers_its_first_batch);
     tcase_add_test(damage, test_wal_refusal_changes_nothing_on_disk);
     tcase_add_test(damage, test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it);
+    tcase_add_test(damage, test_wal_vote_survives_any_one_damaged_block_of_its_batch);
+    tcase_add_test(damage, test_wal_whose_last_batch_is_damaged_at_both_ends_is_refused);
+    tcase_add_test(damage, test_wal_write_that_stopped_inside_its_blocks_is_torn);
+    tcase_add_test(damage, test_wal_second_damage_in_a_later_term_is_remembered);
     tcase_add_test(damage, test_wal_files_kept_aside_are_few);
     tcase_add_test(damage, test_wal_missing_segment_is_named);
     tcase_add_test(damage, test_wal_missing_newest_segment_is_noticed_by_its_predecessor);

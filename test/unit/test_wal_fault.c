@@ -228,7 +228,7 @@ START_TEST(test_wal_without_room_refuses_and_resumes)
     wal_rig_run(&rig); /* one spare is there */
     uint64_t index = 1;
     fill_up(&rig, &index);
-    ck_assert_uint_gt(index, 10);
+    ck_assert_uint_gt(index, 5);
     wal_rig_append(&rig, index, 1, 1, index - 1, 400); /* one full batch more still fits */
     wal_rig_run(&rig);
     wal_rig_hard(&rig, 5, 3, index);                   /* and the reserve takes hard state */
@@ -252,7 +252,7 @@ START_TEST(test_wal_without_room_refuses_and_resumes)
 }
 END_TEST
 
-/* Votes and terms cost a block each. While nothing else is taken, the reserve has room for 64 KiB of them, or an eighth of a segment. */
+/* Votes and terms cost two blocks each. While nothing else is taken, the reserve has room for 64 KiB of them, or an eighth of a segment. */
 START_TEST(test_wal_without_room_keeps_a_reserve_for_hard_state)
 {
     struct wal_rig rig;
@@ -274,7 +274,7 @@ START_TEST(test_wal_without_room_keeps_a_reserve_for_hard_state)
         wal_rig_hard(&rig, ++term, 3, index);
         wal_rig_run(&rig);
     }
-    ck_assert_uint_ge(term, (256 << 10) / 8 / 512);
+    ck_assert_uint_ge(term, (256 << 10) / 8 / 1024);
     rig.now_ns += NS_PER_S;
     fs_sim_set_room(rig.disk, UINT64_MAX);
     wal_rig_run(&rig);
