@@ -18,11 +18,13 @@
 #include "base/clock.h"
 
 #define LOOK_NS (100 * 1000 * 1000)
+#define WORDS_MAX (256 * 1024)
 
 /* What a worker and its parent share. A worker adds to its own place only. */
 struct worker {
     pid_t pid;
     bool is_alive;
+    int words;    /* a file: what it says on stderr */
     uint64_t seeds;
     struct sim_result total;
     struct world_trace trace;
@@ -97,14 +99,36 @@ _Noreturn static void work(const struct sim_fleet_plan *plan, struct fleet *flee
 static void start(const struct sim_fleet_plan *plan, struct fleet *fleet, struct worker *worker)
 {
     fflush(NULL);
+    worker->words = memfd_create("words", MFD_CLOEXEC);
     pid_t pid = fork();
-    ASSERT(pid >= 0);
-    if (pid == 0) work(plan, fleet, worker);
+    ASSERT(pid >= 0 && worker->words >= 0);
+    if (pid == 0) {
+        dup2(worker->words, STDERR_FILENO);
+        work(plan, fleet, worker);
+    }
     worker->pid = pid;
     worker->is_alive = true;
 }
 
-static void keep_failure(const struct worker *worker, int status, struct sim_fleet_result *out_result)
+/* Passes on what the dead worker said; `out_death`: the line that says why it died, if there is one. */
+static void take_words(const struct worker *worker, char *out_death, size_t size)
+{
+    static const char *const marks[] = {"assertion failed: ", "fatal: ", "runtime error: ", "ERROR: "};
+    static char text[WORDS_MAX + 1];
+    ssize_t got = pread(worker->words, text, WORDS_MAX, 0);
+    text[got < 0 ? 0 : got] = '\0';
+    fputs(text, stderr);
+    close(worker->words);
+    snprintf(out_death, size, "it died");
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        const char *at = strstr(text, marks[i]);
+        if (at == NULL) continue;
+        snprintf(out_death, size, "it died: %.*s", (int)strcspn(at, "\n"), at);
+        return;
+    }
+}
+
+static void keep_failure(const struct worker *worker, int status, const char *death, struct sim_fleet_result *out_result)
 {
     const struct world_trace *trace = &worker->trace;
     out_result->last = *trace;
@@ -113,7 +137,7 @@ static void keep_failure(const struct worker *worker, int status, struct sim_fle
     failure->seed = trace->seed;
     failure->is_hang = WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF;
     snprintf(failure->broken, sizeof(failure->broken), "%s", failure->is_hang ? "it hangs" :
-             trace->broken[0] == '\0' ? "it died" : trace->broken);
+             trace->broken[0] == '\0' ? death : trace->broken);
     snprintf(failure->options, sizeof(failure->options), "%s", trace->options);
 }
 
@@ -123,9 +147,11 @@ static void reap(const struct sim_fleet_plan *plan, struct fleet *fleet, uint32_
         struct worker *worker = &fleet->workers[i];
         int status = 0;
         if (!worker->is_alive || waitpid(worker->pid, &status, WNOHANG) != worker->pid) continue;
+        char death[200];
         worker->is_alive = false;
+        take_words(worker, death, sizeof(death));
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
-        keep_failure(worker, status, out_result);
+        keep_failure(worker, status, death, out_result);
         out_result->stopped_early = out_result->failure_count >= (plan->failures_max == 0 ? 1 : plan->failures_max);
         if (out_result->stopped_early) {
             atomic_store(&fleet->next, plan->last + 1);

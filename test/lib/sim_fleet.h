@@ -28,7 +28,7 @@ struct sim_fleet_plan {
 struct sim_fleet_failure {
     uint64_t seed;
     bool is_hang;
-    char broken[256];            /* the invariant; "it died" for all else */
+    char broken[256];            /* the invariant; "it died" and its last words for all else */
     char options[SIM_OPTIONS_TEXT_MAX];
 };
 struct sim_fleet_result {

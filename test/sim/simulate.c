@@ -5,6 +5,8 @@
  *   simulate --seed 17                   one: all its options, its trace hash; if it breaks: the invariant and the last 200 events
  *   simulate --seed 17 --set kill=0      the same with other options than the seed draws (names as printed)
  *   simulate --file test/sim/regressions/NAME   what a regression file names
+ *   simulate --mutants [ID ...]          plants the bugs of base/mutant.h, one after the other: which seed, else which test program sees it?
+ *                                        (simulator's build only: cmake --preset sim)
  * Exit: 0 nothing was broken, 1 something was, 2 it was not understood. Each event and each choice of a seed comes from the seed. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@
 #include "base/mutant.h"
 #include "lib/sim_fleet.h"
 #include "lib/sim_report.h"
+#include "sim/simulate_mutants.h"
 
 #define EVENTS_SHOWN 200
 
@@ -26,10 +29,10 @@ extern const char *malloc_conf;
 const char *malloc_conf = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 static struct {
-    uint64_t minutes, seconds, seed, jobs, failures, twice;
-    const char *seeds, *set, *file, *mutant;
-    bool json, help, quiet;
-} asked = {.seed = UINT64_MAX, .jobs = 2, .failures = 8, .twice = 1};
+    uint64_t minutes, seconds, seed, jobs, failures, twice, seeds_max;
+    const char *seeds, *set, *file, *mutant, *format;
+    bool json, help, quiet, mutants;
+} asked = {.seed = UINT64_MAX, .jobs = 2, .failures = 8, .twice = 1, .seeds_max = 2000, .format = "text"};
 
 static struct flag flags[] = {
     {.name = "minutes", .kind = FLAG_U64, .target = &asked.minutes, .value_name = "<n>", .help = "fresh seeds for so long"},
@@ -42,7 +45,9 @@ static struct flag flags[] = {
     {.name = "failures", .kind = FLAG_U64, .target = &asked.failures, .value_name = "<n>", .help = "violations until it ends"},
     {.name = "twice", .kind = FLAG_U64, .target = &asked.twice, .value_name = "<percent>", .help = "seeds that run twice: same trace"},
     {.name = "mutant", .kind = FLAG_STRING, .target = &asked.mutant, .value_name = "<id>", .help = "plants this bug (simulator's build only)"},
-    {.name = "json", .kind = FLAG_BOOL, .target = &asked.json, .help = "one JSON object on stdout"},
+    {.name = "mutants", .kind = FLAG_BOOL, .target = &asked.mutants, .help = "plants each bug, or those named: who sees it?"},
+    {.name = "seeds-max", .kind = FLAG_U64, .target = &asked.seeds_max, .value_name = "<n>", .help = "of each planted bug; 0 = test programs alone"},
+    {.name = "write-out", .letter = 'w', .kind = FLAG_STRING, .target = &asked.format, .value_name = "<text|json>", .help = "what stands on stdout"},
     {.name = "quiet", .kind = FLAG_BOOL, .target = &asked.quiet, .help = "no progress on stderr"},
     {.name = "help", .letter = 'h', .kind = FLAG_BOOL, .target = &asked.help, .help = "this"},
 };
@@ -128,20 +133,31 @@ static bool make_plan(struct sim_fleet_plan *plan, struct sim_options *one)
     return asked.minutes + asked.seconds > 0;
 }
 
+static int run_mutants(const char **ids)
+{
+    struct simulate_mutants what = {.ids = ids, .first_seed = 1, .seeds_max = asked.seeds_max, .jobs = (uint32_t)asked.jobs,
+                                    .json = asked.json, .quiet = asked.quiet};
+    return simulate_mutants(&what);
+}
+
 int main(int argc, char **argv)
 {
     static struct sim_fleet_result result;
-    struct flags_result parsed = {.arguments = malloc((size_t)argc * sizeof(char *))};
+    struct flags_result parsed = {.arguments = calloc((size_t)argc + 1, sizeof(char *))};
     struct flags_options how = {.environment_prefix = NULL};
     struct sim_fleet_plan plan;
     struct sim_options one;
     uint64_t start_ns = clock_mono_ns();
     bool is_good = flags_parse(flags, FLAGS, argc, argv, &how, &parsed);
-    free(parsed.arguments);
+    asked.json = strcmp(asked.format, "json") == 0;
+    is_good = is_good && plant(asked.mutant) && asked.jobs >= 1 && asked.jobs <= SIM_FLEET_JOBS_MAX;
+    is_good = is_good && (asked.json || strcmp(asked.format, "text") == 0);
+    if (is_good && asked.mutants && !asked.help) return run_mutants(parsed.arguments);
     sim_options_draw(0, &one);
-    is_good = is_good && parsed.arguments_count == 0 && plant(asked.mutant) && asked.jobs >= 1 && asked.jobs <= SIM_FLEET_JOBS_MAX;
+    is_good = is_good && parsed.arguments_count == 0;
+    free(parsed.arguments);
     if (asked.help || !is_good || !make_plan(&plan, &one)) {
-        printf("%s\nUsage: simulate --minutes N | --seeds A..B | --seed N | --file PATH\n", parsed.error);
+        printf("%s\nUsage: simulate --minutes N | --seeds A..B | --seed N | --file PATH | --mutants\n", parsed.error);
         flags_print_help(flags, FLAGS);
         return asked.help ? 0 : 2;
     }
