@@ -31,6 +31,7 @@
 #include "base/assert.h"
 #include "base/buggify.h"
 #include "base/mutant.h"
+#include "storage/mvcc_content.h"
 #include "storage/mvcc_state.h"
 
 #define BUDGET_BYTES 80
@@ -50,7 +51,8 @@ static const struct mvcc_view *make_draft(struct mvcc *mvcc)
                                      .garbage_hash = mvcc->garbage_hash,
                                      .log = mvcc->log,
                                      .bytes = mvcc->reclaim.bytes,
-                                     .live_bytes = mvcc->live_bytes};
+                                     .live_bytes = mvcc->live_bytes,
+                                     .epoch = mvcc->epoch};
     return &mvcc->draft;
 }
 
@@ -69,6 +71,40 @@ static void publish(struct mvcc *mvcc)
     mvcc->publishes++;
 }
 
+/* --- contents ---------------------------------------------------------------------------------------------------------------- */
+
+/* Moves all there is into a content of its own; what is left must be filled again. */
+static struct mvcc_content *take_out(struct mvcc *mvcc)
+{
+    struct mvcc_content *content = ALLOC(struct mvcc_content);
+    content->root = mvcc->index.root;
+    content->keys = mvcc->index.keys;
+    content->log = mvcc->log;
+    content->trim = mvcc->trim;
+    content->drop = mvcc->drop;
+    mvcc->index.root = NULL;
+    return content; /* its bytes stay counted in mvcc->reclaim until they are freed there */
+}
+
+static void take_in(struct mvcc *mvcc, struct mvcc_content *content)
+{
+    ASSERT(mvcc->index.root == NULL && content->root != NULL && !content->is_walking);
+    ASSERT(content->root->batch < mvcc->index.batch);
+    mvcc->index.root = content->root;
+    mvcc->index.keys = content->keys;
+    mvcc->log = content->log;
+    mvcc->trim = content->trim;
+    mvcc->drop = content->drop;
+    mvcc->revision = content->revision;
+    mvcc->garbage_hash = content->garbage_hash;
+    mvcc->done_revision = mvcc->adopted_revision = content->compact_revision;
+    mvcc->live_bytes = content->live_bytes;
+    mvcc->versions = content->versions;
+    mvcc->reclaim.bytes += content->bytes;
+    __atomic_store_n(&mvcc->compact_revision, content->compact_revision, __ATOMIC_SEQ_CST); /* as in mvcc_compact */
+    alloc_free(content);
+}
+
 struct mvcc *mvcc_new(const struct mvcc_options *options)
 {
     ASSERT(options->rcu != NULL);
@@ -76,39 +112,32 @@ struct mvcc *mvcc_new(const struct mvcc_options *options)
     mvcc_reclaim_init(&mvcc->reclaim, options->rcu);
     mvcc_index_init(&mvcc->index, &mvcc->reclaim);
     mvcc->revision = 1;
+    if (options->content != NULL) {
+        mvcc_index_deinit(&mvcc->index);
+        take_in(mvcc, options->content);
+    }
     publish(mvcc);
     return mvcc;
 }
 
-/* Records that are not the newest of their key: each is followed by one whose entry compaction has not passed. */
-static void free_followed(struct mvcc *mvcc, struct mvcc_history_log_place place)
+void mvcc_adopt(struct mvcc *mvcc, struct mvcc_content *content)
 {
-    while (place.ordinal < mvcc->log.end) {
-        bool is_passed = place.ordinal < mvcc->drop.ordinal;
-        const struct mvcc_record *record = mvcc_history_log_next(&place);
-        bool has_dropped = is_passed && !mvcc_record_is_inside(record);
-        if (record->older != NULL && !has_dropped) mvcc_reclaim_free_record(&mvcc->reclaim, record->older);
-    }
-}
-
-static void free_history(struct mvcc *mvcc)
-{
-    bool is_untouched = mvcc->trim.chunk == NULL;
-    struct mvcc_history_log_place place = is_untouched ? mvcc_history_log_find(&mvcc->log, 0) : mvcc->trim;
-    free_followed(mvcc, place);
-    for (struct mvcc_history_log_chunk *chunk = place.chunk; chunk != NULL;) {
-        struct mvcc_history_log_chunk *next = chunk->next;
-        mvcc_reclaim_free_chunk(&mvcc->reclaim, chunk);
-        chunk = next;
-    }
+    ASSERT(!mvcc->is_in_txn);
+    ASSERT(content->compact_revision >= mvcc->compact_revision && content->revision >= mvcc->revision);
+    mvcc_reclaim_content(&mvcc->reclaim, take_out(mvcc));
+    take_in(mvcc, content);
+    mvcc->epoch++;
+    publish(mvcc);
 }
 
 void mvcc_free(struct mvcc *mvcc)
 {
     if (mvcc == NULL) return;
     ASSERT(!mvcc->is_in_txn);
-    free_history(mvcc);
-    mvcc_index_deinit(&mvcc->index);
+    struct mvcc_content *content = take_out(mvcc);
+    bool more = mvcc_content_discard(content, &mvcc->reclaim, SIZE_MAX);
+    ASSERT(!more);
+    alloc_free(content);
     mvcc_reclaim_free_view(&mvcc->reclaim, mvcc->published);
     mvcc_reclaim_deinit(&mvcc->reclaim);
     ASSERT(mvcc->reclaim.bytes == 0);

@@ -49,9 +49,11 @@ struct mvcc_kv {
 
 struct mvcc;
 struct mvcc_view; /* immutable */
+struct mvcc_content;
 
 struct mvcc_options {
-    struct rcu *rcu; /* borrowed */
+    struct rcu *rcu;              /* borrowed */
+    struct mvcc_content *content; /* NULL = begin empty; taken over */
 };
 struct mvcc *mvcc_new(const struct mvcc_options *options);
 void mvcc_free(struct mvcc *mvcc);
@@ -70,6 +72,10 @@ int64_t mvcc_commit(struct mvcc *mvcc);             /* ends it; the revision aft
 const struct mvcc_view *mvcc_writer_view(struct mvcc *mvcc);
 void mvcc_publish(struct mvcc *mvcc);               /* readers see everything committed so far; not inside a transaction */
 
+/* Another content (taken over) takes the place of all there is, and is published. Not inside a transaction. What was there is freed by
+ * mvcc_reclaim_step once its readers are gone. Pins go on to hold what they name; those below the new compact revision are void. */
+void mvcc_adopt(struct mvcc *mvcc, struct mvcc_content *content);
+
 /* ERR_COMPACTED (revision ≤ mark), ERR_FUTURE_REV; ERR_OK moves the mark. Freeing follows in steps. */
 MUST_USE enum err mvcc_compact(struct mvcc *mvcc, int64_t revision);
 /* Frees what compaction made garbage: about `budget` versions. True while something is left to do (a pin that holds work back
@@ -85,10 +91,12 @@ bool mvcc_is_unpublished(const struct mvcc *mvcc);
 const struct mvcc_view *mvcc_view(const struct mvcc *mvcc);  /* the published one; any registered reader */
 int64_t mvcc_view_revision(const struct mvcc_view *view);
 int64_t mvcc_view_compact_revision(const struct mvcc_view *view);
+uint64_t mvcc_view_epoch(const struct mvcc_view *view);      /* counts mvcc_adopt: pointers that a pin kept are good within one */
 int64_t mvcc_view_key_count(const struct mvcc_view *view);   /* live now */
 /* ERR_FUTURE_REV / ERR_COMPACTED (revision < compact revision). revision ≤ 0 is "now" and always fine. */
 MUST_USE enum err mvcc_view_check(const struct mvcc_view *view, int64_t revision);
-/* In all of these revision ≤ 0 = the view's own; others must have passed mvcc_view_check (or be pinned). */
+/* In all of these revision ≤ 0 = the view's own; others must have passed mvcc_view_check on this view (a pinned revision passes, unless
+ * mvcc_adopt has brought a higher compact revision). */
 bool mvcc_get(const struct mvcc_view *view, struct slice key, int64_t revision, struct mvcc_kv *out_kv);
 int64_t mvcc_count(const struct mvcc_view *view, const struct mvcc_range *range, int64_t revision);
 /* The count, if it takes no walk and no look at more than `budget` changes of the past. */

@@ -29,7 +29,8 @@ static int64_t limit_revision(const struct mvcc *mvcc)
     int64_t limit = mvcc->compact_revision;
     for (int slot = 0; slot < MVCC_PINS_MAX; slot++) {
         int64_t pin = __atomic_load_n(&mvcc->pins[slot], __ATOMIC_SEQ_CST);
-        if (pin != 0 && pin < limit && !MUTANT(D43)) limit = pin;
+        bool is_void = pin < mvcc->adopted_revision; /* its owner will see that its revision is compacted */
+        if (pin != 0 && pin < limit && !is_void && !MUTANT(D43)) limit = pin;
     }
     return limit;
 }

@@ -9,8 +9,7 @@ static uint64_t chunk_number(uint64_t ordinal) { return ordinal / MVCC_HISTORY_L
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* What one entry adds (sign 1) or takes away (sign −1). Reads the record before it too, which must still be there. */
-static void add(struct mvcc_history_log_sums *sums, const struct mvcc_record *record, int64_t sign)
+void mvcc_history_log_add(struct mvcc_history_log_sums *sums, const struct mvcc_record *record, int64_t sign)
 {
     const struct mvcc_record *older = record->older;
     uint64_t factor = (uint64_t)sign;
@@ -48,17 +47,24 @@ static void set_skip(struct mvcc_history_log_chunk *chunk, uint64_t first_number
     chunk->skip_number = second->skip_number;
 }
 
-static void append_chunk(struct mvcc_history_log *log, int64_t first_revision)
+void mvcc_history_log_link(struct mvcc_history_log *log, struct mvcc_history_log_chunk *chunk, uint64_t number, int64_t first_revision)
 {
-    struct mvcc_history_log_chunk *chunk = alloc_new(sizeof *chunk);
-    chunk->number = chunk_number(log->end);
+    ASSERT(log->last == NULL || log->last->number + 1 == number);
+    chunk->number = number;
     chunk->first_revision = first_revision;
     chunk->before = log->last;
     chunk->next = NULL;
-    chunk->sums = log->sums;
     set_skip(chunk, chunk_number(log->first));
     if (log->last != NULL) log->last->next = chunk;
     log->last = chunk;
+}
+
+static void append_chunk(struct mvcc_history_log *log, int64_t first_revision)
+{
+    struct mvcc_history_log_chunk *chunk = alloc_new(sizeof *chunk);
+    chunk->sums = log->sums;
+    mvcc_history_log_link(log, chunk, chunk_number(log->end), first_revision);
+    ASSERT(log->last == chunk);
 }
 
 uint64_t mvcc_history_log_append(struct mvcc_history_log *log, struct mvcc_record *record)
@@ -69,7 +75,7 @@ uint64_t mvcc_history_log_append(struct mvcc_history_log *log, struct mvcc_recor
     ASSERT(log->last->number == chunk_number(log->end));
     log->last->entries[log->end % MVCC_HISTORY_LOG_CHUNK] = record;
     log->end++;
-    add(&log->sums, record, 1);
+    mvcc_history_log_add(&log->sums, record, 1);
     return is_first_of_chunk ? sizeof *log->last : 0;
 }
 
@@ -114,7 +120,7 @@ static struct mvcc_history_log_sums sums_before(const struct mvcc_history_log *l
     ASSERT(place.ordinal >= start && place.ordinal <= end);
     struct mvcc_history_log_sums sums = place.chunk == log->last || MUTANT(D41) ? log->sums : place.chunk->next->sums;
     for (uint64_t ordinal = place.ordinal; ordinal < end; ordinal++) {
-        add(&sums, place.chunk->entries[ordinal - start], -1);
+        mvcc_history_log_add(&sums, place.chunk->entries[ordinal - start], -1);
     }
     return sums;
 }

@@ -56,6 +56,10 @@ struct mvcc_history_log_place {
 
 /* Takes over nothing: records belong to the index and to compaction. Returns a chunk's bytes if it allocated one, else 0. */
 uint64_t mvcc_history_log_append(struct mvcc_history_log *log, struct mvcc_record *record);
+/* What one entry adds to sums (sign 1) or takes away (sign −1). Reads the record before it too, which must still be there. */
+void mvcc_history_log_add(struct mvcc_history_log_sums *sums, const struct mvcc_record *record, int64_t sign);
+/* A chunk (made elsewhere, its sums and first entry there) behind the last one. */
+void mvcc_history_log_link(struct mvcc_history_log *log, struct mvcc_history_log_chunk *chunk, uint64_t number, int64_t first_revision);
 /* The first entry with a revision ≥ max(revision, floor); the log's end if there is none (its chunk may then be NULL). */
 struct mvcc_history_log_place mvcc_history_log_find(const struct mvcc_history_log *log, int64_t revision);
 /* The sums at the end of `revision`, which is not below the floor. */

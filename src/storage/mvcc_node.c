@@ -243,8 +243,7 @@ void mvcc_node_inner_insert(struct mvcc_node *node, uint32_t slot, struct mvcc_n
     node->count++;
 }
 
-/* The shortest text that tells the two apart: > left, ≤ right. */
-static struct mvcc_node_text *separator_between(struct slice left, struct slice right)
+struct mvcc_node_text *mvcc_node_separator(struct slice left, struct slice right)
 {
     ASSERT(slice_compare(left, right) < 0);
     uint32_t size = common_size(left, right, UINT32_MAX - 1) + 1;
@@ -272,7 +271,7 @@ struct mvcc_node_carry mvcc_node_leaf_split(struct mvcc_node *node, uint32_t slo
     bool goes_left = slot == 0 || slot < at;
     mvcc_node_leaf_insert(goes_left ? node : right, goes_left ? slot : slot - at, record, is_live);
     struct slice last = text_at(node, node->count - 1u);
-    return (struct mvcc_node_carry){.right = right, .separator = separator_between(last, text_at(right, 0))};
+    return (struct mvcc_node_carry){.right = right, .separator = mvcc_node_separator(last, text_at(right, 0))};
 }
 
 struct mvcc_node_carry mvcc_node_inner_split(struct mvcc_node *node, uint32_t slot, struct mvcc_node_carry carry)

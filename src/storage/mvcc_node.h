@@ -89,6 +89,8 @@ uint32_t mvcc_node_search(const struct mvcc_node *node, struct slice key, bool *
 /* The child below which the key belongs. */
 uint32_t mvcc_node_child(const struct mvcc_node *node, struct slice key);
 
+/* The shortest text that tells the two apart: > left, ≤ right. */
+struct mvcc_node_text *mvcc_node_separator(struct slice left, struct slice right);
 /* Into a node that has room. */
 void mvcc_node_leaf_insert(struct mvcc_node *node, uint32_t slot, struct mvcc_record *record, bool is_live);
 void mvcc_node_inner_insert(struct mvcc_node *node, uint32_t slot, struct mvcc_node_carry carry);

@@ -6,13 +6,14 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "storage/mvcc_content.h"
 #include "storage/mvcc_state.h"
 
 #define CRATE_ITEMS 30
 #define AHEAD 6 /* items asked for before they are freed: readers are gone for long, and so is what the caches knew */
 #define SPARES_MAX 256 /* bags and crates kept for reuse; a batch of one change needs one of each */
 
-enum { KIND_RECORD, KIND_LEAF, KIND_INNER, KIND_TEXT, KIND_CHUNK, KIND_VIEW, KIND_MASK = 7 }; /* stands in the low bits of an item */
+enum { KIND_RECORD, KIND_LEAF, KIND_INNER, KIND_TEXT, KIND_CHUNK, KIND_VIEW, KIND_CONTENT, KIND_MASK = 7 }; /* stands in the low bits of an item */
 
 struct mvcc_reclaim_crate {
     struct mvcc_reclaim_crate *next;
@@ -107,6 +108,22 @@ void mvcc_reclaim_free_view(struct mvcc_reclaim *reclaim, struct mvcc_view *view
     free_plain(reclaim, view, sizeof *view);
 }
 
+/* A content is far more than an item: mvcc_reclaim_run takes it apart by its budget. */
+static void begin_content(struct mvcc_reclaim *reclaim, struct mvcc_content *content)
+{
+    ASSERT(content->root != NULL);
+    content->next = reclaim->contents;
+    reclaim->contents = content;
+}
+
+static void run_contents(struct mvcc_reclaim *reclaim, size_t budget)
+{
+    struct mvcc_content *content = reclaim->contents;
+    if (content == NULL || budget == 0 || mvcc_content_discard(content, reclaim, budget)) return;
+    reclaim->contents = content->next;
+    alloc_free(content);
+}
+
 static void fetch_item(uintptr_t item) { __builtin_prefetch((void *)(item & ~(uintptr_t)KIND_MASK)); }
 
 static void free_item(struct mvcc_reclaim *reclaim, uintptr_t item)
@@ -118,6 +135,7 @@ static void free_item(struct mvcc_reclaim *reclaim, uintptr_t item)
     case KIND_INNER: free_node(reclaim, memory, false); break;
     case KIND_TEXT: mvcc_reclaim_free_text(reclaim, memory); break;
     case KIND_CHUNK: mvcc_reclaim_free_chunk(reclaim, memory); break;
+    case KIND_CONTENT: begin_content(reclaim, memory); break;
     default: ASSERT((item & KIND_MASK) == KIND_VIEW); mvcc_reclaim_free_view(reclaim, memory);
     }
 }
@@ -175,6 +193,7 @@ void mvcc_reclaim_chunk(struct mvcc_reclaim *reclaim, struct mvcc_history_log_ch
     retire(reclaim, chunk, KIND_CHUNK);
 }
 void mvcc_reclaim_view(struct mvcc_reclaim *reclaim, struct mvcc_view *view) { retire(reclaim, view, KIND_VIEW); }
+void mvcc_reclaim_content(struct mvcc_reclaim *reclaim, struct mvcc_content *content) { retire(reclaim, content, KIND_CONTENT); }
 
 /* --- bags ------------------------------------------------------------------------------------------------------------------- */
 
@@ -246,7 +265,8 @@ bool mvcc_reclaim_run(struct mvcc_reclaim *reclaim, size_t budget)
         if (crate->count == 0) put_crate_away(reclaim, bag);
         if (bag->crates == NULL) put_bag_away(reclaim);
     }
-    return reclaim->emptying != NULL;
+    run_contents(reclaim, budget);
+    return reclaim->emptying != NULL || reclaim->contents != NULL;
 }
 
 void mvcc_reclaim_close(struct mvcc_reclaim *reclaim)
@@ -282,7 +302,7 @@ void mvcc_reclaim_deinit(struct mvcc_reclaim *reclaim)
         reclaim->emptying = reclaim->open;
         reclaim->open = NULL;
     }
-    while (mvcc_reclaim_run(reclaim, SIZE_MAX)) ASSERT(reclaim->emptying != NULL);
+    while (mvcc_reclaim_run(reclaim, SIZE_MAX)) ASSERT(reclaim->emptying != NULL || reclaim->contents != NULL);
     free_spare_nodes(&reclaim->spare_leaves);
     free_spare_nodes(&reclaim->spare_inners);
     while (reclaim->spare_bags != NULL) {

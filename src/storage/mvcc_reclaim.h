@@ -25,6 +25,7 @@
 #define MVCC_RECLAIM_NODES_MAX 1024 /* 3 MiB together */
 #endif
 
+struct mvcc_content;
 struct mvcc_view;
 struct mvcc_reclaim_bag;
 struct mvcc_reclaim_crate;
@@ -39,6 +40,7 @@ struct mvcc_reclaim {
     struct mvcc_reclaim_bag *open;        /* NULL = nothing retired yet */
     struct mvcc_reclaim_bag *returned;    /* stack; atomic: pushed by the call-back, taken whole by the writer */
     struct mvcc_reclaim_bag *emptying;    /* taken, not empty yet */
+    struct mvcc_content *contents;        /* nobody reads them any more: being taken apart */
     struct mvcc_reclaim_bag *spare_bags;
     struct mvcc_reclaim_crate *spare_crates;
     struct mvcc_reclaim_nodes spare_leaves;
@@ -57,6 +59,7 @@ void mvcc_reclaim_node(struct mvcc_reclaim *reclaim, struct mvcc_node *node);
 void mvcc_reclaim_text(struct mvcc_reclaim *reclaim, struct mvcc_node_text *text);
 void mvcc_reclaim_chunk(struct mvcc_reclaim *reclaim, struct mvcc_history_log_chunk *chunk);
 void mvcc_reclaim_view(struct mvcc_reclaim *reclaim, struct mvcc_view *view);
+void mvcc_reclaim_content(struct mvcc_reclaim *reclaim, struct mvcc_content *content); /* taken over; its bytes are counted here already */
 void mvcc_reclaim_free_record(struct mvcc_reclaim *reclaim, struct mvcc_record *record);
 void mvcc_reclaim_free_node(struct mvcc_reclaim *reclaim, struct mvcc_node *node);
 void mvcc_reclaim_free_text(struct mvcc_reclaim *reclaim, struct mvcc_node_text *text);

@@ -19,6 +19,7 @@ struct mvcc_view {
     struct mvcc_history_log log; /* its sums.live = live keys */
     uint64_t bytes;
     uint64_t live_bytes;
+    uint64_t epoch;
 };
 
 struct mvcc {
@@ -39,6 +40,8 @@ struct mvcc {
     struct mvcc_history_log_place drop; /* entries in front of it have dropped what they followed; never behind trim */
     struct mvcc_view *published;        /* RCU */
     struct mvcc_view draft;             /* mvcc_writer_view's */
+    uint64_t epoch;                     /* contents adopted */
+    int64_t adopted_revision;           /* compact revision of the last one: pins below it are void */
     int64_t pins[MVCC_PINS_MAX];        /* atomic (seq_cst); 0 = free */
 };
 

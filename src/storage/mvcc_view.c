@@ -9,6 +9,8 @@ int64_t mvcc_view_revision(const struct mvcc_view *view) { return view->revision
 
 int64_t mvcc_view_compact_revision(const struct mvcc_view *view) { return view->compact_revision; }
 
+uint64_t mvcc_view_epoch(const struct mvcc_view *view) { return view->epoch; }
+
 int64_t mvcc_view_key_count(const struct mvcc_view *view)
 {
     ASSERT(view->log.sums.live >= 0);

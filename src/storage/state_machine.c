@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/list.h"
+#include "storage/mvcc_content.h"
 #include "storage/operation.h"
 #include "storage/txn.h"
 
@@ -23,20 +24,54 @@ struct state_machine {
     struct mvcc *mvcc;
     struct cluster *cluster;   /* the writer's; one reference */
     struct cluster *published; /* the readers'; one reference */
+    struct blob *conf;         /* raft_conf_encode's bytes; NULL = none known */
     uint64_t applied_index;
+    uint64_t applied_term;
     struct txn txn;            /* room that is used again and again */
     _Atomic(struct retired_cluster *) returned;
     uint64_t retired_count;    /* not yet dropped */
 };
 
+void state_machine_loaded_free(struct state_machine_loaded *loaded)
+{
+    if (loaded == NULL) return;
+    mvcc_content_free(loaded->content);
+    cluster_unref(loaded->cluster);
+    blob_unref(loaded->conf);
+    alloc_free(loaded);
+}
+
+static struct mvcc_content *take_content(struct state_machine_loaded *loaded)
+{
+    struct mvcc_content *content = loaded->content;
+    ASSERT(content != NULL);
+    loaded->content = NULL;
+    return content;
+}
+
+/* All but keys and cluster; frees it. */
+static void take_position(struct state_machine *machine, struct state_machine_loaded *loaded)
+{
+    ASSERT(loaded->content == NULL && loaded->index > 0 && loaded->term > 0);
+    blob_unref(machine->conf);
+    machine->conf = loaded->conf;
+    loaded->conf = NULL;
+    machine->applied_index = loaded->index;
+    machine->applied_term = loaded->term;
+    state_machine_loaded_free(loaded);
+}
+
 struct state_machine *state_machine_new(const struct state_machine_options *options)
 {
-    ASSERT(options->rcu != NULL && options->cluster != NULL);
+    struct state_machine_loaded *loaded = options->loaded;
+    ASSERT(options->rcu != NULL && (options->cluster != NULL || loaded != NULL));
     struct state_machine *machine = ALLOC(struct state_machine);
     machine->rcu = options->rcu;
-    machine->mvcc = mvcc_new(&(struct mvcc_options){.rcu = options->rcu});
-    machine->cluster = cluster_ref(options->cluster);
-    machine->published = cluster_ref(options->cluster);
+    machine->mvcc = mvcc_new(&(struct mvcc_options){.rcu = options->rcu, .content = loaded == NULL ? NULL : take_content(loaded)});
+    machine->cluster = cluster_ref(loaded == NULL ? options->cluster : loaded->cluster);
+    machine->published = cluster_ref(machine->cluster);
+    if (loaded != NULL) take_position(machine, loaded);
+    else if (options->conf.size > 0) machine->conf = blob_copy(options->conf);
     txn_init(&machine->txn);
     atomic_init(&machine->returned, NULL);
     return machine;
@@ -64,6 +99,7 @@ void state_machine_free(struct state_machine *machine)
     cluster_unref(machine->published);
     cluster_unref(machine->cluster);
     mvcc_free(machine->mvcc);
+    blob_unref(machine->conf);
     alloc_free(machine);
 }
 
@@ -71,6 +107,18 @@ uint64_t state_machine_applied_index(const struct state_machine *machine)
 {
     ASSERT(machine != NULL);
     return machine->applied_index;
+}
+
+uint64_t state_machine_applied_term(const struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    return machine->applied_term;
+}
+
+struct slice state_machine_conf(const struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    return blob_slice(machine->conf);
 }
 
 struct mvcc *state_machine_mvcc(struct state_machine *machine)
@@ -115,6 +163,49 @@ void state_machine_publish(struct state_machine *machine)
     mvcc_publish(machine->mvcc);
     publish_cluster(machine);
     drop_returned(machine);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------------------------------------ */
+
+struct state_machine_image *state_machine_take_image(struct state_machine *machine)
+{
+    struct mvcc_export_image keys;
+    ASSERT(machine->applied_index > 0 && machine->conf != NULL);
+    if (!mvcc_export_freeze(machine->mvcc, &keys)) return NULL;
+    struct state_machine_image *image = ALLOC(struct state_machine_image);
+    image->index = machine->applied_index;
+    image->term = machine->applied_term;
+    image->conf = blob_ref(machine->conf);
+    image->cluster = cluster_ref(machine->cluster);
+    image->mvcc = machine->mvcc;
+    image->keys = keys;
+    return image;
+}
+
+void state_machine_image_unpin(struct state_machine_image *image)
+{
+    ASSERT(image != NULL);
+    mvcc_export_thaw(image->mvcc, &image->keys);
+}
+
+void state_machine_image_free(struct state_machine_image *image)
+{
+    if (image == NULL) return;
+    state_machine_image_unpin(image);
+    cluster_unref(image->cluster);
+    blob_unref(image->conf);
+    alloc_free(image);
+}
+
+void state_machine_install(struct state_machine *machine, struct state_machine_loaded *loaded)
+{
+    ASSERT(loaded->index > machine->applied_index && loaded->term >= machine->applied_term);
+    ASSERT(loaded->cluster->id == machine->cluster->id);
+    mvcc_adopt(machine->mvcc, take_content(loaded));
+    cluster_unref(machine->cluster);
+    machine->cluster = cluster_ref(loaded->cluster);
+    publish_cluster(machine);
+    take_position(machine, loaded);
 }
 
 /* --- leases -------------------------------------------------------------------------------------------------------------- */
@@ -300,6 +391,8 @@ static void apply_attributes_set(struct state_machine *machine, const struct raf
 /* The configuration says who belongs; what members said of themselves, and the version, are ours to keep. */
 static void apply_conf(struct state_machine *machine, const struct raft_entry *entry, struct slice conf_members)
 {
+    blob_unref(machine->conf);
+    machine->conf = entry->data == NULL ? NULL : blob_ref(entry->data);
     if (conf_members.size == 0) return;
     struct cluster *next = cluster_decode_members(machine->cluster->id, conf_members);
     demand(entry, next != NULL ? ERR_OK : ERR_MALFORMED);
@@ -350,6 +443,7 @@ void state_machine_apply(struct state_machine *machine, const struct raft_entry 
     default: fatal("log entry %llu: kind %d is not known", (unsigned long long)entry->index, (int)entry->kind);
     }
     machine->applied_index = entry->index;
+    machine->applied_term = entry->term;
     result.revision = current_revision(machine);
     ASSERT(wants_reply || result.body == NULL);
     *out_result = result;

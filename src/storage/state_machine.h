@@ -14,6 +14,7 @@
 #include "storage/cluster.h"
 #include "storage/command.h"
 #include "storage/mvcc.h"
+#include "storage/mvcc_export.h"
 
 /* What the entry's call gets: response = header {…, revision} + body bytes. */
 struct state_machine_result {
@@ -25,9 +26,30 @@ struct state_machine_result {
     int64_t wait_compacted;    /* physical compaction: answer when mvcc_compact_done_revision reaches it; 0 = now */
 };
 
+/* What a snapshot is made of: the state between two entries, frozen by apply in no time, walked and freed by another thread. */
+struct state_machine_image {
+    uint64_t index;
+    uint64_t term;
+    struct blob *conf;       /* raft_conf_encode's bytes in force at index; one reference */
+    struct cluster *cluster; /* one reference */
+    struct mvcc *mvcc;       /* borrowed: the image goes before the state machine does */
+    struct mvcc_export_image keys;
+};
+/* A whole state, loaded aside. */
+struct state_machine_loaded {
+    uint64_t index;
+    uint64_t term;
+    struct blob *conf;            /* one reference */
+    struct cluster *cluster;      /* one reference */
+    struct mvcc_content *content; /* NULL once a state machine has taken it */
+};
+void state_machine_loaded_free(struct state_machine_loaded *loaded); /* accepts NULL; what nobody has taken is freed at once */
+
 struct state_machine_options {
     struct rcu *rcu;
-    const struct cluster *cluster; /* bootstrap; a reference is taken */
+    const struct cluster *cluster; /* bootstrap; a reference is taken. Ignored with `loaded` */
+    struct slice conf;             /* bootstrap: raft_conf_encode's bytes, copied; CONF entries replace it. Ignored with `loaded` */
+    struct state_machine_loaded *loaded; /* NULL = begin empty; taken over and freed */
 };
 struct state_machine;
 struct state_machine *state_machine_new(const struct state_machine_options *options);
@@ -38,7 +60,19 @@ void state_machine_free(struct state_machine *machine);
 void state_machine_apply(struct state_machine *machine, const struct raft_entry *entry, struct slice conf_members,
                          bool wants_reply, struct state_machine_result *out_result);
 void state_machine_publish(struct state_machine *machine); /* once per batch, before replies are posted */
+/* NULL: no pin is free. Otherwise state_machine_publish comes before the image is handed to another thread. The owner frees it, on any
+ * thread. */
+struct state_machine_image *state_machine_take_image(struct state_machine *machine);
+void state_machine_image_unpin(struct state_machine_image *image); /* the keys have been walked; twice is harmless */
+void state_machine_image_free(struct state_machine_image *image);  /* accepts NULL */
+/* Everything becomes what `loaded` (taken over and freed) says, and is published. Its index is above the applied one. Readers of views from
+ * before stay valid for their grace period; pins hold on in the new store, but those below its compact revision are void: their owners see
+ * ERR_COMPACTED by mvcc_view_check. What was there is freed by mvcc_reclaim_step. */
+void state_machine_install(struct state_machine *machine, struct state_machine_loaded *loaded);
 uint64_t state_machine_applied_index(const struct state_machine *machine);
+uint64_t state_machine_applied_term(const struct state_machine *machine); /* of that entry; 0 = none */
+/* Of the newest CONF entry applied, the snapshot, or the bootstrap; borrowed until the next apply or install. */
+struct slice state_machine_conf(const struct state_machine *machine);
 struct mvcc *state_machine_mvcc(struct state_machine *machine);
 /* The published cluster; any registered reader, until its next quiescent state (take a reference to keep it). */
 const struct cluster *state_machine_cluster(const struct state_machine *machine);

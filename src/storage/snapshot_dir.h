@@ -1,0 +1,60 @@
+/* snapshot_dir: the directory of snapshots: which there are, which is the newest good one, and the removal of old ones.
+ *
+ * Names are TERM-INDEX.snap, 16 hexadecimal digits each; NAME.tmp is one that is being written or received. A tmp that is found at start
+ * was left by a crash and is removed. Broken ones are reported and skipped; they stay until they are old enough to go.
+ * Owner: snapshot_dir_open/_close. Thread: start-up, then the snap role, with its fs. Limits: SNAPSHOT_DIR_MAX files; older ones are not seen.
+ */
+#ifndef STORAGE_SNAPSHOT_DIR_H
+#define STORAGE_SNAPSHOT_DIR_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "storage/snapshot_format.h"
+#include "storage/snapshot_io.h"
+#include "storage/state_machine.h"
+
+#define SNAPSHOT_DIR_MAX 64
+
+struct snapshot_dir_entry {
+    uint64_t index;
+    uint64_t term;
+    bool is_broken;
+};
+struct snapshot_dir {
+    struct snapshot_io io;
+    char *path;
+    struct snapshot_dir_entry entries[SNAPSHOT_DIR_MAX]; /* newest (highest index) first */
+    size_t count;
+    size_t keep;    /* purge down to so many good ones */
+    char *victim;   /* path of the file that is being removed */
+};
+
+/* Start-up, blocking: lists, removes tmp files. On failure out_message says what and why. */
+MUST_USE enum err snapshot_dir_open(struct fs *fs, const char *path, struct snapshot_dir *out_dir, char *out_message, size_t message_size);
+/* From now on with the role's own fs. */
+void snapshot_dir_set_fs(struct snapshot_dir *dir, struct fs *fs);
+void snapshot_dir_close(struct snapshot_dir *dir); /* accepts one that is all zeros; no operation may be in flight */
+/* Start-up, blocking: the newest good one loaded; *out_loaded NULL: there is none. Each broken one is reported by `report_fn` (may be NULL)
+ * and marked. Fails if the newest that is not damaged was written by a newer program, or for another cluster. */
+typedef void snapshot_dir_report_fn(void *context, const char *message);
+MUST_USE enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_id, snapshot_dir_report_fn *report_fn, void *context,
+                                    struct state_machine_loaded **out_loaded, char *out_message, size_t message_size);
+
+/* A file is there and durable. */
+void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term);
+void snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term);
+/* Good ones; NULL = none so far back. 0 = the newest. */
+const struct snapshot_dir_entry *snapshot_dir_good(const struct snapshot_dir *dir, size_t place);
+bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t term);
+/* DIRECTORY/NAME, or with .tmp behind it. The caller frees it. */
+char *snapshot_dir_file(const struct snapshot_dir *dir, uint64_t index, uint64_t term, bool is_tmp);
+
+/* Removes what is older than the `keep`-th good one, by steps. A file that cannot be removed is forgotten: the next start sees it again. */
+void snapshot_dir_purge(struct snapshot_dir *dir, size_t keep);
+/* True: can go on at once. False: waits for a completion, or nothing is left to do. */
+bool snapshot_dir_step(struct snapshot_dir *dir);
+bool snapshot_dir_is_idle(const struct snapshot_dir *dir);
+
+#endif

@@ -1,0 +1,32 @@
+/* snapshot_io: see snapshot_io.h. */
+#include "storage/snapshot_io.h"
+
+#include "base/assert.h"
+
+void snapshot_io_start(struct snapshot_io *io, const struct fs_op *op)
+{
+    ASSERT(!io->in_flight && !io->is_done && io->fs != NULL);
+    io->op = *op;
+    io->op.owner = io;
+    if (io->is_blocking) {
+        (void)fs_run(io->fs, &io->op);
+        io->is_done = true;
+        return;
+    }
+    io->in_flight = true;
+    fs_submit(io->fs, &io->op);
+}
+
+bool snapshot_io_is_done(struct snapshot_io *io)
+{
+    struct fs_op *op;
+    while (io->in_flight && (op = fs_take_done(io->fs)) != NULL) {
+        struct snapshot_io *other = op->owner;
+        ASSERT(other->in_flight && op == &other->op);
+        other->in_flight = false;
+        other->is_done = true;
+    }
+    bool is_done = io->is_done;
+    io->is_done = false;
+    return is_done;
+}

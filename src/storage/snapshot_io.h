@@ -1,0 +1,22 @@
+/* snapshot_io: one fs operation in flight, for the state machines of snapshots that share the snap role's fs.
+ * Owner: embedded. Thread: the role that owns the fs, and all operations submitted to that fs are snapshot_io's.
+ */
+#ifndef STORAGE_SNAPSHOT_IO_H
+#define STORAGE_SNAPSHOT_IO_H
+#include <stdbool.h>
+
+#include "base/fs.h"
+
+struct snapshot_io {
+    struct fs *fs;
+    struct fs_op op;
+    bool in_flight;
+    bool is_done;     /* completed, not yet looked at */
+    bool is_blocking; /* start-up: the operation is run, not submitted */
+};
+
+void snapshot_io_start(struct snapshot_io *io, const struct fs_op *op);
+/* Takes in whatever the fs has completed, for whomever. True: this one's is among it, or was before: once. */
+bool snapshot_io_is_done(struct snapshot_io *io);
+
+#endif
