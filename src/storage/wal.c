@@ -21,11 +21,23 @@
 
 /* ---- what is asked of it ---- */
 
+static void wal_queue_reset(struct wal *wal, struct wal_queued *queued, const struct wal_append *append)
+{
+    const struct wal_reset *reset = &append->reset;
+    ASSERT(reset->index > 0 && reset->index >= wal->queue_hard.commit && reset->index <= append->hard.commit);
+    ASSERT(reset->term > 0 && reset->term <= append->hard.term && reset->conf.size > 0);
+    ASSERT(append->entry_count == 0 || append->entries[0].index == reset->index + 1);
+    queued->reset = (struct wal_core_reset){.index = reset->index, .term = reset->term, .conf = blob_copy(reset->conf)};
+    wal->queue_last_index = reset->index;
+    wal->queue_last_term = reset->term;
+}
+
 void wal_append(struct wal *wal, const struct wal_append *append)
 {
     ASSERT(append->sequence > wal->queue_sequence);
     struct wal_queued *queued = alloc_new(sizeof *queued + append->entry_count * sizeof *append->entries);
     *queued = (struct wal_queued){.sequence = append->sequence, .hard = append->hard, .entry_count = append->entry_count};
+    if (append->reset.is_reset) wal_queue_reset(wal, queued, append);
     for (size_t i = 0; i < append->entry_count; i++) {
         struct raft_entry *entry = &queued->entries[i];
         *entry = append->entries[i];
@@ -47,6 +59,12 @@ void wal_append(struct wal *wal, const struct wal_append *append)
     list_push_back(&wal->queue, &queued->node);
 }
 
+void wal_drop_head(struct wal *wal, uint64_t index)
+{
+    ASSERT(index <= wal->queue_last_index);
+    if (index > wal->old.drop_index) wal->old.drop_index = index;
+}
+
 uint64_t wal_durable_sequence(const struct wal *wal)
 {
     return wal->durable_sequence;
@@ -55,7 +73,7 @@ uint64_t wal_durable_sequence(const struct wal *wal)
 bool wal_is_idle(const struct wal *wal)
 {
     return list_is_empty(&wal->queue) && wal->phase == WAL_PHASE_IDLE && !wal->mark_wanted && !wal->spare.in_flight &&
-           wal->retired.sequence == 0;
+           wal->retired.sequence == 0 && !wal->old.in_flight;
 }
 
 void wal_flush_mark(struct wal *wal)
@@ -66,6 +84,9 @@ void wal_flush_mark(struct wal *wal)
 void wal_get_stats(const struct wal *wal, struct wal_stats *out_stats)
 {
     *out_stats = wal->stats;
+    out_stats->first_index = wal_old_first_index(&wal->old, wal->current.first_index);
+    out_stats->segments_held = wal->old.count + 1;
+    out_stats->disk_bytes = wal->old.bytes + wal->current.capacity + wal->spare.allocated_bytes;
 }
 
 static uint64_t wal_reserve(const struct wal *wal)
@@ -80,10 +101,19 @@ static uint64_t wal_on_disk(uint64_t bytes)
     return bytes + bytes / 8 + 2 * (uint64_t)WAL_FORMAT_BLOCK;
 }
 
+/* Of the append that is next; NULL = none. */
+static const struct wal_core_reset *wal_first_reset(const struct wal *wal)
+{
+    if (list_is_empty(&wal->queue)) return NULL;
+    const struct wal_queued *queued = LIST_ENTRY(wal->queue.next, const struct wal_queued, node);
+    return queued->reset.index == 0 ? NULL : &queued->reset;
+}
+
 bool wal_no_space(const struct wal *wal)
 {
     if (wal->phase == WAL_PHASE_RENAME && wal->rename_retry_ns != 0) return true;
     if (!wal->spare.no_space) return false;
+    if (wal_first_reset(wal) != NULL) return true; /* it cannot do without a new segment */
     /* One for the next, one for what is already on its way when raft hears of it. */
     uint64_t needed = wal_on_disk(wal->queue_bytes) + 2 * wal_on_disk(wal->options.batch_bytes_max);
     return wal->current.offset + needed + wal_reserve(wal) >= wal->current.capacity;
@@ -101,6 +131,7 @@ uint64_t wal_deadline_ns(const struct wal *wal)
     uint64_t deadline_ns = wal_mark_due_ns(wal);
     if (wal->spare.phase == WAL_SPARE_NO_SPACE && wal->spare.retry_ns < deadline_ns) deadline_ns = wal->spare.retry_ns;
     if (wal->rename_retry_ns != 0 && wal->rename_retry_ns < deadline_ns) deadline_ns = wal->rename_retry_ns;
+    if (wal->old.retry_ns != 0 && wal->old.retry_ns < deadline_ns) deadline_ns = wal->old.retry_ns;
     return deadline_ns;
 }
 
@@ -145,6 +176,9 @@ static void wal_batch_durable(struct wal *wal, uint64_t now_ns)
     if (wal->next.sequence != 0) {
         ASSERT(wal->retired.sequence == 0);
         wal->last_used_bytes = wal->current.offset;
+        const struct wal_segment *full = &wal->current;
+        wal_old_add(&wal->old, &(struct wal_old_segment){full->sequence, full->first_index, full->offset});
+        if (wal->next.is_reset) wal->old.void_sequence = wal->next.sequence;
         wal->retired = wal->current;
         wal->retired_truncated = false;
         wal->current = wal->next;
@@ -226,12 +260,14 @@ static void wal_op_done(struct wal *wal, uint64_t now_ns)
 /* Whole appends from the head of the queue; an append is never split, so that a batch's hard state fits its entries. */
 static struct wal_plan wal_plan(const struct wal *wal, bool hard_only)
 {
-    struct wal_plan plan = {0};
+    struct wal_plan plan = {.reset = wal_first_reset(wal)};
+    if (plan.reset != NULL && hard_only) return (struct wal_plan){0};
     uint64_t entries_max = wal->options.segment_entries_max == 0 ? UINT64_MAX : wal->options.segment_entries_max;
     for (const struct list *node = wal->queue.next; node != &wal->queue; node = node->next) {
         const struct wal_queued *queued = LIST_ENTRY(node, const struct wal_queued, node);
         uint64_t bytes = plan.data_bytes + queued->data_bytes + (plan.records + queued->entry_count) * WAL_FORMAT_RECORD;
         if (hard_only && queued->entry_count > 0) break;
+        if (plan.appends > 0 && (plan.reset != NULL || queued->reset.index != 0)) break;
         if (plan.appends > 0 && (bytes > wal->options.batch_bytes_max || BUGGIFY(WAL_ONE_APPEND))) break;
         if (plan.appends > 0 && plan.records + queued->entry_count > entries_max) break;
         if (plan.records == 0 && queued->entry_count > 0) plan.first_index = queued->entries[0].index;
@@ -244,6 +280,7 @@ static struct wal_plan wal_plan(const struct wal *wal, bool hard_only)
 
 static bool wal_fits(const struct wal *wal, const struct wal_plan *plan)
 {
+    if (plan->reset != NULL) return false;
     uint64_t bytes = wal_format_batch_bytes(false, plan->records, plan->data_bytes);
     bool is_hard_only = plan->records == 0 && !plan->is_mark;
     uint64_t reserve = is_hard_only || wal_spare_is_ready(&wal->spare, 1) ? 0 : wal_reserve(wal);
@@ -266,9 +303,9 @@ static void wal_rotate(struct wal *wal, const struct wal_plan *plan, uint64_t no
     uint64_t capacity = 0;
     struct fs_file *file = wal_spare_take(&wal->spare, &capacity);
     wal->next.sequence = wal->current.sequence + 1;
-    uint64_t first_index = plan->first_index != 0 ? plan->first_index : wal->last_index + 1;
-    wal_core_segment_begin(wal, &wal->next, first_index, capacity, file);
+    wal_core_segment_begin(wal, &wal->next, wal_core_first_index(wal, plan), capacity, file);
     wal_core_encode(wal, plan, &wal->next, true);
+    if (MUTANT(D24) && wal->next.is_reset) wal->old.void_sequence = wal->next.sequence;
     wal_submit(wal, WAL_PHASE_WRITE, now_ns);
 }
 
@@ -363,6 +400,8 @@ static bool wal_take_done_of(struct wal *wal, struct fs *fs, uint64_t now_ns)
             wal_op_done(wal, now_ns);
         } else if (op == &wal->spare.op) {
             wal_spare_done(&wal->spare, now_ns);
+        } else if (op == &wal->old.op) {
+            wal_old_done(&wal->old, now_ns);
         } else {
             ASSERT(op == &wal->retired_op);
             wal_retire_done(wal);
@@ -379,13 +418,13 @@ static bool wal_take_done(struct wal *wal, uint64_t now_ns)
 
 void wal_set_chores(struct wal *wal, struct fs *chores)
 {
-    ASSERT(chores != NULL && !wal->spare.in_flight && !wal->retired_in_flight);
-    wal->chores = wal->spare.fs = chores;
+    ASSERT(chores != NULL && !wal->spare.in_flight && !wal->retired_in_flight && !wal->old.in_flight);
+    wal->chores = wal->spare.fs = wal->old.fs = chores;
 }
 
 void wal_settle(struct wal *wal)
 {
-    wal->spare.is_ending = true;
+    wal->spare.is_ending = wal->old.is_ending = true;
     (void)wal_take_done(wal, 0);
 }
 
@@ -398,6 +437,7 @@ bool wal_step(struct wal *wal, uint64_t now_ns)
     if (wal_take_done(wal, now_ns) || retry_rename) moved = true;
     if (wal_retire(wal)) moved = true;
     if (wal_make_spare(wal, now_ns)) moved = true;
+    if (wal_old_step(&wal->old, wal->current.first_index, wal->retired.sequence, now_ns)) moved = true;
     if (wal_take_done(wal, now_ns)) moved = true;
     return moved;
 }

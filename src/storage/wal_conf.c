@@ -54,3 +54,10 @@ const struct wal_conf_item *wal_conf_newest(const struct wal_conf *conf)
 {
     return conf->count == 0 ? NULL : &conf->items[conf->count - 1];
 }
+
+const struct wal_conf_item *wal_conf_before(const struct wal_conf *conf, uint64_t index)
+{
+    size_t count = conf->count;
+    while (count > 0 && conf->items[count - 1].index >= index) count--;
+    return count == 0 ? NULL : &conf->items[count - 1];
+}

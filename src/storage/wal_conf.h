@@ -26,5 +26,6 @@ void wal_conf_push(struct wal_conf *conf, uint64_t index, struct blob *data); /*
 void wal_conf_cut(struct wal_conf *conf, uint64_t from_index);                /* the log is overwritten from there on */
 void wal_conf_settle(struct wal_conf *conf, uint64_t commit_index);           /* forgets what a committed one replaced */
 const struct wal_conf_item *wal_conf_newest(const struct wal_conf *conf);     /* NULL = none */
+const struct wal_conf_item *wal_conf_before(const struct wal_conf *conf, uint64_t index); /* the newest below index; NULL = none */
 
 #endif

@@ -1,7 +1,7 @@
 /* wal_core: what the files of the running log share: struct wal and its parts. Not for others (they have wal.h).
  *
  * One batch is in flight at a time: WRITE, SYNC; and if it begins a segment, RENAME, SYNC_DIR. Beside it at most one operation of
- * the spare and one of the retired segment. Owner, Thread, Limits: as wal.h says.
+ * the spare, one of the retired segment and one of the old ones. Owner, Thread, Limits: as wal.h says.
  */
 #ifndef STORAGE_WAL_CORE_H
 #define STORAGE_WAL_CORE_H
@@ -9,6 +9,7 @@
 #include "storage/wal.h"
 #include "storage/wal_conf.h"
 #include "storage/wal_format.h"
+#include "storage/wal_old.h"
 #include "storage/wal_spare.h"
 
 #define WAL_CORE_FIRST_BYTES (UINT64_C(256) << 10)  /* a first segment is this small, so that a start is fast */
@@ -25,8 +26,16 @@ struct wal_segment {
     uint64_t capacity;
     uint64_t offset;   /* the next batch goes here */
     uint64_t entries;
+    bool is_reset;     /* older segments are void once this one has its name */
     struct fs_file *file;
     char *path;
+};
+
+/* The log begins anew behind this position. */
+struct wal_core_reset {
+    uint64_t index; /* 0 = it goes on */
+    uint64_t term;
+    struct blob *conf;
 };
 
 /* An append that waits; its entries stand behind it. */
@@ -34,6 +43,7 @@ struct wal_queued {
     struct list node;
     uint64_t sequence;
     struct raft_hard_state hard;
+    struct wal_core_reset reset;
     uint64_t data_bytes;
     size_t entry_count;
     struct raft_entry entries[];
@@ -46,6 +56,7 @@ struct wal_plan {
     uint64_t data_bytes;
     uint64_t first_index; /* of its first entry; 0 = none */
     bool is_mark;
+    const struct wal_core_reset *reset; /* NULL = none; it is alone in its batch, which begins a segment */
 };
 
 struct wal {
@@ -88,7 +99,8 @@ struct wal {
     struct fs_op retired_op;
     uint64_t last_used_bytes; /* what the newest full segment took */
     struct wal_spare spare;
-    struct fs *chores; /* of spare and retired */
+    struct wal_old old; /* the segments before the current one, the retired one included */
+    struct fs *chores;  /* of spare, retired and old */
 
     bool last_is_mark; /* the newest batch is a mark or a segment's first: the name of the file covers that */
     bool mark_wanted;
@@ -99,7 +111,8 @@ struct wal {
 /* Builds the batch out of the head of the queue (or a mark), for `segment`; entries' references are dropped. With `with_head` it
  * begins the segment. Afterwards wal->batch is what to write at segment->offset. */
 void wal_core_encode(struct wal *wal, const struct wal_plan *plan, struct wal_segment *segment, bool with_head);
-/* Bytes of the batch `plan` as the first one of a segment. */
+/* The first index of a segment that `plan` begins, and the bytes of that batch as its first one. */
+uint64_t wal_core_first_index(const struct wal *wal, const struct wal_plan *plan);
 uint64_t wal_core_head_bytes(const struct wal *wal, const struct wal_plan *plan);
 void wal_core_segment_begin(struct wal *wal, struct wal_segment *segment, uint64_t first_index, uint64_t capacity,
                             struct fs_file *file);

@@ -6,8 +6,12 @@
  * Where the intact log ends the newest version of an entry known committed is the final one, too: it was durable before it was
  * committed, so it has been read. What the writer is just writing is not intact yet and is taken for the end.
  *
+ * The writer removes segments at the same time. A file that is gone since the listing asks for a new listing; what stands before
+ * the oldest one, before a reset, or before damage for which a snapshot stands, is not in the log any more.
+ *
  * A few positions are remembered, so that followers who read on in order do not read a segment from its start each time.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -17,6 +21,7 @@
 #include "storage/wal_reader.h"
 
 #define WAL_FETCH_PLACES 8
+#define WAL_FETCH_LISTS_MAX 8 /* so often it looks again after a file was gone */
 
 /* The version of entry `index` that counts does not stand before `position`. */
 struct fetch_place {
@@ -34,6 +39,7 @@ struct wal_fetch {
     struct wal_reader reader;
     struct fetch_place places[WAL_FETCH_PLACES];
     uint64_t clock; /* counts reads */
+    struct wal_reader_position end; /* the newest end of a segment behind which no block of a batch was found */
 
     /* The read under way: versions of first_index, first_index + 1, … */
     uint64_t first_index;
@@ -44,6 +50,7 @@ struct wal_fetch {
     size_t capacity;
     size_t bytes;
     bool is_full; /* the next one did not fit */
+    bool is_gone; /* the log begins behind first_index */
 };
 
 struct wal_fetch *wal_fetch_new(struct fs *fs, const char *directory)
@@ -90,9 +97,11 @@ static bool fetch_seek(struct wal_fetch *fetch)
         bool is_nearer = best == NULL || place->index > best->index;
         if (place->index != 0 && place->index <= fetch->first_index && is_nearer) best = place;
     }
+    size_t start = 0; /* nothing is missing behind it */
+    for (size_t gap = wal_reader_gap(reader, 0); gap < reader->segment_count; gap = wal_reader_gap(reader, gap + 1)) start = gap;
     size_t at = reader->segment_count;
-    while (at > 0 && reader->segments[at - 1].first_index > fetch->first_index) at--;
-    if (at == 0) return false;
+    while (at > start && reader->segments[at - 1].first_index > fetch->first_index) at--;
+    if (at == start) return false;
     if (best != NULL && best->position.sequence >= reader->segments[at - 1].sequence) {
         best->used = ++fetch->clock;
         if (wal_reader_seek(reader, &best->position)) return true;
@@ -124,7 +133,9 @@ static void fetch_take_record(struct wal_fetch *fetch, const struct wal_format_r
         fetch_drop(fetch, record->index <= fetch->first_index ? 0 : (size_t)(record->index - fetch->first_index));
         expected = fetch->first_index + fetch->count;
     }
+    if (record->index > expected && fetch->count == 0) fetch->is_gone = true;
     if (record->index != expected || record->index > fetch->last_index) return;
+    fetch->is_gone = false;
     if (fetch->is_full || (fetch->count > 0 && BUGGIFY(FETCH_ONE)) || (fetch->count > 0 && fetch->bytes + record->data.size > fetch->bytes_max)) {
         fetch->is_full = true;
         return;
@@ -139,12 +150,34 @@ static void fetch_take_record(struct wal_fetch *fetch, const struct wal_format_r
     fetch->bytes += record->data.size;
 }
 
+/* Is this damage behind which recovery has let the log begin, and not the end? Where nothing stood behind the end once, only the writer
+ * has been since. */
+static bool fetch_skip(struct wal_fetch *fetch)
+{
+    struct wal_reader *reader = &fetch->reader;
+    if (reader->at == reader->segment_count) return false;
+    const struct wal_reader_position here = {.sequence = reader->segments[reader->at].sequence, .offset = reader->offset};
+    if (here.sequence == fetch->end.sequence && here.offset >= fetch->end.offset) return false;
+    if (wal_reader_skip(reader)) {
+        fetch_drop(fetch, 0);
+        return true;
+    }
+    fetch->end = here;
+    return false;
+}
+
 /* Reads until all candidates are final and no more are wanted, or to the end of the intact log. */
 static enum err fetch_scan(struct wal_fetch *fetch)
 {
     struct wal_format_batch batch;
     enum wal_reader_verdict verdict = wal_reader_next(&fetch->reader, &batch);
-    for (; verdict == WAL_READER_BATCH; verdict = wal_reader_next(&fetch->reader, &batch)) {
+    for (;; verdict = wal_reader_next(&fetch->reader, &batch)) {
+        if (verdict == WAL_READER_END && fetch_skip(fetch)) continue;
+        if (verdict != WAL_READER_BATCH) break;
+        if (batch.has_head && batch.head.reset_index != 0) {
+            fetch_drop(fetch, 0);
+            if (batch.head.reset_index >= fetch->first_index) return ERR_COMPACTED;
+        }
         struct reader reader = reader_make(batch.records);
         struct wal_format_record record;
         while (wal_format_record_next(&reader, &record)) fetch_take_record(fetch, &record);
@@ -153,21 +186,33 @@ static enum err fetch_scan(struct wal_fetch *fetch)
         bool is_enough = fetch->count > 0 && (fetch->is_full || held_index == fetch->last_index);
         if (is_enough && batch.hard.commit >= held_index) return ERR_OK;
     }
+    if (fetch->is_gone || (verdict == WAL_READER_FAILED && fetch->reader.error == ENOENT)) return ERR_COMPACTED;
     if (verdict == WAL_READER_FAILED || fetch->count == 0) return ERR_CORRUPT;
     return ERR_OK;
+}
+
+/* From a fresh listing. ERR_COMPACTED also if a file was removed meanwhile. */
+static enum err fetch_attempt(struct wal_fetch *fetch)
+{
+    fetch_drop(fetch, 0);
+    fetch->is_full = false;
+    fetch->is_gone = false;
+    fetch->reader.error = 0;
+    if (wal_reader_list(&fetch->reader) != 0 || fetch->reader.segment_count == 0) return ERR_CORRUPT;
+    return fetch_seek(fetch) ? fetch_scan(fetch) : ERR_COMPACTED;
 }
 
 enum err wal_fetch_read(struct wal_fetch *fetch, uint64_t first_index, uint64_t last_index, size_t bytes_max,
                         struct raft_entry **out_entries, size_t *out_count)
 {
     ASSERT(first_index > 0 && first_index <= last_index);
-    fetch_drop(fetch, 0);
     fetch->first_index = first_index;
     fetch->last_index = last_index;
     fetch->bytes_max = bytes_max;
-    fetch->is_full = false;
-    if (wal_reader_list(&fetch->reader) != 0 || !fetch_seek(fetch)) return ERR_CORRUPT;
-    enum err err = fetch_scan(fetch);
+    enum err err = fetch_attempt(fetch);
+    for (size_t lists = 1; err == ERR_COMPACTED && fetch->reader.error == ENOENT && lists < WAL_FETCH_LISTS_MAX; lists++) {
+        err = fetch_attempt(fetch);
+    }
     if (err != ERR_OK) return err;
 
     fetch_remember(fetch);

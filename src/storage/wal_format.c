@@ -18,12 +18,13 @@
  *
  *     [segment head, 128]   only in the first batch of a segment, so that the magic stands at offset 32 of the file:
  *                           "kvd-wal\n", u16 major, u16 minor, u32 checksum kind, u64 incompatible-feature bits, u64 cluster,
- *                           u64 member, u64 sequence, u64 first index, u64 capacity, u64 suspect index, u64 suspect term, zeros
+ *                           u64 member, u64 sequence, u64 first index, u64 capacity, u64 suspect index, u64 suspect term,
+ *                           u64 reset index, u64 reset term (with feature bit 1), zeros
  *     batch header, 56      u32 bytes of records, u32 records, u64 term, u64 vote, u64 commit, u64 last index, u64 last term,
  *                           u32 flags (1 = mark), u32 zero
  *     records               24 + data: u8 kind, u8 entry kind, u16 zero, u32 data bytes, u64 index, u64 term
  *                           ENTRY: an index at or below the last one replaces the log from there on
- *                           CONF: the configuration at the start of a segment (the log's head may be dropped one day)
+ *                           CONF: the configuration at the start of a segment (older segments may be gone)
  *     zeros                 so that the trailer ends the last block, and a batch has two blocks at least
  *     trailer, 40           u32 "END\n", u32 CRC32C of the payload up to the records' end, u64 last index, u64 last term,
  *                           u64 term, u64 vote
@@ -39,6 +40,12 @@
  * of the next one says: batches up to (that one's sequence - 1) count, whatever lies behind them. That is how a damaged tail is
  * cut without touching it: a new segment is begun.
  *
+ * THE HEAD OF THE LOG. A snapshot that reaches index s stands for the entries up to s. A segment may go, oldest first, once the
+ * next one begins at or below s + 1; the directory is synced before the one after it may go, so that never one in the middle is
+ * missing. A member that took a snapshot from another begins anew: a segment whose head carries the reset bit says behind which
+ * (index, term) the log begins. All older segments are void from the moment this one has its name durably, not before: a crash
+ * leaves the old log whole, or the new one.
+ *
  * DURABLE MARKS. Batch n is written only after batch n - 1 is synced, and says so in its lag. An idle log writes one empty batch
  * (a mark). So all but the last batch of the log is covered by a valid durable mark.
  *
@@ -51,6 +58,10 @@
  *        and vote are taken from the batch's header or, if its first block is damaged, from its trailer: a vote must not be given
  *        twice, nor an older term be served. If both ends are damaged nobody knows them: refuse.
  *        The only voter of the newest configuration has nobody to ask: it remembers nothing, and says so.
+ * With a snapshot up to s, what is CORRUPT or missing is no refusal if it can only have held entries up to s: the log then begins
+ * with the next intact batch of that segment, if its first entry is at most s + 1, or else with the next segment that begins at
+ * s + 1 or before. Term, vote and commit index are the newest batch's all the same. A log that ends before s, or holds an
+ * entry of another term there, begins anew behind s, as with a snapshot from another member.
  * The bytes cut are copied to NAME.broken. The last intact batch is written once more, in place, with the same bytes, and synced
  * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got. If that batch is the
  * first of its segment, the name may be what the disk never got: a copy of the file takes the name again.
@@ -201,6 +212,8 @@ static void head_encode(const struct wal_format_head *head, uint8_t *at)
     put_u64(at + 56, head->capacity);
     put_u64(at + 64, head->suspect_index);
     put_u64(at + 72, head->suspect_term);
+    put_u64(at + 80, head->reset_index);
+    put_u64(at + 88, head->reset_term);
 }
 
 void wal_format_writer_begin(struct wal_format_writer *writer, const struct wal_format_head *head_or_null, uint64_t bytes)
@@ -350,7 +363,10 @@ bool wal_format_head_decode(const uint8_t *block, struct wal_format_head *out_he
     head.capacity = reader_u64(&reader);
     head.suspect_index = reader_u64(&reader);
     head.suspect_term = reader_u64(&reader);
+    head.reset_index = reader_u64(&reader);
+    head.reset_term = reader_u64(&reader);
     ASSERT(!reader.bad);
+    if ((head.features & WAL_FORMAT_FEATURE_RESET) == 0) head.reset_index = head.reset_term = 0;
     *out_head = head;
     return true;
 }

@@ -15,8 +15,9 @@
 #include "base/slice.h"
 
 #define WAL_FORMAT_MAJOR 1
-#define WAL_FORMAT_MINOR 0
-#define WAL_FORMAT_FEATURES_KNOWN UINT64_C(0) /* incompatible-feature bits that this program understands */
+#define WAL_FORMAT_MINOR 1
+#define WAL_FORMAT_FEATURE_RESET UINT64_C(1) /* the head voids all older segments */
+#define WAL_FORMAT_FEATURES_KNOWN WAL_FORMAT_FEATURE_RESET /* incompatible-feature bits that this program understands */
 #define WAL_FORMAT_CHECKSUM_CRC32C 1
 
 #define WAL_FORMAT_BLOCK 512u
@@ -62,6 +63,8 @@ struct wal_format_head {
     uint64_t capacity;      /* bytes of the file when it was made */
     uint64_t suspect_index; /* a damaged batch may have reached this position; 0 = none */
     uint64_t suspect_term;
+    uint64_t reset_index;   /* the log begins anew behind this position, and older segments are void; 0 = it goes on */
+    uint64_t reset_term;
 };
 
 struct wal_format_batch {

@@ -31,6 +31,13 @@ static struct wal *open_new(const struct wal_options *options, const struct wal_
     }
     wal_format_writer_init(&wal->writer);
     wal->chores = options->fs;
+    wal_old_init(&wal->old, wal->chores, wal->directory, options->segments_kept_max, options->unsafe_no_fsync);
+    wal->old.void_sequence = recover->void_sequence;
+    size_t old_count = recover->reader.segment_count - (recover->needs_segment ? 0 : 1); /* the last one goes on */
+    for (size_t i = 0; i < old_count; i++) {
+        const struct wal_reader_segment *segment = &recover->reader.segments[i];
+        wal_old_add(&wal->old, &(struct wal_old_segment){segment->sequence, segment->first_index, segment->bytes});
+    }
     wal_spare_init(&wal->spare, wal->chores, wal->directory, options->unsafe_no_fsync);
     return wal;
 }
@@ -57,7 +64,9 @@ static int open_write_first(struct wal *wal, struct wal_segment *segment, const 
  * gets its name once its first batch is durable. */
 static enum err open_segment(struct wal *wal, struct wal_recover *recover)
 {
-    struct wal_plan plan = {.is_mark = true};
+    const struct wal_conf_item *conf = wal_conf_newest(&recover->conf);
+    const struct wal_core_reset reset = {.index = wal->last_index, .term = wal->last_term, .conf = conf == NULL ? NULL : conf->data};
+    struct wal_plan plan = {.is_mark = true, .reset = recover->found.is_reset ? &reset : NULL};
     uint64_t capacity = wal->options.segment_bytes < WAL_CORE_FIRST_BYTES ? wal->options.segment_bytes : WAL_CORE_FIRST_BYTES;
     uint64_t needed = wal_core_head_bytes(wal, &plan);
     if (capacity < needed) capacity = (needed + WAL_CORE_ALIGN - 1) / WAL_CORE_ALIGN * WAL_CORE_ALIGN;
@@ -67,7 +76,7 @@ static enum err open_segment(struct wal *wal, struct wal_recover *recover)
         return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be made: %s", wal->spare.path, strerror(error));
     }
     wal->current.sequence = recover->sequence + 1;
-    wal_core_segment_begin(wal, &wal->current, wal->last_index + 1, capacity, file);
+    wal_core_segment_begin(wal, &wal->current, wal_core_first_index(wal, &plan), capacity, file);
     error = open_write_first(wal, &wal->current, &plan);
     if (error != 0) {
         return wal_recover_refuse(recover, ERR_STOPPED, "%s: making a log segment: %s", wal->spare.path, strerror(error));
@@ -76,6 +85,7 @@ static enum err open_segment(struct wal *wal, struct wal_recover *recover)
     wal->batch = slice_empty();
     wal->durable_batch = wal->next_batch++;
     wal->last_is_mark = true;
+    if (recover->found.is_reset) wal->old.void_sequence = wal->current.sequence;
     wal->stats.segments++;
     return ERR_OK;
 }
@@ -117,12 +127,18 @@ enum err wal_open(const struct wal_options *options, struct slice conf, wal_entr
 {
     ASSERT(options_are_valid(options));
     ASSERT(out_wal != NULL && out_recovered != NULL);
+    ASSERT(options->snapshot_index == 0 || (options->snapshot_term > 0 && conf.size > 0));
     struct wal_recover recover;
     struct wal *wal = NULL;
     wal_recover_init(&recover, options, entry_fn, context);
+    if (options->snapshot_index > 0) {
+        struct blob *snapshot_conf = blob_copy(conf);
+        wal_conf_push(&recover.conf, options->snapshot_index, snapshot_conf);
+        blob_unref(snapshot_conf);
+    }
     enum err err = wal_recover_read(&recover);
     if (err != ERR_OK) goto out;
-    if (recover.found.is_new && conf.size > 0) {
+    if (recover.found.is_new && options->snapshot_index == 0 && conf.size > 0) {
         recover.found.conf = blob_copy(conf);
         wal_conf_push(&recover.conf, 0, recover.found.conf);
     }
@@ -155,9 +171,11 @@ void wal_close(struct wal *wal)
     while (!list_is_empty(&wal->queue)) {
         struct wal_queued *queued = LIST_ENTRY(list_pop_front(&wal->queue), struct wal_queued, node);
         for (size_t i = 0; i < queued->entry_count; i++) blob_unref(queued->entries[i].data);
+        blob_unref(queued->reset.conf);
         alloc_free(queued);
     }
     wal_spare_deinit(&wal->spare);
+    wal_old_deinit(&wal->old);
     wal_core_segment_close(wal, &wal->current);
     wal_core_segment_close(wal, &wal->next);
     wal_core_segment_close(wal, &wal->retired);

@@ -39,7 +39,7 @@ void wal_reader_deinit(struct wal_reader *reader)
 static void reader_take_name(void *owner, const char *name)
 {
     struct wal_reader *reader = owner;
-    struct wal_reader_segment segment;
+    struct wal_reader_segment segment = {.bytes = 0};
     size_t length = strlen(name);
     size_t suffix = strlen(WAL_FORMAT_BROKEN_SUFFIX);
     if (length > suffix && strcmp(name + length - suffix, WAL_FORMAT_BROKEN_SUFFIX) == 0) reader->broken_count++;
@@ -60,11 +60,17 @@ int wal_reader_list(struct wal_reader *reader)
     reader->at = 0;
     struct fs_op op = {.kind = FS_LIST, .path = reader->directory, .list_fn = reader_take_name, .owner = reader};
     int error = fs_run(reader->fs, &op);
-    for (size_t i = 1; error == 0 && i < reader->segment_count; i++) {
-        if (reader->segments[i].sequence != reader->segments[i - 1].sequence + 1) error = EBADMSG;
-    }
     wal_reader_rewind(reader, 0);
     return error;
+}
+
+size_t wal_reader_gap(const struct wal_reader *reader, size_t at)
+{
+    ASSERT(at <= reader->segment_count);
+    for (at = at == 0 ? 1 : at; at < reader->segment_count; at++) {
+        if (reader->segments[at].sequence != reader->segments[at - 1].sequence + 1) return at;
+    }
+    return reader->segment_count;
 }
 
 void wal_reader_rewind(struct wal_reader *reader, size_t at)
@@ -80,10 +86,10 @@ void wal_reader_rewind(struct wal_reader *reader, size_t at)
 bool wal_reader_seek(struct wal_reader *reader, const struct wal_reader_position *position)
 {
     ASSERT(position->batch > 0);
-    if (reader->segment_count == 0 || position->sequence < reader->segments[0].sequence) return false;
-    uint64_t at = position->sequence - reader->segments[0].sequence;
-    if (at >= reader->segment_count) return false;
-    wal_reader_rewind(reader, (size_t)at);
+    size_t at = 0;
+    while (at < reader->segment_count && reader->segments[at].sequence != position->sequence) at++;
+    if (at == reader->segment_count) return false;
+    wal_reader_rewind(reader, at);
     reader->offset = position->offset;
     reader->next_batch = position->batch;
     return true;
@@ -136,25 +142,39 @@ char *wal_reader_path(const struct wal_reader *reader, size_t at)
     return path;
 }
 
-/* First batch of segments[at + 1], which is where segments[at] stops; 0 if there is none. */
-static int reader_peek_next(struct wal_reader *reader, uint64_t *out_batch)
+int wal_reader_head(struct wal_reader *reader, size_t at)
 {
-    if (reader->at + 1 >= reader->segment_count) {
-        *out_batch = 0;
-        return 0;
-    }
+    ASSERT(at < reader->segment_count);
+    struct wal_reader_segment *segment = &reader->segments[at];
     uint8_t block[WAL_FORMAT_BLOCK] = {0};
     struct fs_file *file = NULL;
-    char *path = wal_reader_path(reader, reader->at + 1);
+    char *path = wal_reader_path(reader, at);
     int error = fs_open(reader->fs, path, FS_READ, &file);
-    if (error == 0) {
-        struct fs_op op = {.kind = FS_PREAD, .file = file, .offset = 0, .size = sizeof block, .memory = block};
-        error = fs_run(reader->fs, &op);
-    }
-    struct wal_format_stamp stamp = {0};
-    if (error == 0 && wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD && stamp.block == 0) *out_batch = stamp.batch;
+    struct fs_op size = {.kind = FS_SIZE, .file = file};
+    if (error == 0) error = fs_run(reader->fs, &size);
+    struct fs_op read = {.kind = FS_PREAD, .file = file, .offset = 0, .size = sizeof block, .memory = block};
+    if (error == 0) error = fs_run(reader->fs, &read);
     fs_close(reader->fs, file);
     alloc_free(path);
+    if (error != 0) return error;
+    struct wal_format_stamp stamp;
+    struct wal_format_head head;
+    segment->bytes = size.result;
+    if (wal_format_classify(block, &stamp) != WAL_FORMAT_GOOD || stamp.block != 0) return 0;
+    segment->first_batch = stamp.batch;
+    if (!wal_format_head_decode(block, &head) || !wal_format_head_is_supported(&head)) return 0;
+    segment->is_reset = head.reset_index != 0 && head.sequence == segment->sequence;
+    return 0;
+}
+
+/* Where segments[at] stops: at the first batch of segments[at + 1]; 0 if there is none. */
+static int reader_stop(struct wal_reader *reader, uint64_t *out_batch)
+{
+    *out_batch = 0;
+    if (reader->at + 1 >= reader->segment_count) return 0;
+    const struct wal_reader_segment *next = &reader->segments[reader->at + 1];
+    int error = next->first_batch == 0 ? wal_reader_head(reader, reader->at + 1) : 0;
+    *out_batch = next->first_batch;
     return error;
 }
 
@@ -170,8 +190,7 @@ static int reader_open(struct wal_reader *reader)
     error = fs_run(reader->fs, &op);
     if (error != 0) return error;
     reader->file_bytes = op.result - op.result % WAL_FORMAT_BLOCK;
-    reader->stop_batch = 0;
-    error = reader_peek_next(reader, &reader->stop_batch);
+    error = reader_stop(reader, &reader->stop_batch);
     if (error != 0) return error;
 
     const uint8_t *block = wal_reader_block(reader, 0);
@@ -180,6 +199,26 @@ static int reader_open(struct wal_reader *reader)
                       wal_format_head_decode(block, &reader->head);
     if (reader->next_batch == 0 && reader->head_ok) reader->next_batch = reader->head_stamp.batch;
     return 0;
+}
+
+bool wal_reader_skip(struct wal_reader *reader)
+{
+    ASSERT(reader->at < reader->segment_count);
+    reader->error = 0;
+    if (reader->file == NULL || !reader->head_ok) return false;
+    uint64_t offset = reader->offset + WAL_FORMAT_BLOCK;
+    for (; offset + WAL_FORMAT_BLOCK <= reader->file_bytes; offset += WAL_FORMAT_BLOCK) {
+        const uint8_t *block = wal_reader_block(reader, offset);
+        if (block == NULL) return false;
+        struct wal_format_stamp stamp;
+        if (wal_format_classify(block, &stamp) != WAL_FORMAT_GOOD || stamp.block != 0) continue;
+        if (stamp.segment_id != reader->head_stamp.segment_id || stamp.batch <= reader->next_batch) continue;
+        if (reader->stop_batch != 0 && stamp.batch >= reader->stop_batch) return false;
+        reader->offset = offset;
+        reader->next_batch = stamp.batch;
+        return true;
+    }
+    return false;
 }
 
 /* The batch `next_batch` at `offset`, if it is there and all its blocks are intact. */

@@ -18,6 +18,9 @@
 struct wal_reader_segment {
     uint64_t sequence;
     uint64_t first_index;
+    uint64_t bytes;       /* once its head was read */
+    uint64_t first_batch; /* as its first block says; 0 = not read, or not intact */
+    bool is_reset;        /* as its head says: older segments are void */
 };
 
 struct wal_reader_position {
@@ -61,12 +64,18 @@ enum wal_reader_verdict {
 
 void wal_reader_init(struct wal_reader *reader, struct fs *fs, const char *directory);
 void wal_reader_deinit(struct wal_reader *reader);
-/* Lists the segments anew and goes to the first. Returns an errno value. EBADMSG: sequences are not contiguous. */
+/* Lists the segments anew and goes to the first. Returns an errno value. */
 int wal_reader_list(struct wal_reader *reader);
+/* The place of the first segment, from `at` on, whose number does not follow that of the one before; segment_count if there is none. */
+size_t wal_reader_gap(const struct wal_reader *reader, size_t at);
+/* Reads the first block of segments[at]. Returns an errno value. */
+int wal_reader_head(struct wal_reader *reader, size_t at);
 /* To the beginning of segments[at]. */
 void wal_reader_rewind(struct wal_reader *reader, size_t at);
 /* To a batch read earlier. False if its segment is not there any more. */
 bool wal_reader_seek(struct wal_reader *reader, const struct wal_reader_position *position);
+/* After WAL_READER_END: on to the next block of the open segment that may begin a batch of it. False if there is none, or `error` != 0. */
+bool wal_reader_skip(struct wal_reader *reader);
 /* Borrowed until the next call. */
 enum wal_reader_verdict wal_reader_next(struct wal_reader *reader, struct wal_format_batch *out_batch);
 /* The path of segments[at]; the caller frees it (alloc_free). */

@@ -10,12 +10,14 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "storage/wal_begin.h"
 
 void wal_recover_init(struct wal_recover *recover, const struct wal_options *options, wal_entry_fn *entry_fn, void *context)
 {
     ASSERT(options != NULL);
     ASSERT(entry_fn != NULL);
-    *recover = (struct wal_recover){.options = options, .entry_fn = entry_fn, .context = context};
+    *recover = (struct wal_recover){
+        .options = options, .entry_fn = entry_fn, .context = context, .final_index = options->snapshot_index};
     wal_reader_init(&recover->reader, options->fs, options->directory);
     wal_conf_init(&recover->conf);
 }
@@ -81,7 +83,7 @@ static enum err refuse_format(struct wal_recover *recover)
 /* The oldest segment claims to begin where the next one does, as if it held no batch: each holds one. */
 static enum err refuse_skipped(struct wal_recover *recover)
 {
-    char *path = wal_reader_path(&recover->reader, 0);
+    char *path = wal_reader_path(&recover->reader, recover->start);
     enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
                                       "%s: corrupt at offset 0: the segment's head does not belong to this file name", path);
     alloc_free(path);
@@ -95,7 +97,7 @@ static enum err check_head(struct wal_recover *recover)
     const struct wal_reader_segment *segment = &reader->segments[reader->at];
     const struct wal_options *options = recover->options;
     ASSERT(reader->head_ok);
-    if (recover->sequence == 0 && reader->at > 0) return refuse_skipped(recover);
+    if (recover->sequence == 0 && reader->at > recover->start) return refuse_skipped(recover);
     if (head->cluster_id != options->cluster_id || head->member_id != options->member_id) {
         return wal_recover_refuse(recover, ERR_STOPPED,
                                   "%s: belongs to member %016" PRIx64 " of cluster %016" PRIx64 ", not to member %016" PRIx64
@@ -111,7 +113,10 @@ static enum err check_head(struct wal_recover *recover)
         return refuse_corrupt(recover, reader->file_bytes, "the file is shorter than its head says");
     }
     if (segment->sequence == 1 && reader->head_stamp.batch != 1) return refuse_corrupt(recover, 0, "the first batch is missing");
-    if (reader->at > 0 || head->first_index <= options->snapshot_index + 1) return ERR_OK;
+    if (head->reset_index != 0 && head->reset_index + 1 != head->first_index) {
+        return refuse_corrupt(recover, 0, "the segment does not begin behind its reset");
+    }
+    if (reader->at > recover->start || head->first_index <= options->snapshot_index + 1) return ERR_OK;
     return wal_recover_refuse(recover, ERR_CORRUPT,
                               "%s: corrupt at offset 0: the log begins at index %" PRIu64 ", but the state without it ends at "
                               "%" PRIu64 ": older segments are missing",
@@ -153,35 +158,39 @@ static void runs_push(struct wal_recover *recover, uint64_t index, uint64_t term
 static void cut_from(struct wal_recover *recover, uint64_t index)
 {
     struct wal_recovered *found = &recover->found;
-    ASSERT(index > recover->final_index);
+    ASSERT(index > found->hard.commit);
     while (found->pending_count > recover->pending_start && found->pending[found->pending_count - 1].index >= index) {
         blob_unref(found->pending[--found->pending_count].data);
     }
     while (found->run_count > 0 && found->runs[found->run_count - 1].first_index >= index) found->run_count--;
-    wal_conf_cut(&recover->conf, index);
+    wal_conf_cut(&recover->conf, index > recover->options->snapshot_index ? index : recover->options->snapshot_index + 1);
     found->last_index = index - 1;
-    recover->last_term = found->run_count == 0 ? 0 : found->runs[found->run_count - 1].term;
+    recover->last_term = found->run_count == 0 ? found->prev_term : found->runs[found->run_count - 1].term;
 }
 
 static const char *take_record(struct wal_recover *recover, const struct wal_format_record *record, bool is_oldest)
 {
     struct wal_recovered *found = &recover->found;
+    bool is_behind = record->index > recover->options->snapshot_index;
     if (record->kind == WAL_FORMAT_CONF) {
-        if (!is_oldest) return NULL; /* the entries before this segment say the same */
+        if (!is_oldest || recover->options->snapshot_index > 0) return NULL; /* the entries before it, or the snapshot, say the same */
         if (recover->conf.count > 0 || record->data.size == 0) return "a second configuration in a segment's head";
         struct blob *data = blob_copy(record->data);
         wal_conf_push(&recover->conf, record->index, data);
         blob_unref(data);
         return NULL;
     }
-    if (record->index == 0 || record->index > found->last_index + 1) return "entries are missing";
-    if (record->index < found->first_index || record->index <= recover->final_index) return "a committed entry is overwritten";
+    bool is_before = record->index < found->first_index && record->index > found->hard.commit; /* older segments are gone */
+    if (record->index == 0) return "entries are missing";
+    if (recover->begins_anew || is_before) wal_begin_at(recover, record->index, 0);
+    if (record->index > found->last_index + 1) return "entries are missing";
+    if (record->index < found->first_index || record->index <= found->hard.commit) return "a committed entry is overwritten";
     if (record->index <= found->last_index && !MUTANT(D23)) cut_from(recover, record->index);
     if (record->term < recover->last_term) return "terms go back";
     if (record->entry_kind > RAFT_ENTRY_CONF) return "an entry of unknown kind";
-    pending_push(recover, record);
+    if (is_behind) pending_push(recover, record);
     runs_push(recover, record->index, record->term);
-    if (record->entry_kind == RAFT_ENTRY_CONF && record->data.size > 0) {
+    if (is_behind && record->entry_kind == RAFT_ENTRY_CONF && record->data.size > 0) {
         wal_conf_push(&recover->conf, record->index, found->pending[found->pending_count - 1].data);
     }
     found->last_index = record->index;
@@ -197,7 +206,7 @@ static void hand_out_final(struct wal_recover *recover)
     while (recover->pending_start < found->pending_count) {
         struct raft_entry *entry = &found->pending[recover->pending_start];
         if (entry->index > found->hard.commit) break;
-        ASSERT(recover->final_index == 0 || entry->index == recover->final_index + 1);
+        ASSERT(entry->index == recover->final_index + 1);
         recover->entry_fn(recover->context, entry);
         recover->final_index = entry->index;
         blob_unref(entry->data);
@@ -211,14 +220,13 @@ static enum err take_batch(struct wal_recover *recover, const struct wal_format_
 {
     struct wal_recovered *found = &recover->found;
     uint64_t offset = recover->reader.last.offset;
-    bool is_oldest = batch->has_head && recover->sequence == 0;
+    bool is_oldest = batch->has_head && (recover->sequence == 0 || recover->begins_anew);
     if (batch->has_head) {
         enum err err = check_head(recover);
         if (err != ERR_OK) return err;
-        if (is_oldest) {
-            found->first_index = batch->head.first_index;
-            found->last_index = batch->head.first_index - 1;
-        }
+        bool is_empty = batch->last_index + 1 == batch->head.first_index;
+        uint64_t prev_term = batch->head.reset_index != 0 ? batch->head.reset_term : is_empty ? batch->last_term : 0;
+        if (is_oldest) wal_begin_at(recover, batch->head.first_index, prev_term);
         recover->sequence = batch->head.sequence;
         recover->segment_entries = 0;
         recover->suspect_index = batch->head.suspect_index;
@@ -232,6 +240,7 @@ static enum err take_batch(struct wal_recover *recover, const struct wal_format_
         if (reason != NULL) return refuse_corrupt(recover, offset, reason);
         count++;
     }
+    if (recover->begins_anew) wal_begin_at(recover, batch->last_index + 1, batch->last_term); /* it holds no entry */
     if (reader.bad || count != batch->record_count) return refuse_corrupt(recover, offset, "records do not fill their batch");
     if (batch->last_index != found->last_index || batch->last_term != recover->last_term) {
         return refuse_corrupt(recover, offset, "the batch does not lead to the position that it names");
@@ -474,6 +483,9 @@ static void finish_found(struct wal_recover *recover)
         memmove(found->pending, found->pending + recover->pending_start, found->pending_count * sizeof *found->pending);
         recover->pending_start = 0;
     }
+    size_t used = strlen(found->message);
+    const char *between = used > 0 && recover->begin_message[0] != '\0' ? "; " : "";
+    (void)snprintf(found->message + used, sizeof found->message - used, "%s%s", between, recover->begin_message);
     const struct wal_conf_item *conf = wal_conf_newest(&recover->conf);
     if (conf != NULL) {
         found->conf = blob_ref(conf->data);
@@ -481,24 +493,6 @@ static void finish_found(struct wal_recover *recover)
     }
     ASSERT(found->pending_count == 0 || found->pending[0].index == found->hard.commit + 1);
     ASSERT(found->last_index >= found->hard.commit);
-}
-
-/* Names are listed in order, so the first step that is not one of 1 tells which file it is about. */
-static enum err refuse_gap(struct wal_recover *recover)
-{
-    const struct wal_reader *reader = &recover->reader;
-    size_t at = 1;
-    while (at < reader->segment_count && reader->segments[at].sequence == reader->segments[at - 1].sequence + 1) at++;
-    ASSERT(at < reader->segment_count);
-    char *path = wal_reader_path(reader, at);
-    uint64_t expected = reader->segments[at - 1].sequence + 1;
-    bool is_twice = reader->segments[at].sequence < expected;
-    enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
-                                      is_twice ? "%s: corrupt at offset 0: another segment has the same number; %" PRIx64 " is next"
-                                               : "%s: corrupt at offset 0: segments before it are missing, from number %" PRIx64 " on",
-                                      path, expected);
-    alloc_free(path);
-    return err;
 }
 
 static enum err refuse_empty(struct wal_recover *recover)
@@ -509,11 +503,29 @@ static enum err refuse_empty(struct wal_recover *recover)
                               recover->options->directory);
 }
 
+/* Batch after batch to the end of the log, over damage for which the snapshot stands. */
+static enum err read_all(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    for (;;) {
+        struct wal_format_batch batch;
+        enum wal_reader_verdict verdict = wal_reader_next(reader, &batch);
+        while (verdict == WAL_READER_BATCH) {
+            enum err err = take_batch(recover, &batch);
+            if (err != ERR_OK) return err;
+            verdict = wal_reader_next(reader, &batch);
+        }
+        if (verdict == WAL_READER_FAILED) return refuse_io(recover);
+        struct wal_begin_damage damage = wal_begin_damage(recover);
+        enum err err = judge(recover);
+        if (err != ERR_CORRUPT || !wal_begin_behind(recover, &damage)) return err;
+    }
+}
+
 enum err wal_recover_read(struct wal_recover *recover)
 {
     struct wal_reader *reader = &recover->reader;
     reader->error = wal_reader_list(reader);
-    if (reader->error == EBADMSG) return refuse_gap(recover);
     if (reader->error != 0) return refuse_io(recover);
     if (reader->segment_count == 0 && recover->options->must_exist && !MUTANT(P36)) return refuse_empty(recover);
     if (reader->segment_count == 0) {
@@ -521,20 +533,18 @@ enum err wal_recover_read(struct wal_recover *recover)
         recover->found.first_index = 1;
         recover->next_batch = 1;
         recover->needs_segment = true;
+        enum err err = wal_begin_with_snapshot(recover);
+        ASSERT(err == ERR_OK); /* there is nothing that could disagree */
+        finish_found(recover);
         return ERR_OK;
     }
-    struct wal_format_batch batch;
-    enum wal_reader_verdict verdict = wal_reader_next(reader, &batch);
-    while (verdict == WAL_READER_BATCH) {
-        enum err err = take_batch(recover, &batch);
-        if (err != ERR_OK) return err;
-        verdict = wal_reader_next(reader, &batch);
-    }
-    if (verdict == WAL_READER_FAILED) return refuse_io(recover);
-    enum err err = judge(recover);
+    enum err err = wal_begin_find(recover);
+    if (err == ERR_OK) err = read_all(recover);
     if (err != ERR_OK) return err;
     if (recover->options->must_exist && recover->found.last_index == 0 && !MUTANT(P36)) return refuse_empty(recover);
     recover->next_batch = reader->next_batch;
+    err = wal_begin_with_snapshot(recover);
+    if (err != ERR_OK) return err;
     settle_suspect(recover);
     finish_found(recover);
     return ERR_OK;

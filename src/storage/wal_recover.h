@@ -22,12 +22,16 @@ struct wal_recover {
     void *context;
     struct wal_reader reader;
     struct wal_recovered found; /* handed over by wal_open on success */
-    struct wal_conf conf;
+    struct wal_conf conf;     /* with a snapshot its configuration is the first */
     uint64_t last_term;
-    uint64_t final_index; /* handed to entry_fn up to here */
+    uint64_t final_index; /* handed to entry_fn up to here; the snapshot's index at first */
     size_t pending_start; /* entries of found.pending before it were handed over */
     size_t pending_capacity;
     size_t run_capacity;
+    size_t start;           /* place of the oldest segment that counts */
+    uint64_t void_sequence; /* segments before this one were voided by a reset; 0 = none */
+    bool begins_anew;       /* what stood before was damaged or missing: the log begins with the next batch */
+    char begin_message[400]; /* about that; empty = nothing to say */
 
     /* Where the log goes on: */
     uint64_t sequence;        /* of the last segment; 0 = none */

@@ -102,12 +102,24 @@ static void rig_final(void *context, const struct raft_entry *entry)
     rig->handed_final++;
 }
 
+/* The term of an entry of the retained log, or of the one before it, as the last open found it. */
+static uint64_t rig_found_term(const struct wal_rig *rig, uint64_t index)
+{
+    const struct wal_recovered *found = &rig->found;
+    if (index + 1 == found->first_index) return found->prev_term;
+    size_t run = 0;
+    while (run + 1 < found->run_count && found->runs[run + 1].first_index <= index) run++;
+    expect(run < found->run_count && found->runs[run].first_index <= index, "an entry without a run of terms");
+    expect(run > 0 || found->runs[0].first_index == found->first_index, "runs of terms do not begin where the log does");
+    return found->runs[run].term;
+}
+
 enum err wal_rig_open(struct wal_rig *rig)
 {
     ASSERT(rig->wal == NULL);
     rig->fs = fs_sim_new(rig->disk, true);
     rig->options.fs = rig->fs;
-    rig->handed->last_index = 0;
+    rig->handed->last_index = rig->options.snapshot_index;
     rig->handed_final = 0;
     struct blob *conf = rig_bytes(0, 0, 0, 40);
     enum err err = wal_open(&rig->options, blob_slice(conf), rig_final, rig, &rig->wal, &rig->found);
@@ -118,10 +130,9 @@ enum err wal_rig_open(struct wal_rig *rig)
     for (size_t i = 0; i < rig->found.pending_count; i++) rig_take(rig, &rig->found.pending[i]);
     expect(rig->handed->last_index == rig->found.last_index, "pending entries do not reach the last index");
     rig->handed->hard = rig->found.hard;
-    for (uint64_t index = 1; index <= rig->found.last_index; index++) {
-        size_t run = 0;
-        while (run + 1 < rig->found.run_count && rig->found.runs[run + 1].first_index <= index) run++;
-        expect(rig->found.runs[run].term == rig->handed->log[index].term, "a run of terms that is wrong");
+    expect(rig->found.first_index > 0 && rig->found.first_index <= rig->options.snapshot_index + 1, "the log begins too late");
+    for (uint64_t index = rig->options.snapshot_index + 1; index <= rig->found.last_index; index++) {
+        expect(rig_found_term(rig, index) == rig->handed->log[index].term, "a run of terms that is wrong");
     }
     return ERR_OK;
 }
@@ -181,21 +192,58 @@ void wal_rig_hard(struct wal_rig *rig, uint64_t term, uint64_t vote, uint64_t co
     wal_append(rig->wal, &append);
 }
 
+void wal_rig_reset(struct wal_rig *rig, uint64_t index, uint64_t term, uint64_t hard_term)
+{
+    struct wal_rig_state *state = rig_next_state(rig);
+    if (hard_term > state->hard.term) state->hard = (struct raft_hard_state){.term = hard_term};
+    state->hard.commit = index;
+    state->last_index = index;
+    memset(state->log, 0, sizeof state->log);
+    state->log[index].term = term;
+    struct blob *conf = rig_bytes(0, 0, 0, 60);
+    struct wal_append append = {.sequence = rig->appended - rig->sequence_base,
+                                .hard = state->hard,
+                                .reset = {.is_reset = true, .index = index, .term = term, .conf = blob_slice(conf)}};
+    wal_append(rig->wal, &append);
+    blob_unref(conf);
+}
+
+void wal_rig_snapshot(struct wal_rig *rig, uint64_t index, uint64_t term)
+{
+    rig->options.snapshot_index = index;
+    rig->options.snapshot_term = term;
+}
+
 void wal_rig_run(struct wal_rig *rig)
 {
     size_t steps = 0;
     while (wal_step(rig->wal, rig->now_ns)) expect(++steps < 10000, "the log never rests");
 }
 
-static bool votes_equal(const struct wal_rig_state *a, const struct wal_rig_state *b)
+static bool votes_equal(const struct wal_rig *rig, const struct wal_rig_state *a, const struct wal_rig_state *b)
 {
+    if (b->hard.term < rig->options.snapshot_term) return a->hard.term == rig->options.snapshot_term && a->hard.vote == RAFT_NONE;
     return a->hard.term == b->hard.term && a->hard.vote == b->hard.vote;
 }
 
-static bool logs_equal(const struct wal_rig_state *a, const struct wal_rig_state *b)
+/* The retained terms are those of the model as far down as the model goes. */
+static bool terms_equal(const struct wal_rig *rig, const struct wal_rig_state *b)
 {
-    if (a->hard.commit != b->hard.commit || a->last_index != b->last_index) return false;
-    for (uint64_t i = 1; i <= a->last_index; i++) {
+    for (uint64_t index = rig->found.first_index - 1; index <= rig->found.last_index; index++) {
+        if (b->log[index].term != 0 && rig_found_term(rig, index) != b->log[index].term) return false;
+    }
+    return true;
+}
+
+static bool logs_equal(const struct wal_rig *rig, const struct wal_rig_state *a, const struct wal_rig_state *b)
+{
+    uint64_t snapshot_index = rig->options.snapshot_index;
+    bool fits = snapshot_index == 0 || (b->last_index >= snapshot_index && b->log[snapshot_index].term == rig->options.snapshot_term);
+    if (rig->found.is_reset == fits) return false;
+    if (!fits) return a->hard.commit == snapshot_index && a->last_index == snapshot_index;
+    uint64_t commit = b->hard.commit > snapshot_index ? b->hard.commit : snapshot_index;
+    if (a->hard.commit != commit || a->last_index != b->last_index || !terms_equal(rig, b)) return false;
+    for (uint64_t i = snapshot_index + 1; i <= a->last_index; i++) {
         if (a->log[i].term != b->log[i].term || a->log[i].value != b->log[i].value || a->log[i].kind != b->log[i].kind) return false;
     }
     return true;
@@ -204,10 +252,10 @@ static bool logs_equal(const struct wal_rig_state *a, const struct wal_rig_state
 int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest)
 {
     for (uint64_t number = newest + 1; number-- > oldest;) {
-        if (!logs_equal(rig->handed, rig->states[number])) continue;
+        if (!logs_equal(rig, rig->handed, rig->states[number])) continue;
         uint64_t last = rig->found.tail == WAL_TAIL_SUSPECT ? newest : number;
         for (uint64_t later = number; later <= last; later++) {
-            if (votes_equal(rig->handed, rig->states[later])) return (int)number;
+            if (votes_equal(rig, rig->handed, rig->states[later])) return (int)number;
         }
     }
     return -1;
@@ -216,7 +264,13 @@ int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest)
 void wal_rig_continue_from(struct wal_rig *rig, uint64_t number)
 {
     expect(number <= rig->appended, "no such append");
-    rig->states[number]->hard = rig->handed->hard; /* a suspect tail's term and vote count, its entries do not */
+    struct wal_rig_state *state = rig->states[number];
+    state->hard = rig->handed->hard; /* a suspect tail's term and vote count, its entries do not */
+    if (rig->found.is_reset) {
+        state->last_index = rig->options.snapshot_index;
+        memset(state->log, 0, sizeof state->log);
+        state->log[state->last_index].term = rig->options.snapshot_term;
+    }
     rig->appended = number;
     rig->sequence_base = number;
 }

@@ -54,10 +54,14 @@ void wal_rig_move(struct wal_rig *rig, struct fs_sim_disk *disk);
 uint64_t wal_rig_append(struct wal_rig *rig, uint64_t first_index, size_t count, uint64_t term, uint64_t commit, size_t size);
 void wal_rig_append_conf(struct wal_rig *rig, uint64_t index, uint64_t term, uint64_t commit);
 void wal_rig_hard(struct wal_rig *rig, uint64_t term, uint64_t vote, uint64_t commit);
+/* A snapshot that reaches to (index, term) came from another member, in that member's term: the log begins anew behind it. */
+void wal_rig_reset(struct wal_rig *rig, uint64_t index, uint64_t term, uint64_t hard_term);
+/* What later opens are told of the newest snapshot on disk. */
+void wal_rig_snapshot(struct wal_rig *rig, uint64_t index, uint64_t term);
 /* Steps until nothing moves. */
 void wal_rig_run(struct wal_rig *rig);
 /* Which append's state the last open found; -1 = none of those between `oldest` and `newest`. Term and vote may be a later one's
- * if the tail was suspect. */
+ * if the tail was suspect. With a snapshot: which append's state with the snapshot put in its place. */
 int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest);
 /* After recovery the model goes on from append `number`. */
 void wal_rig_continue_from(struct wal_rig *rig, uint64_t number);

@@ -379,6 +379,7 @@ START_TEST(test_wal_missing_segment_is_named)
         memcpy(previous, path, sizeof previous);
         move_to(&rig, whole);
     }
+    rig.options.snapshot_term = 2;
     rig.options.snapshot_index = 9; /* a state that reaches so far needs no older entries */
     ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
     fs_sim_remove(rig.disk, path);
@@ -654,7 +655,7 @@ START_TEST(test_wal_of_a_newer_format_is_refused_as_such)
         fs_sim_peek(rig.disk, path, 0, block, sizeof block);
         if (wal_format_classify(block, &stamp) != WAL_FORMAT_GOOD || stamp.blocks > 8) continue;
         set_head(&rig, path, 2, 1, 0);
-        expect_refusal(&rig, ERR_STOPPED, path, "written in format 2.0");
+        expect_refusal(&rig, ERR_STOPPED, path, "written in format 2.1");
         move_to(&rig, whole);
         set_head(&rig, path, 1, 9, 0);
         expect_refusal(&rig, ERR_STOPPED, path, "checksum kind 9");

@@ -1,0 +1,214 @@
+/* wal_begin: where the log begins. See wal_begin.h. */
+#include "storage/wal_begin.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/mutant.h"
+
+void wal_begin_at(struct wal_recover *recover, uint64_t index, uint64_t prev_term)
+{
+    struct wal_recovered *found = &recover->found;
+    ASSERT(index > 0 && index <= recover->options->snapshot_index + 1);
+    ASSERT(recover->final_index == recover->options->snapshot_index);
+    while (found->pending_count > recover->pending_start) blob_unref(found->pending[--found->pending_count].data);
+    wal_conf_cut(&recover->conf, recover->options->snapshot_index + 1);
+    found->run_count = 0;
+    found->first_index = index;
+    found->prev_term = prev_term;
+    found->last_index = index - 1;
+    recover->last_term = prev_term;
+    recover->begins_anew = false;
+}
+
+/* ---- before reading ---- */
+
+/* Names are listed in order, so the first step that is not one of 1 tells which file it is about. */
+static enum err refuse_gap(struct wal_recover *recover, size_t at)
+{
+    const struct wal_reader *reader = &recover->reader;
+    ASSERT(at > 0 && at < reader->segment_count);
+    char *path = wal_reader_path(reader, at);
+    uint64_t expected = reader->segments[at - 1].sequence + 1;
+    bool is_twice = reader->segments[at].sequence < expected;
+    enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
+                                      is_twice ? "%s: corrupt at offset 0: another segment has the same number; %" PRIx64 " is next"
+                                               : "%s: corrupt at offset 0: segments before it are missing, from number %" PRIx64 " on",
+                                      path, expected);
+    alloc_free(path);
+    return err;
+}
+
+/* The newest segment that voids those before it. */
+static enum err find_reset(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    for (size_t at = 0; at < reader->segment_count; at++) {
+        reader->error = wal_reader_head(reader, at);
+        if (reader->error != 0) {
+            char *path = wal_reader_path(reader, at);
+            enum err err = wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be read: %s", path, strerror(reader->error));
+            alloc_free(path);
+            return err;
+        }
+        if (!reader->segments[at].is_reset) continue;
+        recover->start = at;
+        recover->void_sequence = reader->segments[at].sequence;
+    }
+    return ERR_OK;
+}
+
+enum err wal_begin_find(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    uint64_t snapshot_index = recover->options->snapshot_index;
+    ASSERT(reader->segment_count > 0);
+    enum err err = find_reset(recover);
+    if (err != ERR_OK) return err;
+    for (size_t gap = wal_reader_gap(reader, recover->start + 1); gap < reader->segment_count;
+         gap = wal_reader_gap(reader, recover->start + 1)) {
+        const struct wal_reader_segment *segment = &reader->segments[gap];
+        bool is_twice = segment->sequence == reader->segments[gap - 1].sequence;
+        if (is_twice || snapshot_index == 0 || segment->first_index > snapshot_index + 1) return refuse_gap(recover, gap);
+        recover->start = gap;
+        (void)snprintf(recover->begin_message, sizeof recover->begin_message,
+                       "log segments before number %" PRIx64 " are missing: the snapshot at index %" PRIu64 " stands for them",
+                       segment->sequence, snapshot_index);
+    }
+    wal_reader_rewind(reader, recover->start);
+    return ERR_OK;
+}
+
+/* ---- damage ---- */
+
+struct wal_begin_damage wal_begin_damage(const struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    struct wal_begin_damage damage = {.at = reader->at, .is_inside = reader->offset > 0 && reader->head_ok};
+    if (reader->at == reader->segment_count || !damage.is_inside) return damage;
+    damage.position = (struct wal_reader_position){
+        .sequence = reader->segments[reader->at].sequence, .offset = reader->offset, .batch = reader->next_batch};
+    return damage;
+}
+
+/* Nothing above the snapshot can have stood before this batch and still count. */
+static bool is_covered(const struct wal_format_batch *batch, uint64_t snapshot_index)
+{
+    struct reader reader = reader_make(batch->records);
+    struct wal_format_record record;
+    while (wal_format_record_next(&reader, &record)) {
+        if (record.kind == WAL_FORMAT_ENTRY) return record.index <= snapshot_index + 1;
+    }
+    return batch->last_index <= snapshot_index;
+}
+
+/* The next intact batch of the segment that is damaged. */
+static bool seek_inside(struct wal_recover *recover, const struct wal_begin_damage *damage)
+{
+    struct wal_reader *reader = &recover->reader;
+    if (!damage->is_inside || !wal_reader_seek(reader, &damage->position)) return false;
+    struct wal_format_batch batch;
+    enum wal_reader_verdict verdict = wal_reader_next(reader, &batch);
+    while (verdict == WAL_READER_END && reader->at == damage->at && wal_reader_skip(reader)) verdict = wal_reader_next(reader, &batch);
+    if (verdict != WAL_READER_BATCH || reader->at != damage->at) return false;
+    return is_covered(&batch, recover->options->snapshot_index) && wal_reader_seek(reader, &reader->last);
+}
+
+/* The next segment whose first batch is intact. */
+static bool seek_segment(struct wal_recover *recover, size_t at)
+{
+    struct wal_reader *reader = &recover->reader;
+    for (; at < reader->segment_count; at++) {
+        struct wal_format_batch batch;
+        if (reader->segments[at].first_index > recover->options->snapshot_index + 1) return false;
+        wal_reader_rewind(reader, at);
+        if (wal_reader_next(reader, &batch) != WAL_READER_BATCH || reader->last.offset != 0) continue;
+        wal_reader_rewind(reader, at);
+        if (recover->sequence == 0) recover->start = at;
+        return true;
+    }
+    return false;
+}
+
+bool wal_begin_behind(struct wal_recover *recover, const struct wal_begin_damage *damage)
+{
+    uint64_t snapshot_index = recover->options->snapshot_index;
+    if (snapshot_index == 0 || recover->final_index > snapshot_index) return false;
+    if (!seek_inside(recover, damage) && !seek_segment(recover, damage->at + 1)) return false;
+    recover->begins_anew = true;
+    (void)snprintf(recover->begin_message, sizeof recover->begin_message,
+                   "%.240s: the log begins behind it, for the snapshot at index %" PRIu64 " stands for what is lost",
+                   recover->found.message, snapshot_index);
+    recover->found.message[0] = '\0';
+    return true;
+}
+
+/* ---- the snapshot ---- */
+
+/* 0 = not known. */
+static uint64_t term_at(const struct wal_recovered *found, uint64_t index)
+{
+    ASSERT(index + 1 >= found->first_index && index <= found->last_index);
+    size_t run = found->run_count;
+    while (run > 0 && found->runs[run - 1].first_index > index) run--;
+    return run == 0 ? found->prev_term : found->runs[run - 1].term;
+}
+
+static void begin_behind_snapshot(struct wal_recover *recover, const char *reason)
+{
+    struct wal_recovered *found = &recover->found;
+    const struct wal_options *options = recover->options;
+    size_t used = strlen(recover->begin_message);
+    (void)snprintf(recover->begin_message + used, sizeof recover->begin_message - used, "%s%s: it begins anew behind the snapshot at index %" PRIu64,
+                   used > 0 ? "; " : "", reason, options->snapshot_index);
+    wal_begin_at(recover, options->snapshot_index + 1, options->snapshot_term);
+    found->last_index = options->snapshot_index;
+    found->is_reset = true;
+    recover->needs_segment = true;
+    if (MUTANT(D26)) found->hard.vote = RAFT_NONE;
+    if (found->hard.term >= options->snapshot_term) return;
+    found->hard.term = options->snapshot_term;
+    found->hard.vote = RAFT_NONE;
+}
+
+/* Where the entry before the oldest one was removed, its term is not known: the log is said to begin one entry later. */
+static void know_prev_term(struct wal_recover *recover)
+{
+    struct wal_recovered *found = &recover->found;
+    if (found->first_index == 1 || found->prev_term != 0) return;
+    if (found->first_index == recover->options->snapshot_index + 1) {
+        found->prev_term = recover->options->snapshot_term;
+        return;
+    }
+    ASSERT(found->run_count > 0 && found->runs[0].first_index == found->first_index);
+    found->prev_term = found->runs[0].term;
+    found->runs[0].first_index = ++found->first_index;
+    bool is_over = found->run_count > 1 ? found->runs[1].first_index == found->first_index : found->last_index < found->first_index;
+    if (is_over) memmove(found->runs, found->runs + 1, --found->run_count * sizeof *found->runs);
+}
+
+enum err wal_begin_with_snapshot(struct wal_recover *recover)
+{
+    struct wal_recovered *found = &recover->found;
+    const struct wal_options *options = recover->options;
+    uint64_t index = options->snapshot_index;
+    if (index == 0) return ERR_OK;
+    ASSERT(options->snapshot_term > 0);
+    uint64_t term = found->last_index < index ? 0 : term_at(found, index);
+    if (found->last_index < index) {
+        begin_behind_snapshot(recover, "the log ends before the snapshot");
+    } else if (term != 0 && term != options->snapshot_term) {
+        if (found->hard.commit >= index) {
+            return wal_recover_refuse(recover, ERR_CORRUPT,
+                                      "%s: the committed entry %" PRIu64 " is of term %" PRIu64 ", but the snapshot says of term %" PRIu64,
+                                      options->directory, index, term, options->snapshot_term);
+        }
+        begin_behind_snapshot(recover, "the log leads elsewhere");
+    }
+    know_prev_term(recover);
+    if (found->hard.commit < index) found->hard.commit = index;
+    return ERR_OK;
+}

@@ -1,0 +1,459 @@
+/* test_wal_head: where does the log begin: behind what a snapshot allows to drop, behind a reset, behind the snapshot itself? And what
+ * does a reader beside the writer see of it? */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "lib/wal_rig.h"
+#include "storage/wal_format.h"
+
+static void open_ok(struct wal_rig *rig)
+{
+    enum err err = wal_rig_open(rig);
+    ck_assert_msg(err == ERR_OK, "open: %s: %s", err_name(err), rig->found.message);
+}
+
+static void reopen_ok(struct wal_rig *rig)
+{
+    wal_rig_close(rig);
+    open_ok(rig);
+    int match = wal_rig_match(rig, rig->appended, rig->appended);
+    ck_assert_msg(match == (int)rig->appended, "first %lu, last %lu: %s", (unsigned long)rig->found.first_index,
+                  (unsigned long)rig->found.last_index, rig->found.message);
+}
+
+static size_t segment_count(const struct wal_rig *rig)
+{
+    char path[256];
+    size_t count = 0;
+    while (wal_rig_segment(rig, count, path, sizeof path)) count++;
+    return count;
+}
+
+static struct wal_stats stats_of(const struct wal_rig *rig)
+{
+    struct wal_stats stats;
+    wal_get_stats(rig->wal, &stats);
+    return stats;
+}
+
+/* Entries 1 to `last`, each a batch of its own, in a term that is one more every ten. */
+static void append_up_to(struct wal_rig *rig, uint64_t last)
+{
+    for (uint64_t index = rig->states[rig->appended]->last_index + 1; index <= last; index++) {
+        wal_rig_append(rig, index, 1, 1 + index / 10, index - 1, 900);
+        wal_rig_run(rig);
+    }
+}
+
+static uint64_t term_of(uint64_t index)
+{
+    return 1 + index / 10;
+}
+
+/* A log of 60 entries, some segments long. */
+static void rig_of_sixty(struct wal_rig *rig)
+{
+    wal_rig_init(rig);
+    open_ok(rig);
+    append_up_to(rig, 60);
+    ck_assert_uint_gt(segment_count(rig), 6);
+}
+
+START_TEST(test_wal_head_drops_the_segments_that_a_snapshot_stands_for_and_no_other)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    for (uint64_t index = 1; index <= 60; index++) {
+        wal_rig_snapshot(&rig, index, term_of(index));
+        wal_drop_head(rig.wal, index);
+        wal_rig_run(&rig);
+        struct wal_stats stats = stats_of(&rig);
+        ck_assert_uint_le(stats.first_index, index + 1);
+        ck_assert_uint_eq(stats.segments_held, segment_count(&rig));
+        char path[256];
+        uint64_t sequence = 0, first_index = 0;
+        ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+        ck_assert(wal_format_parse_name(path + strlen(WAL_RIG_DIRECTORY "/"), &sequence, &first_index));
+        ck_assert_uint_eq(first_index, stats.first_index);
+        if (wal_rig_segment(&rig, 1, path, sizeof path)) {
+            ck_assert(wal_format_parse_name(path + strlen(WAL_RIG_DIRECTORY "/"), &sequence, &first_index));
+            ck_assert_uint_gt(first_index, index + 1); /* or the one before it could go, too */
+        }
+        struct wal_rig_state *now = rig.states[rig.appended];
+        reopen_ok(&rig);
+        ck_assert_uint_eq(rig.found.hard.commit, now->hard.commit > index ? now->hard.commit : index);
+        ck_assert_str_eq(rig.found.message, "");
+    }
+    ck_assert_uint_eq(segment_count(&rig), 1);
+    append_up_to(&rig, 100);
+    reopen_ok(&rig);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_head_bytes_on_disk_shrink_by_what_is_dropped)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    struct wal_stats before = stats_of(&rig);
+    wal_drop_head(rig.wal, 40);
+    wal_drop_head(rig.wal, 20); /* changes nothing */
+    wal_rig_run(&rig);
+    struct wal_stats after = stats_of(&rig);
+    ck_assert_uint_lt(after.disk_bytes, before.disk_bytes);
+    ck_assert_uint_eq(after.disk_bytes, fs_sim_used(rig.disk));
+    ck_assert_uint_gt(after.first_index, 30);
+    wal_rig_snapshot(&rig, 40, term_of(40));
+    reopen_ok(&rig);
+    ck_assert_uint_eq(stats_of(&rig).first_index, after.first_index);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_head_keeps_some_segments_more_where_told)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    wal_rig_close(&rig);
+    rig.options.segments_kept_max = 3;
+    open_ok(&rig);
+    size_t before = segment_count(&rig);
+    wal_rig_snapshot(&rig, 60, term_of(60));
+    wal_drop_head(rig.wal, 60);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(segment_count(&rig), 4);
+    ck_assert_uint_gt(before, 4);
+    reopen_ok(&rig);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(segment_count(&rig), 4);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* An entry that replaces others may stand in a later segment than entries with higher numbers. */
+START_TEST(test_wal_head_may_be_overwritten_below_the_first_entry_of_the_oldest_segment)
+{
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    open_ok(&rig);
+    wal_rig_append(&rig, 1, 8, 1, 0, 100);
+    wal_rig_run(&rig);
+    wal_rig_append_conf(&rig, 9, 1, 0);
+    wal_rig_run(&rig);
+    for (uint64_t index = 10; segment_count(&rig) < 2; index++) {
+        wal_rig_append(&rig, index, 1, 1, 0, 900);
+        wal_rig_run(&rig);
+    }
+    uint64_t first_index = rig.states[rig.appended]->last_index; /* of the second segment */
+    ck_assert_uint_gt(first_index, 10);
+    wal_rig_append(&rig, 7, 3, 2, 0, 100); /* over the configuration, too */
+    wal_rig_run(&rig);
+    append_up_to(&rig, 19);
+    ck_assert_uint_ge(segment_count(&rig), 2);
+    for (uint64_t index = first_index; index < 19; index++) {
+        wal_rig_snapshot(&rig, index, 2);
+        wal_drop_head(rig.wal, first_index - 1);
+        reopen_ok(&rig);
+        ck_assert_uint_le(rig.found.first_index, index + 1);
+        ck_assert_uint_eq(rig.found.conf->size, 40); /* the snapshot's */
+        ck_assert_uint_eq(rig.found.conf_index, index);
+        wal_rig_run(&rig);
+    }
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_head_configuration_behind_the_snapshot_counts)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    wal_rig_append_conf(&rig, 61, 7, 60);
+    wal_rig_run(&rig);
+    wal_rig_snapshot(&rig, 60, 7);
+    reopen_ok(&rig);
+    ck_assert_uint_eq(rig.found.conf->size, 60);
+    ck_assert_uint_eq(rig.found.conf_index, 61);
+    wal_rig_snapshot(&rig, 61, 7);
+    reopen_ok(&rig);
+    ck_assert_uint_eq(rig.found.conf->size, 40);
+    ck_assert_uint_eq(rig.found.conf_index, 61);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* ---- a snapshot from another member ---- */
+
+START_TEST(test_wal_reset_lets_the_log_begin_anew_and_removes_what_was_before)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    wal_rig_hard(&rig, 9, 3, 59);
+    wal_rig_snapshot(&rig, 500, 8);
+    wal_rig_reset(&rig, 500, 8, 9);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(wal_rig_durable(&rig), rig.appended);
+    ck_assert_uint_eq(segment_count(&rig), 1);
+    ck_assert_uint_eq(stats_of(&rig).first_index, 501);
+    reopen_ok(&rig);
+    ck_assert(!rig.found.is_reset); /* it was before */
+    ck_assert_uint_eq(rig.found.first_index, 501);
+    ck_assert_uint_eq(rig.found.prev_term, 8);
+    ck_assert_uint_eq(rig.found.last_index, 500);
+    ck_assert_uint_eq(rig.found.hard.vote, 3);
+    ck_assert_uint_eq(rig.found.run_count, 0);
+    wal_rig_append(&rig, 501, 4, 9, 500, 900);
+    wal_rig_append(&rig, 503, 4, 10, 501, 900);
+    wal_rig_run(&rig);
+    reopen_ok(&rig);
+    ck_assert_uint_eq(rig.found.first_index, 501);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_reset_waits_for_what_was_appended_before_and_what_follows_waits_for_it)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    wal_rig_append(&rig, 61, 1, 7, 60, 100);
+    wal_rig_snapshot(&rig, 100, 7);
+    wal_rig_reset(&rig, 100, 7, 7);
+    wal_rig_append(&rig, 101, 2, 7, 100, 100);
+    wal_rig_snapshot(&rig, 120, 8);
+    wal_rig_reset(&rig, 120, 8, 8);
+    wal_rig_hard(&rig, 9, 2, 120);
+    wal_rig_append(&rig, 121, 3, 9, 121, 100);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(wal_rig_durable(&rig), rig.appended);
+    ck_assert_uint_eq(segment_count(&rig), 1);
+    reopen_ok(&rig);
+    ck_assert_uint_eq(rig.found.first_index, 121);
+    ck_assert_uint_eq(rig.found.last_index, 123);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_reset_without_its_snapshot_is_refused)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    wal_rig_reset(&rig, 500, 8, 9);
+    wal_rig_run(&rig);
+    for (uint64_t index = 0; index < 500; index += 100) {
+        wal_rig_close(&rig);
+        wal_rig_snapshot(&rig, index, 1);
+        ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
+        ck_assert_ptr_nonnull(strstr(rig.found.message, "the log begins at index 501"));
+    }
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* ---- the snapshot at start ---- */
+
+START_TEST(test_wal_log_that_ends_before_the_snapshot_begins_anew_behind_it)
+{
+    struct wal_rig rig;
+    rig_of_sixty(&rig);
+    wal_rig_hard(&rig, 9, 3, 59);
+    wal_rig_run(&rig);
+    wal_rig_snapshot(&rig, 61, 8);
+    reopen_ok(&rig);
+    ck_assert(rig.found.is_reset);
+    ck_assert_ptr_nonnull(strstr(rig.found.message, "the log ends before the snapshot"));
+    ck_assert_uint_eq(rig.found.hard.term, 9);
+    ck_assert_uint_eq(rig.found.hard.vote, 3);
+    ck_assert_uint_eq(rig.found.hard.commit, 61);
+    wal_rig_continue_from(&rig, rig.appended);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(segment_count(&rig), 1);
+    reopen_ok(&rig);
+    ck_assert(!rig.found.is_reset);
+    ck_assert_str_eq(rig.found.message, "");
+    ck_assert_uint_eq(rig.found.hard.vote, 3);
+    wal_rig_append(&rig, 62, 2, 9, 61, 100);
+    wal_rig_run(&rig);
+    reopen_ok(&rig);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_log_that_leads_elsewhere_begins_anew_behind_the_snapshot)
+{
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    open_ok(&rig);
+    wal_rig_append(&rig, 1, 20, 3, 10, 100);
+    wal_rig_run(&rig);
+    wal_rig_snapshot(&rig, 15, 4); /* entries 11 to 20 were never committed */
+    reopen_ok(&rig);
+    ck_assert(rig.found.is_reset);
+    ck_assert_uint_eq(rig.found.last_index, 15);
+    ck_assert_uint_eq(rig.found.hard.term, 4);
+    ck_assert_uint_eq(rig.found.hard.vote, RAFT_NONE);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_committed_entry_of_another_term_than_the_snapshots_is_refused)
+{
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    open_ok(&rig);
+    wal_rig_append(&rig, 1, 20, 3, 15, 100);
+    wal_rig_run(&rig);
+    wal_rig_close(&rig);
+    wal_rig_snapshot(&rig, 15, 4);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(rig.found.message, "but the snapshot says of term 4"));
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(test_wal_new_log_with_a_snapshot_begins_behind_it)
+{
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    wal_rig_snapshot(&rig, 30, 4);
+    open_ok(&rig);
+    ck_assert(rig.found.is_new);
+    ck_assert_uint_eq(rig.found.first_index, 31);
+    ck_assert_uint_eq(rig.found.last_index, 30);
+    ck_assert_uint_eq(rig.found.conf->size, 40);
+    ck_assert_uint_eq(rig.found.hard.term, 4);
+    wal_rig_close(&rig);
+    open_ok(&rig);
+    ck_assert(!rig.found.is_new);
+    ck_assert_uint_eq(rig.found.first_index, 31);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* ---- beside a reader ---- */
+
+static enum err fetch(struct wal_fetch *fetch, uint64_t first_index, uint64_t last_index, uint64_t *out_term)
+{
+    struct raft_entry *entries = NULL;
+    size_t count = 0;
+    enum err err = wal_fetch_read(fetch, first_index, last_index, 1 << 20, &entries, &count);
+    if (err == ERR_OK) {
+        ck_assert_uint_ge(count, 1);
+        for (size_t i = 0; i < count; i++) ck_assert_uint_eq(entries[i].index, first_index + i);
+        *out_term = entries[0].term;
+    }
+    wal_entries_free(entries, count);
+    return err;
+}
+
+START_TEST(test_wal_fetch_tells_what_was_dropped_from_what_cannot_be_read)
+{
+    struct wal_rig rig;
+    uint64_t term = 0;
+    rig_of_sixty(&rig);
+    struct fs *fs = fs_sim_new(rig.disk, true);
+    struct wal_fetch *reader = wal_fetch_new(fs, WAL_RIG_DIRECTORY);
+    for (uint64_t index = 1; index <= 60; index++) {
+        wal_drop_head(rig.wal, index);
+        wal_rig_run(&rig);
+        uint64_t first_index = stats_of(&rig).first_index;
+        for (uint64_t wanted = 1; wanted <= 60; wanted++) {
+            enum err err = fetch(reader, wanted, 60, &term);
+            ck_assert_int_eq(err, wanted < first_index ? ERR_COMPACTED : ERR_OK);
+            if (err == ERR_OK) ck_assert_uint_eq(term, term_of(wanted));
+        }
+    }
+    ck_assert_int_eq(fetch(reader, 61, 61, &term), ERR_CORRUPT);
+    wal_rig_reset(&rig, 100, 8, 8);
+    wal_rig_append(&rig, 101, 2, 8, 100, 100);
+    wal_rig_run(&rig);
+    for (uint64_t wanted = 1; wanted <= 100; wanted++) ck_assert_int_eq(fetch(reader, wanted, 102, &term), ERR_COMPACTED);
+    ck_assert_int_eq(fetch(reader, 101, 102, &term), ERR_OK);
+    wal_fetch_free(reader);
+    fs_free(fs);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* A file system of the reader's, on which the writer takes a turn at one of the reader's operations. */
+struct turn_fs {
+    struct fs fs;
+    struct fs *inner;
+    struct wal_rig *rig;
+    uint64_t countdown; /* 1 = at the next operation */
+    bool resets;
+};
+
+static void turn_run(struct fs *fs, struct fs_op *op)
+{
+    struct turn_fs *turn = (struct turn_fs *)fs;
+    if (turn->countdown > 0 && --turn->countdown == 0) {
+        if (turn->resets) {
+            wal_rig_reset(turn->rig, 100, 8, 8);
+            wal_rig_append(turn->rig, 101, 2, 8, 100, 100);
+        } else {
+            wal_drop_head(turn->rig->wal, 45);
+        }
+        wal_rig_run(turn->rig);
+    }
+    (void)fs_run(turn->inner, op);
+}
+
+/* Whatever the moment: the entries that count, or the news that they are gone. */
+START_TEST(test_wal_fetch_copes_with_segments_that_go_while_it_reads)
+{
+    static const struct fs_table table = {.run = turn_run};
+    size_t oks = 0, gone = 0;
+    for (int resets = 0; resets < 2; resets++) {
+        for (uint64_t countdown = 1; countdown < 60; countdown++) {
+            struct wal_rig rig;
+            uint64_t term = 0;
+            rig_of_sixty(&rig);
+            struct turn_fs turn = {.fs = {.table = &table}, .rig = &rig, .countdown = countdown, .resets = resets != 0};
+            turn.inner = fs_sim_new(rig.disk, true);
+            struct wal_fetch *reader = wal_fetch_new(&turn.fs, WAL_RIG_DIRECTORY);
+            enum err err = fetch(reader, 12, 40, &term);
+            ck_assert(err == ERR_OK || err == ERR_COMPACTED);
+            oks += err == ERR_OK;
+            gone += err == ERR_COMPACTED;
+            if (err == ERR_OK) ck_assert_uint_eq(term, term_of(12));
+            if (turn.countdown == 0) ck_assert_int_eq(fetch(reader, 12, 40, &term), ERR_COMPACTED);
+            wal_fetch_free(reader);
+            fs_free(turn.inner);
+            wal_rig_deinit(&rig);
+        }
+    }
+    ck_assert_uint_gt(oks, 10);
+    ck_assert_uint_gt(gone, 10);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *head = tcase_create("head");
+    tcase_set_timeout(head, 60);
+    tcase_add_test(head, test_wal_head_drops_the_segments_that_a_snapshot_stands_for_and_no_other);
+    tcase_add_test(head, test_wal_head_bytes_on_disk_shrink_by_what_is_dropped);
+    tcase_add_test(head, test_wal_head_keeps_some_segments_more_where_told);
+    tcase_add_test(head, test_wal_head_may_be_overwritten_below_the_first_entry_of_the_oldest_segment);
+    tcase_add_test(head, test_wal_head_configuration_behind_the_snapshot_counts);
+    tcase_add_test(head, test_wal_reset_lets_the_log_begin_anew_and_removes_what_was_before);
+    tcase_add_test(head, test_wal_reset_waits_for_what_was_appended_before_and_what_follows_waits_for_it);
+    tcase_add_test(head, test_wal_reset_without_its_snapshot_is_refused);
+    tcase_add_test(head, test_wal_log_that_ends_before_the_snapshot_begins_anew_behind_it);
+    tcase_add_test(head, test_wal_log_that_leads_elsewhere_begins_anew_behind_the_snapshot);
+    tcase_add_test(head, test_wal_committed_entry_of_another_term_than_the_snapshots_is_refused);
+    tcase_add_test(head, test_wal_new_log_with_a_snapshot_begins_behind_it);
+    tcase_add_test(head, test_wal_fetch_tells_what_was_dropped_from_what_cannot_be_read);
+    tcase_add_test(head, test_wal_fetch_copes_with_segments_that_go_while_it_reads);
+    Suite *suite = suite_create("wal_head");
+    suite_add_tcase(suite, head);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
