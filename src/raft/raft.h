@@ -246,8 +246,9 @@ bool raft_peer_match(const struct raft *raft, uint64_t peer, uint64_t *out_match
 bool raft_is_voter(const struct raft_conf *conf, uint64_t id);
 /* The term at an index of the retained log (0 = unknown). */
 uint64_t raft_term_at(const struct raft *raft, uint64_t index);
-/* The newest snapshot that is durable here, which a peer behind the retained log is offered: at start, after each one taken, and before
- * raft_compact. An installed one is known. `index` is applied and not before the retained log; one older than known is passed over. */
+/* The newest snapshot that is durable here, which a peer behind the retained log is offered. To be told at start, after each one taken,
+ * always before raft_compact, and of one that was given by RAFT_IN_INSTALL and not wanted, if its file stays (an installed one is known).
+ * `index` is committed here; one older than known, or than the retained log, is passed over. */
 void raft_offer(struct raft *raft, uint64_t index, uint64_t term);
 /* Snapshots release the log up to `index` (terms and tail), which is applied. A peer that still needs it gets the newest snapshot, so
  * keep what peers that are slow, or that are getting a snapshot now, will ask for next. */

@@ -79,7 +79,7 @@ struct raft {
     /* Snapshots. */
     uint64_t offer_index; /* the newest that is durable here; 0 = none */
     uint64_t offer_term;
-    struct raft_offer wanted; /* for the output: the leader's, as heard last; index 0 = none */
+    struct raft_offer wanted; /* the leader's, as heard last, for the output once the term is durable; index 0 = none */
     bool has_install;         /* for the output: put into effect here, not given out yet */
     uint64_t install_index;
     uint64_t install_term;

@@ -324,7 +324,7 @@ static void image_election(struct image *image, struct raft *raft)
     if (raft->transferee != RAFT_NONE) image_deadline(image, &raft->transfer_deadline_ns);
 }
 
-/* Of no account: told, has_conf_changed, wanted and the install (all was told with the output), the output and its messages. */
+/* Of no account: told, has_conf_changed and the install (all was told with the output), the output and its messages. */
 static void image_node(struct image *image, struct raft *raft)
 {
     uint32_t role = raft->role;
@@ -341,6 +341,9 @@ static void image_node(struct image *image, struct raft *raft)
     image_bool(image, &raft->is_quorum_dirty);
     image_u64(image, &raft->offer_index);
     image_u64(image, &raft->offer_term);
+    image_id(image, &raft->wanted.from);
+    image_u64(image, &raft->wanted.index);
+    image_u64(image, &raft->wanted.term);
     image_election(image, raft);
     image_peers(image, raft);
     image_held(image, raft);
@@ -368,7 +371,6 @@ void raft_image_load(struct raft *raft, struct reader *bytes, uint64_t now_ns)
     ASSERT(!bytes->bad && raft_log_is_valid(&raft->log));
     rng_init(&raft->rng, raft->options.seed);
     raft->has_conf_changed = raft->has_install = false;
-    raft->wanted = (struct raft_offer){.index = 0};
     raft->fetch_count = 0;
     raft->told = (struct raft_core_told){.term = raft->term, .leader = raft->leader, .role = raft->role};
 }

@@ -384,10 +384,6 @@ static void send_ahead(struct raft *raft, struct progress *peer)
         uint64_t next = peer->next_index;
         size_t room = progress_room(peer);
         if (room == 0) break;
-        if (next <= log->snapshot_index) {
-            progress_become_probe(peer); /* compacted under its feet */
-            break;
-        }
         if (next < log->tail_first) {
             start_fetch(raft, peer, room);
             break;
@@ -403,6 +399,8 @@ static void send_ahead(struct raft *raft, struct progress *peer)
 
 static void send_to(struct raft *raft, struct progress *peer)
 {
+    /* Compacted under its feet: a full window must not hide that, since what was in it may be lost. */
+    if (peer->state == PROGRESS_REPLICATE && peer->next_index <= raft->log.snapshot_index) progress_become_probe(peer);
     if (peer->state == PROGRESS_PROBE) {
         send_probe(raft, peer);
         return;

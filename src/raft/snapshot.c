@@ -122,17 +122,19 @@ void snapshot_take_install(struct raft *raft)
 
 void snapshot_take_offer(struct raft *raft)
 {
+    /* A file on disk must not tell of a term that the hard state has not seen: a crash could leave just these two. */
+    if (!raft_core_hard_is_durable(raft)) return;
     raft->offered = raft->wanted;
     raft->wanted = (struct raft_offer){.index = 0};
     if (raft->offered.index <= raft->log.commit) return; /* none, or it came by itself */
-    ASSERT(raft->role != RAFT_LEADER || raft->offered.from != raft->options.self);
+    ASSERT(raft->offered.term <= raft->term && raft->offered.from != raft->options.self);
     raft->output.offer = &raft->offered;
 }
 
 void raft_offer(struct raft *raft, uint64_t index, uint64_t term)
 {
-    ASSERT(index > 0 && index <= raft->log.applied);
-    if (index <= raft->offer_index) return;
+    ASSERT(index > 0 && index <= raft->log.commit);
+    if (index <= raft->offer_index || index < raft->log.snapshot_index) return;
     ASSERT(raft_log_term(&raft->log, index) == term);
     raft->offer_index = index;
     raft->offer_term = term;

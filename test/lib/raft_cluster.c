@@ -87,6 +87,7 @@ void raft_cluster_free(struct raft_cluster *cluster)
         raft_conf_deinit(&node->boot_conf);
     }
     raft_cluster_drop(cluster, RAFT_NONE, RAFT_NONE);
+    raft_cluster_snapshot_deinit(cluster);
     alloc_free(cluster->network);
     raft_cluster_watch_deinit(cluster);
     alloc_free(cluster);
@@ -256,15 +257,18 @@ static void take_append(struct raft_cluster *cluster, struct raft_cluster_node *
     ASSERT(node->append_count < RAFT_APPENDS_MAX);
     struct raft_cluster_append *append = &node->appends[node->append_count++];
     *append = (struct raft_cluster_append){
-        .sequence = output->sequence, .hard = output->hard, .since_ns = node->now_ns};
+        .sequence = output->sequence, .hard = output->hard, .since_ns = node->now_ns, .is_reset = output->install,
+        .reset_index = output->install_index, .reset_term = output->install_term};
     append->entries = copy_entries(output->entries, output->entry_count);
     append->entry_count = output->entry_count;
     append->after_count = output->message_after_count;
     append->after = alloc_zero(append->after_count + 1, sizeof(*append->after));
     for (size_t i = 0; i < append->after_count; i++) append->after[i] = copy_mail(&output->messages_after[i]);
     if (cluster->trace == NULL) return;
-    buf_printf(cluster->trace, "%" PRIu64 ": append #%" PRIu64 " term %" PRIu64 " vote %" PRIu64 " commit %" PRIu64, node->id,
-               output->sequence, output->hard.term, output->hard.vote, output->hard.commit);
+    buf_printf(cluster->trace, "%" PRIu64 ": append #%" PRIu64, node->id, output->sequence);
+    if (output->install) buf_printf(cluster->trace, " reset %" PRIu64 "/%" PRIu64, output->install_index, output->install_term);
+    buf_printf(cluster->trace, " term %" PRIu64 " vote %" PRIu64 " commit %" PRIu64, output->hard.term, output->hard.vote,
+               output->hard.commit);
     trace_entries(cluster, output->entries, output->entry_count);
     buf_printf(cluster->trace, "\n");
     for (size_t i = 0; i < append->after_count; i++) trace_msg(cluster, "  then", &append->after[i].msg);
@@ -323,6 +327,7 @@ size_t raft_cluster_take(struct raft_cluster *cluster, uint64_t id)
     if (node->raft == NULL) return 0;
     const struct raft_output *output = raft_take_output(node->raft, node->now_ns);
     take_changes(cluster, node, output);
+    raft_cluster_snapshot_take_output(cluster, node, output);
     take_append(cluster, node, output);
     for (size_t i = 0; i < output->message_count; i++) send(cluster, node, &output->messages[i]);
     take_committed(cluster, node, output);
@@ -336,17 +341,18 @@ size_t raft_cluster_take(struct raft_cluster *cluster, uint64_t id)
                    fetch->last_index, fetch->peer);
     }
     return output->message_count + output->committed_count + output->read_count + output->fetch_count +
-           (output->persist ? 1 : 0);
+           (output->persist ? 1 : 0) + (output->offer != NULL ? 1 : 0);
 }
 
 static void write_disk(struct raft_cluster *cluster, struct raft_cluster_node *node, struct raft_cluster_append *append)
 {
+    if (append->is_reset) raft_cluster_reset_disk(node, append->reset_index, append->reset_term);
     raft_cluster_watch_disk(cluster, node, &append->hard, append->entries, append->entry_count);
     node->hard = append->hard;
     if (node->hard.commit >= node->suspect_index) node->suspect_index = node->suspect_term = 0;
     if (append->entry_count == 0) return;
     size_t keep = (size_t)append->entries[0].index - 1;
-    ASSERT(keep <= node->entry_count);
+    ASSERT(keep <= node->entry_count && keep >= node->base_index);
     for (size_t i = keep; i < node->entry_count; i++) blob_unref(node->entries[i].data);
     node->entry_count = keep + append->entry_count;
     node->entries = alloc_resize(node->entries, node->entry_count * sizeof(*node->entries));
@@ -401,8 +407,8 @@ size_t raft_cluster_fetch(struct raft_cluster *cluster, uint64_t id, bool succee
     memmove(node->fetches, node->fetches + 1, node->fetch_count * sizeof(fetch));
     struct raft_input input = {.kind = RAFT_IN_FETCHED, .peer = fetch.peer};
     size_t bytes = 0;
-    if (succeeds) {
-        ASSERT(fetch.first_index >= 1 && fetch.last_index <= node->entry_count);
+    if (succeeds && fetch.first_index > node->base_index) { /* else compacted meanwhile */
+        ASSERT(fetch.last_index <= node->entry_count);
         input.entries = &node->entries[fetch.first_index - 1];
         for (uint64_t index = fetch.first_index; index <= fetch.last_index; index++) {
             const struct blob *data = node->entries[index - 1].data;
@@ -485,6 +491,8 @@ bool raft_cluster_settle(struct raft_cluster *cluster, uint64_t id)
         moved += raft_cluster_persist(cluster, id, SIZE_MAX);
         moved += raft_cluster_apply(cluster, id);
         moved += raft_cluster_fetch(cluster, id, true);
+        moved += raft_cluster_receive(cluster, id, true);
+        moved += raft_cluster_install(cluster, id);
         if (moved == 0) return has_moved;
         has_moved = true;
     }
@@ -519,65 +527,8 @@ void raft_cluster_crash(struct raft_cluster *cluster, uint64_t id, size_t append
     memset(node->rounds, 0, sizeof(node->rounds));
     node->fetch_count = 0;
     node->handed_index = node->applied_index = 0;
-}
-
-void raft_cluster_restart(struct raft_cluster *cluster, uint64_t id)
-{
-    raft_cluster_restart_from(cluster, id, 0);
-}
-
-static size_t make_runs(const struct raft_cluster_node *node, struct raft_term_run *runs)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < node->entry_count; i++) {
-        const struct raft_entry *entry = &node->entries[i];
-        if (count == 0 || runs[count - 1].term != entry->term) {
-            runs[count++] = (struct raft_term_run){.first_index = entry->index, .term = entry->term};
-        }
-    }
-    return count;
-}
-
-void raft_cluster_damage(struct raft_cluster *cluster, uint64_t id, size_t entries_kept)
-{
-    struct raft_cluster_node *node = raft_cluster_node(cluster, id);
-    ASSERT(node->raft == NULL && entries_kept < node->entry_count);
-    if (node->suspect_index < node->entry_count) {
-        node->suspect_index = node->entry_count;
-        node->suspect_term = node->entries[node->entry_count - 1].term;
-    }
-    while (node->entry_count > entries_kept) blob_unref(node->entries[--node->entry_count].data);
-    if (node->hard.commit > entries_kept) node->hard.commit = entries_kept;
-}
-
-void raft_cluster_restart_from(struct raft_cluster *cluster, uint64_t id, uint64_t applied_index)
-{
-    struct raft_cluster_node *node = raft_cluster_node(cluster, id);
-    ASSERT(node->raft == NULL && applied_index <= node->entry_count);
-    struct raft_term_run *runs = alloc_zero(node->entry_count + 1, sizeof(*runs));
-    struct raft_restore restore = {
-        .hard = node->hard,
-        .applied_index = applied_index,
-        .runs = runs,
-        .run_count = make_runs(node, runs),
-        .entries = node->entries + applied_index, /* older ones come by fetch */
-        .entry_count = node->entry_count - applied_index,
-        .suspect_index = node->suspect_index,
-        .suspect_term = node->suspect_term,
-    };
-    raft_conf_copy(&restore.conf, &node->boot_conf);
-    for (size_t i = 0; i < applied_index; i++) {
-        if (node->entries[i].kind != RAFT_ENTRY_CONF) continue;
-        raft_conf_deinit(&restore.conf);
-        bool is_sound = raft_conf_decode(blob_slice(node->entries[i].data), &restore.conf);
-        ASSERT(is_sound);
-    }
-    if (node->entry_count > 0 && restore.entry_count == 0) restore.entries = NULL;
-    node->raft = raft_new(&node->options, &restore, node->now_ns);
-    node->handed_index = node->applied_index = applied_index;
-    node->options.seed += 1000;
-    raft_conf_deinit(&restore.conf);
-    alloc_free(runs);
+    node->received = 0;
+    node->offer.index = 0;
 }
 
 void raft_cluster_isolate(struct raft_cluster *cluster, uint64_t id)
@@ -598,6 +549,7 @@ void raft_cluster_set_disk(struct raft_cluster *cluster, uint64_t id, struct raf
     struct raft_cluster_node *node = raft_cluster_node(cluster, id);
     ASSERT(node->raft == NULL);
     free_disk(node);
+    node->base_index = node->base_term = 0;
     node->hard = hard;
     node->entries = alloc_zero(count + 1, sizeof(*node->entries));
     for (size_t i = 0; i < count; i++) {

@@ -24,12 +24,21 @@ struct raft_cluster_mail { /* a message on the network; owns its entries */
 
 struct raft_cluster_append { /* an append on its way to the disk */
     uint64_t sequence;
+    bool is_reset; /* the log on disk begins anew behind this position */
+    uint64_t reset_index;
+    uint64_t reset_term;
     struct raft_hard_state hard;
     struct raft_entry *entries;
     size_t entry_count;
     struct raft_cluster_mail *after;
     size_t after_count;
     uint64_t since_ns;
+};
+
+struct raft_cluster_snapshot { /* of any node: what is at a position is the same everywhere */
+    uint64_t index;
+    uint64_t term;
+    struct raft_conf conf;
 };
 
 struct raft_cluster_round { /* of read index */
@@ -45,8 +54,13 @@ struct raft_cluster_node {
     struct raft_conf boot_conf;
 
     struct raft_hard_state hard; /* the disk */
-    struct raft_entry *entries;  /* from index 1 on */
-    size_t entry_count;
+    struct raft_entry *entries;  /* from index 1 on; those up to base_index are blank */
+    size_t entry_count;          /* = the last index */
+    uint64_t base_index;         /* the log on disk begins behind it */
+    uint64_t base_term;
+    size_t snapshot;             /* its newest file: place in the cluster's list + 1; 0 = none */
+    size_t received;             /* the same: loaded aside, to be given to the core */
+    struct raft_offer offer;     /* to be fetched; index 0 = none */
 
     uint64_t persisted_ns;                           /* its disk last completed something */
     uint64_t lead_ns;                                /* it became leader */
@@ -73,11 +87,13 @@ struct raft_cluster_node {
     uint64_t last_read_index;
     uint64_t messages_sent;
     uint64_t conf_changes;
+    uint64_t installs;
 };
 
 struct raft_cluster_fact { /* what the watcher knows of an index */
     uint64_t committed_term; /* 0 = not committed yet */
     uint64_t committed_hash;
+    uint64_t conf_hash;      /* of the configuration in it; 0 = it brings none, or nobody applied it */
     struct raft_cluster_seen *seen; /* every (term, previous term, hash) ever on a disk at this index */
     size_t seen_count;
 };
@@ -94,6 +110,8 @@ struct raft_cluster {
     size_t network_count;
     size_t network_capacity;
     bool is_cut[RAFT_CLUSTER_NODES_MAX + 1][RAFT_CLUSTER_NODES_MAX + 1]; /* [from][to] */
+    struct raft_cluster_snapshot *snapshots; /* every one that was ever taken, in that order */
+    size_t snapshot_count;
     struct buf *trace;
     bool is_unwatched; /* for scripts that break the rules on purpose */
 
@@ -144,6 +162,19 @@ void raft_cluster_deliver_at(struct raft_cluster *cluster, size_t place, bool ke
 bool raft_cluster_settle(struct raft_cluster *cluster, uint64_t id); /* take, persist, apply, fetch until nothing moves */
 void raft_cluster_stabilize(struct raft_cluster *cluster);           /* and deliver, for all */
 
+/* Snapshots. Taken at what the node has applied; false if it has one of there already. */
+bool raft_cluster_take_snapshot(struct raft_cluster *cluster, uint64_t id);
+/* The core lets the log go up to index; so does the disk, if a snapshot reaches there. */
+void raft_cluster_compact(struct raft_cluster *cluster, uint64_t id, uint64_t index);
+/* What the node was offered is durable at it now, whole; or (fails) the way there was lost. */
+size_t raft_cluster_receive(struct raft_cluster *cluster, uint64_t id, bool succeeds);
+size_t raft_cluster_install(struct raft_cluster *cluster, uint64_t id); /* what it received last */
+/* Any snapshot, however old, by its place in the cluster's list: as if it had been received. */
+enum raft_answer raft_cluster_install_at(struct raft_cluster *cluster, uint64_t id, size_t place);
+void raft_cluster_snapshot_take_output(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_output *output);
+void raft_cluster_reset_disk(struct raft_cluster_node *node, uint64_t index, uint64_t term);
+void raft_cluster_snapshot_deinit(struct raft_cluster *cluster);
+
 /* Faults. */
 void raft_cluster_crash(struct raft_cluster *cluster, uint64_t id, size_t appends_kept);
 void raft_cluster_restart(struct raft_cluster *cluster, uint64_t id);
@@ -169,6 +200,10 @@ void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_n
                              const struct raft_entry *entries, size_t count);
 void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cluster_node *node,
                               const struct raft_entry *entry);
+/* The configuration in force at an index that somebody has applied. */
+uint64_t raft_cluster_watch_conf_hash(struct raft_cluster *cluster, uint64_t index);
+void raft_cluster_watch_snapshot(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_conf *conf,
+                                 uint64_t index, uint64_t term);
 /* is_same_conf: the configuration did not change since the output before, so that it is the one under which it was
  * confirmed. */
 /* After a hand-out: what is not applied yet is within its limit. */

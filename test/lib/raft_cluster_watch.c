@@ -1,4 +1,4 @@
-/* raft_cluster_watch: the invariants that hold after every step of every node (names as in the test plan: R1 … R14).
+/* raft_cluster_watch: the invariants that hold after every step of every node (names as in the test plan: R1 … R16).
  *
  * Log matching (R3) is checked by induction: every (index, term) that ever reached a disk has one predecessor term and one
  * content.
@@ -66,7 +66,7 @@ static uint32_t holders(struct raft_cluster *cluster, const uint64_t *ids, uint3
     for (uint32_t i = 0; i < count; i++) {
         if (ids[i] > cluster->node_count) continue;
         const struct raft_cluster_node *node = raft_cluster_node(cluster, ids[i]);
-        bool is_held = node->entry_count >= index && node->entries[index - 1].term == term;
+        bool is_held = index <= node->base_index || (node->entry_count >= index && node->entries[index - 1].term == term);
         /* Acknowledged, then damaged: its restraint stands for it. */
         bool is_restrained = node->raft == NULL || raft_cluster_status(cluster, node->id).is_suspect;
         bool is_lost = index <= node->suspect_index && is_restrained;
@@ -230,6 +230,45 @@ static void note_hearing(struct raft_cluster_node *node, const struct raft_statu
     if (is_newer) node->confirmed_step[msg->from] = round->step;
 }
 
+static uint64_t hash_conf(const struct raft_conf *conf)
+{
+    struct raft_entry entry = {.kind = RAFT_ENTRY_CONF, .data = raft_conf_encode(conf)};
+    uint64_t hash = hash_entry(&entry);
+    blob_unref(entry.data);
+    return hash;
+}
+
+uint64_t raft_cluster_watch_conf_hash(struct raft_cluster *cluster, uint64_t index)
+{
+    while (index > 0 && fact_of(cluster, index)->conf_hash == 0) index--;
+    return index > 0 ? fact_of(cluster, index)->conf_hash : hash_conf(&cluster->nodes[0].boot_conf);
+}
+
+void raft_cluster_watch_snapshot(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_conf *conf,
+                                 uint64_t index, uint64_t term)
+{
+    if (cluster->is_unwatched) return;
+    require(index <= cluster->commit_index, "R15 a snapshot holds only what is committed", node->id, index);
+    require(term == fact_of(cluster, index)->committed_term, "R15 a snapshot's term is that of its last entry", node->id, term);
+    bool is_same_conf = hash_conf(conf) == raft_cluster_watch_conf_hash(cluster, index);
+    require(is_same_conf, "R15 a snapshot's configuration is the one at its position", node->id, index);
+}
+
+/* Where the retained log begins, and what an install made of the rest. */
+static void watch_start(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_status *before,
+                        const struct raft_status *now, const struct raft_input *input)
+{
+    uint64_t start = now->first_index - 1;
+    bool is_committed = start == 0 || raft_term_at(node->raft, start) == fact_of(cluster, start)->committed_term;
+    require(is_committed, "R15 the log begins behind a committed position", node->id, start);
+    require(now->applied_index >= before->applied_index, "R15 what is applied never goes back", node->id, now->applied_index);
+    if (input->kind != RAFT_IN_INSTALL || now->first_index == before->first_index) return;
+    require(start == input->index && input->index > before->commit_index, "R15 only a newer snapshot is installed", node->id, start);
+    require(now->last_index == start, "R15 behind an installed snapshot the log is empty", node->id, now->last_index);
+    bool is_same_conf = hash_conf(raft_conf(node->raft)) == raft_cluster_watch_conf_hash(cluster, start);
+    require(is_same_conf, "R15 an installed snapshot brings its configuration", node->id, start);
+}
+
 void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *before,
                              const struct raft_input *input)
 {
@@ -247,6 +286,7 @@ void raft_cluster_watch_step(struct raft_cluster *cluster, struct raft_cluster_n
     if (input->kind == RAFT_IN_TICK) watch_tick(node, before, &now);
     if (input->kind == RAFT_IN_PROPOSE) watch_propose(node, before, &now, input);
     watch_commit(cluster, node, &now);
+    watch_start(cluster, node, before, &now, input);
 }
 
 void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_hard_state *hard,
@@ -261,7 +301,8 @@ void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_n
     for (size_t i = 0; i < count; i++) {
         const struct raft_entry *entry = &entries[i];
         struct raft_cluster_fact *fact = fact_of(cluster, entry->index);
-        uint64_t previous = i > 0 ? entries[i - 1].term : (entry->index == 1 ? 0 : node->entries[entry->index - 2].term);
+        bool is_start = entry->index == node->base_index + 1;
+        uint64_t previous = i > 0 ? entries[i - 1].term : (is_start ? node->base_term : node->entries[entry->index - 2].term);
         bool is_known = false;
         for (size_t k = 0; k < fact->seen_count; k++) {
             if (fact->seen[k].term != entry->term) continue;
@@ -316,6 +357,7 @@ void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cl
     bool is_first = fact->committed_hash == 0;
     require(is_first || fact->committed_hash == hash_entry(entry), "R5 one content per index", node->id, entry->index);
     fact->committed_hash = hash_entry(entry);
+    if (entry->kind == RAFT_ENTRY_CONF) fact->conf_hash = fact->committed_hash;
     bool is_durable = node->entry_count >= entry->index && node->entries[entry->index - 1].term == entry->term;
     require(is_durable, "only what the own disk has is applied", node->id, entry->index);
 }

@@ -20,6 +20,7 @@ struct world {
     struct rng rng;
     uint64_t seed;
     bool has_conf_changes;
+    bool has_snapshots; /* logs are compacted as far as snapshots reach, whoever still needs them */
     bool has_damage; /* one node at a time may find the end of its log unreadable */
     uint64_t hanging; /* the node whose disk completes nothing; RAFT_NONE */
     uint64_t proposed;
@@ -89,7 +90,9 @@ static void crash_or_restart(struct world *world)
         raft_cluster_crash(world->cluster, id, (size_t)rng_below(&world->rng, 4));
         bool may_damage = world->has_damage && node->entry_count > 0 && !someone_is_suspect(world);
         if (may_damage && chance(world, 30)) {
-            size_t lost = 1 + (size_t)rng_below(&world->rng, node->entry_count < 4 ? node->entry_count : 4);
+            size_t held = node->entry_count - (size_t)node->base_index;
+            if (held == 0) return;
+            size_t lost = 1 + (size_t)rng_below(&world->rng, held < 4 ? held : 4);
             raft_cluster_damage(world->cluster, id, node->entry_count - lost);
         }
     } else {
@@ -169,6 +172,40 @@ static void compact(struct world *world)
     world->compactions++;
 }
 
+/* Any snapshot that the node could have fetched once: older than its state, for the second time, after a newer one. */
+static void install_any(struct world *world, struct raft_cluster_node *node)
+{
+    struct raft_cluster *cluster = world->cluster;
+    if (cluster->snapshot_count == 0) return;
+    size_t place = (size_t)rng_below(&world->rng, cluster->snapshot_count);
+    if (cluster->snapshots[place].term <= node->hard.term) (void)raft_cluster_install_at(cluster, node->id, place);
+}
+
+static void move_snapshot(struct world *world)
+{
+    struct raft_cluster *cluster = world->cluster;
+    struct raft_cluster_node *node = raft_cluster_node(cluster, any_node(world));
+    uint64_t dice = rng_below(&world->rng, 100);
+    if (node->raft == NULL) return;
+    if (dice < 15) {
+        (void)raft_cluster_take_snapshot(cluster, node->id);
+    } else if (dice < 35 && node->snapshot > 0) {
+        uint64_t index = cluster->snapshots[node->snapshot - 1].index;
+        if (index > node->applied_index) index = node->applied_index; /* received, not installed yet */
+        raft_cluster_compact(cluster, node->id, chance(world, 60) ? index : rng_below(&world->rng, index + 1));
+        world->compactions++;
+    } else if (dice < 60) {
+        (void)raft_cluster_receive(cluster, node->id, chance(world, 75));
+    } else if (dice < 85) {
+        (void)raft_cluster_install(cluster, node->id);
+    } else if (dice < 92) {
+        install_any(world, node);
+    } else if (node->applied_index > 0) {
+        struct raft_input late = {.kind = RAFT_IN_APPLIED, .index = 1 + rng_below(&world->rng, node->applied_index)};
+        (void)raft_cluster_step(cluster, node->id, &late);
+    }
+}
+
 /* Most of the time all clocks move alike, sometimes one runs ahead. */
 static void pass_time(struct world *world)
 {
@@ -184,6 +221,10 @@ static void pass_time(struct world *world)
 static void step(struct world *world)
 {
     struct raft_cluster *cluster = world->cluster;
+    if (world->has_snapshots && chance(world, 8)) {
+        move_snapshot(world);
+        return;
+    }
     uint64_t id = any_node(world);
     uint64_t dice = rng_below(&world->rng, 1000);
     if (dice < 430) {
@@ -327,17 +368,21 @@ static struct raft_options random_options(struct world *world)
 
 static void say_stats(const struct world *world)
 {
-    uint64_t reads = 0;
+    uint64_t reads = 0, installs = 0;
     for (uint32_t i = 0; i < world->cluster->node_count; i++) reads += world->cluster->nodes[i].reads_done;
-    fprintf(stderr, "seed %lu nodes %u: committed %lu proposed %lu reads %lu of %lu crashes %lu cuts %lu compactions %lu\n",
+    for (uint32_t i = 0; i < world->cluster->node_count; i++) installs += world->cluster->nodes[i].installs;
+    fprintf(stderr, "seed %lu nodes %u: committed %lu proposed %lu reads %lu of %lu crashes %lu cuts %lu compactions %lu snapshots %lu "
+            "installs %lu\n",
             (unsigned long)world->seed, world->cluster->node_count, (unsigned long)world->cluster->commit_index,
             (unsigned long)world->proposed, (unsigned long)reads, (unsigned long)world->asked, (unsigned long)world->crashes,
-            (unsigned long)world->cuts, (unsigned long)world->compactions);
+            (unsigned long)world->cuts, (unsigned long)world->compactions,
+            (unsigned long)world->cluster->snapshot_count, (unsigned long)installs);
 }
 
-static void run(uint64_t seed, uint32_t count, bool has_conf_changes, bool has_damage)
+static void run_world(struct world world, uint32_t count)
 {
-    struct world world = {.seed = seed, .has_conf_changes = has_conf_changes, .has_damage = has_damage};
+    bool has_conf_changes = world.has_conf_changes, has_damage = world.has_damage;
+    uint64_t seed = world.seed;
     rng_init(&world.rng, seed);
     struct raft_options options = random_options(&world);
     world.cluster = raft_cluster_of(count, &options);
@@ -354,6 +399,16 @@ static void run(uint64_t seed, uint32_t count, bool has_conf_changes, bool has_d
     expect_liveness(&world);
     if (getenv("RAFT_RANDOM_STATS") != NULL) say_stats(&world);
     raft_cluster_free(world.cluster);
+}
+
+static void run(uint64_t seed, uint32_t count, bool has_conf_changes, bool has_damage)
+{
+    run_world((struct world){.seed = seed, .has_conf_changes = has_conf_changes, .has_damage = has_damage}, count);
+}
+
+static void run_with_snapshots(uint64_t seed, uint32_t count, bool has_conf_changes, bool has_damage)
+{
+    run_world((struct world){.seed = seed, .has_conf_changes = has_conf_changes, .has_damage = has_damage, .has_snapshots = true}, count);
 }
 
 static uint64_t seed_count(void)
@@ -405,6 +460,24 @@ START_TEST(test_raft_damaged_logs_lose_nothing_under_random_faults)
 }
 END_TEST
 
+START_TEST(test_raft_snapshots_in_place_of_logs_stay_safe_and_recover_under_random_faults)
+{
+    for (uint64_t seed = first_seed(); seed < first_seed() + seed_count(); seed++) run_with_snapshots(seed, 3, false, false);
+}
+END_TEST
+
+START_TEST(test_raft_snapshots_and_changing_configurations_together)
+{
+    for (uint64_t seed = first_seed(); seed < first_seed() + seed_count(); seed++) run_with_snapshots(seed, 5, true, false);
+}
+END_TEST
+
+START_TEST(test_raft_snapshots_and_damaged_logs_together)
+{
+    for (uint64_t seed = first_seed(); seed < first_seed() + seed_count(); seed++) run_with_snapshots(seed, 3, false, true);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raft_random");
@@ -416,6 +489,9 @@ int main(void)
     tcase_add_test(tcase, test_raft_changing_configurations_stay_safe_and_recover_under_random_faults);
     tcase_add_test(tcase, test_raft_damaged_logs_lose_nothing_under_random_faults);
     tcase_add_test(tcase, test_raft_damaged_logs_and_changing_configurations_together);
+    tcase_add_test(tcase, test_raft_snapshots_in_place_of_logs_stay_safe_and_recover_under_random_faults);
+    tcase_add_test(tcase, test_raft_snapshots_and_changing_configurations_together);
+    tcase_add_test(tcase, test_raft_snapshots_and_damaged_logs_together);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
