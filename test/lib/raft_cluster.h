@@ -93,7 +93,7 @@ struct raft_cluster_node {
 struct raft_cluster_fact { /* what the watcher knows of an index */
     uint64_t committed_term; /* 0 = not committed yet */
     uint64_t committed_hash;
-    uint64_t conf_hash;      /* of the configuration in it; 0 = it brings none, or nobody applied it */
+    uint64_t conf_hash;      /* of the configuration in it; 0 = it brings none */
     struct raft_cluster_seen *seen; /* every (term, previous term, hash) ever on a disk at this index */
     size_t seen_count;
 };
@@ -200,7 +200,7 @@ void raft_cluster_watch_disk(struct raft_cluster *cluster, struct raft_cluster_n
                              const struct raft_entry *entries, size_t count);
 void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cluster_node *node,
                               const struct raft_entry *entry);
-/* The configuration in force at an index that somebody has applied. */
+/* Of the configuration in force at a committed index. */
 uint64_t raft_cluster_watch_conf_hash(struct raft_cluster *cluster, uint64_t index);
 void raft_cluster_watch_snapshot(struct raft_cluster *cluster, const struct raft_cluster_node *node, const struct raft_conf *conf,
                                  uint64_t index, uint64_t term);

@@ -75,6 +75,17 @@ static uint32_t holders(struct raft_cluster *cluster, const uint64_t *ids, uint3
     return found;
 }
 
+/* What is committed is on disks; a configuration among it is in force from there on. */
+static void note_conf(struct raft_cluster *cluster, uint64_t index, uint64_t term)
+{
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+        const struct raft_cluster_node *node = &cluster->nodes[i];
+        if (index <= node->base_index || index > node->entry_count || node->entries[index - 1].term != term) continue;
+        const struct raft_entry *entry = &node->entries[index - 1];
+        if (entry->kind == RAFT_ENTRY_CONF) fact_of(cluster, index)->conf_hash = hash_entry(entry);
+    }
+}
+
 static void watch_commit(struct raft_cluster *cluster, struct raft_cluster_node *node, const struct raft_status *now)
 {
     const struct raft_conf *conf = raft_conf(node->raft);
@@ -87,6 +98,7 @@ static void watch_commit(struct raft_cluster *cluster, struct raft_cluster_node 
         bool has_outgoing = conf->outgoing_count == 0 || outgoing > conf->outgoing_count / 2;
         require(has_outgoing, "R6 committed entries are on both majorities of disks", node->id, index);
         fact_of(cluster, index)->committed_term = term;
+        note_conf(cluster, index, term);
     }
 }
 
@@ -357,7 +369,6 @@ void raft_cluster_watch_apply(struct raft_cluster *cluster, const struct raft_cl
     bool is_first = fact->committed_hash == 0;
     require(is_first || fact->committed_hash == hash_entry(entry), "R5 one content per index", node->id, entry->index);
     fact->committed_hash = hash_entry(entry);
-    if (entry->kind == RAFT_ENTRY_CONF) fact->conf_hash = fact->committed_hash;
     bool is_durable = node->entry_count >= entry->index && node->entries[entry->index - 1].term == entry->term;
     require(is_durable, "only what the own disk has is applied", node->id, entry->index);
 }
