@@ -1,4 +1,4 @@
-# Programs: apps/NAME/*.c and tools/NAME.c; binaries land in bin/ of the build's configuration (see CMakePresets.json).
+# Programs: apps/NAME/*.c, and of tools/ the files named below; binaries land in bin/ of the build's configuration (see CMakePresets.json).
 if(NOT CMAKE_RUNTIME_OUTPUT_DIRECTORY)
   set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endif()
@@ -17,3 +17,29 @@ function(kvd_program name)
 endfunction()
 kvd_program(kvd kvd_pipeline PkgConfig::SYSTEMD)
 kvd_program(kvctl kvd_rpc PkgConfig::JANSSON)
+
+# The offline tools: one file each with its main; all other files of tools/ are a library that tests and fuzz targets use as well.
+set(kvd_tools readwal readstate readpb)
+file(GLOB tool_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tools/*.c)
+foreach(name ${kvd_tools})
+  list(REMOVE_ITEM tool_sources ${CMAKE_SOURCE_DIR}/tools/${name}.c)
+endforeach()
+# Every message that protoc-c knows of, as a table: tool_message.c includes the two lists.
+set(tool_out ${CMAKE_BINARY_DIR}/tools)
+file(MAKE_DIRECTORY ${tool_out})
+set(proto_headers)
+foreach(source ${proto_sources})
+  string(REGEX REPLACE "\\.c$" ".h" header ${source})
+  list(APPEND proto_headers ${header})
+endforeach()
+set(tool_lists ${tool_out}/tool_message_headers.inc ${tool_out}/tool_message_names.inc)
+add_custom_command(OUTPUT ${tool_lists}
+  COMMAND ${CMAKE_COMMAND} "-DHEADERS=${proto_headers}" -DROOT=${proto_out} -DOUT=${tool_out} -P ${CMAKE_SOURCE_DIR}/cmake/messages.cmake
+  DEPENDS ${proto_sources} ${CMAKE_SOURCE_DIR}/cmake/messages.cmake VERBATIM)
+add_library(kvd_tool STATIC ${tool_sources} ${tool_lists})
+target_include_directories(kvd_tool PUBLIC ${CMAKE_SOURCE_DIR}/tools PRIVATE ${tool_out})
+target_link_libraries(kvd_tool PUBLIC kvd_base kvd_storage kvd_raft kvd_proto)
+foreach(name ${kvd_tools})
+  add_executable(${name} ${CMAKE_SOURCE_DIR}/tools/${name}.c)
+  target_link_libraries(${name} PRIVATE kvd_tool)
+endforeach()

@@ -34,6 +34,7 @@ static enum err refuse_gap(struct wal_recover *recover, size_t at)
     char *path = wal_reader_path(reader, at);
     uint64_t expected = reader->segments[at - 1].sequence + 1;
     bool is_twice = reader->segments[at].sequence < expected;
+    recover->damage_sequence = reader->segments[at].sequence;
     enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
                                       is_twice ? "%s: corrupt at offset 0: another segment has the same number; %" PRIx64 " is next"
                                                : "%s: corrupt at offset 0: segments before it are missing, from number %" PRIx64 " on",

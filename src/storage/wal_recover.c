@@ -65,6 +65,8 @@ static enum err refuse_io(struct wal_recover *recover)
 
 static enum err refuse_corrupt(struct wal_recover *recover, uint64_t offset, const char *reason)
 {
+    recover->damage_sequence = recover->reader.segments[recover->reader.at].sequence;
+    recover->damage_offset = offset;
     return wal_recover_refuse(recover, ERR_CORRUPT, "%s: corrupt at offset %" PRIu64 ": %s", recover->reader.path, offset, reason);
 }
 
@@ -84,6 +86,7 @@ static enum err refuse_format(struct wal_recover *recover)
 static enum err refuse_skipped(struct wal_recover *recover)
 {
     char *path = wal_reader_path(&recover->reader, recover->start);
+    recover->damage_sequence = recover->reader.segments[recover->start].sequence;
     enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
                                       "%s: corrupt at offset 0: the segment's head does not belong to this file name", path);
     alloc_free(path);
@@ -117,6 +120,7 @@ static enum err check_head(struct wal_recover *recover)
         return refuse_corrupt(recover, 0, "the segment does not begin behind its reset");
     }
     if (reader->at > recover->start || head->first_index <= options->snapshot_index + 1) return ERR_OK;
+    recover->damage_sequence = segment->sequence;
     return wal_recover_refuse(recover, ERR_CORRUPT,
                               "%s: corrupt at offset 0: the log begins at index %" PRIu64 ", but the state without it ends at "
                               "%" PRIu64 ": older segments are missing",
@@ -232,6 +236,7 @@ static enum err take_batch(struct wal_recover *recover, const struct wal_format_
         recover->suspect_index = batch->head.suspect_index;
         recover->suspect_term = batch->head.suspect_term;
     }
+    if (recover->batch_fn != NULL) recover->batch_fn(recover->context, recover, batch);
     struct reader reader = reader_make(batch->records);
     struct wal_format_record record;
     uint32_t count = 0;

@@ -16,10 +16,16 @@
 
 #define WAL_RECOVER_BROKEN_MAX 8 /* files kept aside; the oldest goes first */
 
+/* For who looks on (tools): every intact batch, before its entries are judged; recover->reader.last says where it stands, and
+ * reader.head which segment it is. */
+struct wal_recover;
+typedef void wal_recover_batch_fn(void *context, const struct wal_recover *recover, const struct wal_format_batch *batch);
+
 struct wal_recover {
     const struct wal_options *options;
     wal_entry_fn *entry_fn;
     void *context;
+    wal_recover_batch_fn *batch_fn; /* NULL = nobody looks on; with the same context */
     struct wal_reader reader;
     struct wal_recovered found; /* handed over by wal_open on success */
     struct wal_conf conf;     /* with a snapshot its configuration is the first */
@@ -40,6 +46,8 @@ struct wal_recover {
     bool last_is_mark;
     bool needs_segment;       /* a new one must be begun: the log is new, or its tail was cut */
     uint64_t cut_offset;      /* in the last segment: damage from here on, found.cut_bytes long */
+    uint64_t damage_sequence; /* of ERR_CORRUPT: the segment, and where in it; 0 = the directory as a whole */
+    uint64_t damage_offset;
     uint64_t suspect_index;   /* what the head of the next segment must remember; 0 = nothing */
     uint64_t suspect_term;
 };
