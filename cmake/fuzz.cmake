@@ -6,7 +6,7 @@ list(REMOVE_ITEM fuzz_shared ${fuzz_sources})
 add_library(kvd_fuzz_shared STATIC ${fuzz_shared} ${CMAKE_SOURCE_DIR}/apps/kvd/options.c ${CMAKE_SOURCE_DIR}/apps/kvctl/txn_parse.c
             ${CMAKE_SOURCE_DIR}/apps/kvctl/json.c)
 target_include_directories(kvd_fuzz_shared PUBLIC ${CMAKE_SOURCE_DIR}/apps/kvd ${CMAKE_SOURCE_DIR}/apps/kvctl)
-target_link_libraries(kvd_fuzz_shared PUBLIC kvd_test_lib)
+target_link_libraries(kvd_fuzz_shared PUBLIC kvd_test_lib kvd_tool PkgConfig::JANSSON)
 if(KVD_FUZZ)
   add_custom_target(fuzz)
 endif()

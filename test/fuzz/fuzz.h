@@ -23,7 +23,10 @@
     X(wal, 2000)         \
     X(start_flags, 3000) \
     X(entry, 20000)      \
-    X(kvctl, 20000)
+    X(kvctl, 20000)      \
+    X(readwal, 300)      \
+    X(readstate, 300)    \
+    X(readpb, 5000)
 
 /* 0, as libFuzzer wants it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "fuzz/pb_program.h"
 #include "lib/kv_text.h"
 #include "raft/raft.h"
@@ -205,6 +206,61 @@ static const struct text wal[] = {
     TEXT("forge-records", "\x08\x06\x00\x00\x00\x08\xff\xff\xff\x7f\xff\xff\xff\xff"),
 };
 
+/* --- the offline tools ---------------------------------------------------------------------------------------------------------- */
+
+/* Flags before the edits of a log. */
+static const char *readwal(size_t place, struct buf *out)
+{
+    static const uint8_t flags[] = {1, 0, 3, 5, 13, 17};
+    if (place >= COUNT(wal)) return NULL;
+    buf_put_u8(out, flags[place % COUNT(flags)]);
+    buf_put_slice(out, wal[place].bytes);
+    return wal[place].name;
+}
+
+/* {flags, size of an identity file, the file, edits}. */
+static const char *readstate(size_t place, struct buf *out)
+{
+    if (place >= COUNT(wal)) return NULL;
+    struct buf identity;
+    buf_init(&identity);
+    buf_put(&identity, "kvd-id\n", 8);
+    buf_put_u16(&identity, 1);
+    buf_put_u16(&identity, 0);
+    buf_put_u32(&identity, 1);
+    for (size_t i = 0; i < 8; i++) buf_put_u64(&identity, i == 1 ? 0xc1 : i == 2 ? 0x11 : 0);
+    buf_put_u32(&identity, 0);
+    buf_put_u32(&identity, crc32c(0, buf_slice(&identity).data, identity.size));
+    buf_put_u8(out, (uint8_t)(place % 4));
+    buf_put_u8(out, (uint8_t)identity.size);
+    buf_put_slice(out, buf_slice(&identity));
+    buf_put_slice(out, wal[place].bytes);
+    buf_deinit(&identity);
+    return wal[place].name;
+}
+
+/* {flags, message, bytes}: programs of requests, a command of the log, and texts. */
+static const char *readpb(size_t place, struct buf *out)
+{
+    static const char *const names[] = {"command", "hexadecimal", "base64"};
+    if (place >= COUNT(names) + COUNT(programs)) return NULL;
+    bool is_program = place >= COUNT(names);
+    buf_put_u8(out, is_program ? 1 + 8 + 16 : (uint8_t[]){1 + 8, 4 + 8, 6 + 8}[place]);
+    buf_put_u8(out, 0);
+    if (is_program) {
+        buf_put_u8(out, PB_PROGRAM_OP(PB_PROGRAM_OPEN, place % 2 == 0 ? 4 : 6)); /* put or txn of an envelope */
+        buf_put_slice(out, programs[place - COUNT(names)].bytes);
+        return programs[place - COUNT(names)].name;
+    }
+    struct command command = {.level = COMMAND_LEVEL, .kind = COMMAND_PUT, .id = {1, 2, 3}, .user = slice_from_string("u"),
+                              .body = slice_from_string("\x0a\x01k\x12\x01v")};
+    struct blob *bytes = command_encode(&command);
+    if (place == 0) buf_put_slice(out, blob_slice(bytes));
+    else buf_put_slice(out, slice_from_string(place == 1 ? "22 06 0a016b 120176" : "IgYKAWsSAXY="));
+    blob_unref(bytes);
+    return names[place];
+}
+
 static const char *text_of(const struct text *texts, size_t count, size_t place, struct buf *out)
 {
     if (place >= count) return NULL;
@@ -220,6 +276,9 @@ const char *seeds_make(const char *target, size_t place, struct buf *out)
     if (strcmp(target, "entry") == 0) return entry(place, out);
     if (strcmp(target, "wal") == 0) return text_of(wal, COUNT(wal), place, out);
     if (strcmp(target, "start_flags") == 0) return text_of(start_flags, COUNT(start_flags), place, out);
+    if (strcmp(target, "readwal") == 0) return readwal(place, out);
+    if (strcmp(target, "readstate") == 0) return readstate(place, out);
+    if (strcmp(target, "readpb") == 0) return readpb(place, out);
     ASSERT(strcmp(target, "kvctl") == 0);
     return text_of(kvctl, COUNT(kvctl), place, out);
 }
