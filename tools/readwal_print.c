@@ -121,6 +121,7 @@ static void print_batch(struct print *print, const struct wal_reader *reader, co
         tool_tree_u64(tree, "last_term", batch->last_term);
     }
     tool_tree_u64(tree, "records", batch->record_count);
+    tool_tree_u64(tree, "bytes", reader->offset - reader->last.offset);
     if (batch->has_head && batch->head.suspect_index > 0) tool_tree_u64(tree, "suspect_index", batch->head.suspect_index);
     end(print);
 }

@@ -193,10 +193,10 @@ class Damage:
     def path(self, name):
         return os.path.join(self.member.data_dir, "wal", name)
 
-    def write(self, name, offset, change):
+    def write(self, name, offset, change, size=BLOCK):
         with open(self.path(name), "r+b") as file:
             file.seek(offset)
-            old = file.read(BLOCK)
+            old = file.read(size)
             file.seek(offset)
             file.write(change(old))
 
@@ -256,7 +256,7 @@ def test_damage_has_the_verdict_of_a_start():
         check(code == TORN and verdict["verdict"] == "suspect" and verdict["offset"] == last["offset"], "%s", verdict)
 
         def tear():
-            damage.write(last["segment"], last["offset"], zeros)
+            damage.write(last["segment"], last["offset"], zeros, last["bytes"])
             damage.write(large["segment"], large["offset"] + 3 * BLOCK, zeros)
         code, verdict = damage.judge(tear)
         check(code == TORN and verdict["verdict"] == "torn" and verdict["offset"] == large["offset"], "%s", verdict)
