@@ -75,6 +75,13 @@ static void count_record(struct tool_log_segment *segment, const struct wal_form
     if (record->term > segment->term_max) segment->term_max = record->term;
 }
 
+static uint64_t bytes_before(const struct tool_log *log, size_t at)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < at; i++) bytes += log->segments[i].file_bytes;
+    return bytes;
+}
+
 static void take_batch(void *context, const struct wal_recover *recover, const struct wal_format_batch *batch)
 {
     struct tool_log *log = context;
@@ -86,7 +93,7 @@ static void take_batch(void *context, const struct wal_recover *recover, const s
     struct wal_format_record record;
     while (wal_format_record_next(&records, &record)) count_record(segment, &record);
     segment->batches++;
-    if (batch->has_head && reader->at > 0) log->done_bytes += log->segments[reader->at - 1].file_bytes;
+    if (batch->has_head) log->done_bytes = bytes_before(log, reader->at);
     segment->used_bytes = reader->offset;
     log->major = reader->head.major;
     log->minor = reader->head.minor;
@@ -115,18 +122,42 @@ static bool is_alone(void *context, struct slice bytes)
 
 /* ---- judging ---- */
 
-/* Who wrote the oldest segment, and where the log begins. */
-static void ask_first_segment(const struct tool_log *log, struct wal_options *options)
+/* The oldest segment that counts: the newest that voids those before it, if there is one. */
+static size_t first_segment(struct wal_reader *reader)
+{
+    size_t first = 0;
+    for (size_t at = 0; at < reader->segment_count; at++)
+        if (wal_reader_head(reader, at) == 0 && reader->segments[at].is_reset) first = at;
+    return first;
+}
+
+static struct blob *conf_of(const struct wal_format_batch *batch)
+{
+    struct reader records = reader_make(batch->records);
+    struct wal_format_record record;
+    while (wal_format_record_next(&records, &record))
+        if (record.kind == WAL_FORMAT_CONF && record.data.size > 0) return blob_copy(record.data);
+    return NULL;
+}
+
+/* Who wrote the oldest segment that counts, and what it says stands before it. *out_snapshot holds a reference. */
+static void ask_first_segment(const struct tool_log *log, struct wal_options *options, struct tool_log_snapshot *out_snapshot)
 {
     struct wal_reader reader;
     struct wal_format_batch batch;
     wal_reader_init(&reader, log->tool->fs, log->options.directory);
-    (void)wal_reader_list(&reader);
-    if (reader.segment_count > 0 && wal_reader_next(&reader, &batch) == WAL_READER_BATCH) {
-        options->cluster_id = reader.head.cluster_id;
-        options->member_id = reader.head.member_id;
+    bool is_there = wal_reader_list(&reader) == 0 && reader.segment_count > 0;
+    if (is_there) wal_reader_rewind(&reader, first_segment(&reader));
+    size_t at = reader.at;
+    if (is_there && wal_reader_next(&reader, &batch) == WAL_READER_BATCH && reader.at == at && batch.has_head) {
+        bool is_empty = batch.last_index + 1 == batch.head.first_index;
+        options->cluster_id = batch.head.cluster_id;
+        options->member_id = batch.head.member_id;
+        out_snapshot->term = batch.head.reset_index != 0 ? batch.head.reset_term : is_empty ? batch.last_term : 0;
+        out_snapshot->conf = conf_of(&batch);
     }
-    if (reader.segment_count > 0 && log->options.is_part) options->snapshot_index = reader.segments[0].first_index - 1;
+    if (is_there) out_snapshot->index = reader.segments[at].first_index - 1;
+    if (out_snapshot->term == 0) out_snapshot->term = 1; /* not known, and not asked for then */
     wal_reader_deinit(&reader);
 }
 
@@ -134,13 +165,20 @@ static void judge(struct tool_log *log)
 {
     const struct data_dir_identity *identity = log->options.identity;
     struct wal_options options = {.fs = log->tool->fs, .directory = log->options.directory, .alone_fn = is_alone};
-    options.snapshot_index = log->options.snapshot_index;
-    ask_first_segment(log, &options);
+    struct tool_log_snapshot snapshot = {.index = 0};
+    ask_first_segment(log, &options, &snapshot);
+    if (!log->options.is_part) {
+        blob_unref(snapshot.conf);
+        snapshot = log->options.snapshot;
+        if (snapshot.conf != NULL) (void)blob_ref(snapshot.conf);
+    }
     if (identity != NULL) {
         options.cluster_id = identity->cluster_id;
         options.member_id = identity->member_id;
         options.must_exist = true;
     }
+    options.snapshot_index = snapshot.index;
+    options.snapshot_term = snapshot.index > 0 ? snapshot.term : 0;
     drop_recover(log);
     log->wal_options = options;
     log->self = options.member_id;
@@ -148,8 +186,12 @@ static void judge(struct tool_log *log)
     wal_recover_init(&log->recover, &log->wal_options, take_entry, log);
     log->recover.batch_fn = take_batch;
     log->has_recover = true;
+    if (snapshot.index > 0 && snapshot.conf != NULL) wal_conf_push(&log->recover.conf, snapshot.index, snapshot.conf);
+    blob_unref(snapshot.conf);
     log->err = wal_recover_read(&log->recover);
     if (log->segment_count != log->recover.reader.segment_count) begin_segments(log, &log->recover.reader);
+    for (size_t i = 0; i < log->segment_count; i++)
+        log->segments[i].is_void = log->segments[i].sequence < log->recover.void_sequence;
     log->message = log->recover.found.message;
 }
 
@@ -237,6 +279,8 @@ void tool_log_put_segment(const struct tool_log_segment *segment, struct tool_tr
     wal_format_name(segment->sequence, segment->first_index, name);
     tool_tree_word(tree, "file", name);
     tool_tree_u64(tree, "file_bytes", segment->file_bytes);
+    if (segment->is_void) tool_tree_bool(tree, "void", true);
+    if (segment->is_void) return;
     tool_tree_u64(tree, "used_bytes", segment->used_bytes);
     tool_tree_u64(tree, "batches", segment->batches);
     tool_tree_u64(tree, "entries", segment->entries);

@@ -24,17 +24,24 @@ struct tool_log_segment {
     uint64_t index_max;
     uint64_t term_min;
     uint64_t term_max;
+    bool is_void;         /* a reset behind it says so: it was not read */
 };
 
 /* Both are called in the order of the log: every batch once; entries that are known final, once for each judgement. */
 typedef void tool_log_batch_fn(void *context, const struct wal_recover *recover, const struct wal_format_batch *batch);
 typedef void tool_log_entry_fn(void *context, const struct raft_entry *entry);
 
+struct tool_log_snapshot {
+    uint64_t index; /* 0 = none */
+    uint64_t term;
+    struct blob *conf; /* NULL = not known */
+};
+
 struct tool_log_options {
     const char *directory;                   /* of the segments */
     const struct data_dir_identity *identity; /* NULL = whatever the first segment says */
-    uint64_t snapshot_index;                 /* what is there without the log */
-    bool is_part;                            /* the log may begin anywhere: snapshot_index is where its first segment says */
+    struct tool_log_snapshot snapshot;       /* what is there without the log; borrowed */
+    bool is_part;                            /* the log may begin anywhere: something reaches up to where its first segment says */
     uint32_t settle_ms;                      /* between two judgements */
     tool_log_batch_fn *batch_fn;             /* NULL = not asked for */
     tool_log_entry_fn *entry_fn;
@@ -48,7 +55,7 @@ struct tool_log {
     size_t segment_count;
     size_t segment_capacity;
     uint64_t total_bytes; /* of all files */
-    uint64_t done_bytes;  /* of the files that were read */
+    uint64_t done_bytes;  /* of the files before the one that is read */
     uint64_t shown_batch; /* the newest that batch_fn was given */
     uint64_t self;        /* member */
     uint16_t major;       /* of the newest segment's format */
