@@ -229,7 +229,28 @@ static void run_compact(struct words *words)
         complain(words, "only what is applied can be compacted");
         return;
     }
-    raft_compact(node->raft, index);
+    raft_cluster_compact(words->script->cluster, node->id, index);
+}
+
+static void run_snapshot(struct words *words)
+{
+    bool is_taken = raft_cluster_take_snapshot(words->script->cluster, node_at(words, 1));
+    if (!is_taken) complain(words, "nothing new is applied");
+}
+
+static void run_receive(struct words *words)
+{
+    (void)raft_cluster_receive(words->script->cluster, node_at(words, 1), !has_word(words, "fails"));
+}
+
+/* What was received last, or again the N-th that was ever taken. */
+static void run_install(struct words *words)
+{
+    struct raft_cluster *cluster = words->script->cluster;
+    uint64_t id = node_at(words, 1), number = number_of(words, "number", 0);
+    if (number > cluster->snapshot_count) complain(words, "there is no such snapshot");
+    if (number == 0) (void)raft_cluster_install(cluster, id);
+    if (number > 0 && number <= cluster->snapshot_count) (void)raft_cluster_install_at(cluster, id, (size_t)number - 1);
 }
 
 /* ---- Movement ------------------------------------------------------------------------------------------------------- */
@@ -392,8 +413,10 @@ static void say_disk(struct raft_script *script, const struct raft_cluster_node 
 {
     buf_printf(&script->output, "%" PRIu64 " disk term %" PRIu64 " vote %" PRIu64 " commit %" PRIu64 " [", node->id,
                node->hard.term, node->hard.vote, node->hard.commit);
-    for (size_t i = 0; i < node->entry_count; i++) {
-        if (i > 0) buf_printf(&script->output, ", ");
+    size_t base = (size_t)node->base_index;
+    if (base > 0) buf_printf(&script->output, "behind %zu/%" PRIu64 ": ", base, node->base_term);
+    for (size_t i = base; i < node->entry_count; i++) {
+        if (i > base) buf_printf(&script->output, ", ");
         raft_describe_entry(&node->entries[i], &script->output);
     }
     buf_printf(&script->output, "]\n");
@@ -427,6 +450,7 @@ static const struct {
     {"restart", run_restart},     {"damage", run_damage},             {"isolate", run_isolate},
     {"cut", run_cut},             {"heal", run_heal},                 {"status", run_status},
     {"raft-log", run_raft_log},   {"disk", run_disk},                 {"network", run_network},
+    {"snapshot", run_snapshot},   {"receive", run_receive},           {"install", run_install},
 };
 
 struct raft_script *raft_script_new(void)

@@ -27,7 +27,10 @@
  *   persist ID [COUNT]                that many appends reach the disk (default: all on their way)
  *   apply ID                          its state machine catches up
  *   fetch ID [fails]                  one read from disk completes
- *   settle ID...                      take, persist, apply, fetch until nothing moves
+ *   snapshot ID                       takes one of what it has applied
+ *   receive ID [fails]                the snapshot that it was offered last is durable at it, or lost on the way
+ *   install ID [number=N]             gives its core what it received; or the N-th snapshot that was ever taken
+ *   settle ID...                      take, persist, apply, fetch, receive, install until nothing moves
  *   deliver LINK [KIND] [at=N] [copy] messages of the network now, all that match, or the N-th; copy: the network keeps it
  *   drop LINK [KIND] [at=N]
  *   stabilize                         settle and deliver for all until nothing moves
