@@ -110,15 +110,13 @@ static void start(const struct sim_fleet_plan *plan, struct fleet *fleet, struct
     worker->is_alive = true;
 }
 
-/* Passes on what the dead worker said; `out_death`: the line that says why it died, if there is one. */
-static void take_words(const struct worker *worker, char *out_death, size_t size)
+void sim_fleet_words(int words, bool echo, char *out_death, size_t size)
 {
     static const char *const marks[] = {"assertion failed: ", "fatal: ", "runtime error: ", "ERROR: "};
     static char text[WORDS_MAX + 1];
-    ssize_t got = pread(worker->words, text, WORDS_MAX, 0);
+    ssize_t got = pread(words, text, WORDS_MAX, 0);
     text[got < 0 ? 0 : got] = '\0';
-    fputs(text, stderr);
-    close(worker->words);
+    if (echo) fputs(text, stderr);
     snprintf(out_death, size, "it died");
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         const char *at = strstr(text, marks[i]);
@@ -149,7 +147,8 @@ static void reap(const struct sim_fleet_plan *plan, struct fleet *fleet, uint32_
         if (!worker->is_alive || waitpid(worker->pid, &status, WNOHANG) != worker->pid) continue;
         char death[200];
         worker->is_alive = false;
-        take_words(worker, death, sizeof(death));
+        sim_fleet_words(worker->words, true, death, sizeof(death));
+        close(worker->words);
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
         keep_failure(worker, status, death, out_result);
         out_result->stopped_early = out_result->failure_count >= (plan->failures_max == 0 ? 1 : plan->failures_max);

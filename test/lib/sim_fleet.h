@@ -40,6 +40,8 @@ struct sim_fleet_result {
     struct world_trace last;     /* of the last failure */
     bool stopped_early;          /* by failures_max */
 };
+/* What a process that is dead said into the file `words`: why it died ("it died" without more if it says nothing); `echo`: on stderr, too. */
+void sim_fleet_words(int words, bool echo, char *out_death, size_t size);
 /* True if every seed held. */
 bool sim_fleet_run(const struct sim_fleet_plan *plan, struct sim_fleet_result *out_result);
 

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "lib/tape.h"
 
 /* --- by name --- */
 
@@ -79,6 +80,17 @@ bool sim_options_set(struct sim_options *options, const char *name, uint64_t val
     return false;
 }
 
+uint64_t sim_options_get(const struct sim_options *options, const char *name)
+{
+    const struct field *found = NULL;
+    for (size_t i = 0; i < FIELDS + SIM_FAULTS && found == NULL; i++) {
+        const struct field *field = i < FIELDS ? &fields[i] : &fault_fields[i - FIELDS];
+        if (strcmp(field->name, name) == 0) found = field;
+    }
+    ASSERT(found != NULL);
+    return get(options, found);
+}
+
 void sim_options_text(const struct sim_options *options, char *out_text, size_t size)
 {
     int n = snprintf(out_text, size, "seed=%" PRIu64, options->world.seed);
@@ -89,9 +101,34 @@ void sim_options_text(const struct sim_options *options, char *out_text, size_t 
     }
 }
 
+void sim_options_print(const struct sim_options *options, FILE *out)
+{
+    fprintf(out, "seed %" PRIu64 "\n", options->world.seed);
+    for (size_t i = 0; i < FIELDS + SIM_FAULTS; i++) {
+        const struct field *field = i < FIELDS ? &fields[i] : &fault_fields[i - FIELDS];
+        fprintf(out, "%s %" PRIu64 "\n", field->name, get(options, field));
+    }
+    if (options->world.reel != NULL) tape_reel_print(options->world.reel, out);
+}
+
+/* One line of a regression file. */
+static bool read_line(const char *line, bool *has_seed, struct sim_options *options)
+{
+    char name[64];
+    uint64_t value;
+    if (line[0] == '#' || line[0] == '\n') return true;
+    if (*has_seed && strncmp(line, "tape ", 5) == 0) {
+        if (options->world.reel == NULL) options->world.reel = tape_reel_new();
+        return tape_reel_read_line(options->world.reel, line + 5);
+    }
+    if (sscanf(line, "%63s %" SCNu64, name, &value) != 2) return false;
+    *has_seed = *has_seed || strcmp(name, "seed") == 0;
+    return *has_seed && sim_options_set(options, name, value);
+}
+
 bool sim_options_read(const char *path, struct sim_options *out_options)
 {
-    char line[256], name[64];
+    char line[TAPE_LINE_MAX];
     bool is_good = true, has_seed = false;
     FILE *file = fopen(path, "r");
     if (file == NULL) {
@@ -99,11 +136,7 @@ bool sim_options_read(const char *path, struct sim_options *out_options)
         return false;
     }
     while (is_good && fgets(line, sizeof(line), file) != NULL) {
-        uint64_t value;
-        if (line[0] == '#' || line[0] == '\n') continue;
-        is_good = sscanf(line, "%63s %" SCNu64, name, &value) == 2;
-        has_seed = has_seed || (is_good && strcmp(name, "seed") == 0);
-        is_good = is_good && has_seed && sim_options_set(out_options, name, value);
+        is_good = read_line(line, &has_seed, out_options);
         if (!is_good) fprintf(stderr, "%s: not an option, or no seed before it: %s", path, line);
     }
     (void)fclose(file);

@@ -1,8 +1,11 @@
 /* sim_options: what one seed runs with: limits, workload, faults and their rates. Drawn from the seed, printed as `name=value`, and read
- * back from a regression file, one `name value` per line: `seed` first, the rest overrides what the seed would draw.
- * Owner: plain data. Thread: any. */
+ * back from a regression file, one `name value` per line: `seed` first, the rest overrides what the seed would draw; lines `tape …` are a
+ * reel (tape.h) that plays in place of the seed's choices.
+ * Owner: plain data; the reel of a file that has one is the reader's (tape_reel_free of world.reel). Thread: any. */
 #ifndef TEST_LIB_SIM_OPTIONS_H
 #define TEST_LIB_SIM_OPTIONS_H
+#include <stdio.h>
+
 #include "lib/sim_clients.h"
 #include "lib/world.h"
 
@@ -39,7 +42,10 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options);
 void sim_options_text(const struct sim_options *options, char *out_text, size_t size);
 /* False: no option has this name. `seed` draws all anew. */
 bool sim_options_set(struct sim_options *options, const char *name, uint64_t value);
+uint64_t sim_options_get(const struct sim_options *options, const char *name); /* one that there is */
 /* False: no such file, or it says nothing that is understood; the reason is printed. */
 bool sim_options_read(const char *path, struct sim_options *out_options);
+/* As a regression file, the tape included. */
+void sim_options_print(const struct sim_options *options, FILE *out);
 
 #endif

@@ -5,6 +5,7 @@
  *   simulate --seed 17                   one: all its options, its trace hash; if it breaks: the invariant and the last 200 events
  *   simulate --seed 17 --set kill=0      the same with other options than the seed draws (names as printed)
  *   simulate --file test/sim/regressions/NAME   what a regression file names
+ *   simulate --seed 17 --shrink [--minutes 1] [--output PATH]   if it breaks: the smallest run found that breaks the same, as a regression file
  *   simulate --mutants [ID ...]          plants the bugs of base/mutant.h, one after the other: which seed, else which test program sees it?
  *                                        (simulator's build only: cmake --preset sim)
  * Exit: 0 nothing was broken, 1 something was, 2 it was not understood. Each event and each choice of a seed comes from the seed. */
@@ -20,6 +21,7 @@
 #include "base/mutant.h"
 #include "lib/sim_fleet.h"
 #include "lib/sim_report.h"
+#include "lib/sim_shrink.h"
 #include "sim/simulate_mutants.h"
 
 #define EVENTS_SHOWN 200
@@ -30,8 +32,8 @@ const char *malloc_conf = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 static struct {
     uint64_t minutes, seconds, seed, jobs, failures, twice, seeds_max;
-    const char *seeds, *set, *file, *mutant, *format;
-    bool json, help, quiet, mutants;
+    const char *seeds, *set, *file, *mutant, *format, *output;
+    bool json, help, quiet, mutants, shrink;
 } asked = {.seed = UINT64_MAX, .jobs = 2, .failures = 8, .twice = 1, .seeds_max = 2000, .format = "text"};
 
 static struct flag flags[] = {
@@ -45,6 +47,8 @@ static struct flag flags[] = {
     {.name = "failures", .kind = FLAG_U64, .target = &asked.failures, .value_name = "<n>", .help = "violations until it ends"},
     {.name = "twice", .kind = FLAG_U64, .target = &asked.twice, .value_name = "<percent>", .help = "seeds that run twice: same trace"},
     {.name = "mutant", .kind = FLAG_STRING, .target = &asked.mutant, .value_name = "<id>", .help = "plants this bug (simulator's build only)"},
+    {.name = "shrink", .kind = FLAG_BOOL, .target = &asked.shrink, .help = "makes the run that breaks smaller, for --minutes or --seconds (60 s)"},
+    {.name = "output", .kind = FLAG_STRING, .target = &asked.output, .value_name = "<path>", .help = "of the smaller run; seed_N by itself"},
     {.name = "mutants", .kind = FLAG_BOOL, .target = &asked.mutants, .help = "plants each bug, or those named: who sees it?"},
     {.name = "seeds-max", .kind = FLAG_U64, .target = &asked.seeds_max, .value_name = "<n>", .help = "of each planted bug; 0 = test programs alone"},
     {.name = "write-out", .letter = 'w', .kind = FLAG_STRING, .target = &asked.format, .value_name = "<text|json>", .help = "what stands on stdout"},
@@ -133,6 +137,61 @@ static bool make_plan(struct sim_fleet_plan *plan, struct sim_options *one)
     return asked.minutes + asked.seconds > 0;
 }
 
+/* --- shrinking --- */
+
+static void print_size(FILE *out, const char *what, const struct sim_size *size)
+{
+    fprintf(out, "%s: %" PRIu64 " events, %" PRIu64 " choices, %" PRIu64 " of them lively, %u members, %u kinds of faults, %" PRIu64 " clients, %" PRIu64
+            " operations at most, %.1f s\n", what, size->events, size->choices, size->lively, size->members, size->faults, size->clients,
+            size->ops_max, (double)size->run_ns / 1e9);
+}
+
+static void shrink_progress(uint64_t tries, const struct sim_size *size, const char *what, void *context)
+{
+    char text[128];
+    (void)context;
+    snprintf(text, sizeof(text), "try %" PRIu64 ", %s", tries, what);
+    print_size(stderr, text, size);
+}
+
+static int write_shrunk(const struct sim_shrink_result *result, uint64_t seed)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "seed_%" PRIu64, seed);
+    const char *name = asked.output == NULL ? path : asked.output;
+    FILE *file = fopen(name, "w");
+    if (file == NULL) {
+        perror(name);
+        return 2;
+    }
+    fprintf(file, "# Shrunk from seed %" PRIu64 "%s%s: %s.\n", seed, asked.mutant == NULL ? "" : ", with planted bug ",
+            asked.mutant == NULL ? "" : asked.mutant, result->invariant);
+    sim_options_print(&result->options, file);
+    (void)fclose(file);
+    printf("%s\n", name);
+    return 1;
+}
+
+static int run_shrink(const struct sim_options *options)
+{
+    static struct sim_shrink_result result;
+    uint64_t ns = (asked.minutes * 60 + asked.seconds) * NS_PER_S;
+    struct sim_shrink_plan plan = {.options = options, .until_ns = clock_mono_ns() + (ns == 0 ? 60 * NS_PER_S : ns),
+                                   .progress = asked.quiet ? NULL : shrink_progress};
+    bool breaks = sim_shrink(&plan, &result);
+    if (breaks) {
+        printf("breaks: %s\n", result.invariant);
+        print_size(stdout, "before", &result.before);
+        print_size(stdout, "after", &result.after);
+        printf("%" PRIu64 " tries\n", result.tries);
+    } else {
+        printf("nothing breaks\n");
+    }
+    int code = breaks ? write_shrunk(&result, options->world.seed) : 0;
+    tape_reel_free(result.options.world.reel);
+    return code;
+}
+
 static int run_mutants(const char **ids)
 {
     struct simulate_mutants what = {.ids = ids, .first_seed = 1, .seeds_max = asked.seeds_max, .jobs = (uint32_t)asked.jobs,
@@ -156,10 +215,16 @@ int main(int argc, char **argv)
     sim_options_draw(0, &one);
     is_good = is_good && parsed.arguments_count == 0;
     free(parsed.arguments);
+    if (asked.shrink && asked.file == NULL && asked.seed == UINT64_MAX) is_good = false;
     if (asked.help || !is_good || !make_plan(&plan, &one)) {
         printf("%s\nUsage: simulate --minutes N | --seeds A..B | --seed N | --file PATH | --mutants\n", parsed.error);
         flags_print_help(flags, FLAGS);
         return asked.help ? 0 : 2;
+    }
+    if (asked.shrink) {
+        int code = run_shrink(&one);
+        tape_reel_free(one.world.reel);
+        return code;
     }
     if (!asked.quiet && plan.list == NULL) plan.progress = progress;
     plan.context = &start_ns;
@@ -169,5 +234,6 @@ int main(int argc, char **argv)
     if (plan.list != NULL && !asked.json) print_one(&one, &result);
     if (asked.json) sim_report_json(&result, stdout);
     if (!asked.json) sim_report_print(&result, stdout);
+    tape_reel_free(one.world.reel);
     return holds ? 0 : 1;
 }
