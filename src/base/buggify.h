@@ -34,6 +34,7 @@
     X(WAL_ONE_APPEND, "wal: one append per batch")                                                                                       \
     X(FETCH_ONE, "wal: one entry is read back per fetch")                                                                                \
     X(RANGE_ONE, "storage: one row per step of a range")                                                                                 \
+    X(SNAPSHOT_ONE, "storage: one record is looked at per step of a snapshot")                                                            \
     X(COMPACT_ONE, "storage: one version is freed per step of compaction")                                                               \
     X(REPUBLISH, "storage: a view is published though nothing changed")
 

@@ -52,7 +52,8 @@ static const struct mvcc_view *make_draft(struct mvcc *mvcc)
                                      .log = mvcc->log,
                                      .bytes = mvcc->reclaim.bytes,
                                      .live_bytes = mvcc->live_bytes,
-                                     .epoch = mvcc->epoch};
+                                     .epoch = mvcc->epoch,
+                                     .adopted_revision = mvcc->adopted_revision};
     return &mvcc->draft;
 }
 

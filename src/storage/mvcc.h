@@ -73,7 +73,8 @@ const struct mvcc_view *mvcc_writer_view(struct mvcc *mvcc);
 void mvcc_publish(struct mvcc *mvcc);               /* readers see everything committed so far; not inside a transaction */
 
 /* Another content (taken over) takes the place of all there is, and is published. Not inside a transaction. What was there is freed by
- * mvcc_reclaim_step once its readers are gone. Pins go on to hold what they name; those below the new compact revision are void. */
+ * mvcc_reclaim_step once its readers are gone. Pins go on to hold what they name; those below the new compact revision are void
+ * (mvcc_view_check_pinned). */
 void mvcc_adopt(struct mvcc *mvcc, struct mvcc_content *content);
 
 /* ERR_COMPACTED (revision ≤ mark), ERR_FUTURE_REV; ERR_OK moves the mark. Freeing follows in steps. */
@@ -95,8 +96,10 @@ uint64_t mvcc_view_epoch(const struct mvcc_view *view);      /* counts mvcc_adop
 int64_t mvcc_view_key_count(const struct mvcc_view *view);   /* live now */
 /* ERR_FUTURE_REV / ERR_COMPACTED (revision < compact revision). revision ≤ 0 is "now" and always fine. */
 MUST_USE enum err mvcc_view_check(const struct mvcc_view *view, int64_t revision);
-/* In all of these revision ≤ 0 = the view's own; others must have passed mvcc_view_check on this view (a pinned revision passes, unless
- * mvcc_adopt has brought a higher compact revision). */
+/* Of a revision that is pinned: what it needs is there although the mark may have passed it, unless mvcc_adopt brought a content that begins
+ * later: ERR_COMPACTED. To be asked in each step. */
+MUST_USE enum err mvcc_view_check_pinned(const struct mvcc_view *view, int64_t revision);
+/* In all of these revision ≤ 0 = the view's own; others must have passed one of the checks on this view. */
 bool mvcc_get(const struct mvcc_view *view, struct slice key, int64_t revision, struct mvcc_kv *out_kv);
 int64_t mvcc_count(const struct mvcc_view *view, const struct mvcc_range *range, int64_t revision);
 /* The count, if it takes no walk and no look at more than `budget` changes of the past. */

@@ -20,6 +20,7 @@ struct mvcc_view {
     uint64_t bytes;
     uint64_t live_bytes;
     uint64_t epoch;
+    int64_t adopted_revision; /* nothing that only reads below it need is there, pinned or not */
 };
 
 struct mvcc {

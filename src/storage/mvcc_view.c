@@ -26,6 +26,12 @@ enum err mvcc_view_check(const struct mvcc_view *view, int64_t revision)
     return revision < (MUTANT(P29) ? view->log.floor_revision : view->compact_revision) ? ERR_COMPACTED : ERR_OK;
 }
 
+enum err mvcc_view_check_pinned(const struct mvcc_view *view, int64_t revision)
+{
+    ASSERT(revision > 0 && revision <= view->revision);
+    return revision < view->adopted_revision ? ERR_COMPACTED : ERR_OK;
+}
+
 void mvcc_view_sizes(const struct mvcc_view *view, uint64_t *out_bytes, uint64_t *out_live_bytes)
 {
     ASSERT(view->live_bytes <= view->bytes);

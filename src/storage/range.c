@@ -471,6 +471,10 @@ enum range_progress range_step(struct range *range, const struct mvcc_view *view
         range->is_counted = take_count(range, view, rows_max);
         if (range->is_counted && (range->request.count_only || range->count == 0)) return finish(range, out_body);
     }
+    if (!is_first && !range->is_kept && mvcc_view_check_pinned(view, range->revision) != ERR_OK) {
+        *out_err = ERR_COMPACTED;
+        return RANGE_FAILED;
+    }
     enum range_progress progress = go_on(range, view, size_max, rows_max, out_body, out_err);
     if (progress == RANGE_MORE && is_first && range->mvcc != NULL) return pin(range, size_before, out_body, out_err);
     return progress;

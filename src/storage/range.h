@@ -35,7 +35,7 @@ struct range;
 struct range *range_new(const struct range_request *request, struct mvcc *mvcc, size_t gather_bytes_max);
 /* Before the first step: counts that pages leave for each other. Borrowed; of the thread that steps. */
 void range_set_memo(struct range *range, struct range_memo *memo);
-/* Before the first step: the caller has checked the revision and keeps it for the whole job by a pin of its own. */
+/* Before the first step: the caller has checked the revision, keeps it for the whole job by a pin of its own, and checks that in each step. */
 void range_set_kept(struct range *range);
 void range_free(struct range *range); /* accepts NULL; unpins */
 /* Appends at most about bytes_max to out_body (at least one row), looks at no more than rows_max rows. RANGE_FAILED: *out_err. With

@@ -22,6 +22,7 @@
 #define SNAPSHOT_FORMAT_BLOCK_BYTES (64u << 10) /* a block of keys is closed when it holds as many */
 #define SNAPSHOT_FORMAT_PAYLOAD_MAX (64u << 20) /* for the largest version that a request can bring */
 #define SNAPSHOT_FORMAT_VERSION_MIN 3u          /* bytes of the smallest version that the history tells */
+#define SNAPSHOT_FORMAT_END_BYTES 40u            /* payload of the end block */
 #define SNAPSHOT_FORMAT_NAME_SIZE 40u           /* a file's name with its NUL */
 #define SNAPSHOT_FORMAT_SUFFIX ".snap"
 #define SNAPSHOT_FORMAT_TMP_SUFFIX ".tmp"

@@ -67,7 +67,7 @@ void state_machine_image_unpin(struct state_machine_image *image); /* the keys h
 void state_machine_image_free(struct state_machine_image *image);  /* accepts NULL */
 /* Everything becomes what `loaded` (taken over and freed) says, and is published. Its index is above the applied one. Readers of views from
  * before stay valid for their grace period; pins hold on in the new store, but those below its compact revision are void: their owners see
- * ERR_COMPACTED by mvcc_view_check. What was there is freed by mvcc_reclaim_step. */
+ * ERR_COMPACTED by mvcc_view_check_pinned. What was there is freed by mvcc_reclaim_step. */
 void state_machine_install(struct state_machine *machine, struct state_machine_loaded *loaded);
 uint64_t state_machine_applied_index(const struct state_machine *machine);
 uint64_t state_machine_applied_term(const struct state_machine *machine); /* of that entry; 0 = none */

@@ -215,6 +215,10 @@ enum range_progress txn_reader_step(struct txn_reader *reader, const struct mvcc
             return RANGE_FAILED;
         }
     }
+    if (reader->pin >= 0 && mvcc_view_check_pinned(view, reader->revision_min) != ERR_OK) {
+        *out_err = ERR_COMPACTED;
+        return RANGE_FAILED;
+    }
     enum range_progress progress = go_on(reader, view, size_before + bytes_max, rows_max, out_body, out_err);
     if (progress == RANGE_MORE && reader->pin < 0) return keep(reader, size_before, out_body, out_err);
     return progress;

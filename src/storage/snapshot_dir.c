@@ -1,0 +1,218 @@
+/* snapshot_dir: see snapshot_dir.h. */
+#include "storage/snapshot_dir.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "storage/snapshot_load.h"
+
+static char *join(const char *directory, const char *name)
+{
+    size_t size = strlen(directory) + 1 + strlen(name) + 1;
+    char *path = alloc_new(size);
+    (void)snprintf(path, size, "%s/%s", directory, name);
+    return path;
+}
+
+/* --- start ------------------------------------------------------------------------------------------------------------------- */
+
+struct listing {
+    struct snapshot_dir *dir;
+    char *stray; /* a tmp file; one at a time */
+};
+
+static void take_name(void *owner, const char *name)
+{
+    struct listing *listing = owner;
+    uint64_t index = 0;
+    uint64_t term = 0;
+    size_t size = strlen(name);
+    size_t suffix = strlen(SNAPSHOT_FORMAT_TMP_SUFFIX);
+    bool is_tmp = size > suffix && strcmp(name + size - suffix, SNAPSHOT_FORMAT_TMP_SUFFIX) == 0;
+    if (is_tmp && listing->stray == NULL) listing->stray = alloc_string(name);
+    if (snapshot_format_parse_name(name, &index, &term)) snapshot_dir_add(listing->dir, index, term);
+}
+
+static int list(struct snapshot_dir *dir, struct listing *listing)
+{
+    *listing = (struct listing){.dir = dir};
+    struct fs_op op = {.kind = FS_LIST, .path = dir->path, .list_fn = take_name, .owner = listing};
+    dir->count = 0;
+    return fs_run(dir->io.fs, &op);
+}
+
+enum err snapshot_dir_open(struct fs *fs, const char *path, struct snapshot_dir *out_dir, char *out_message, size_t message_size)
+{
+    ASSERT(fs != NULL && path != NULL && out_message != NULL && message_size > 0);
+    struct snapshot_dir dir = {.path = alloc_string(path), .keep = SIZE_MAX};
+    struct listing listing;
+    dir.io.fs = fs;
+    int error = list(&dir, &listing);
+    while (error == 0 && listing.stray != NULL) {
+        char *file = join(path, listing.stray);
+        struct fs_op op = {.kind = FS_UNLINK, .path = file};
+        error = fs_run(fs, &op);
+        alloc_free(file);
+        alloc_free(listing.stray);
+        listing.stray = NULL;
+        if (error == 0) error = list(&dir, &listing);
+    }
+    alloc_free(listing.stray);
+    if (error == 0) {
+        *out_dir = dir;
+        return ERR_OK;
+    }
+    (void)snprintf(out_message, message_size, "%s: cannot be used: %s", path, strerror(error));
+    snapshot_dir_close(&dir);
+    return ERR_STOPPED;
+}
+
+void snapshot_dir_set_fs(struct snapshot_dir *dir, struct fs *fs)
+{
+    ASSERT(fs != NULL && !dir->io.in_flight);
+    dir->io.fs = fs;
+}
+
+void snapshot_dir_close(struct snapshot_dir *dir)
+{
+    if (dir == NULL || dir->path == NULL) return;
+    ASSERT(!dir->io.in_flight);
+    alloc_free(dir->path);
+    alloc_free(dir->victim);
+    *dir = (struct snapshot_dir){.path = NULL};
+}
+
+/* One file; ERR_OK: *out_loaded. */
+static enum err load_one(struct snapshot_dir *dir, const struct snapshot_dir_entry *entry, uint64_t cluster_id,
+                         struct state_machine_loaded **out_loaded, bool *out_is_unsupported, char *out_message, size_t message_size)
+{
+    char *path = snapshot_dir_file(dir, entry->index, entry->term, false);
+    struct snapshot_load_options options = {.fs = dir->io.fs, .path = path, .cluster_id = cluster_id, .is_blocking = true};
+    struct snapshot_load *load = snapshot_load_new(&options);
+    while (snapshot_load_step(load)) ASSERT(snapshot_load_state(load) == SNAPSHOT_LOAD_RUNNING);
+    enum err err = snapshot_load_err(load);
+    *out_is_unsupported = snapshot_load_is_unsupported(load);
+    if (err == ERR_OK) {
+        const struct snapshot_format_head *head = snapshot_load_head(load);
+        bool is_named = head->index == entry->index && head->term == entry->term;
+        if (!is_named) (void)snprintf(out_message, message_size, "%s: corrupt: its head says another position than its name", path);
+        if (!is_named) err = ERR_CORRUPT;
+        else *out_loaded = snapshot_load_take(load);
+    } else {
+        (void)snprintf(out_message, message_size, "%s", snapshot_load_message(load));
+    }
+    snapshot_load_free(load);
+    alloc_free(path);
+    return err;
+}
+
+enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_id, snapshot_dir_report_fn *report_fn, void *context,
+                           struct state_machine_loaded **out_loaded, char *out_message, size_t message_size)
+{
+    ASSERT(out_loaded != NULL && message_size > 0);
+    for (size_t at = 0; at < dir->count; at++) {
+        bool is_unsupported = false;
+        struct state_machine_loaded *loaded = NULL;
+        enum err err = load_one(dir, &dir->entries[at], cluster_id, &loaded, &is_unsupported, out_message, message_size);
+        if (err == ERR_OK) {
+            *out_loaded = loaded;
+            return ERR_OK;
+        }
+        if (is_unsupported || err == ERR_CLUSTER_ID_MISMATCH) return err;
+        dir->entries[at].is_broken = true;
+        if (report_fn != NULL) report_fn(context, out_message);
+    }
+    *out_loaded = NULL;
+    return ERR_OK;
+}
+
+/* --- what there is ----------------------------------------------------------------------------------------------------------- */
+
+static bool is_before(const struct snapshot_dir_entry *entry, uint64_t index, uint64_t term)
+{
+    return entry->index > index || (entry->index == index && entry->term > term);
+}
+
+bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t term)
+{
+    ASSERT(dir->count <= SNAPSHOT_DIR_MAX);
+    for (size_t at = 0; at < dir->count; at++)
+        if (dir->entries[at].index == index && dir->entries[at].term == term) return true;
+    return false;
+}
+
+void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term)
+{
+    size_t at = 0;
+    ASSERT(index > 0 && term > 0);
+    while (at < dir->count && is_before(&dir->entries[at], index, term)) at++;
+    bool is_again = at < dir->count && dir->entries[at].index == index && dir->entries[at].term == term;
+    if (is_again) dir->entries[at].is_broken = false; /* written anew */
+    if (is_again || at == SNAPSHOT_DIR_MAX) return;
+    if (dir->count == SNAPSHOT_DIR_MAX) dir->count--;
+    memmove(&dir->entries[at + 1], &dir->entries[at], (dir->count - at) * sizeof dir->entries[0]);
+    dir->entries[at] = (struct snapshot_dir_entry){.index = index, .term = term};
+    dir->count++;
+}
+
+void snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term)
+{
+    ASSERT(dir->count <= SNAPSHOT_DIR_MAX);
+    for (size_t at = 0; at < dir->count; at++)
+        if (dir->entries[at].index == index && dir->entries[at].term == term) dir->entries[at].is_broken = true;
+}
+
+const struct snapshot_dir_entry *snapshot_dir_good(const struct snapshot_dir *dir, size_t place)
+{
+    ASSERT(dir->count <= SNAPSHOT_DIR_MAX);
+    for (size_t at = 0; at < dir->count; at++)
+        if (!dir->entries[at].is_broken && place-- == 0) return &dir->entries[at];
+    return NULL;
+}
+
+char *snapshot_dir_file(const struct snapshot_dir *dir, uint64_t index, uint64_t term, bool is_tmp)
+{
+    char name[SNAPSHOT_FORMAT_NAME_SIZE + sizeof SNAPSHOT_FORMAT_TMP_SUFFIX];
+    ASSERT(dir->path != NULL);
+    snapshot_format_name(index, term, name);
+    if (is_tmp) memcpy(name + strlen(name), SNAPSHOT_FORMAT_TMP_SUFFIX, sizeof SNAPSHOT_FORMAT_TMP_SUFFIX);
+    return join(dir->path, name);
+}
+
+/* --- removal ----------------------------------------------------------------------------------------------------------------- */
+
+void snapshot_dir_purge(struct snapshot_dir *dir, size_t keep)
+{
+    ASSERT(keep > 0);
+    dir->keep = keep;
+}
+
+/* The oldest one goes, if it is behind the last good one to be kept. */
+static bool has_victim(const struct snapshot_dir *dir)
+{
+    const struct snapshot_dir_entry *last = dir->keep == SIZE_MAX ? NULL : snapshot_dir_good(dir, dir->keep - 1);
+    return last != NULL && last != &dir->entries[dir->count - 1];
+}
+
+bool snapshot_dir_is_idle(const struct snapshot_dir *dir)
+{
+    ASSERT(dir->path != NULL);
+    return dir->victim == NULL && !has_victim(dir);
+}
+
+bool snapshot_dir_step(struct snapshot_dir *dir)
+{
+    if (dir->victim != NULL) {
+        if (!snapshot_io_is_done(&dir->io)) return false;
+        alloc_free(dir->victim);
+        dir->victim = NULL;
+    }
+    if (!has_victim(dir)) return false;
+    const struct snapshot_dir_entry *entry = &dir->entries[--dir->count];
+    dir->victim = snapshot_dir_file(dir, entry->index, entry->term, false);
+    struct fs_op op = {.kind = FS_UNLINK, .path = dir->victim};
+    snapshot_io_start(&dir->io, &op);
+    return true;
+}
