@@ -70,7 +70,7 @@
     X(D21, "a batch counts as durable once it is written", "durable: behind the sync")                                                   \
     X(D22, "a hard state without entries is not synced", "term and vote durable before they are told")                                   \
     X(D23, "recovery keeps entries that were overwritten", "later records win")                                                          \
-    X(D24, "old segments go before the one that voids them has its name", "a reset is durable first")                                    \
+    X(D24, "what a reset has voided is read all the same", "the old log or the new, never a mix")                                        \
     X(D25, "one segment too many is dropped", "every entry behind the snapshot stays")                                                   \
     X(D26, "a log that begins anew behind a snapshot forgets the vote", "one truth for term and vote: the newest batch")                 \
     X(D27, "an old segment is removed before the removal of the one before it is durable", "never a hole in the middle")                                                          \

@@ -305,7 +305,6 @@ static void wal_rotate(struct wal *wal, const struct wal_plan *plan, uint64_t no
     wal->next.sequence = wal->current.sequence + 1;
     wal_core_segment_begin(wal, &wal->next, wal_core_first_index(wal, plan), capacity, file);
     wal_core_encode(wal, plan, &wal->next, true);
-    if (MUTANT(D24) && wal->next.is_reset) wal->old.void_sequence = wal->next.sequence;
     wal_submit(wal, WAL_PHASE_WRITE, now_ns);
 }
 

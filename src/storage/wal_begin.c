@@ -55,7 +55,7 @@ static enum err find_reset(struct wal_recover *recover)
             alloc_free(path);
             return err;
         }
-        if (!reader->segments[at].is_reset) continue;
+        if (!reader->segments[at].is_reset || MUTANT(D24)) continue;
         recover->start = at;
         recover->void_sequence = reader->segments[at].sequence;
     }

@@ -239,8 +239,9 @@ static bool logs_equal(const struct wal_rig *rig, const struct wal_rig_state *a,
 {
     uint64_t snapshot_index = rig->options.snapshot_index;
     bool fits = snapshot_index == 0 || (b->last_index >= snapshot_index && b->log[snapshot_index].term == rig->options.snapshot_term);
-    if (rig->found.is_reset == fits) return false;
-    if (!fits) return a->hard.commit == snapshot_index && a->last_index == snapshot_index;
+    bool is_anew = rig->found.is_reset || (snapshot_index > 0 && rig->found.first_index == snapshot_index + 1); /* now, or at a start before */
+    if (fits && rig->found.is_reset) return false;
+    if (!fits) return is_anew && a->hard.commit == snapshot_index && a->last_index == snapshot_index;
     uint64_t commit = b->hard.commit > snapshot_index ? b->hard.commit : snapshot_index;
     if (a->hard.commit != commit || a->last_index != b->last_index || !terms_equal(rig, b)) return false;
     for (uint64_t i = snapshot_index + 1; i <= a->last_index; i++) {
@@ -266,8 +267,9 @@ void wal_rig_continue_from(struct wal_rig *rig, uint64_t number)
     expect(number <= rig->appended, "no such append");
     struct wal_rig_state *state = rig->states[number];
     state->hard = rig->handed->hard; /* a suspect tail's term and vote count, its entries do not */
-    if (rig->found.is_reset) {
-        state->last_index = rig->options.snapshot_index;
+    uint64_t snapshot_index = rig->options.snapshot_index;
+    if (state->last_index != rig->found.last_index || state->log[snapshot_index].term != rig->options.snapshot_term) { /* it began anew */
+        state->last_index = snapshot_index;
         memset(state->log, 0, sizeof state->log);
         state->log[state->last_index].term = rig->options.snapshot_term;
     }

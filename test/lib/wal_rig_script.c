@@ -76,3 +76,74 @@ enum err wal_rig_script(struct wal_rig *rig, struct wal_rig_promise *promise)
     wal_rig_script_idle(rig, promise);
     return ERR_OK;
 }
+
+/* A snapshot is durable before the log hears of it. */
+static void snapshot_taken(struct wal_rig *rig, struct wal_rig_promise *promise, uint64_t index, uint64_t term)
+{
+    if (fs_sim_frozen(rig->disk) != NULL) return;
+    promise->snapshots[1][0] = promise->snapshots[0][0];
+    promise->snapshots[1][1] = promise->snapshots[0][1];
+    promise->snapshots[0][0] = index;
+    promise->snapshots[0][1] = term;
+}
+
+/* The log is about to begin anew: an older snapshot does not fit it any more. */
+static void snapshot_received(struct wal_rig *rig, struct wal_rig_promise *promise, uint64_t index, uint64_t term)
+{
+    for (int i = 0; i < 2; i++) snapshot_taken(rig, promise, index, term);
+}
+
+/* Large enough that a segment holds five. */
+static void append_each(struct wal_rig *rig, struct wal_rig_promise *promise, uint64_t first, uint64_t last, uint64_t term)
+{
+    for (uint64_t index = first; index <= last; index++) {
+        wal_rig_append(rig, index, 1, term, first - 1, 1300);
+        wal_rig_script_run(rig, promise);
+    }
+}
+
+enum err wal_rig_script_heads(struct wal_rig *rig, struct wal_rig_promise *promise)
+{
+    rig->options.idle_mark_ns = NS_PER_S;
+    enum err err = wal_rig_open(rig);
+    if (err != ERR_OK) return err;
+    append_each(rig, promise, 1, 8, 1);
+    append_each(rig, promise, 9, 12, 1);
+    snapshot_taken(rig, promise, 6, 1);
+    snapshot_taken(rig, promise, 8, 1);
+    wal_rig_hard(rig, 2, 3, 9);
+    append_each(rig, promise, 10, 17, 2); /* overwrites 10, 11, 12 */
+    append_each(rig, promise, 18, 18, 2);
+    snapshot_taken(rig, promise, 15, 2);
+    snapshot_taken(rig, promise, 17, 2);
+    wal_rig_append(rig, 19, 2, 2, 18, 700); /* waits while segments go */
+    wal_drop_head(rig->wal, 15);
+    wal_rig_script_run(rig, promise);
+    wal_rig_hard(rig, 5, 2, 19);
+    wal_rig_script_run(rig, promise);
+    snapshot_received(rig, promise, 100, 4);
+    wal_rig_reset(rig, 100, 4, 5);
+    wal_rig_script_run(rig, promise);
+    append_each(rig, promise, 101, 109, 5);
+    append_each(rig, promise, 110, 110, 5);
+    snapshot_taken(rig, promise, 104, 5);
+    snapshot_taken(rig, promise, 108, 5);
+    wal_drop_head(rig->wal, 104);
+    wal_rig_hard(rig, 6, 1, 109);
+    wal_rig_script_run(rig, promise);
+    snapshot_received(rig, promise, 112, 6); /* just behind the log's end */
+    wal_rig_append(rig, 111, 1, 6, 109, 500);
+    wal_rig_reset(rig, 112, 6, 6);
+    wal_rig_append(rig, 113, 2, 6, 112, 500);
+    wal_rig_script_run(rig, promise);
+    snapshot_received(rig, promise, 200, 7);
+    wal_rig_reset(rig, 200, 7, 7); /* the next one comes before this one's old segments are gone */
+    (void)wal_step(rig->wal, rig->now_ns);
+    snapshot_received(rig, promise, 300, 8);
+    wal_rig_reset(rig, 300, 8, 9);
+    wal_rig_hard(rig, 9, 2, 300);
+    wal_rig_script_run(rig, promise);
+    append_each(rig, promise, 301, 302, 9);
+    wal_rig_script_idle(rig, promise);
+    return ERR_OK;
+}

@@ -13,11 +13,15 @@ struct wal_rig_promise {
     uint64_t acked;
     uint64_t issued;
     int report; /* a pipe that hears of every acknowledgement; -1 = none */
+    uint64_t snapshots[2][2]; /* the two newest snapshots on disk, the newest first: index and term; 0 = none */
 };
 
 bool wal_rig_script_is_long(void); /* KVD_TEST_LONG=1 */
 /* Opens the log and runs the script; not ERR_OK: the log could not be opened. */
 enum err wal_rig_script(struct wal_rig *rig, struct wal_rig_promise *promise);
+/* A script of its own for the head of the log: snapshots of the member's own with segments dropped behind them, three from others with
+ * resets, votes in between, and what waits while they are under way. */
+enum err wal_rig_script_heads(struct wal_rig *rig, struct wal_rig_promise *promise);
 void wal_rig_script_run(struct wal_rig *rig, struct wal_rig_promise *promise);  /* steps until nothing moves */
 void wal_rig_script_idle(struct wal_rig *rig, struct wal_rig_promise *promise); /* the same, a second later */
 

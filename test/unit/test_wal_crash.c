@@ -2,12 +2,14 @@
  *
  * A fixed script is cut at every operation that changes the disk; at each cut the sectors not yet synced are kept, lost, torn,
  * garbled and mixed, and so are the names. What recovery finds must be the state after one append, none older than the newest
- * acknowledged one. Then a second crash, in the recovery and after it, and page caches that lie. KVD_TEST_LONG=1 runs every point,
+ * acknowledged one. The same for a script of snapshots, on which the log's head is dropped and reset: recovery is then told of the newest
+ * snapshot that was on disk at the cut, or of the one before it. Then a second crash, in the recovery and after it, and page caches that lie. KVD_TEST_LONG=1 runs every point,
  * without it every operation and a part of the ways to lose power there.
  */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "lib/wal_rig_script.h"
@@ -18,13 +20,15 @@ static void ignore_entry(void *context, const struct raft_entry *entry)
     (void)entry;
 }
 
-static uint64_t script_ops(void)
+typedef enum err script_fn(struct wal_rig *rig, struct wal_rig_promise *promise);
+
+static uint64_t script_ops(script_fn *script)
 {
     struct wal_rig rig;
     struct wal_rig_promise promise = {.report = -1};
     wal_rig_init(&rig);
     uint64_t before = fs_sim_op_count(rig.disk);
-    ck_assert_int_eq(wal_rig_script(&rig, &promise), ERR_OK);
+    ck_assert_int_eq(script(&rig, &promise), ERR_OK);
     ck_assert_uint_eq(promise.acked, rig.appended);
     uint64_t ops = fs_sim_op_count(rig.disk) - before;
     wal_rig_deinit(&rig);
@@ -32,12 +36,12 @@ static uint64_t script_ops(void)
 }
 
 /* Runs the script up to its op'th operation; the rig's disk is then as it was when that one was under way. */
-static void script_cut(struct wal_rig *rig, uint64_t op, struct wal_rig_promise *promise)
+static void script_cut(script_fn *script, struct wal_rig *rig, uint64_t op, struct wal_rig_promise *promise)
 {
     *promise = (struct wal_rig_promise){.report = -1};
     wal_rig_init(rig);
     fs_sim_freeze_at(rig->disk, fs_sim_op_count(rig->disk) + op);
-    ck_assert_int_eq(wal_rig_script(rig, promise), ERR_OK);
+    ck_assert_int_eq(script(rig, promise), ERR_OK);
     ck_assert_ptr_nonnull(fs_sim_frozen(rig->disk));
     wal_rig_move(rig, fs_sim_copy(fs_sim_frozen(rig->disk)));
 }
@@ -125,15 +129,15 @@ static void each_crash(struct wal_rig *rig, uint64_t op, const struct fs_sim_dis
 }
 
 /* The script cut at every operation. In the gate at every sector boundary of small writes and eight of large ones. */
-static void enumerate(crash_check_fn *check, uint64_t points_min)
+static void enumerate(script_fn *script, crash_check_fn *check, uint64_t points_min)
 {
-    uint64_t ops = script_ops();
+    uint64_t ops = script_ops(script);
     ck_assert_uint_gt(ops, 75);
     points = 0;
     for (uint64_t op = 1; op <= ops; op++) {
         struct wal_rig rig;
         struct wal_rig_promise promise;
-        script_cut(&rig, op, &promise);
+        script_cut(script, &rig, op, &promise);
         struct fs_sim_disk *cut = fs_sim_copy(rig.disk);
         rig.is_alone = op % 2 == 0;
         each_crash(&rig, op, cut, &promise, check);
@@ -144,12 +148,20 @@ static void enumerate(crash_check_fn *check, uint64_t points_min)
     ck_assert_uint_ge(points, points_min);
 }
 
+/* The snapshot that recovery is told of: the newest, or the one before it. */
+static void tell_snapshot(struct wal_rig *rig, const struct wal_rig_promise *promise, uint64_t choice)
+{
+    wal_rig_snapshot(rig, promise->snapshots[choice][0], promise->snapshots[choice][1]);
+}
+
 static void check_crash(struct wal_rig *rig, const struct fs_sim_disk *cut, const struct wal_rig_promise *promise,
                         const struct fs_sim_crash *crash, const char *what)
 {
     wal_rig_move(rig, fs_sim_crash(cut, crash));
+    tell_snapshot(rig, promise, points % 2);
     uint64_t number = recover_and_check(rig, promise, what);
     bool may_suspect = crash->loss == FS_SIM_GARBLE_ONE || crash->loss == FS_SIM_TEAR_ONE || crash->loss == FS_SIM_RANDOM;
+    if (strstr(rig->found.message, "missing") != NULL) ck_abort_msg("%s: %s", what, rig->found.message);
     if (rig->found.tail == WAL_TAIL_SUSPECT && !may_suspect) ck_abort_msg("%s: suspect", what);
     check_stable(rig, number, points++ % 5 == 0, what);
 }
@@ -157,7 +169,7 @@ static void check_crash(struct wal_rig *rig, const struct fs_sim_disk *cut, cons
 /* Gate: 8,264 points; KVD_TEST_LONG=1: 32,024. */
 START_TEST(test_wal_crash_at_every_operation_loses_nothing_acknowledged)
 {
-    enumerate(check_crash, 6000);
+    enumerate(wal_rig_script, check_crash, 6000);
 }
 END_TEST
 
@@ -167,6 +179,7 @@ static void check_crash_in_recovery(struct wal_rig *rig, const struct fs_sim_dis
 {
     static uint64_t turn;
     if (turn++ % (wal_rig_script_is_long() ? 1 : 32) != 0) return;
+    tell_snapshot(rig, promise, turn / 32 % 2);
     rig->is_alone = false; /* who is alone goes on without a suspect tail, and a model of that would have to know which */
     struct fs_sim_disk *first = fs_sim_crash(cut, crash);
     for (uint64_t second_op = 1;; second_op++) {
@@ -186,7 +199,19 @@ static void check_crash_in_recovery(struct wal_rig *rig, const struct fs_sim_dis
 
 START_TEST(test_wal_crash_in_recovery_loses_nothing_either)
 {
-    enumerate(check_crash_in_recovery, 1000);
+    enumerate(wal_rig_script, check_crash_in_recovery, 1000);
+}
+END_TEST
+
+START_TEST(test_wal_crash_while_the_head_of_the_log_is_dropped_or_reset_leaves_the_old_log_or_the_new)
+{
+    enumerate(wal_rig_script_heads, check_crash, 4000);
+}
+END_TEST
+
+START_TEST(test_wal_crash_in_a_recovery_with_snapshots_loses_nothing_either)
+{
+    enumerate(wal_rig_script_heads, check_crash_in_recovery, 1000);
 }
 END_TEST
 
@@ -233,7 +258,7 @@ static void check_second_crash(struct wal_rig *rig, const struct fs_sim_disk *cu
 
 START_TEST(test_wal_second_crash_loses_nothing_either)
 {
-    enumerate(check_second_crash, 400);
+    enumerate(wal_rig_script, check_second_crash, 400);
 }
 END_TEST
 
@@ -297,12 +322,12 @@ END_TEST
  * must survive the power loss that follows. */
 START_TEST(test_wal_recovery_does_not_trust_the_page_cache)
 {
-    uint64_t ops = script_ops();
+    uint64_t ops = script_ops(wal_rig_script);
     for (uint64_t op = 1; op <= ops; op++) {
         for (int forgets = 0; forgets < 2; forgets++) {
             struct wal_rig rig;
             struct wal_rig_promise promise;
-            script_cut(&rig, op, &promise);
+            script_cut(wal_rig_script, &rig, op, &promise);
             if (forgets != 0) fs_sim_forget(rig.disk);
             uint64_t number = recover_and_check(&rig, &promise, "lying page cache");
             check_stable(&rig, number, op % 2 == 0, "lying page cache");
@@ -318,6 +343,8 @@ int main(void)
     tcase_set_timeout(crash, wal_rig_script_is_long() ? 3600 : 120);
     tcase_add_test(crash, test_wal_crash_at_every_operation_loses_nothing_acknowledged);
     tcase_add_test(crash, test_wal_crash_in_recovery_loses_nothing_either);
+    tcase_add_test(crash, test_wal_crash_while_the_head_of_the_log_is_dropped_or_reset_leaves_the_old_log_or_the_new);
+    tcase_add_test(crash, test_wal_crash_in_a_recovery_with_snapshots_loses_nothing_either);
     tcase_add_test(crash, test_wal_second_crash_loses_nothing_either);
     tcase_add_test(crash, test_wal_acknowledges_nothing_before_it_is_on_disk);
     tcase_add_test(crash, test_wal_recovery_does_not_trust_the_page_cache);
