@@ -124,7 +124,7 @@ static bool seek_segment(struct wal_recover *recover, size_t at)
     struct wal_reader *reader = &recover->reader;
     for (; at < reader->segment_count; at++) {
         struct wal_format_batch batch;
-        if (reader->segments[at].first_index > recover->options->snapshot_index + 1) return false;
+        if (reader->segments[at].first_index > recover->options->snapshot_index + 1) continue; /* a later one may begin earlier */
         wal_reader_rewind(reader, at);
         if (wal_reader_next(reader, &batch) != WAL_READER_BATCH || reader->last.offset != 0) continue;
         wal_reader_rewind(reader, at);

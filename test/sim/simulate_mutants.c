@@ -32,7 +32,7 @@ static const char *const programs[] = {
     "test_raft_random", "test_raft_quorum", "test_raft_paper", "test_raft_paper_log", "test_raft_thesis", "test_raft_members", "test_raft_snapshot",
     "test_txn",
     "test_state_machine", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
-    "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
+    "test_wal_head", "test_wal_head_damage", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
 };
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 

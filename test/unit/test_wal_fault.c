@@ -18,19 +18,21 @@
 
 #define EXIT_OPEN_REFUSED 10
 
+typedef enum err script_fn(struct wal_rig *rig, struct wal_rig_promise *promise);
+
 struct outcome {
     int code;
     uint64_t acked;  /* the newest append that was acknowledged */
     char text[2048]; /* what stood on stderr */
 };
 
-static void run_in_child(enum fs_kind kind, uint64_t nth, int error, int report)
+static void run_in_child(script_fn *script, enum fs_kind kind, uint64_t nth, int error, int report)
 {
     struct wal_rig rig;
     struct wal_rig_promise promise = {.report = report};
     wal_rig_init(&rig);
     fs_sim_fail(rig.disk, kind, nth, error);
-    if (wal_rig_script(&rig, &promise) != ERR_OK) {
+    if (script(&rig, &promise) != ERR_OK) {
         dprintf(2, "refused: %s\n", rig.found.message);
         _exit(EXIT_OPEN_REFUSED);
     }
@@ -39,7 +41,7 @@ static void run_in_child(enum fs_kind kind, uint64_t nth, int error, int report)
     _exit(wal_rig_durable(&rig) == rig.appended ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-static struct outcome script_with_fault(enum fs_kind kind, uint64_t nth, int error)
+static struct outcome script_with_fault(script_fn *script, enum fs_kind kind, uint64_t nth, int error)
 {
     struct outcome outcome = {.code = -1};
     int acks[2], words[2];
@@ -50,7 +52,7 @@ static struct outcome script_with_fault(enum fs_kind kind, uint64_t nth, int err
     if (child == 0) {
         (void)close(acks[0]);
         (void)dup2(words[1], 2);
-        run_in_child(kind, nth, error, acks[1]);
+        run_in_child(script, kind, nth, error, acks[1]);
     }
     (void)close(acks[1]);
     (void)close(words[1]);
@@ -69,12 +71,12 @@ static struct outcome script_with_fault(enum fs_kind kind, uint64_t nth, int err
 }
 
 /* Fails call 1, 2, … until there is no such call any more; returns how many ended the process while it ran. */
-static size_t fail_each_call(enum fs_kind kind, int error, bool is_ignored)
+static size_t fail_each_call(script_fn *script, enum fs_kind kind, int error, bool is_ignored)
 {
     size_t fatals = 0;
     uint64_t acked_before = 0;
     for (uint64_t nth = 1;; nth++) {
-        struct outcome outcome = script_with_fault(kind, nth, error);
+        struct outcome outcome = script_with_fault(script, kind, nth, error);
         ck_assert_uint_ge(outcome.acked, acked_before); /* a later fault: no less was acknowledged before it */
         acked_before = outcome.acked;
         if (outcome.code == EXIT_SUCCESS) {
@@ -95,38 +97,106 @@ static size_t fail_each_call(enum fs_kind kind, int error, bool is_ignored)
 
 START_TEST(test_wal_failing_write_or_sync_ends_the_process_with_path_and_reason)
 {
-    ck_assert_uint_gt(fail_each_call(FS_PWRITE, EIO, false), 15); /* as many as there are batches */
-    ck_assert_uint_gt(fail_each_call(FS_FDATASYNC, EIO, false), 20);
-    ck_assert_uint_gt(fail_each_call(FS_FSYNC_DIR, EIO, false), 3);
-    ck_assert_uint_gt(fail_each_call(FS_RENAME, EIO, false), 3);
-    ck_assert_uint_gt(fail_each_call(FS_PWRITE, ENOSPC, false), 15); /* they go to bytes that exist: not a full disk but a lie */
-    ck_assert_uint_gt(fail_each_call(FS_FSYNC_DIR, ENOSPC, false), 3);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_PWRITE, EIO, false), 15); /* as many as there are batches */
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_FDATASYNC, EIO, false), 20);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_FSYNC_DIR, EIO, false), 3);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_RENAME, EIO, false), 3);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_PWRITE, ENOSPC, false), 15); /* they go to bytes that exist: not a full disk but a lie */
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_FSYNC_DIR, ENOSPC, false), 3);
+}
+END_TEST
+
+START_TEST(test_wal_failing_reset_ends_the_process_with_path_and_reason)
+{
+    ck_assert_uint_gt(fail_each_call(wal_rig_script_heads, FS_PWRITE, EIO, false), 30);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script_heads, FS_FDATASYNC, EIO, false), 40);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script_heads, FS_FSYNC_DIR, EIO, false), 15); /* also of those after a removal */
+    ck_assert_uint_gt(fail_each_call(wal_rig_script_heads, FS_RENAME, EIO, false), 8);
+}
+END_TEST
+
+/* What cannot be removed stays a while longer. */
+START_TEST(test_wal_failing_removal_of_an_old_segment_is_tried_again)
+{
+    static const int errors[] = {EIO, EACCES, ENOSPC};
+    for (size_t i = 0; i < 3; i++) {
+        struct wal_rig rig;
+        char path[256];
+        size_t count = 0;
+        wal_rig_init(&rig);
+        ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+        for (uint64_t index = 1; index <= 40; index++) {
+            wal_rig_append(&rig, index, 1, 1, index - 1, 900);
+            wal_rig_run(&rig);
+        }
+        fs_sim_fail(rig.disk, FS_UNLINK, 2, errors[i]);
+        wal_drop_head(rig.wal, 40);
+        wal_rig_run(&rig);
+        while (wal_rig_segment(&rig, count, path, sizeof path)) count++;
+        ck_assert_uint_gt(count, 2);
+        ck_assert_uint_eq(wal_deadline_ns(rig.wal), rig.now_ns + NS_PER_S);
+        rig.now_ns += NS_PER_S;
+        wal_rig_run(&rig);
+        ck_assert(!wal_rig_segment(&rig, 1, path, sizeof path));
+        ck_assert_uint_eq(wal_deadline_ns(rig.wal), CLOCK_NEVER);
+        wal_rig_deinit(&rig);
+    }
+    (void)fail_each_call(wal_rig_script_heads, FS_UNLINK, EIO, false); /* that of what a spare left behind, at start, is a refusal */
+}
+END_TEST
+
+START_TEST(test_wal_disk_full_while_a_reset_waits_for_its_segment_is_survived)
+{
+    for (uint64_t nth = 2; nth < 12; nth++) {
+        struct outcome outcome = script_with_fault(wal_rig_script_heads, FS_ALLOCATE, nth, ENOSPC);
+        ck_assert_msg(outcome.code == EXIT_SUCCESS, "call %lu: %s", (unsigned long)nth, outcome.text);
+    }
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    wal_rig_append(&rig, 1, 1, 1, 0, 100);
+    fs_sim_set_room(rig.disk, fs_sim_used(rig.disk));
+    wal_rig_run(&rig);
+    wal_rig_reset(&rig, 50, 2, 2);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(wal_rig_durable(&rig), rig.appended - 1);
+    ck_assert(wal_no_space(rig.wal));
+    fs_sim_set_room(rig.disk, UINT64_MAX);
+    rig.now_ns = wal_deadline_ns(rig.wal);
+    wal_rig_run(&rig);
+    ck_assert_uint_eq(wal_rig_durable(&rig), rig.appended);
+    ck_assert(!wal_no_space(rig.wal));
+    wal_rig_snapshot(&rig, 50, 2);
+    wal_rig_close(&rig);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    ck_assert_int_eq(wal_rig_match(&rig, rig.appended, rig.appended), (int)rig.appended);
+    wal_rig_deinit(&rig);
 }
 END_TEST
 
 START_TEST(test_wal_failing_spare_ends_the_process_with_path_and_reason)
 {
-    ck_assert_uint_gt(fail_each_call(FS_ALLOCATE, EIO, false), 3);
-    ck_assert_uint_gt(fail_each_call(FS_OPEN, EIO, false), 3);
-    (void)fail_each_call(FS_UNLINK, EIO, false); /* of what a spare left behind, at start only */
-    (void)fail_each_call(FS_LIST, EIO, false);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_ALLOCATE, EIO, false), 3);
+    ck_assert_uint_gt(fail_each_call(wal_rig_script, FS_OPEN, EIO, false), 3);
+    (void)fail_each_call(wal_rig_script, FS_UNLINK, EIO, false); /* of what a spare left behind, at start only */
+    (void)fail_each_call(wal_rig_script, FS_LIST, EIO, false);
 }
 END_TEST
 
 START_TEST(test_wal_failing_tidying_up_costs_nothing)
 {
-    (void)fail_each_call(FS_TRUNCATE, EIO, true);
-    (void)fail_each_call(FS_CLOSE, EIO, true);
+    (void)fail_each_call(wal_rig_script, FS_TRUNCATE, EIO, true);
+    (void)fail_each_call(wal_rig_script, FS_CLOSE, EIO, true);
 }
 END_TEST
 
 /* The batch whose sync failed is not acknowledged, and nothing after it: call by call, that is one batch more each time. */
 START_TEST(test_wal_failed_sync_is_not_tried_again_and_acknowledges_nothing)
 {
-    struct outcome whole = script_with_fault(FS_LOCK, 1, EIO);
+    struct outcome whole = script_with_fault(wal_rig_script, FS_LOCK, 1, EIO);
     ck_assert_int_eq(whole.code, EXIT_SUCCESS);
     for (uint64_t nth = 2; nth < 20; nth++) {
-        struct outcome outcome = script_with_fault(FS_FDATASYNC, nth, EIO);
+        struct outcome outcome = script_with_fault(wal_rig_script, FS_FDATASYNC, nth, EIO);
         ck_assert_int_eq(outcome.code, FATAL_EXIT_CODE);
         ck_assert_uint_lt(outcome.acked, whole.acked);
     }
@@ -183,9 +253,9 @@ START_TEST(test_wal_disk_full_while_a_segment_is_made_is_survived)
     static const int errors[] = {ENOSPC, EDQUOT};
     for (uint64_t nth = 2; nth < 8; nth++) {
         for (size_t i = 0; i < 2; i++) {
-            struct outcome outcome = script_with_fault(FS_ALLOCATE, nth, errors[i]);
+            struct outcome outcome = script_with_fault(wal_rig_script, FS_ALLOCATE, nth, errors[i]);
             ck_assert_msg(outcome.code == EXIT_SUCCESS, "call %lu: %s", (unsigned long)nth, outcome.text);
-            outcome = script_with_fault(FS_OPEN, nth + 2, errors[i]);
+            outcome = script_with_fault(wal_rig_script, FS_OPEN, nth + 2, errors[i]);
             bool is_good = outcome.code == EXIT_SUCCESS || outcome.code == EXIT_OPEN_REFUSED;
             ck_assert_msg(is_good, "call %lu: %s", (unsigned long)nth, outcome.text);
         }
@@ -199,7 +269,7 @@ START_TEST(test_wal_disk_full_at_the_sync_of_a_spare_is_survived)
 {
     size_t survived = 0;
     for (uint64_t nth = 1; nth < 40; nth++) {
-        struct outcome outcome = script_with_fault(FS_FDATASYNC, nth, ENOSPC);
+        struct outcome outcome = script_with_fault(wal_rig_script, FS_FDATASYNC, nth, ENOSPC);
         if (outcome.code == EXIT_SUCCESS) survived++;
         if (outcome.code != EXIT_SUCCESS) ck_assert_ptr_nonnull(strstr(outcome.text, strerror(ENOSPC)));
     }
@@ -343,6 +413,9 @@ int main(void)
     TCase *fault = tcase_create("fault");
     tcase_set_timeout(fault, 120);
     tcase_add_test(fault, test_wal_failing_write_or_sync_ends_the_process_with_path_and_reason);
+    tcase_add_test(fault, test_wal_failing_reset_ends_the_process_with_path_and_reason);
+    tcase_add_test(fault, test_wal_failing_removal_of_an_old_segment_is_tried_again);
+    tcase_add_test(fault, test_wal_disk_full_while_a_reset_waits_for_its_segment_is_survived);
     tcase_add_test(fault, test_wal_failing_spare_ends_the_process_with_path_and_reason);
     tcase_add_test(fault, test_wal_failing_tidying_up_costs_nothing);
     tcase_add_test(fault, test_wal_failed_sync_is_not_tried_again_and_acknowledges_nothing);

@@ -333,6 +333,32 @@ START_TEST(test_wal_new_log_with_a_snapshot_begins_behind_it)
 }
 END_TEST
 
+START_TEST(test_wal_damage_that_the_snapshot_covers_is_said_each_time_until_its_segment_goes)
+{
+    struct wal_rig rig;
+    char path[256];
+    rig_of_sixty(&rig);
+    wal_rig_snapshot(&rig, 50, term_of(50));
+    ck_assert(wal_rig_segment(&rig, 2, path, sizeof path));
+    fs_sim_flip(rig.disk, path, 5000, 1);
+    for (int i = 0; i < 2; i++) {
+        reopen_ok(&rig);
+        ck_assert_ptr_nonnull(strstr(rig.found.message, path));
+        ck_assert_ptr_nonnull(strstr(rig.found.message, "the log begins behind it, for the snapshot at index 50 stands for what is lost"));
+        ck_assert_uint_gt(rig.found.first_index, 10);
+    }
+    wal_drop_head(rig.wal, 40);
+    wal_rig_run(&rig);
+    reopen_ok(&rig);
+    ck_assert_str_eq(rig.found.message, "");
+    ck_assert(wal_rig_segment(&rig, 1, path, sizeof path));
+    fs_sim_remove(rig.disk, path);
+    reopen_ok(&rig);
+    ck_assert_ptr_nonnull(strstr(rig.found.message, "are missing: the snapshot at index 50 stands for them"));
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 /* ---- beside a reader ---- */
 
 static enum err fetch(struct wal_fetch *fetch, uint64_t first_index, uint64_t last_index, uint64_t *out_term)
@@ -447,6 +473,7 @@ int main(void)
     tcase_add_test(head, test_wal_log_that_leads_elsewhere_begins_anew_behind_the_snapshot);
     tcase_add_test(head, test_wal_committed_entry_of_another_term_than_the_snapshots_is_refused);
     tcase_add_test(head, test_wal_new_log_with_a_snapshot_begins_behind_it);
+    tcase_add_test(head, test_wal_damage_that_the_snapshot_covers_is_said_each_time_until_its_segment_goes);
     tcase_add_test(head, test_wal_fetch_tells_what_was_dropped_from_what_cannot_be_read);
     tcase_add_test(head, test_wal_fetch_copes_with_segments_that_go_while_it_reads);
     Suite *suite = suite_create("wal_head");
