@@ -34,6 +34,8 @@ static const struct option options_table[] = {
      "Member"},
     {"quota-backend-bytes", FLAG_I64, AT(config.quota_backend_bytes), "<bytes>",
      "size that raises an alarm; 0 = 2 GiB, negative = none", "Member"},
+    {"auto-disarm", FLAG_BOOL, AT(config.auto_disarm), NULL, "take a NOSPACE alarm back when a tenth of the quota is free again",
+     "Member"},
     {"max-txn-ops", FLAG_U64, AT(config.max_txn_ops), "<n>", "operations in a transaction", "Member"},
     {"max-request-bytes", FLAG_U64, AT(config.max_request_bytes), "<bytes>", "size of a request", "Member"},
     {"max-concurrent-streams", FLAG_U64, AT(config.max_concurrent_streams), "<n>", "streams of a connection", "Member"},

@@ -60,6 +60,10 @@ enum err_code {
     X(CORRUPT, DATA_LOSS, "etcdserver: corrupt cluster")                                                               \
     X(NOT_SUPPORTED_FOR_LEARNER, FAILED_PRECONDITION, "etcdserver: rpc not supported for learner")                     \
     X(BAD_LEADER_TRANSFEREE, FAILED_PRECONDITION, "etcdserver: bad leader transferee")                                 \
+    X(TIMEOUT_LEADER_TRANSFER, UNKNOWN, "etcdserver: request timed out, leader transfer took too long")                \
+    X(DOWNGRADE_VERSION_FORMAT, INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format")                 \
+    X(DOWNGRADE_TARGET, INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")                              \
+    X(NO_DOWNGRADE, FAILED_PRECONDITION, "etcdserver: no inflight downgrade job")                                      \
     X(CANCELED, CANCELLED, "etcdserver: request canceled")                                                             \
     X(RANGE_STREAM_SORT, UNIMPLEMENTED, "RangeStream does not support custom sort orders")                             \
     X(RANGE_STREAM_FILTER, UNIMPLEMENTED, "RangeStream does not support revision filters")                             \

@@ -90,7 +90,11 @@
     X(D45, "a key that comes back goes on with its old version", "K5")                                                                   \
     X(D46, "the compacted revision itself cannot be read", "K6")                                                                         \
     X(D47, "a range in a transaction does not see the writes before it", "T2")                                                           \
-    X(D48, "a transaction whose compares fail does what it does when they hold", "T5")
+    X(D48, "a transaction whose compares fail does what it does when they hold", "T5")                                                   \
+    X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
+    X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
+    X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \
+    X(A4, "one member's state gets a byte wrong", "etcd 13766, 14370: members that differ in silence")
 
 enum mutant {
     MUTANT_NONE,

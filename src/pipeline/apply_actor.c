@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "raft/raft.h"
+#include "storage/alarm_check.h"
 
 #define ENTRIES_PER_STEP 1024
 #define COMPACT_BUDGET 1024  /* versions freed per step */
@@ -49,8 +50,44 @@ static void answer(struct apply_actor *role, uint64_t call, struct state_machine
     list_push_back(&role->compactions, &waiting->node);
 }
 
-static void apply_entry(struct apply_actor *role, const struct raft_entry *entry, uint64_t call)
+static void propose(struct apply_actor *role, enum command_kind kind, struct slice body)
 {
+    struct command command = {.level = COMMAND_LEVEL, .kind = kind, .body = body,
+                              .id = {.member = role->self, .boot = role->boot_id,
+                                     .counter = role->counter++ | UINT64_C(1) << 63}};
+    struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = command_encode(&command)};
+    if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* whoever wants it asks again */
+}
+
+/* alarm_check.h: what the state is behind this entry, for all members to compare. */
+static void report_hash(struct apply_actor *role, uint64_t index)
+{
+    if (state_machine_cluster(role->machine)->member_count < 2) return;
+    struct alarm_check_report report = {.member = role->self, .index = index, .hash = state_machine_hash(role->machine)};
+    struct buf body;
+    buf_init(&body);
+    alarm_check_put(&report, &body);
+    propose(role, COMMAND_STATE_HASH, buf_slice(&body));
+    buf_deinit(&body);
+}
+
+/* For the mutant: the last byte of what a put says, on one member only. */
+static struct blob *spoiled(const struct apply_actor *role, const struct raft_entry *entry)
+{
+    struct command command;
+    bool is_one = role->self == state_machine_cluster(role->machine)->members[0].id;
+    if (!is_one || entry->index % 7 != 0 || entry->kind != RAFT_ENTRY_COMMAND) return blob_ref(entry->data);
+    struct slice bytes = blob_slice(entry->data);
+    struct blob *copy = blob_copy(bytes);
+    if (command_decode(bytes, &command) && command.kind == COMMAND_PUT) copy->data[bytes.size - 1] ^= 1;
+    return copy;
+}
+
+static void apply_entry(struct apply_actor *role, const struct raft_entry *whole_entry, uint64_t call)
+{
+    struct raft_entry copy = *whole_entry;
+    const struct raft_entry *entry = &copy;
+    if (MUTANT(A4)) copy.data = spoiled(role, whole_entry);
     struct raft_conf conf = {.members = NULL};
     struct slice members = slice_empty();
     if (entry->kind == RAFT_ENTRY_CONF) {
@@ -66,6 +103,8 @@ static void apply_entry(struct apply_actor *role, const struct raft_entry *entry
         blob_unref(result.body);
     }
     raft_conf_deinit(&conf);
+    if (MUTANT(A4)) blob_unref(copy.data);
+    if (entry->index % ALARM_CHECK_INTERVAL == 0) report_hash(role, entry->index);
 }
 
 static uint32_t take_commit(struct apply_actor *role, struct commit_batch *batch)
@@ -137,6 +176,48 @@ static void post_after(struct apply_actor *role)
     role->applied_bytes = 0;
 }
 
+/* --- alarms --- */
+
+static void log_alarms(const struct apply_actor *role, const struct alarm_list *from, const struct alarm_list *to, const char *what)
+{
+    for (size_t i = 0; i < to->count; i++) {
+        char text[ALARM_TEXT_BYTES];
+        if (alarm_list_has(from, to->alarms[i].type, to->alarms[i].member)) continue;
+        alarm_format(&to->alarms[i], text);
+        LOG(WARN, what, LOG_F_TEXT("alarm", text), LOG_F_HEX("member", to->alarms[i].member), LOG_F_HEX("local-member-id", role->self));
+    }
+}
+
+static void note_alarms(struct apply_actor *role)
+{
+    const struct alarm_list *alarms = state_machine_alarms(role->machine);
+    if (alarms == role->alarms) return;
+    log_alarms(role, role->alarms, alarms, "alarm raised");
+    log_alarms(role, alarms, role->alarms, "alarm disarmed");
+    alarm_list_unref(role->alarms);
+    role->alarms = alarm_list_ref(alarms);
+    role->disarm_ns = role->config->auto_disarm && alarms->has_no_space ? role->now_ns : CLOCK_NEVER;
+}
+
+/* A tenth of the quota free: below the quota alone, the next put might raise the alarm again. */
+static void auto_disarm(struct apply_actor *role)
+{
+    uint64_t bytes = 0, live_bytes = 0, quota = role->config->quota_bytes;
+    mvcc_view_sizes(mvcc_view(state_machine_mvcc(role->machine)), &bytes, &live_bytes);
+    role->disarm_ns = role->now_ns + PROPOSE_AGAIN_NS;
+    if (!role->is_leader || bytes >= quota - quota / 10) return;
+    for (size_t i = 0; i < role->alarms->count; i++) {
+        struct alarm_request request = {.action = ALARM_DEACTIVATE, .alarm = role->alarms->alarms[i]};
+        if (request.alarm.type != ALARM_NOSPACE) continue;
+        struct buf body;
+        buf_init(&body);
+        alarm_put_request(&request, &body);
+        propose(role, COMMAND_ALARM, buf_slice(&body));
+        buf_deinit(&body);
+        LOG(INFO, "there is room again: NOSPACE is disarmed", LOG_F_U64("bytes", bytes), LOG_F_U64("quota", quota));
+    }
+}
+
 /* --- compaction --- */
 
 static void answer_compactions(struct apply_actor *role)
@@ -173,15 +254,6 @@ static void free_garbage(struct apply_actor *role)
 }
 
 /* --- what is missing in the state --- */
-
-static void propose(struct apply_actor *role, enum command_kind kind, struct slice body)
-{
-    struct command command = {.level = COMMAND_LEVEL, .kind = kind, .body = body,
-                              .id = {.member = role->self, .boot = role->boot_id,
-                                     .counter = role->counter++ | UINT64_C(1) << 63}};
-    struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = command_encode(&command)};
-    if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked again in a second */
-}
 
 static void propose_attributes(struct apply_actor *role)
 {
@@ -255,7 +327,9 @@ static bool step(struct actor *actor, uint64_t now_ns)
     drain(role);
     publish(role);
     post_after(role);
+    note_alarms(role);
     free_garbage(role);
+    if (role->disarm_ns <= now_ns) auto_disarm(role);
     if (role->propose_ns <= now_ns) propose_missing(role);
     if (compactor_deadline_ns(&role->compactor) <= now_ns) auto_compact(role);
     return role->more_to_free;
@@ -266,6 +340,7 @@ static uint64_t deadline_ns(struct actor *actor)
     const struct apply_actor *role = (const struct apply_actor *)actor;
     uint64_t compact_ns = compactor_deadline_ns(&role->compactor);
     uint64_t due_ns = role->propose_ns < compact_ns ? role->propose_ns : compact_ns;
+    if (role->disarm_ns < due_ns) due_ns = role->disarm_ns;
     return due_ns < role->free_ns ? due_ns : role->free_ns;
 }
 
@@ -286,6 +361,8 @@ void apply_actor_init(struct apply_actor *role, const struct apply_options *opti
     role->applied_reported = state_machine_applied_index(options->machine);
     role->propose_ns = CLOCK_NEVER;
     role->free_ns = CLOCK_NEVER;
+    role->disarm_ns = CLOCK_NEVER;
+    role->alarms = alarm_list_new();
     list_init(&role->compactions);
     bool is_good = compactor_init(&role->compactor, options->config->auto_compaction_mode,
                                   options->config->auto_compaction_retention, options->now_ns);
@@ -303,6 +380,7 @@ void apply_actor_deinit(struct apply_actor *role)
         alloc_free(waiting);
     }
     alloc_free(role->after);
+    alarm_list_unref(role->alarms);
     state_machine_free(role->machine);
     role->machine = NULL;
 }

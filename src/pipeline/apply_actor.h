@@ -1,8 +1,8 @@
 /* apply_actor: the role that owns the state machine: executes what is committed, publishes the view once per drain, and only then posts
  * replies and read batches. Compaction and reclamation run in bounded steps between drains.
  *
- * Besides it says what only the state knows is missing: the member's own attributes, the cluster version, auto compaction; as commands of
- * the member's own through raft.
+ * Besides it says what only the state knows is missing: the member's own attributes, the cluster version, auto compaction, what its state
+ * hashes to, that there is room again; as commands of the member's own through raft.
  * Owner: the node. Thread: apply (the one writer). Limits: entries per step, waiting physical compactions ≤ calls in flight.
  */
 #ifndef PIPELINE_APPLY_ACTOR_H
@@ -36,6 +36,8 @@ struct apply_actor {
     uint64_t counter;           /* ids of own commands; top bit set, apart from net's */
     uint64_t leader;
     bool is_leader;
+    uint64_t disarm_ns;         /* next look whether NOSPACE may go; CLOCK_NEVER = no alarm, or not ours to take back */
+    struct alarm_list *alarms;  /* as last seen; a reference */
     uint64_t propose_ns;        /* next look at what is missing */
     uint64_t free_ns;           /* next look for what readers gave back */
     bool more_to_free;

@@ -35,6 +35,7 @@ struct config {
     uint64_t max_txn_ops;
     uint64_t max_concurrent_streams;
     int64_t quota_backend_bytes;          /* 0 = 2 GiB, negative = off */
+    bool auto_disarm;                     /* the leader takes NOSPACE back when there is room again */
     bool pre_vote;
     bool unsafe_no_fsync;
     const char *auto_compaction_mode;

@@ -19,6 +19,7 @@ enum mail_kind {
     /* net → raft */
     MAIL_PROPOSE,     /* propose: a write of a call; refused when full */
     MAIL_READ,        /* read: a batch of linearizable reads; refused when full */
+    MAIL_MOVE_LEADER, /* move: a call that hands leadership over; refused when full */
 
     /* peer → raft (PEER may be dropped: raft sends again) */
     MAIL_PEER,        /* peer: raft's own message, either direction */
@@ -44,6 +45,7 @@ enum mail_kind {
     /* → net */
     MAIL_REPLY,       /* reply: apply's answer to a call */
     MAIL_FAIL,        /* fail: raft's answer to a call that did not get through */
+    MAIL_MOVED,       /* move: raft's answer to a call: the other member leads */
     MAIL_READ_FAIL,   /* read + err */
     MAIL_CAUGHT_UP,   /* apply: once in a run: the published view is at least as new as all that was acknowledged before the start */
 
@@ -127,6 +129,7 @@ struct mail {
         struct { uint64_t index; uint64_t bytes; } applied;
         struct { uint64_t call; struct blob *body; int64_t revision; uint32_t err; } reply;
         struct { uint64_t call; uint32_t err; } fail;
+        struct { uint64_t call; uint64_t target; } move;
         struct { uint64_t peer; uint64_t first_index; uint64_t last_index; uint64_t bytes_max; } fetch;
         struct { struct fetched_batch *batch; } fetched;
         struct { struct fs_op *op; } job;

@@ -57,7 +57,9 @@ static void take_reply(struct net_actor *role, struct mail *mail)
 {
     struct net_call *call = find(role, mail->reply.call);
     if (call != NULL && call->state == NET_PROPOSED) {
-        if (mail->reply.err == ERR_OK) {
+        if (call->refusal != ERR_OK) {
+            net_actor_fail(role, call, call->refusal);
+        } else if (mail->reply.err == ERR_OK) {
             send_reply(role, call, mail);
         } else {
             net_actor_fail(role, call, (enum err)mail->reply.err);
@@ -69,7 +71,16 @@ static void take_reply(struct net_actor *role, struct mail *mail)
 static void take_fail(struct net_actor *role, const struct mail *mail)
 {
     struct net_call *call = find(role, mail->fail.call);
-    if (call != NULL && call->state == NET_PROPOSED) net_actor_fail(role, call, (enum err)mail->fail.err);
+    if (call == NULL || call->state != NET_PROPOSED) return;
+    net_actor_fail(role, call, call->refusal != ERR_OK ? call->refusal : (enum err)mail->fail.err);
+}
+
+static void take_moved(struct net_actor *role, const struct mail *mail)
+{
+    struct net_call *call = find(role, mail->move.call);
+    if (call == NULL || call->state != NET_PROPOSED) return;
+    role->port->table->reply(role->port, call->call, ERR_OK, slice_empty(), NULL, 0);
+    net_actor_answered(role, call);
 }
 
 static void take_read_batch(struct net_actor *role, struct mail *mail)
@@ -105,6 +116,7 @@ static void take_mail(struct net_actor *role, struct mail *mail)
     switch ((enum mail_kind)mail->kind) {
     case MAIL_REPLY: take_reply(role, mail); break;
     case MAIL_FAIL: take_fail(role, mail); break;
+    case MAIL_MOVED: take_moved(role, mail); break;
     case MAIL_READ_BATCH:
     case MAIL_READ_FAIL: take_read_batch(role, mail); break;
     case MAIL_CAUGHT_UP: role->is_caught_up = true; break;
@@ -127,8 +139,16 @@ static void propose(struct net_actor *role, struct net_call *call, const struct 
         return;
     }
     call->state = NET_PROPOSED;
+    call->refusal = plan->refusal;
     call->request_bytes = bytes;
     role->request_bytes += bytes;
+}
+
+static void move_leader(struct net_actor *role, struct net_call *call, uint64_t target)
+{
+    struct mail mail = {.kind = MAIL_MOVE_LEADER, .move = {.call = call->call, .target = target}};
+    call->state = NET_PROPOSED;
+    if (!lane_post(role->lanes.to_raft, &mail)) net_actor_fail(role, call, ERR_TOO_MANY_REQUESTS);
 }
 
 /* A member that was started again does not know yet how far it had come: a read of the state, serializable or not, would show revisions
@@ -145,6 +165,7 @@ static void route(struct net_actor *role, struct net_call *call, struct service_
     switch (plan->action) {
     case SERVICE_REFUSE: net_actor_fail(role, call, plan->err); break;
     case SERVICE_PROPOSE: propose(role, call, plan); break;
+    case SERVICE_MOVE_LEADER: move_leader(role, call, plan->target); break;
     case SERVICE_READ:
         call->job = plan->job;
         if (must_wait(role, call, plan)) {

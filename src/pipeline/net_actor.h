@@ -37,6 +37,7 @@ struct net_call {
     size_t reply_bytes;          /* encoded and not yet gone, what its job holds included */
     size_t held_bytes;           /* in its job */
     uint64_t answered_ns;
+    enum err refusal;            /* of a proposal in the call's stead; ERR_OK = the call's own */
     bool stays;                  /* a stream that is open until its client or we end it */
     enum net_call_state state;
 };

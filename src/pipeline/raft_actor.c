@@ -197,10 +197,30 @@ static void take_peer_call(struct raft_actor *role, struct mail *mail)
     mail_deinit(mail);
 }
 
+/* Thesis 3.10, asked for by a client. */
+static void take_move(struct raft_actor *role, const struct mail *mail)
+{
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    bool is_there = status.role == RAFT_LEADER && mail->move.target == role->self;
+    struct raft_input input = {.kind = RAFT_IN_TRANSFER, .now_ns = role->now_ns, .peer = mail->move.target};
+    if (role->move_call != 0 || role->transferring) {
+        raft_calls_fail(role, mail->move.call, ERR_TOO_MANY_REQUESTS);
+    } else if (!is_there && raft_step(role->raft, &input) != RAFT_OK) {
+        raft_calls_fail(role, mail->move.call, status.role == RAFT_LEADER ? ERR_BAD_LEADER_TRANSFEREE : ERR_NOT_LEADER);
+    } else {
+        role->move_call = mail->move.call;
+        role->move_target = mail->move.target;
+        role->move_deadline_ns = role->now_ns + role->config->request_timeout_ns;
+    }
+}
+
 static void take_net(struct raft_actor *role, const struct mail *mail)
 {
     if (mail->kind == MAIL_PROPOSE) {
         raft_calls_propose(role, mail->propose.call, mail->propose.command);
+    } else if (mail->kind == MAIL_MOVE_LEADER) {
+        take_move(role, mail);
     } else {
         ASSERT(mail->kind == MAIL_READ);
         raft_reads_add(role, mail->read.batch);
@@ -253,6 +273,24 @@ static void report_transfer(struct raft_actor *role)
     if (lane_post(role->lanes.to_main, &mail)) role->transferring = false;
 }
 
+/* Consensus gives a transfer up by itself after an election timeout. */
+static void report_move(struct raft_actor *role)
+{
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    bool is_given_up = status.leader != RAFT_NONE && status.transferee == RAFT_NONE;
+    if (status.leader == role->move_target) {
+        struct mail mail = {.kind = MAIL_MOVED, .move = {.call = role->move_call, .target = role->move_target}};
+        lane_must_post(role->lanes.to_net, &mail);
+    } else if (is_given_up || role->move_deadline_ns <= role->now_ns) {
+        raft_calls_fail(role, role->move_call, ERR_TIMEOUT_LEADER_TRANSFER);
+    } else {
+        return;
+    }
+    role->move_call = 0;
+    role->move_deadline_ns = CLOCK_NEVER;
+}
+
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct raft_actor *role = (struct raft_actor *)actor;
@@ -275,6 +313,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     take_output(role);
     if (MUTANT(D35)) flush_backlog(role);
     if (role->transferring) report_transfer(role);
+    if (role->move_call != 0) report_move(role);
     struct raft_status status;
     raft_get_status(role->raft, &status);
     SHARED_SET(role->shared, commit_index, status.commit_index);
@@ -289,6 +328,7 @@ static uint64_t deadline_ns(struct actor *actor)
     uint64_t reads = raft_reads_deadline_ns(role);
     if (calls < first) first = calls;
     if (reads < first) first = reads;
+    if (role->move_deadline_ns < first) first = role->move_deadline_ns;
     return role->retry_ns < first ? role->retry_ns : first;
 }
 
@@ -309,6 +349,7 @@ void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *o
     ASSERT(options->boot_id < UINT64_C(1) << BOOT_BITS);
     role->next_id = (MUTANT(D36) ? 0 : options->boot_id) << (64 - BOOT_BITS) | 1;
     role->retry_ns = CLOCK_NEVER;
+    role->move_deadline_ns = CLOCK_NEVER;
     pending_init(&role->pending, options->config->calls_max);
     map_init(&role->forwards);
     map_init(&role->reads);
@@ -326,6 +367,8 @@ void raft_actor_fail_all(struct raft_actor *role, enum err err)
         raft_calls_fail(role, pending_remove(&role->pending, call), err);
     }
     raft_reads_fail_all(role, err);
+    if (role->move_call != 0) raft_calls_fail(role, role->move_call, err);
+    role->move_call = 0;
     for (uint32_t i = 0; i < role->actor.out_count; i++) lane_ring(role->actor.out[i]);
 }
 

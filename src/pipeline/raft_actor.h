@@ -70,6 +70,9 @@ struct raft_actor {
     uint32_t backlog_first, backlog_count, backlog_capacity;
     uint64_t posted_index;      /* last entry posted to apply */
     bool transferring;
+    uint64_t move_call;         /* of a client that moves the leader; one at a time, 0 = none */
+    uint64_t move_target;
+    uint64_t move_deadline_ns;
     bool is_ready;
     bool flush_held;            /* something changed: try held calls and reads again */
     uint64_t retry_ns;          /* when unsent calls are tried again; CLOCK_NEVER = none */

@@ -1,11 +1,12 @@
 /* kv_service: plans of the six KV methods, steps of the reading ones.
  *
  * Order of checks of a write (API §6): shape of the bytes, space (which answers even for an invalid request), the request's own
- * rules, size. Of a Range (API §5): key, sort; the revision is looked at when the read runs.
+ * rules, alarms, size. Of a Range (API §5): key, sort; the revision is looked at when the read runs.
  */
 #include "rpc/kv_service.h"
 
 #include "base/assert.h"
+#include "rpc/maintenance_service.h"
 #include "storage/request.h"
 
 /* A row costs about 100 ns, a step of net may take about a millisecond. */
@@ -15,10 +16,9 @@
 
 static bool is_malformed(enum err err) { return err == ERR_MALFORMED || err == ERR_BAD_UTF8; }
 
-/* A put of `cost_bytes` finds no room: the quota is reached or the disk is full. API §11. */
-static bool has_no_space(const struct service_env *env, uint64_t cost_bytes)
+/* What puts of `cost_bytes` would bring the store over the quota. API §11. */
+static bool is_over_quota(const struct service_env *env, uint64_t cost_bytes)
 {
-    if (env->no_space) return true;
     if (env->quota_bytes == 0 || cost_bytes == 0) return false;
     uint64_t bytes = 0, live_bytes = 0;
     mvcc_view_sizes(service_job_view(env), &bytes, &live_bytes);
@@ -26,20 +26,14 @@ static bool has_no_space(const struct service_env *env, uint64_t cost_bytes)
     return bytes >= env->quota_bytes || cost_bytes >= env->quota_bytes - bytes;
 }
 
-static enum err admit_put(const struct service_env *env, struct slice request)
-{
-    enum err err = request_check_put(request);
-    if (is_malformed(err)) return err;
-    uint64_t cost_bytes = request_put_cost(request);
-    ASSERT(cost_bytes > 0);
-    return has_no_space(env, cost_bytes) ? ERR_NO_SPACE : err;
-}
-
-/* Deletes and compactions make room; they are refused only when the log itself takes no more. */
-static enum err admit_space_saver(const struct service_env *env, enum err err)
-{
-    return !is_malformed(err) && env->no_space ? ERR_NO_SPACE : err;
-}
+/* A write as it may leave: `err` is what its own bytes say, `cost_bytes` what it adds (0: it makes room, and is refused only when the log
+ * itself takes no more). */
+struct write {
+    enum command_kind kind;
+    struct slice request;
+    enum err err;
+    uint64_t cost_bytes;
+};
 
 static enum err check_compaction(struct slice request)
 {
@@ -48,14 +42,29 @@ static enum err check_compaction(struct slice request)
     return request_check_compaction(request, &revision, &is_physical);
 }
 
-static void plan_write(struct service_env *env, enum command_kind kind, enum err err, struct slice request,
-                       struct service_plan *plan)
+/* The alarms are asked last, as they would be at apply. */
+static void plan_write(struct service_env *env, const struct write *write, struct service_plan *plan)
 {
     ASSERT(plan != NULL);
+    enum err err = write->err;
+    if (!is_malformed(err) && env->no_space) err = ERR_NO_SPACE;
+    if (!is_malformed(err) && !env->no_space && is_over_quota(env, write->cost_bytes)) {
+        maintenance_service_plan_no_space(env, plan);
+        return;
+    }
+    if (err == ERR_OK) err = alarm_admit_change(state_machine_alarms(env->machine), write->cost_bytes > 0);
     if (err != ERR_OK)
         service_plan_refuse(plan, err);
     else
-        service_plan_propose(plan, env, kind, request);
+        service_plan_propose(plan, env, write->kind, write->request);
+}
+
+static void plan_put(struct service_env *env, struct slice request, struct service_plan *plan)
+{
+    struct write write = {.kind = COMMAND_PUT, .request = request, .err = request_check_put(request)};
+    if (!is_malformed(write.err)) write.cost_bytes = request_put_cost(request);
+    ASSERT(is_malformed(write.err) || write.cost_bytes > 0);
+    plan_write(env, &write, plan);
 }
 
 static void plan_range(struct service_env *env, enum rpc_method_id method, struct slice request, struct service_plan *plan)
@@ -80,10 +89,13 @@ static void plan_txn(struct service_env *env, struct slice request, struct servi
 {
     struct request_txn_info info = {.is_read_only = false};
     enum err err = request_check_txn(request, &env->limits, env->scratch, &info);
-    if (!is_malformed(err) && info.has_put && has_no_space(env, info.cost_bytes)) err = ERR_NO_SPACE;
-    if (!info.is_read_only) err = admit_space_saver(env, err);
-    if (err != ERR_OK || !info.is_read_only) {
-        plan_write(env, COMMAND_TXN, err, request, plan);
+    if (!info.is_read_only) {
+        struct write write = {.kind = COMMAND_TXN, .request = request, .err = err, .cost_bytes = info.has_put ? info.cost_bytes : 0};
+        plan_write(env, &write, plan);
+        return;
+    }
+    if (err != ERR_OK) {
+        service_plan_refuse(plan, err);
         return;
     }
     ASSERT(!info.has_put);
@@ -98,14 +110,14 @@ void kv_service_plan(struct service_env *env, enum rpc_method_id method, struct 
     switch (method) {
     case RPC_KV_RANGE:
     case RPC_KV_RANGE_STREAM: plan_range(env, method, request, plan); break;
-    case RPC_KV_PUT: plan_write(env, COMMAND_PUT, admit_put(env, request), request, plan); break;
+    case RPC_KV_PUT: plan_put(env, request, plan); break;
     case RPC_KV_DELETE_RANGE:
-        plan_write(env, COMMAND_DELETE_RANGE, admit_space_saver(env, request_check_delete_range(request)), request, plan);
+        plan_write(env, &(struct write){.kind = COMMAND_DELETE_RANGE, .request = request, .err = request_check_delete_range(request)}, plan);
         break;
     case RPC_KV_TXN: plan_txn(env, request, plan); break;
     default:
         ASSERT(method == RPC_KV_COMPACT);
-        plan_write(env, COMMAND_COMPACTION, admit_space_saver(env, check_compaction(request)), request, plan);
+        plan_write(env, &(struct write){.kind = COMMAND_COMPACTION, .request = request, .err = check_compaction(request)}, plan);
         break;
     }
 }
@@ -179,6 +191,12 @@ enum service_progress kv_service_step(struct service_job *job, struct service_en
                                       enum err *out_err)
 {
     ASSERT(job != NULL && out != NULL && out_err != NULL);
+    /* Asked in each step: whoever learns that its state is wrong shows no more of it. */
+    enum err err = alarm_admit_read(state_machine_alarms(env->machine), env->member_id);
+    if (err != ERR_OK) {
+        *out_err = err;
+        return SERVICE_FAILED;
+    }
     switch (job->method) {
     case RPC_KV_RANGE: return step_range(job, env, bytes_max, out, out_err);
     case RPC_KV_RANGE_STREAM: return step_stream(job, env, bytes_max, out, out_err);

@@ -35,14 +35,20 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_KV_DELETE_RANGE:
     case RPC_KV_TXN:
     case RPC_KV_COMPACT: kv_service_plan(env, method->id, request, out_plan); break;
+    case RPC_MAINTENANCE_ALARM:
     case RPC_MAINTENANCE_STATUS:
-    case RPC_MAINTENANCE_HASH_KV: maintenance_service_plan(env, method->id, request, out_plan); break;
+    case RPC_MAINTENANCE_DEFRAGMENT:
+    case RPC_MAINTENANCE_HASH:
+    case RPC_MAINTENANCE_HASH_KV:
+    case RPC_MAINTENANCE_MOVE_LEADER:
+    case RPC_MAINTENANCE_DOWNGRADE: maintenance_service_plan(env, method->id, request, out_plan); break;
     case RPC_CLUSTER_MEMBER_LIST: cluster_service_plan(env, request, out_plan); break;
     case RPC_HEALTH_CHECK:
     case RPC_HEALTH_WATCH: health_service_plan(method->id, request, out_plan); break;
     case RPC_OTHER: break;
     }
     ASSERT((out_plan->action == SERVICE_READ) == (out_plan->job != NULL));
+    ASSERT(out_plan->refusal == ERR_OK || out_plan->action == SERVICE_PROPOSE);
     ASSERT((out_plan->action == SERVICE_REFUSE) == (out_plan->err != ERR_OK));
 }
 
@@ -56,7 +62,10 @@ enum service_progress service_job_step(struct service_job *job, struct service_e
     case RPC_KV_RANGE:
     case RPC_KV_RANGE_STREAM:
     case RPC_KV_TXN: progress = kv_service_step(job, env, bytes_max, out, out_err); break;
+    case RPC_MAINTENANCE_ALARM:
     case RPC_MAINTENANCE_STATUS:
+    case RPC_MAINTENANCE_DEFRAGMENT:
+    case RPC_MAINTENANCE_HASH:
     case RPC_MAINTENANCE_HASH_KV: progress = maintenance_service_step(job, env, out, out_err); break;
     case RPC_CLUSTER_MEMBER_LIST: progress = cluster_service_step(job, env, out); break;
     default:

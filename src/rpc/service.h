@@ -43,8 +43,9 @@ struct service_env {
 
 enum service_action {
     SERVICE_REFUSE,  /* plan.err */
-    SERVICE_PROPOSE, /* plan.kind, plan.body (borrowed from the request) */
+    SERVICE_PROPOSE, /* plan.kind, plan.body (borrowed from the request or the scratch arena) */
     SERVICE_READ,    /* plan.job; plan.linearizable: only after a read-index round */
+    SERVICE_MOVE_LEADER, /* plan.target: hand leadership over, answer when that member leads */
 };
 struct service_job;
 struct service_plan {
@@ -52,8 +53,10 @@ struct service_plan {
     enum err err;
     enum command_kind kind;
     struct slice body;
+    enum err refusal;  /* a proposal in the call's stead: once it is through, the call is refused with this; ERR_OK = the call's own */
     struct service_job *job;
     bool linearizable;
+    uint64_t target;
 };
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan);
 

@@ -18,6 +18,7 @@ struct service_job {
     struct range *range;  /* Range, RangeStream */
     struct txn_reader *txn; /* Txn, read-only */
     int64_t revision;     /* HashKV: as asked for */
+    int32_t alarm_type;   /* Alarm: those of this type; ALARM_NONE = all */
     bool is_unknown;      /* Health.Watch: of a service that is not the server as a whole */
 };
 struct service_job *service_job_new(enum rpc_method_id method);

@@ -29,8 +29,10 @@ const char *command_kind_name(enum command_kind kind)
     case COMMAND_DELETE_RANGE: return "delete_range";
     case COMMAND_TXN: return "txn";
     case COMMAND_COMPACTION: return "compaction";
+    case COMMAND_ALARM: return "alarm";
     case COMMAND_CLUSTER_VERSION_SET: return "cluster_version_set";
     case COMMAND_CLUSTER_MEMBER_ATTR_SET: return "cluster_member_attr_set";
+    case COMMAND_STATE_HASH: return "state_hash";
     }
     return "unknown";
 }
@@ -42,8 +44,10 @@ static bool is_kind(uint32_t number)
     case COMMAND_DELETE_RANGE:
     case COMMAND_TXN:
     case COMMAND_COMPACTION:
+    case COMMAND_ALARM:
     case COMMAND_CLUSTER_VERSION_SET:
-    case COMMAND_CLUSTER_MEMBER_ATTR_SET: return true;
+    case COMMAND_CLUSTER_MEMBER_ATTR_SET:
+    case COMMAND_STATE_HASH: return true;
     default: return false;
     }
 }

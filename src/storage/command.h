@@ -22,8 +22,10 @@ enum command_kind {
     COMMAND_DELETE_RANGE = 5,
     COMMAND_TXN = 6,
     COMMAND_COMPACTION = 7,
+    COMMAND_ALARM = 10,
     COMMAND_CLUSTER_VERSION_SET = 1300,
     COMMAND_CLUSTER_MEMBER_ATTR_SET = 1301,
+    COMMAND_STATE_HASH = 10010, /* our own */
 };
 
 /* Who asked: unique for ever (member, its boot count, a counter of that boot). */

@@ -7,17 +7,21 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "base/list.h"
+#include "base/mutant.h"
+#include "storage/alarm_state.h"
 #include "storage/mvcc_content.h"
 #include "storage/operation.h"
 #include "storage/txn.h"
 
-/* A cluster that readers may still look at. liburcu's thread pushes it back; apply drops the reference. */
-struct retired_cluster {
+/* What readers may still look at, either or both. liburcu's thread pushes it back; apply drops the references. */
+struct retired {
     struct rcu_node node;
     struct cluster *cluster;
+    struct alarm_list *alarms;
     struct state_machine *machine;
-    struct retired_cluster *next;
+    struct retired *next;
 };
 struct state_machine {
     struct rcu *rcu;
@@ -25,10 +29,12 @@ struct state_machine {
     struct cluster *cluster;   /* the writer's; one reference */
     struct cluster *published; /* the readers'; one reference */
     struct blob *conf;         /* raft_conf_encode's bytes; NULL = none known */
+    struct alarm_state *alarms;             /* the writer's */
+    struct alarm_list *published_alarms;    /* the readers'; one reference */
     uint64_t applied_index;
     uint64_t applied_term;
     struct txn txn;            /* room that is used again and again */
-    _Atomic(struct retired_cluster *) returned;
+    _Atomic(struct retired *) returned;
     uint64_t retired_count;    /* not yet dropped */
 };
 
@@ -38,6 +44,7 @@ void state_machine_loaded_free(struct state_machine_loaded *loaded)
     mvcc_content_free(loaded->content);
     cluster_unref(loaded->cluster);
     blob_unref(loaded->conf);
+    alarm_state_free(loaded->alarms);
     alloc_free(loaded);
 }
 
@@ -56,6 +63,9 @@ static void take_position(struct state_machine *machine, struct state_machine_lo
     blob_unref(machine->conf);
     machine->conf = loaded->conf;
     loaded->conf = NULL;
+    alarm_state_free(machine->alarms);
+    machine->alarms = loaded->alarms != NULL ? loaded->alarms : alarm_state_new();
+    loaded->alarms = NULL;
     machine->applied_index = loaded->index;
     machine->applied_term = loaded->term;
     state_machine_loaded_free(loaded);
@@ -72,6 +82,8 @@ struct state_machine *state_machine_new(const struct state_machine_options *opti
     machine->published = cluster_ref(machine->cluster);
     if (loaded != NULL) take_position(machine, loaded);
     else if (options->conf.size > 0) machine->conf = blob_copy(options->conf);
+    if (machine->alarms == NULL) machine->alarms = alarm_state_new();
+    machine->published_alarms = alarm_list_ref(machine->alarms->list);
     txn_init(&machine->txn);
     atomic_init(&machine->returned, NULL);
     return machine;
@@ -79,12 +91,13 @@ struct state_machine *state_machine_new(const struct state_machine_options *opti
 
 static void drop_returned(struct state_machine *machine)
 {
-    struct retired_cluster *retired = atomic_exchange_explicit(&machine->returned, NULL, memory_order_acquire);
+    struct retired *retired = atomic_exchange_explicit(&machine->returned, NULL, memory_order_acquire);
     while (retired != NULL) {
-        struct retired_cluster *next = retired->next;
+        struct retired *next = retired->next;
         ASSERT(machine->retired_count > 0);
         machine->retired_count--;
         cluster_unref(retired->cluster);
+        alarm_list_unref(retired->alarms);
         alloc_free(retired);
         retired = next;
     }
@@ -98,6 +111,8 @@ void state_machine_free(struct state_machine *machine)
     txn_deinit(&machine->txn);
     cluster_unref(machine->published);
     cluster_unref(machine->cluster);
+    alarm_list_unref(machine->published_alarms);
+    alarm_state_free(machine->alarms);
     mvcc_free(machine->mvcc);
     blob_unref(machine->conf);
     alloc_free(machine);
@@ -133,35 +148,48 @@ const struct cluster *state_machine_cluster(const struct state_machine *machine)
     return RCU_LOAD(machine->published);
 }
 
+const struct alarm_list *state_machine_alarms(const struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    return RCU_LOAD(machine->published_alarms);
+}
+
 /* On liburcu's thread. */
 static void give_back(struct rcu_node *node)
 {
-    struct retired_cluster *retired = LIST_ENTRY(node, struct retired_cluster, node);
+    struct retired *retired = LIST_ENTRY(node, struct retired, node);
     struct state_machine *machine = retired->machine;
-    ASSERT(machine != NULL && retired->cluster != NULL);
+    ASSERT(machine != NULL && (retired->cluster != NULL || retired->alarms != NULL));
     retired->next = atomic_load_explicit(&machine->returned, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&machine->returned, &retired->next, retired, memory_order_release,
                                                   memory_order_relaxed)) {
     }
 }
 
-static void publish_cluster(struct state_machine *machine)
+static void publish_cluster_and_alarms(struct state_machine *machine)
 {
-    if (machine->published == machine->cluster) return;
-    struct retired_cluster *retired = ALLOC(struct retired_cluster);
-    retired->cluster = machine->published;
+    bool is_cluster_new = machine->published != machine->cluster, are_alarms_new = machine->published_alarms != machine->alarms->list;
+    if (!is_cluster_new && !are_alarms_new) return;
+    struct retired *retired = ALLOC(struct retired);
     retired->machine = machine;
-    RCU_PUBLISH(machine->published, cluster_ref(machine->cluster));
+    if (is_cluster_new) {
+        retired->cluster = machine->published;
+        RCU_PUBLISH(machine->published, cluster_ref(machine->cluster));
+    }
+    if (are_alarms_new) {
+        retired->alarms = machine->published_alarms;
+        RCU_PUBLISH(machine->published_alarms, alarm_list_ref(machine->alarms->list));
+    }
     machine->retired_count++;
     rcu_retire(machine->rcu, &retired->node, give_back);
-    ASSERT(machine->published == machine->cluster);
+    ASSERT(machine->published == machine->cluster && machine->published_alarms == machine->alarms->list);
 }
 
 void state_machine_publish(struct state_machine *machine)
 {
     ASSERT(machine != NULL);
     mvcc_publish(machine->mvcc);
-    publish_cluster(machine);
+    publish_cluster_and_alarms(machine);
     drop_returned(machine);
 }
 
@@ -179,6 +207,11 @@ struct state_machine_image *state_machine_take_image(struct state_machine *machi
     image->cluster = cluster_ref(machine->cluster);
     image->mvcc = machine->mvcc;
     image->keys = keys;
+    struct buf alarms;
+    buf_init(&alarms);
+    alarm_state_encode(machine->alarms, &alarms);
+    image->alarms = buf_take_blob(&alarms);
+    buf_deinit(&alarms);
     return image;
 }
 
@@ -194,6 +227,7 @@ void state_machine_image_free(struct state_machine_image *image)
     state_machine_image_unpin(image);
     cluster_unref(image->cluster);
     blob_unref(image->conf);
+    blob_unref(image->alarms);
     alloc_free(image);
 }
 
@@ -204,8 +238,8 @@ void state_machine_install(struct state_machine *machine, struct state_machine_l
     mvcc_adopt(machine->mvcc, take_content(loaded));
     cluster_unref(machine->cluster);
     machine->cluster = cluster_ref(loaded->cluster);
-    publish_cluster(machine);
     take_position(machine, loaded);
+    publish_cluster_and_alarms(machine);
 }
 
 /* --- leases -------------------------------------------------------------------------------------------------------------- */
@@ -409,6 +443,60 @@ static void apply_conf(struct state_machine *machine, const struct raft_entry *e
     set_cluster(machine, with_version);
 }
 
+/* --- alarms --------------------------------------------------------------------------------------------------------------- */
+
+/* The answer names the alarm that changed, or that was active already. */
+static void apply_alarm(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes, bool wants_reply,
+                        struct state_machine_result *result)
+{
+    struct alarm_request request;
+    bool is_named = false;
+    demand(entry, alarm_parse_request(bytes, &request));
+    if (MUTANT(A2) && !wants_reply) return;
+    result->err = alarm_state_change(machine->alarms, &request, &is_named);
+    if (!is_named || !wants_reply) return;
+    struct buf body;
+    buf_init(&body);
+    alarm_put_member(&request.alarm, &body);
+    take_body(&body, result);
+}
+
+static void apply_state_hash(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
+{
+    struct alarm_check_report report;
+    demand(entry, alarm_check_parse(bytes, &report));
+    if (cluster_find(machine->cluster, report.member) == NULL) return; /* removed in between */
+    alarm_state_report(machine->alarms, &report, (uint32_t)machine->cluster->member_count);
+}
+
+uint64_t state_machine_hash(struct state_machine *machine)
+{
+    const struct mvcc_view *view = mvcc_writer_view(machine->mvcc);
+    const int64_t marks[2] = {mvcc_view_revision(view), mvcc_view_compact_revision(view)};
+    struct buf alarms;
+    buf_init(&alarms);
+    alarm_list_encode(machine->alarms->list, &alarms);
+    uint32_t rest = crc32c(crc32c(0, marks, sizeof marks), buf_slice(&alarms).data, alarms.size);
+    buf_deinit(&alarms);
+    ASSERT(marks[0] >= marks[1]);
+    return mvcc_hash(view, 0) ^ (uint64_t)rest << 16;
+}
+
+/* For the mutant: what is allocated depends on how far this member came with freeing. */
+static bool is_over_own_quota(const struct state_machine *machine)
+{
+    uint64_t bytes = 0, live_bytes = 0;
+    mvcc_view_sizes(mvcc_writer_view(machine->mvcc), &bytes, &live_bytes);
+    return bytes > 3 * live_bytes + 65536;
+}
+
+static enum err admit(const struct state_machine *machine, const struct command *command)
+{
+    ASSERT(machine->alarms != NULL);
+    if (MUTANT(A1) && command->kind == COMMAND_PUT && is_over_own_quota(machine)) return ERR_NO_SPACE;
+    return alarm_state_admit(machine->alarms, command);
+}
+
 /* --- entries -------------------------------------------------------------------------------------------------------------- */
 
 static void apply_command(struct state_machine *machine, const struct raft_entry *entry, bool wants_reply,
@@ -421,6 +509,8 @@ static void apply_command(struct state_machine *machine, const struct raft_entry
     ASSERT(command.level <= COMMAND_LEVEL);
     result->has_id = true;
     result->id = command.id;
+    result->err = admit(machine, &command);
+    if (result->err != ERR_OK) return;
     switch (command.kind) {
     case COMMAND_PUT: apply_put(machine, entry, command.body, wants_reply, result); break;
     case COMMAND_DELETE_RANGE: apply_delete_range(machine, entry, command.body, wants_reply, result); break;
@@ -428,6 +518,8 @@ static void apply_command(struct state_machine *machine, const struct raft_entry
     case COMMAND_COMPACTION: apply_compaction(machine, entry, command.body, result); break;
     case COMMAND_CLUSTER_VERSION_SET: apply_version_set(machine, entry, command.body); break;
     case COMMAND_CLUSTER_MEMBER_ATTR_SET: apply_attributes_set(machine, entry, command.body, result); break;
+    case COMMAND_ALARM: apply_alarm(machine, entry, command.body, wants_reply, result); break;
+    case COMMAND_STATE_HASH: apply_state_hash(machine, entry, command.body); break;
     }
 }
 

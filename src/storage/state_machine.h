@@ -1,7 +1,8 @@
-/* state_machine: applies one log entry after another: same bytes in, same state out, on every member. MVCC, cluster, (later) leases,
- * auth, alarms. Depends on (state, entry) only: no clock, no chance, no flag.
+/* state_machine: applies one log entry after another: same bytes in, same state out, on every member. MVCC, cluster, alarms, (later)
+ * leases, auth. Depends on (state, entry) only: no clock, no chance, no flag.
  *
- * Owner: state_machine_new/_free. Thread: apply; readers use state_machine_mvcc()'s view and state_machine_cluster() under RCU.
+ * Owner: state_machine_new/_free. Thread: apply; readers use state_machine_mvcc()'s view, state_machine_cluster() and
+ * state_machine_alarms() under RCU.
  */
 #ifndef STORAGE_STATE_MACHINE_H
 #define STORAGE_STATE_MACHINE_H
@@ -11,6 +12,7 @@
 #include "base/blob.h"
 #include "base/err.h"
 #include "base/raft_entry.h"
+#include "storage/alarm_state.h"
 #include "storage/cluster.h"
 #include "storage/command.h"
 #include "storage/mvcc.h"
@@ -32,6 +34,7 @@ struct state_machine_image {
     uint64_t term;
     struct blob *conf;       /* raft_conf_encode's bytes in force at index; one reference */
     struct cluster *cluster; /* one reference */
+    struct blob *alarms;     /* alarm_state_encode's bytes; one reference */
     struct mvcc *mvcc;       /* borrowed: the image goes before the state machine does */
     struct mvcc_export_image keys;
 };
@@ -41,6 +44,7 @@ struct state_machine_loaded {
     uint64_t term;
     struct blob *conf;            /* one reference */
     struct cluster *cluster;      /* one reference */
+    struct alarm_state *alarms;   /* alarm_state_decode's; NULL = none */
     struct mvcc_content *content; /* NULL once a state machine has taken it */
 };
 void state_machine_loaded_free(struct state_machine_loaded *loaded); /* accepts NULL; what nobody has taken is freed at once */
@@ -76,5 +80,9 @@ struct slice state_machine_conf(const struct state_machine *machine);
 struct mvcc *state_machine_mvcc(struct state_machine *machine);
 /* The published cluster; any registered reader, until its next quiescent state (take a reference to keep it). */
 const struct cluster *state_machine_cluster(const struct state_machine *machine);
+/* The published alarms, likewise. */
+const struct alarm_list *state_machine_alarms(const struct state_machine *machine);
+/* O(1): of the keys with their history, the marks and the alarms, behind the last applied entry. Equal on all members at one index. */
+uint64_t state_machine_hash(struct state_machine *machine);
 
 #endif

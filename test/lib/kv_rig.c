@@ -25,7 +25,7 @@ void kv_rig_init(struct kv_rig *rig)
     struct cluster *cluster = cluster_from_initial("a=http://127.0.0.1:2380,b=http://127.0.0.1:2381", "rig", message,
                                                    sizeof message);
     ASSERT(cluster != NULL);
-    rig->machine = state_machine_new(&(struct state_machine_options){.rcu = &rig->rcu, .cluster = cluster});
+    rig->machine = state_machine_new(&(struct state_machine_options){.rcu = &rig->rcu, .cluster = cluster, .conf = slice_from_string("rig")});
     rig->mvcc = state_machine_mvcc(rig->machine);
     cluster_unref(cluster);
     buf_init(&rig->text);

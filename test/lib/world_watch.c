@@ -329,6 +329,7 @@ void world_watch_point(struct world_member *member, const char *point)
     } else if (point == line->raft.lanes.to_net->name) {
         const struct mail *mail = newest(line->raft.lanes.to_net);
         if (mail->kind == MAIL_FAIL) note_answer(member, mail->fail.call);
+        if (mail->kind == MAIL_MOVED) note_answer(member, mail->move.call);
     } else if (strcmp(point, "publish") == 0) {
         note_publish(member);
     }

@@ -32,13 +32,14 @@ static void assert_same(const struct command *a, const struct command *b)
 START_TEST(test_command_comes_back_as_it_went_in)
 {
     static const enum command_kind kinds[] = {COMMAND_PUT,        COMMAND_DELETE_RANGE,        COMMAND_TXN,
-                                              COMMAND_COMPACTION, COMMAND_CLUSTER_VERSION_SET, COMMAND_CLUSTER_MEMBER_ATTR_SET};
+                                              COMMAND_COMPACTION, COMMAND_CLUSTER_VERSION_SET, COMMAND_CLUSTER_MEMBER_ATTR_SET,
+                                              COMMAND_ALARM,      COMMAND_STATE_HASH};
     struct rng rng;
     rng_init(&rng, 1);
     for (int round = 0; round < 2000; round++) {
         uint8_t body[300];
         for (size_t i = 0; i < sizeof body; i++) body[i] = (uint8_t)rng_next(&rng);
-        struct command command = {.level = 1, .kind = kinds[rng_below(&rng, 6)]};
+        struct command command = {.level = 1, .kind = kinds[rng_below(&rng, sizeof kinds / sizeof kinds[0])]};
         command.id = (struct command_id){rng_next(&rng) >> rng_below(&rng, 64), rng_next(&rng) >> rng_below(&rng, 64),
                                          rng_next(&rng) >> rng_below(&rng, 64)};
         command.body = slice_make(body, rng_below(&rng, sizeof body));

@@ -141,7 +141,7 @@ static enum err refusal(const char *path, struct slice request)
 {
     struct service_plan plan = plan_of(path, request);
     if (plan.action == SERVICE_READ) service_job_free(plan.job);
-    return plan.err;
+    return plan.refusal != ERR_OK ? plan.refusal : plan.err;
 }
 
 static enum err refusal_of_put(const char *text)
