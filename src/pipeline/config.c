@@ -130,6 +130,7 @@ static void derive(struct config *config)
     config->inflight_messages_max = 256;
     config->inflight_partial_max = 2;
     config->reply_bytes_max = 256 * MIB;
+    config->chunk_bytes = CONFIG_CHUNK_BYTES;
     config->quota_bytes = config->quota_backend_bytes < 0    ? 0
                           : config->quota_backend_bytes == 0 ? 2048 * MIB
                                                              : (uint64_t)config->quota_backend_bytes;

@@ -143,7 +143,7 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
 {
     enum err err = ERR_OK;
     buf_clear(&role->out);
-    enum service_progress progress = service_job_step(call->job, &role->env, CONFIG_CHUNK_BYTES, &role->out, &err);
+    enum service_progress progress = service_job_step(call->job, &role->env, role->config->chunk_bytes, &role->out, &err);
     size_t size = role->out.size;
     note_held(role, call, service_job_held_bytes(call->job));
     if (progress == SERVICE_FAILED) {

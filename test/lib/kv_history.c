@@ -54,6 +54,7 @@ struct check {
     size_t *order;            /* writes that took effect, by place */
     size_t order_count;
     size_t *moments;          /* operations by end */
+    int64_t *marks;           /* by operation: the highest revision that a compaction up to it asked for, if it may have taken effect */
     uint64_t *begun;          /* by revision: when the last of all writes up to it began */
     int64_t begun_count;
     int64_t compacted;        /* the mark while writes are replayed */
@@ -103,7 +104,7 @@ static bool replay_step(struct check *check, size_t at, const struct kv_step *st
     const char *broken;
     switch (step->kind) {
     case KV_STEP_RANGE:
-        broken = is_known ? kv_model_check_range(&check->model, step, 0, &expected, &got) : NULL;
+        broken = is_known ? kv_model_check_range(&check->model, step, step->at_revision, &expected, &got) : NULL;
         return broken == NULL || fail(check, at, broken, expected, got);
     case KV_STEP_PUT:
         if (is_known && !check_previous(check, at, step)) return false;
@@ -136,20 +137,33 @@ static bool all_hold(const struct check *check, const struct kv_op *op, int64_t 
     return true;
 }
 
+/* K12: a range of the past inside a transaction decides for all of it, from the state before, the same on every member. */
+static enum kv_outcome expected_of(const struct check *check, const struct kv_step *steps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (steps[i].kind != KV_STEP_RANGE || steps[i].at_revision == 0) continue;
+        if (steps[i].at_revision > check->model.revision) return KV_FUTURE;
+        if (steps[i].at_revision < check->compacted) return KV_COMPACTED;
+    }
+    return KV_DONE;
+}
+
 static bool replay(struct check *check, size_t at)
 {
     const struct kv_op *op = &check->history->ops[at];
     bool is_known = op->outcome == KV_DONE;
     if (op->kind == KV_OP_COMPACT) return replay_compact(check, at, op);
-    if (op->outcome != KV_DONE && op->outcome != KV_UNKNOWN) {
-        return fail(check, at, "C5 what was refused took effect", 0, (int64_t)op->outcome);
-    }
     bool holds = all_hold(check, op, 0);
+    const struct kv_step *steps = holds ? op->success : op->failure;
+    uint32_t count = holds ? op->success_count : op->failure_count;
+    enum kv_outcome expected = op->kind == KV_OP_TXN ? expected_of(check, steps, count) : KV_DONE;
+    if (op->outcome != expected && op->outcome != KV_UNKNOWN) {
+        return fail(check, at, is_known ? "K12 what must be refused took effect" : "C5 what was refused took effect", (int64_t)expected, (int64_t)op->outcome);
+    }
+    if (expected != KV_DONE) return true;
     if (is_known && op->kind == KV_OP_TXN && op->succeeded != holds) {
         return fail(check, at, "T2 compares see the state before", holds, op->succeeded);
     }
-    const struct kv_step *steps = holds ? op->success : op->failure;
-    uint32_t count = holds ? op->success_count : op->failure_count;
     for (uint32_t i = 0; i < count; i++) {
         if (!replay_step(check, at, &steps[i], is_known)) return false;
     }
@@ -186,30 +200,54 @@ static bool replay_writes(struct check *check)
 
 /* --- reads, and real time --- */
 
+/* The highest mark that compactions which began before a moment may have set. */
+static int64_t mark_before(const struct check *check, uint64_t moment)
+{
+    size_t low = 0, high = check->history->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (check->history->ops[middle].start < moment) low = middle + 1;
+        else high = middle;
+    }
+    return low == 0 ? 0 : check->marks[low - 1];
+}
+
+/* What a read was refused for: one of its ranges asks for what was not there yet, or for what may have been gone when it ended. */
+static bool check_refused_read(struct check *check, size_t at, int64_t floor)
+{
+    const struct kv_op *op = &check->history->ops[at];
+    int64_t mark = mark_before(check, op->end), asked = 0;
+    for (uint32_t b = 0; b < 2; b++) {
+        const struct kv_step *steps = b == 0 ? op->success : op->failure;
+        uint32_t count = b == 0 ? op->success_count : op->failure_count;
+        for (uint32_t i = 0; i < count; i++) {
+            int64_t revision = steps[i].at_revision;
+            if (revision == 0) continue;
+            asked = revision;
+            if (op->outcome == KV_FUTURE && (revision > floor || op->serializable)) return true;
+            if (op->outcome == KV_COMPACTED && revision < mark) return true;
+        }
+    }
+    if (op->outcome == KV_FUTURE) return fail(check, at, "K6 a revision is there and called future", floor, asked);
+    return fail(check, at, "K6 a revision is there and called compacted", mark, asked);
+}
+
 static bool check_read(struct check *check, size_t at, int64_t floor, int64_t compact_floor)
 {
     const struct kv_op *op = &check->history->ops[at];
-    const struct kv_step *step = &op->success[0];
     int64_t expected = 0, got = 0;
-    if (op->outcome == KV_FUTURE) {
-        bool is_right = step->at_revision > floor || op->serializable;
-        return is_right || fail(check, at, "K6 a revision is there and called future", floor, step->at_revision);
-    }
-    if (op->outcome == KV_COMPACTED) {
-        bool is_right = step->at_revision < check->compacted; /* of the whole history: it is so at some time */
-        return is_right || fail(check, at, "K6 a revision is there and called compacted", check->compacted, step->at_revision);
-    }
+    if (op->outcome == KV_FUTURE || op->outcome == KV_COMPACTED) return check_refused_read(check, at, floor);
     if (op->revision > check->model.revision) return fail(check, at, "a read names a revision that never was", check->model.revision, op->revision);
-    bool is_gone = step->at_revision > 0 && step->at_revision < compact_floor && !op->serializable;
-    if (is_gone) return fail(check, at, "K6 a compacted revision is read", compact_floor, step->at_revision);
-    if (step->at_revision > op->revision) return fail(check, at, "K6 a future revision is read", op->revision, step->at_revision);
-    int64_t revision = step->at_revision > 0 ? step->at_revision : op->revision;
-    bool holds = all_hold(check, op, revision);
+    bool holds = all_hold(check, op, op->revision);
     if (op->kind == KV_OP_TXN && holds != op->succeeded) return fail(check, at, "T2 compares of a read see its revision", holds, op->succeeded);
     const struct kv_step *steps = holds ? op->success : op->failure;
     uint32_t count = holds ? op->success_count : op->failure_count;
     for (uint32_t i = 0; i < count; i++) {
-        const char *broken = kv_model_check_range(&check->model, &steps[i], revision, &expected, &got);
+        int64_t asked = steps[i].at_revision;
+        bool is_gone = asked > 0 && asked < compact_floor && !op->serializable;
+        if (is_gone) return fail(check, at, "K6 a compacted revision is read", compact_floor, asked);
+        if (asked > op->revision) return fail(check, at, "K6 a future revision is read", op->revision, asked);
+        const char *broken = kv_model_check_range(&check->model, &steps[i], asked > 0 ? asked : op->revision, &expected, &got);
         if (broken != NULL) return fail(check, at, broken, expected, got);
     }
     return true;
@@ -228,6 +266,12 @@ static bool check_real_time(struct check *check)
     int64_t floor = 0, compact_floor = 0, server_floor[64] = {0};
     size_t ended = 0;
     bool is_good = true;
+    for (size_t i = 0; i < history->count; i++) {
+        const struct kv_op *op = &history->ops[i];
+        bool sets = op->kind == KV_OP_COMPACT && op->place > 0 && (op->outcome == KV_DONE || op->outcome == KV_UNKNOWN);
+        int64_t mark = i == 0 ? 0 : check->marks[i - 1];
+        check->marks[i] = sets && op->revision > mark && op->revision <= check->model.revision ? op->revision : mark;
+    }
     for (size_t i = 0; i < history->count; i++) check->moments[i] = i;
     sorted = history;
     qsort(check->moments, history->count, sizeof(size_t), by_end);
@@ -253,19 +297,26 @@ static bool check_real_time(struct check *check)
     return is_good;
 }
 
-struct kv_verdict kv_history_check(const struct kv_history *history)
+struct kv_verdict kv_history_check_then(const struct kv_history *history, kv_history_then_fn *then, void *context)
 {
     struct check check = {.history = history, .verdict = {.is_good = true}};
+    int64_t expected = 0, got = 0;
     check.order = alloc_new((history->count + 1) * sizeof(size_t));
     check.moments = alloc_new((history->count + 1) * sizeof(size_t));
+    check.marks = alloc_new((history->count + 1) * sizeof(int64_t));
     kv_model_init(&check.model);
-    if (replay_writes(&check)) (void)check_real_time(&check);
+    bool is_good = replay_writes(&check) && check_real_time(&check);
+    const char *broken = is_good && then != NULL ? then(context, &check.model, &expected, &got) : NULL;
+    if (broken != NULL) (void)fail(&check, SIZE_MAX, broken, expected, got);
     kv_model_deinit(&check.model);
     alloc_free(check.order);
     alloc_free(check.moments);
+    alloc_free(check.marks);
     alloc_free(check.begun);
     return check.verdict;
 }
+
+struct kv_verdict kv_history_check(const struct kv_history *history) { return kv_history_check_then(history, NULL, NULL); }
 
 /* --- places without a log --- */
 

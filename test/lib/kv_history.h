@@ -26,12 +26,19 @@ struct kv_pair {
     uint64_t token;
     int64_t create_revision, mod_revision, version;
 };
+enum kv_sort { KV_SORT_NONE, KV_SORT_ASCEND, KV_SORT_DESCEND }; /* as the API counts them, and the targets */
+enum kv_sort_target { KV_SORT_KEY, KV_SORT_VERSION, KV_SORT_CREATE, KV_SORT_MOD, KV_SORT_VALUE };
 struct kv_step {
     enum kv_step_kind kind;
     uint32_t first, end;      /* keys [first, end) */
     uint64_t token;           /* PUT */
     int64_t limit;            /* RANGE; 0 = none */
     int64_t at_revision;      /* RANGE; 0 = now */
+    bool is_page;             /* RANGE: goes on behind `first` - 1, a key that the page before ended with */
+    bool keys_only, count_only;
+    enum kv_sort sort;
+    enum kv_sort_target sort_target;
+    int64_t min_mod, max_mod, min_create, max_create; /* 0 = none */
     bool wants_previous;      /* PUT, DELETE */
     /* The answer. */
     int64_t count;            /* RANGE: keys there are; DELETE: keys that went */
@@ -80,10 +87,14 @@ bool kv_op_is_write(const struct kv_op *op); /* goes through the log */
 struct kv_verdict {
     bool is_good;
     const char *rule;          /* what is broken */
-    size_t op;                 /* by which operation */
+    size_t op;                 /* by which operation; SIZE_MAX: the caller's own question */
     int64_t expected, got;
 };
 struct kv_verdict kv_history_check(const struct kv_history *history);
+/* The same; a history that is good is asked once more, with the model that holds all of it: NULL, or what is broken, with the two numbers. */
+struct kv_model;
+typedef const char *kv_history_then_fn(void *context, struct kv_model *model, int64_t *out_expected, int64_t *out_got);
+struct kv_verdict kv_history_check_then(const struct kv_history *history, kv_history_then_fn *then, void *context);
 /* For histories without a log: places for the writes, from the answers' revisions and from tokens that were read. */
 void kv_history_place_by_revision(struct kv_history *history);
 

@@ -15,6 +15,7 @@ void kv_model_init(struct kv_model *model)
 void kv_model_deinit(struct kv_model *model)
 {
     for (uint32_t i = 0; i < KV_HISTORY_KEYS; i++) alloc_free(model->keys[i].versions);
+    alloc_free(model->changes);
 }
 
 const struct kv_model_version *kv_model_get(const struct kv_model *model, uint32_t key, int64_t revision)
@@ -36,6 +37,11 @@ static void push(struct kv_model *model, uint32_t key, const struct kv_model_ver
         all->capacity = all->capacity == 0 ? 16 : all->capacity * 2;
         all->versions = alloc_resize(all->versions, all->capacity * sizeof(*all->versions));
     }
+    if (model->change_count == model->change_capacity) {
+        model->change_capacity = model->change_capacity == 0 ? 256 : model->change_capacity * 2;
+        model->changes = alloc_resize(model->changes, model->change_capacity * sizeof(*model->changes));
+    }
+    model->changes[model->change_count++] = (struct kv_model_change){.key = key, .place = all->count};
     all->versions[all->count++] = *version;
     model->is_changed = true;
 }
@@ -89,27 +95,99 @@ static const char *check_pair(const struct kv_pair *pair, uint32_t key, const st
     return NULL;
 }
 
-const char *kv_model_check_range(const struct kv_model *model, const struct kv_step *step, int64_t revision, int64_t *out_expected,
-                                 int64_t *out_got)
+/* --- what a range answers ---------------------------------------------------------------------------------------------------- */
+
+struct row {
+    uint32_t key;
+    const struct kv_model_version *version;
+};
+
+static bool has_filter(const struct kv_step *step) { return (step->min_mod | step->max_mod | step->min_create | step->max_create) != 0; }
+
+static bool is_wanted(const struct kv_step *step, const struct kv_model_version *version)
 {
-    int64_t count = 0;
-    uint32_t given = 0;
+    if (step->min_mod != 0 && version->mod_revision < step->min_mod) return false;
+    if (step->max_mod != 0 && version->mod_revision > step->max_mod) return false;
+    if (step->min_create != 0 && version->create_revision < step->min_create) return false;
+    return step->max_create == 0 || version->create_revision <= step->max_create;
+}
+
+static uint64_t sorts_by(const struct kv_step *step, const struct row *row)
+{
+    switch (step->sort_target) {
+    case KV_SORT_KEY: return row->key;
+    case KV_SORT_VERSION: return (uint64_t)row->version->version;
+    case KV_SORT_CREATE: return (uint64_t)row->version->create_revision;
+    case KV_SORT_MOD: return (uint64_t)row->version->mod_revision;
+    case KV_SORT_VALUE: return row->version->token; /* its digits stand in front */
+    }
+    return 0;
+}
+
+/* By insertion: what is alike stays as it was, in both directions. */
+static void sort(const struct kv_step *step, struct row *rows, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        struct row row = rows[i];
+        uint32_t place = i;
+        for (; place > 0; place--) {
+            uint64_t before = sorts_by(step, &rows[place - 1]), own = sorts_by(step, &row);
+            bool is_right = step->sort == KV_SORT_DESCEND ? before >= own : before <= own;
+            if (is_right) break;
+            rows[place] = rows[place - 1];
+        }
+        rows[place] = row;
+    }
+}
+
+/* A target without an order, and no filter: the rows are cut before they are sorted, as every etcd does it. */
+static bool is_cut_first(const struct kv_step *step)
+{
+    return step->limit > 0 && step->sort == KV_SORT_NONE && step->sort_target != KV_SORT_KEY && !has_filter(step);
+}
+
+/* Filter, sort, cut, one after the other over the whole interval. */
+static uint32_t choose_rows(const struct kv_model *model, const struct kv_step *step, int64_t revision, struct row *rows, int64_t *out_count,
+                            bool *out_more)
+{
+    uint32_t rows_count = 0;
+    *out_count = 0;
     for (uint32_t key = step->first; key < step->end; key++) {
         const struct kv_model_version *version = kv_model_get(model, key, revision);
         if (version == NULL) continue;
-        count++;
-        if (step->limit > 0 && count > step->limit) continue;
-        *out_expected = key;
+        ++*out_count;
+        if (is_wanted(step, version)) rows[rows_count++] = (struct row){.key = key, .version = version};
+    }
+    *out_more = false;
+    if (step->count_only) return 0;
+    if (is_cut_first(step) && rows_count > step->limit + 1) rows_count = (uint32_t)step->limit + 1;
+    if (step->sort_target != KV_SORT_KEY || step->sort == KV_SORT_DESCEND) sort(step, rows, rows_count);
+    *out_more = step->limit > 0 && rows_count > step->limit;
+    return *out_more ? (uint32_t)step->limit : rows_count;
+}
+
+const char *kv_model_check_range(const struct kv_model *model, const struct kv_step *step, int64_t revision, int64_t *out_expected,
+                                 int64_t *out_got)
+{
+    struct row rows[KV_HISTORY_KEYS];
+    int64_t count;
+    bool more;
+    uint32_t rows_count = choose_rows(model, step, revision, rows, &count, &more);
+    ASSERT(step->end <= KV_HISTORY_KEYS);
+    for (uint32_t i = 0; i < rows_count; i++) {
+        struct kv_model_version version = *rows[i].version;
+        *out_expected = rows[i].key;
         *out_got = -1;
-        if (given == step->pair_count) return "a read lacks a key";
-        const char *broken = check_pair(&step->pairs[given++], key, version, out_expected, out_got);
+        if (i == step->pair_count) return "a read lacks a key";
+        if (step->keys_only) version.token = 0;
+        const char *broken = check_pair(&step->pairs[i], rows[i].key, &version, out_expected, out_got);
         if (broken != NULL) return broken;
     }
     *out_expected = count;
     *out_got = step->count;
-    if (given < step->pair_count) return "a read has a key that should not be there";
+    if (rows_count < step->pair_count) return "a read has a key that should not be there";
     if (step->count != count) return "K9 count";
-    return step->more == (step->limit > 0 && count > step->limit) ? NULL : "K9 more";
+    return step->more == more ? NULL : "K9 more";
 }
 
 bool kv_model_holds(const struct kv_model *model, const struct kv_compare *compare, int64_t revision)

@@ -12,8 +12,15 @@ struct kv_model_key {
     struct kv_model_version *versions;
     size_t count, capacity;
 };
+/* One after the other, as they were written. */
+struct kv_model_change {
+    uint32_t key;
+    size_t place; /* among its versions */
+};
 struct kv_model {
     struct kv_model_key keys[KV_HISTORY_KEYS];
+    struct kv_model_change *changes;
+    size_t change_count, change_capacity;
     int64_t revision;
     bool is_changed; /* in the transaction under way */
 };

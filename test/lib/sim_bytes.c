@@ -17,6 +17,15 @@ uint64_t sim_bytes_token(uint64_t number, uint32_t padding)
     return number << PADDING_BITS | padding;
 }
 
+void sim_bytes_key(uint32_t key, struct buf *out) { buf_printf(out, "k%02u", key); }
+
+void sim_bytes_value(uint64_t token, struct buf *out)
+{
+    size_t padding = token & ((UINT64_C(1) << PADDING_BITS) - 1);
+    buf_printf(out, "%016" PRIx64, token);
+    memset(buf_extend(out, padding), 'p', padding);
+}
+
 static void put_key(struct buf *out, uint32_t field, uint32_t key)
 {
     char text[16];
@@ -24,19 +33,56 @@ static void put_key(struct buf *out, uint32_t field, uint32_t key)
     buf_put_pb_bytes(out, field, slice_from_string(text));
 }
 
+/* The least key behind the last of the page before. */
+static void put_page_key(struct buf *out, uint32_t key)
+{
+    struct buf text;
+    ASSERT(key > 0);
+    buf_init(&text);
+    sim_bytes_key(key - 1, &text);
+    buf_put_u8(&text, 0);
+    buf_put_pb_bytes(out, 1, buf_slice(&text));
+    buf_deinit(&text);
+}
+
 static void put_value(struct buf *out, uint32_t field, uint64_t token)
 {
     struct buf value;
     buf_init(&value);
-    buf_printf(&value, "%016" PRIx64, token);
-    size_t padding = token & ((UINT64_C(1) << PADDING_BITS) - 1);
-    memset(buf_extend(&value, padding), 'p', padding);
+    sim_bytes_value(token, &value);
     buf_put_pb_bytes(out, field, buf_slice(&value));
     buf_deinit(&value);
 }
 
+static void put_number(struct buf *out, uint32_t field, int64_t number)
+{
+    if (number != 0) buf_put_pb_varint(out, field, (uint64_t)number);
+}
+
+static void put_range(const struct kv_step *step, bool serializable, struct buf *out)
+{
+    if (step->is_page) put_page_key(out, step->first);
+    else put_key(out, 1, step->first);
+    if (step->is_page || step->end > step->first + 1) put_key(out, 2, step->end);
+    put_number(out, 3, step->limit);
+    put_number(out, 4, step->at_revision);
+    put_number(out, 5, (int64_t)step->sort);
+    put_number(out, 6, (int64_t)step->sort_target);
+    put_number(out, 7, serializable);
+    put_number(out, 8, step->keys_only);
+    put_number(out, 9, step->count_only);
+    put_number(out, 10, step->min_mod);
+    put_number(out, 11, step->max_mod);
+    put_number(out, 12, step->min_create);
+    put_number(out, 13, step->max_create);
+}
+
 static void put_step(const struct kv_step *step, bool serializable, struct buf *out)
 {
+    if (step->kind == KV_STEP_RANGE) {
+        put_range(step, serializable, out);
+        return;
+    }
     put_key(out, 1, step->first);
     if (step->kind == KV_STEP_PUT) {
         put_value(out, 2, step->token);
@@ -44,13 +90,7 @@ static void put_step(const struct kv_step *step, bool serializable, struct buf *
         return;
     }
     if (step->end > step->first + 1) put_key(out, 2, step->end);
-    if (step->kind == KV_STEP_DELETE) {
-        if (step->wants_previous) buf_put_pb_varint(out, 3, 1);
-        return;
-    }
-    if (step->limit > 0) buf_put_pb_varint(out, 3, (uint64_t)step->limit);
-    if (step->at_revision > 0) buf_put_pb_varint(out, 4, (uint64_t)step->at_revision);
-    if (serializable) buf_put_pb_varint(out, 7, 1);
+    if (step->wants_previous) buf_put_pb_varint(out, 3, 1);
 }
 
 static void put_steps(const struct kv_step *steps, uint32_t count, uint32_t nested_from, uint32_t field, struct buf *out)
@@ -118,22 +158,34 @@ void sim_bytes_request(const struct kv_op *op, struct buf *out)
 
 /* --- answers --- */
 
-static bool read_pair(const Mvccpb__KeyValue *kv, struct kv_pair *pair)
+bool sim_bytes_read_value(struct slice value, uint64_t *out_token)
 {
     char text[17] = "";
-    if (kv->key.len != 3 || kv->key.data[0] != 'k' || kv->value.len < 16) return false;
-    memcpy(text, kv->value.data, 16);
-    pair->key = (uint32_t)(kv->key.data[1] - '0') * 10 + (uint32_t)(kv->key.data[2] - '0');
-    pair->token = strtoull(text, NULL, 16);
+    if (value.size < 16) return false;
+    memcpy(text, value.data, 16);
+    *out_token = strtoull(text, NULL, 16);
+    if (value.size != 16 + (*out_token & ((UINT64_C(1) << PADDING_BITS) - 1))) return false;
+    for (size_t i = 16; i < value.size; i++) {
+        if (value.data[i] != 'p') return false;
+    }
+    return true;
+}
+
+bool sim_bytes_read_key(struct slice key, uint32_t *out_key)
+{
+    if (key.size != 3 || key.data[0] != 'k') return false;
+    *out_key = (uint32_t)(key.data[1] - '0') * 10 + (uint32_t)(key.data[2] - '0');
+    return true;
+}
+
+static bool read_pair(const Mvccpb__KeyValue *kv, bool keys_only, struct kv_pair *pair)
+{
+    if (!sim_bytes_read_key(slice_make(kv->key.data, kv->key.len), &pair->key)) return false;
     pair->create_revision = kv->create_revision;
     pair->mod_revision = kv->mod_revision;
     pair->version = kv->version;
-    size_t padding = pair->token & ((UINT64_C(1) << PADDING_BITS) - 1);
-    if (kv->value.len != 16 + padding) return false;
-    for (size_t i = 16; i < kv->value.len; i++) {
-        if (kv->value.data[i] != 'p') return false;
-    }
-    return true;
+    if (keys_only) return kv->value.len == 0;
+    return sim_bytes_read_value(slice_make(kv->value.data, kv->value.len), &pair->token);
 }
 
 static bool read_pairs(Mvccpb__KeyValue *const *kvs, size_t count, struct kv_step *step)
@@ -142,7 +194,7 @@ static bool read_pairs(Mvccpb__KeyValue *const *kvs, size_t count, struct kv_ste
     step->pairs = count == 0 ? NULL : alloc_zero(count, sizeof(struct kv_pair));
     step->pair_count = (uint32_t)count;
     for (size_t i = 0; i < count; i++) {
-        if (!read_pair(kvs[i], &step->pairs[i])) return false;
+        if (!read_pair(kvs[i], step->keys_only, &step->pairs[i])) return false;
     }
     return true;
 }

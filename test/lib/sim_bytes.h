@@ -6,6 +6,10 @@
 #include "lib/kv_history.h"
 
 uint64_t sim_bytes_token(uint64_t number, uint32_t padding); /* the token of the number'th value */
+void sim_bytes_key(uint32_t key, struct buf *out);
+void sim_bytes_value(uint64_t token, struct buf *out);
+bool sim_bytes_read_key(struct slice key, uint32_t *out_key);       /* false: no client wrote such bytes */
+bool sim_bytes_read_value(struct slice value, uint64_t *out_token);
 const char *sim_bytes_path(const struct kv_op *op);
 void sim_bytes_request(const struct kv_op *op, struct buf *out);
 /* Fills in the answer. False: it is no answer to that request. */

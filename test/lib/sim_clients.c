@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "lib/sim_bytes.h"
+#include "lib/sim_looks.h"
 #include "lib/world_watch.h"
 
 void sim_clients_init(struct sim_clients *clients, struct world *world, const struct sim_clients_options *options)
@@ -18,6 +19,7 @@ void sim_clients_init(struct sim_clients *clients, struct world *world, const st
     clients->world = world;
     clients->revision = 1;
     tape_init(&clients->tape, options->seed, world_reel(world), TAPE_CLIENTS);
+    tape_init(&clients->past_tape, options->seed ^ UINT64_C(0x5851f42d4c957f2d), world_reel(world), TAPE_PAST);
     kv_history_init(&clients->history);
     for (uint32_t i = 0; i < options->clients; i++) clients->clients[i].member = i % options->members;
 }
@@ -173,6 +175,7 @@ static void ask(struct sim_clients *clients, uint32_t number, uint32_t member, c
         clients->calls = alloc_resize(clients->calls, clients->call_capacity * sizeof(uint64_t));
     }
     clients->calls[client->op] = client->call;
+    sim_clients_begin_slowly(clients, client, op);
     buf_deinit(&request);
 }
 
@@ -186,6 +189,7 @@ static enum kv_outcome outcome_of(struct sim_clients *clients, const struct kv_o
     case ERR_NO_SPACE:
     case ERR_NO_LEADER: return KV_NOT_DONE;
     case ERR_STOPPED:
+    case ERR_CANCELED: /* of a stream that was not read */
     case ERR_TIMEOUT:
     case ERR_TIMEOUT_LEADER_FAIL:
     case ERR_TIMEOUT_CONN_LOST:
@@ -203,19 +207,24 @@ static void take_answer(struct sim_clients *clients, struct sim_client *client)
     uint64_t start;
     if (!world_answer(clients->world, client->call, &err, &bytes, &died)) {
         bool gives_up = world_now_ns(clients->world) > client->asked_ns + clients->options.patience_ns;
-        if (gives_up) client->is_waiting = false;
+        if (!gives_up) return;
+        client->is_waiting = false;
+        sim_clients_read_on(clients, client, true);
         return;
     }
     client->is_waiting = false;
     op->outcome = died ? KV_UNKNOWN : outcome_of(clients, op, err);
     clients->done += op->outcome == KV_DONE;
     clients->unknown += op->outcome == KV_UNKNOWN;
+    clients->counts.compacted_reads += op->outcome == KV_COMPACTED;
     if (op->outcome == KV_UNKNOWN) return;
     world_call_moments(clients->world, client->call, &start, &op->end);
     if (op->outcome != KV_DONE) return;
     if (!sim_bytes_response(bytes, op)) world_watch_broken(clients->world, "an answer is no answer", op->server, (uint64_t)op->kind, bytes.size);
     int64_t revision = op->kind == KV_OP_COMPACT ? op->answer_revision : op->revision;
     if (revision > clients->revision) clients->revision = revision;
+    if (op->kind == KV_OP_COMPACT && op->revision > clients->compacted) clients->compacted = op->revision;
+    sim_clients_plan_page(clients, client, op);
 }
 
 static bool choose_member(struct sim_clients *clients, uint32_t number, uint32_t *out_member)
@@ -237,6 +246,7 @@ void sim_clients_step(struct sim_clients *clients, bool is_over)
     for (uint32_t i = 0; i < clients->options.clients; i++) {
         struct sim_client *client = &clients->clients[i];
         if (client->is_waiting) {
+            sim_clients_read_on(clients, client, is_over);
             take_answer(clients, client);
             if (!client->is_waiting) client->next_ns = world_now_ns(clients->world) + tape_below(&clients->tape, clients->options.think_ns + 1);
         }
@@ -245,7 +255,13 @@ void sim_clients_step(struct sim_clients *clients, bool is_over)
         if (is_over || client->is_waiting || client->next_ns > world_now_ns(clients->world)) continue;
         if (!choose_member(clients, i, &member)) continue;
         struct kv_op op = {.kind = KV_OP_PUT};
-        draw_op(clients, &op);
+        if (client->has_page) {
+            op = client->page;
+        } else {
+            draw_op(clients, &op);
+            sim_clients_vary(clients, &op);
+        }
+        client->has_page = false;
         ask(clients, i, member, &op);
     }
 }
@@ -255,7 +271,8 @@ uint64_t sim_clients_next_ns(const struct sim_clients *clients)
     uint64_t next_ns = UINT64_MAX;
     for (uint32_t i = 0; i < clients->options.clients; i++) {
         const struct sim_client *client = &clients->clients[i];
-        if (!client->is_waiting && client->next_ns > world_now_ns(clients->world) && client->next_ns < next_ns) next_ns = client->next_ns;
+        uint64_t own_ns = !client->is_waiting ? client->next_ns : client->is_slow ? client->piece_ns : 0;
+        if (own_ns > world_now_ns(clients->world) && own_ns < next_ns) next_ns = own_ns;
     }
     return next_ns;
 }
@@ -282,6 +299,14 @@ void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool ser
     if (!is_done) world_watch_broken(clients->world, "V1 a quiet cluster answers reads", member, serializable, 0);
 }
 
+static _Noreturn void report_look(struct sim_clients *clients, const struct kv_verdict *verdict, const struct world_look *look)
+{
+    fprintf(stderr, "m%u at revision %" PRId64 ", mark %" PRId64 ", newest %" PRId64 ", keys %u to %u, changes from %" PRId64 ": expected %" PRId64
+            ", got %" PRId64 "\n",
+            look->member, look->revision, look->compact_revision, look->newest, look->first, look->end, look->from, verdict->expected, verdict->got);
+    world_watch_broken(clients->world, verdict->rule, look->member, (uint64_t)verdict->expected, (uint64_t)verdict->got);
+}
+
 void sim_clients_check(struct sim_clients *clients)
 {
     struct kv_history *history = &clients->history;
@@ -297,8 +322,11 @@ void sim_clients_check(struct sim_clients *clients)
         bool was_denied = !died && err == ERR_TIMEOUT_LEADER_FAIL;
         if (was_denied && place > 0) world_watch_broken(clients->world, "C5 said to be lost, and committed", history->ops[i].server, place, 0);
     }
-    struct kv_verdict verdict = kv_history_check(history);
+    struct sim_looks looks = {.looks = NULL};
+    looks.looks = world_looks(clients->world, &looks.count);
+    struct kv_verdict verdict = kv_history_check_then(history, sim_looks_check, &looks);
     if (verdict.is_good) return;
+    if (verdict.op == SIZE_MAX) report_look(clients, &verdict, &looks.looks[looks.failed]);
     const struct kv_op *op = &history->ops[verdict.op];
     fprintf(stderr, "operation %zu: kind %d client %u at m%u, call %" PRIu64 ", moments %" PRIu64 " to %" PRIu64 ", place %" PRIu64
             ", revision %" PRId64 ": expected %" PRId64 ", got %" PRId64 "\n",

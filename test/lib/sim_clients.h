@@ -21,6 +21,9 @@ struct sim_clients_options {
     uint64_t ops_max;          /* of the whole run */
     uint32_t compact_permille; /* of all operations */
     bool sticks;               /* a client stays with its member while that is ready */
+    uint32_t history_percent;  /* of the operations: asked about the past, and in every shape (sim_clients_state.c) */
+    uint32_t slow_percent;     /* of the streams: their client reads slowly */
+    uint64_t slow_ns;          /* between two messages of such a stream, at most */
 };
 struct sim_client {
     bool is_waiting;
@@ -28,6 +31,13 @@ struct sim_client {
     size_t op;
     uint32_t member;
     uint64_t next_ns, asked_ns;
+    bool is_slow;              /* it takes the next message of its stream at `piece_ns` */
+    uint64_t piece_ns;
+    bool has_page;             /* what it asks next */
+    struct kv_op page;
+};
+struct sim_clients_counts {
+    uint64_t old_reads, compacted_reads, shaped_reads, pages, slow_streams;
 };
 struct sim_clients {
     struct sim_clients_options options;
@@ -41,6 +51,8 @@ struct sim_clients {
     int64_t revision;          /* the newest that anybody saw */
     int64_t compacted;
     uint64_t done, unknown;    /* operations */
+    struct tape past_tape;     /* of sim_clients_state.c */
+    struct sim_clients_counts counts;
 };
 void sim_clients_init(struct sim_clients *clients, struct world *world, const struct sim_clients_options *options);
 void sim_clients_deinit(struct sim_clients *clients);
@@ -53,5 +65,11 @@ void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool ser
 bool sim_clients_wait(const struct sim_clients *clients); /* somebody waits for an answer */
 /* Gives the writes their places in the committed log and checks; prints what is wrong and aborts. */
 void sim_clients_check(struct sim_clients *clients);
+
+/* sim_clients_state.c */
+void sim_clients_vary(struct sim_clients *clients, struct kv_op *op); /* one that was drawn */
+void sim_clients_plan_page(struct sim_clients *clients, struct sim_client *client, const struct kv_op *op); /* behind one that is done */
+void sim_clients_begin_slowly(struct sim_clients *clients, struct sim_client *client, const struct kv_op *op); /* one that was asked */
+void sim_clients_read_on(struct sim_clients *clients, struct sim_client *client, bool is_last);
 
 #endif

@@ -37,6 +37,8 @@ static const struct field fields[] = {
     FIELD("request-timeout-ms", world.request_timeout_ms), FIELD("clients-seed", clients.seed), FIELD("clients", clients.clients),
     FIELD("keys", clients.keys), FIELD("padding-max", clients.padding_max), FIELD("think-ns", clients.think_ns),
     FIELD("patience-ns", clients.patience_ns), FIELD("ops-max", clients.ops_max), FIELD("compact-permille", clients.compact_permille),
+    FIELD("chunk-bytes", world.chunk_bytes), FIELD("look-permille", world.look_permille), FIELD("history-percent", clients.history_percent),
+    FIELD("slow-percent", clients.slow_percent), FIELD("slow-ns", clients.slow_ns),
     FIELD("sticks", clients.sticks), FIELD("run-ns", run_ns), FIELD("buggify", buggify), FIELD("lag-ns", lag_ns), FIELD("heals-per-minute", heals_per_minute),
     FIELD("starts-per-minute", starts_per_minute),
 };
@@ -182,6 +184,19 @@ static void draw_world(struct rng *rng, struct world_options *world)
     draw_limits(rng, world);
 }
 
+/* What looks at the state; from a stream of its own. */
+static void draw_state(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xd1342543de82ef95) + 5);
+    options->world.look_permille = (uint32_t)DRAW(&rng, 2, 10, 50);
+    if (rng_below(&rng, 2) == 0) return;
+    options->clients.history_percent = (uint32_t)DRAW(&rng, 10, 40, 80);
+    options->clients.slow_percent = (uint32_t)DRAW(&rng, 0, 20, 70);
+    options->clients.slow_ns = DRAW(&rng, 5 * NS_PER_MS, 50 * NS_PER_MS, 500 * NS_PER_MS);
+    options->world.chunk_bytes = DRAW(&rng, 0, 1, 100, 1000);
+}
+
 /* Not a mixture but one thing: leaders that sleep and wake among answers to what they asked before, and many who read from them. */
 static void draw_sleepers(struct rng *rng, struct sim_options *options)
 {
@@ -224,5 +239,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     options.starts_per_minute = (uint32_t)DRAW(&rng, 60, 300);
     options.buggify = rng_below(&rng, 2) == 0;
     if (rng_below(&rng, 10) == 0) draw_sleepers(&rng, &options);
+    draw_state(seed, &options);
     *out_options = options;
 }

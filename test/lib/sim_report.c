@@ -17,7 +17,7 @@ struct number {
     const char *name;
     uint64_t value;
 };
-#define NUMBERS_MAX 24
+#define NUMBERS_MAX 48
 
 #ifdef KVD_SIM
 static const char *const site_names[] = {
@@ -43,6 +43,9 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"elections", counts->elections}, {"transfers", counts->transfers}, {"frames", counts->frames},
         {"looks at all disks", counts->probes}, {"starts refused for space", counts->refused_space}, {"stopped by a failed disk", counts->failed_disks},
         {"disks damaged", counts->flips}, {"starts refused for damage", counts->refused_damage}, {"starts with a suspect tail", counts->suspects},
+        {"looks at a state", counts->looks}, {"states compared", counts->looks_compared}, {"of these freed apart", counts->looks_freed_apart},
+        {"views held", counts->holds}, {"reads of the past", total->clients.old_reads}, {"answered as compacted", total->clients.compacted_reads},
+        {"reads in orders and filters", total->clients.shaped_reads}, {"pages", total->clients.pages}, {"slow streams", total->clients.slow_streams},
     };
     size_t count = sizeof(numbers) / sizeof(numbers[0]);
     for (size_t i = 0; i < count; i++) out_numbers[i] = numbers[i];

@@ -220,6 +220,8 @@ static void finish(struct run *run)
         sim_clients_read_all(&run->clients, i, false);
         sim_clients_read_all(&run->clients, i, true);
     }
+    world_run(run->world, NS_PER_S); /* freeing looks again for who has read to the end */
+    world_look_idle(run->world);
     world_watch_disks(run->world);
     sim_clients_check(&run->clients);
 }
@@ -242,7 +244,7 @@ static bool judge_rare(void *context, enum buggify_site site, bool fires)
 {
     return tape_reel_chance(context, TAPE_RARE_LANES + (uint32_t)site, fires);
 }
-STATIC_ASSERT((int)TAPE_RARE_LANES + (int)BUGGIFY_SITE_COUNT <= (int)TAPE_TRACKS, "lanes on the tape");
+STATIC_ASSERT((int)TAPE_RARE_LANES + (int)BUGGIFY_SITE_COUNT <= (int)TAPE_PAST, "lanes on the tape");
 
 void sim_run(const struct sim_options *options, struct sim_result *out_result)
 {
@@ -277,6 +279,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     count_fired(&fired, true);
     memcpy(out_result->fired, fired.fired, sizeof(fired.fired));
     world_get_counts(run.world, &out_result->counts);
+    out_result->clients = run.clients.counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
     world_free(run.world);

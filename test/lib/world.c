@@ -40,7 +40,12 @@ static void run_role(struct world_member *member, uint32_t role)
     world->steps++;
     if (member->doom_steps > 1) member->doom_steps--;
     world_note(world, member->line.roles[role]->table->name, member->number, world->depth, 0);
+    bool is_apply = member->line.roles[role] == &member->line.apply.actor;
+    struct world_state_hold hold = {.view = NULL};
+    if (is_apply) world_state_hold(member, &hold);
     if (actor_step(member->line.roles[role], world_local_ns(member))) member->more |= bit;
+    world_state_release(member, &hold);
+    world_state_step(member);
     if (member->line.roles[role] == &member->line.raft.actor) world_watch_raft(member);
     bool goes_on = member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor;
     if (goes_on && member->failed_steps++ > 3) world_watch_broken(world, "D5 a failed write or sync stops the member", member->number, 0, 0);
@@ -279,6 +284,7 @@ void world_stop(struct world *world, uint32_t number)
     if (member->line.net.calls == NULL || member->pause_until_ns > world->now_ns) return;
     world_note(world, "stop", number, 0, 0);
     world->counts.stops++;
+    if (tape_below(&world->state.tape, 2) == 0) world_net_read_all(member);
     post_from_main(member, member->line.raft.lanes.from_main, MAIL_TRANSFER);
     post_from_main(member, member->line.net.lanes.from_main, MAIL_DRAIN);
     uint64_t until_ns = world->now_ns + STOP_NS;
@@ -294,7 +300,7 @@ void world_stop(struct world *world, uint32_t number)
         }
     }
     for (uint64_t i = 0; i < world->call_count; i++) {
-        bool is_left = world->calls[i].member == number && !world->calls[i].is_over;
+        bool is_left = world->calls[i].member == number && !world->calls[i].is_over && !world->calls[i].owes_sent;
         if (is_left) world_watch_broken(world, "a call is answered at stop", number, i, 0);
     }
     world_note(world, "stopped", number, member->is_transferred, member->is_drained);
@@ -457,6 +463,7 @@ static void set_limits(const struct world_options *options, struct config *confi
     LIMIT(message_bytes_max, options->message_bytes);
     LIMIT(inflight_bytes_max, options->inflight_bytes);
     LIMIT(apply_bytes_max, options->apply_bytes);
+    LIMIT(chunk_bytes, options->chunk_bytes);
     LIMIT(uncommitted_bytes_max, options->uncommitted_bytes);
     LIMIT(request_timeout_ns, options->request_timeout_ms * NS_PER_MS);
 }
@@ -503,6 +510,7 @@ struct world *world_new(const struct world_options *options)
     world->now_ns = NS_PER_S;
     tape_init(&world->tape, options->seed, options->reel, TAPE_WORLD);
     world_watch_init(world);
+    world_state_init(world);
     for (uint32_t i = 0; i < WORLD_MEMBERS_MAX; i++) {
         for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) list_init(&world->links[i][j].frames);
     }
@@ -530,6 +538,7 @@ void world_free(struct world *world)
     the_world = NULL;
     world_net_free(world);
     world_watch_deinit(world);
+    world_state_deinit(world);
     for (uint64_t i = 0; i < world->call_count; i++) blob_unref(world->calls[i].bytes);
     alloc_free(world->calls);
     alloc_free(world->members);

@@ -33,10 +33,11 @@ struct world_options {
     uint32_t window;         /* frames under way before a sender must wait; 0 = 64 */
     bool late_disks;         /* log files complete later */
     uint32_t drift_permille; /* of the members' clocks, at most */
+    uint32_t look_permille;  /* chance that a step of a member is followed by a look at its state (world_state.h) */
     uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
     /* The members' limits; 0 = as config derives them. */
     uint32_t calls_max, lane_calls, lane_peer, inflight_messages;
-    uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries;
+    uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries, chunk_bytes;
     uint64_t election_ms, heartbeat_ms, request_timeout_ms;
 };
 struct world;
@@ -79,12 +80,21 @@ int world_leader(const struct world *world); /* the member that leads in the hig
 uint64_t world_call(struct world *world, uint32_t member, const char *path, struct slice request);
 /* True once it is over: answered, or the member died (err = ERR_STOPPED, `died`). */
 bool world_answer(struct world *world, uint64_t call, enum err *out_err, struct slice *out_bytes, bool *out_died);
+/* The client of a stream reads slowly: a message leaves when it is taken. */
+void world_call_slowly(struct world *world, uint64_t call);
+/* Takes what waits, if something does; `is_last`: it reads on at once from now on. `is_gone`: the client went away instead. */
+void world_call_take(struct world *world, uint64_t call, bool is_last, bool is_gone);
 /* Moments in one order for the whole world: when the call entered, when it left. */
 void world_call_moments(const struct world *world, uint64_t call, uint64_t *out_start, uint64_t *out_end);
 /* Where its command stands in the committed log: 0 = nowhere (so far). */
 uint64_t world_call_index(const struct world *world, uint64_t call);
 
 /* --- looking --- */
+/* What world_state.h saw; borrowed from the world. */
+struct world_look;
+const struct world_look *world_looks(const struct world *world, uint32_t *out_count);
+/* The members have no calls, and had time: nothing is left of what is over. */
+void world_look_idle(struct world *world);
 /* The state hash and applied index of a member that is up, as published. */
 uint64_t world_hash(const struct world *world, uint32_t member, uint64_t *out_applied_index, int64_t *out_revision);
 uint64_t world_commit_index(const struct world *world); /* the highest anywhere, ever */
@@ -94,6 +104,7 @@ uint64_t world_steps(const struct world *world);
 uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */
 struct world_counts {
     uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects;
+    uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

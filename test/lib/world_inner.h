@@ -7,6 +7,7 @@
 #include "lib/fs_sim.h"
 #include "lib/tape.h"
 #include "lib/world.h"
+#include "lib/world_state.h"
 #include "lib/world_watch.h"
 #include "pipeline/line.h"
 
@@ -14,6 +15,9 @@
 
 struct world_call {
     bool is_over, died;
+    bool is_slow;          /* its client reads a message when it likes */
+    bool owes_sent;        /* CALL_SENT is held back: the client did not read */
+    uint64_t name;         /* as the port calls it */
     uint8_t mails;         /* REPLY and FAIL that raft and apply posted for it: one at most */
     uint32_t member;
     enum err err;
@@ -115,6 +119,7 @@ struct world {
     size_t retired_count, retired_capacity;
     struct world_counts counts;
     struct world_watch watch;
+    struct world_state state;
     char initial[512];
 };
 
@@ -142,6 +147,7 @@ void world_net_open(struct world_member *member);   /* ports of a member that st
 void world_net_close(struct world_member *member);  /* it died: its streams break, what it held is dropped */
 void world_net_tend(struct world *world);           /* streams come and go, frames arrive */
 void world_net_free(struct world *world);
+void world_net_read_all(struct world_member *member); /* slow clients, from now on */
 bool world_net_has_calls(const struct world_member *member);
 bool world_net_has_peers(const struct world_member *member);
 

@@ -92,7 +92,8 @@ static void calls_send(struct call_port *port, uint64_t name, struct slice head,
     blob_unref(call->bytes);
     call->bytes = buf_take_blob(&bytes);
     buf_deinit(&bytes);
-    calls_push(calls, (struct call_event){.kind = CALL_SENT, .call = name, .ok = true}, NULL);
+    call->owes_sent = call->is_slow;
+    if (!call->owes_sent) calls_push(calls, (struct call_event){.kind = CALL_SENT, .call = name, .ok = true}, NULL);
 }
 /* Of a stream; or of an answered unary call whose client does not read (no answer any more: the bytes are cancelled). */
 static void calls_finish(struct call_port *port, uint64_t call, enum err err)
@@ -127,9 +128,33 @@ uint64_t world_call(struct world *world, uint32_t number, const char *path, stru
     uint32_t slot = calls->free_slots[--calls->free_count];
     calls->call_of_slot[slot] = call + 1;
     struct blob *body = blob_copy(request);
-    calls_push(calls, (struct call_event){.kind = CALL_NEW, .call = (uint64_t)++calls->generation << 32 | slot, .method = method,
+    world->calls[call].name = (uint64_t)++calls->generation << 32 | slot;
+    calls_push(calls, (struct call_event){.kind = CALL_NEW, .call = world->calls[call].name, .method = method,
                                           .body = blob_slice(body), .timeout_ns = CLOCK_NEVER}, body);
     return call;
+}
+
+void world_call_slowly(struct world *world, uint64_t number) { world->calls[number].is_slow = true; }
+
+void world_call_take(struct world *world, uint64_t number, bool is_last, bool is_gone)
+{
+    struct world_call *call = &world->calls[number];
+    struct world_calls *calls = &world->members[call->member].calls;
+    bool owes = call->owes_sent && !call->is_over;
+    ASSERT(world->depth == 0);
+    if (is_last) call->is_slow = false;
+    call->owes_sent = false;
+    if (!owes) return;
+    world_note(world, is_gone ? "gone" : "read", call->member, number, 0);
+    calls_push(calls, (struct call_event){.kind = CALL_SENT, .call = call->name, .ok = !is_gone}, NULL);
+}
+
+void world_net_read_all(struct world_member *member)
+{
+    struct world *world = member->world;
+    for (uint64_t i = 0; i < world->call_count; i++) {
+        if (world->calls[i].member == member->number && !world->calls[i].is_over) world_call_take(world, i, true, false);
+    }
 }
 
 bool world_answer(struct world *world, uint64_t number, enum err *out_err, struct slice *out_bytes, bool *out_died)
