@@ -137,6 +137,17 @@ static void take_read_batch(struct apply_actor *role, const struct mail *mail)
     }
 }
 
+static void take_main(struct apply_actor *role, const struct mail *mail)
+{
+    if (mail->kind == MAIL_DRAIN) {
+        role->is_draining = true;
+        return;
+    }
+    ASSERT(mail->kind == MAIL_PING);
+    struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail->ping.cookie};
+    (void)lane_post(role->lanes.to_main, &pong);
+}
+
 static void drain(struct apply_actor *role)
 {
     struct mail mail;
@@ -149,7 +160,7 @@ static void drain(struct apply_actor *role)
         default: ASSERT(false);
         }
     }
-    actor_answer_pings(role->lanes.from_main, role->lanes.to_main);
+    while (lane_take(role->lanes.from_main, &mail)) take_main(role, &mail);
 }
 
 /* --- publish, then post --- */
@@ -220,6 +231,15 @@ static void auto_disarm(struct apply_actor *role)
 
 /* --- compaction --- */
 
+/* It is compacted, and readers that do not read keep what it would free: whether it was freed is not known when the member stops. */
+static void give_up(struct mail *reply)
+{
+    ASSERT(reply->kind == MAIL_REPLY && reply->reply.err == ERR_OK);
+    blob_unref(reply->reply.body);
+    reply->reply.body = NULL;
+    reply->reply.err = ERR_STOPPED;
+}
+
 static void answer_compactions(struct apply_actor *role)
 {
     int64_t done = mvcc_compact_done_revision(state_machine_mvcc(role->machine));
@@ -227,7 +247,8 @@ static void answer_compactions(struct apply_actor *role)
     for (struct list *at = role->compactions.next; at != &role->compactions; at = next) {
         next = at->next;
         struct waiting_compaction *waiting = LIST_ENTRY(at, struct waiting_compaction, node);
-        if (waiting->revision > done) continue;
+        if (waiting->revision > done && !role->is_draining) continue;
+        if (waiting->revision > done) give_up(&waiting->reply);
         list_remove(&waiting->node);
         lane_must_post(role->lanes.to_net, &waiting->reply);
         alloc_free(waiting);

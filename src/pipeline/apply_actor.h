@@ -32,6 +32,7 @@ struct apply_actor {
     uint64_t applied_bytes;     /* credit of this step */
     uint64_t applied_reported;
     struct list compactions;    /* physical ones that wait */
+    bool is_draining;           /* none of them waits any more */
     struct compactor compactor;
     uint64_t counter;           /* ids of own commands; top bit set, apart from net's */
     uint64_t leader;

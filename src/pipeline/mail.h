@@ -60,7 +60,7 @@ enum mail_kind {
     /* main → roles */
     MAIL_TRANSFER,    /* raft: hand leadership over */
     MAIL_PING,        /* every role: answered with PONG on its lane to main */
-    MAIL_DRAIN,       /* net: refuse new calls (stop, phase 1) */
+    MAIL_DRAIN,       /* net: refuse new calls (stop, phase 1); apply: answer who still waits for freeing (phase 2) */
     MAIL_PEER_URLS,   /* reserved for changes of membership: connect */
 
     /* roles → main */

@@ -244,6 +244,7 @@ void node_stop(struct node *node, uint64_t timeout_ns)
     actor_stop(&node->line.raft.actor);
     /* What is left gets its one answer. */
     raft_actor_fail_all(&node->line.raft, ERR_STOPPED);
+    post_from_main(node->line.apply.lanes.from_main, MAIL_DRAIN);
     wait_main(node, &node->is_drained, clock_mono_ns() + 50 * NS_PER_MS);
     for (int i = 0; i < LINE_ROLES; i++) actor_stop(node->line.roles[i]); /* net is the last */
     node_main_step(node);

@@ -293,6 +293,7 @@ void world_stop(struct world *world, uint32_t number)
     world->current = member;
     raft_actor_fail_all(&member->line.raft, ERR_STOPPED);
     world->current = NULL;
+    post_from_main(member, member->line.apply.lanes.from_main, MAIL_DRAIN);
     for (uint32_t i = 0; i < 4; i++) {
         for (uint32_t role = 0; role < LINE_ROLES; role++) {
             if (member->line.roles[role] == &member->line.raft.actor) continue;
