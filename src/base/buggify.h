@@ -36,7 +36,8 @@
     X(RANGE_ONE, "storage: one row per step of a range")                                                                                 \
     X(SNAPSHOT_ONE, "storage: one record is looked at per step of a snapshot")                                                            \
     X(COMPACT_ONE, "storage: one version is freed per step of compaction")                                                               \
-    X(REPUBLISH, "storage: a view is published though nothing changed")
+    X(REPUBLISH, "storage: a view is published though nothing changed")                                                                  \
+    X(BEGIN_ANEW, "storage: a read of now finds its revision compacted behind its first step")
 
 enum buggify_site {
 #define BUGGIFY_ENUM(site, text) BUGGIFY_##site,

@@ -73,7 +73,7 @@
     X(D24, "what a reset has voided is read all the same", "the old log or the new, never a mix")                                        \
     X(D25, "one segment too many is dropped", "every entry behind the snapshot stays")                                                   \
     X(D26, "a log that begins anew behind a snapshot forgets the vote", "one truth for term and vote: the newest batch")                 \
-    X(D27, "an old segment is removed before the removal of the one before it is durable", "never a hole in the middle")                                                          \
+    X(D27, "an old segment is removed before the removal of the one before it is durable", "never a hole in the middle")                 \
     X(D30, "a read goes to apply before the commits that it needs", "position in the one lane")                                          \
     X(D31, "a reply is posted before the view is published", "publish, then post")                                                       \
     X(D32, "reads are let go before the view is published", "publish, then post")                                                        \
@@ -91,6 +91,16 @@
     X(D46, "the compacted revision itself cannot be read", "K6")                                                                         \
     X(D47, "a range in a transaction does not see the writes before it", "T2")                                                           \
     X(D48, "a transaction whose compares fail does what it does when they hold", "T5")                                                   \
+    X(D60, "a range of many steps pins nothing", "pins of the compact mark")                                                             \
+    X(D61, "a range that is over keeps its pin", "pins of the compact mark")                                                             \
+    X(D62, "a read that begins anew keeps what it wrote", "one request, one revision")                                                   \
+    X(D63, "a page counts its last row for the next one, too", "K9")                                                                     \
+    X(D64, "a filter decides what is counted", "K9")                                                                                     \
+    X(D65, "a limit cuts before the sort", "K9")                                                                                         \
+    X(D66, "the bound of a filter leaves out its own revision", "K9")                                                                    \
+    X(D67, "the count of the past forgets what was deleted since", "K9")                                                                 \
+    X(D68, "who waits is not answered at stop", "each call leaves exactly once")                                                         \
+    X(D69, "a reply that is gone still counts in the budget", "limits")                                                                  \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

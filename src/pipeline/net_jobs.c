@@ -3,6 +3,7 @@
  *
  * The budget: large replies are made while what is made and not yet gone stays below it. Beyond it one goes on, and no other until that one
  * is gone: if all waited, half-made replies would wait for each other for ever. So the bound is the budget and one reply. */
+#include "base/mutant.h"
 #include "pipeline/net_actor.h"
 
 #define BYTES_PER_STEP (1u << 20) /* about a millisecond of encoding */
@@ -30,7 +31,7 @@ void net_jobs_drop(struct net_actor *role, struct net_call *call)
     if (role->overdraft == call->call) role->overdraft = 0;
     if (call->stays) role->staying_count--;
     call->stays = false;
-    role->reply_bytes -= call->reply_bytes;
+    if (!MUTANT(D69)) role->reply_bytes -= call->reply_bytes;
     role->request_bytes -= call->request_bytes;
     call->reply_bytes = call->held_bytes = 0;
     call->request_bytes = 0;

@@ -5,6 +5,7 @@
  * and, if that refuses, counts the rows of its own scan.
  */
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "storage/mvcc_state.h"
 
 static int64_t count_now(const struct mvcc_view *view, const struct mvcc_range *range)
@@ -28,7 +29,7 @@ static int64_t net_change(const struct mvcc_view *view, const struct mvcc_range 
     ASSERT(place.ordinal <= view->log.end);
     while (place.ordinal < view->log.end) {
         const struct mvcc_record *record = mvcc_history_log_next(&place);
-        int64_t sign = mvcc_record_is_create(record) - mvcc_record_is_delete(record);
+        int64_t sign = mvcc_record_is_create(record) - (mvcc_record_is_delete(record) && !MUTANT(D67));
         if (sign != 0 && mvcc_range_contains(range, mvcc_record_key(record))) change += sign;
     }
     return change;

@@ -103,6 +103,7 @@ static bool is_sorted(const struct range_request *request)
 
 static bool is_cut_first(const struct range_request *request)
 {
+    if (MUTANT(D65)) return request->limit > 0 && is_sorted(request);
     return request->limit > 0 && request->sort_order == RANGE_SORT_NONE && is_sorted(request) && !has_filter(request);
 }
 
@@ -156,7 +157,7 @@ void range_free(struct range *range)
 {
     if (range == NULL) return;
     ASSERT(range->pin < 0 || range->mvcc != NULL);
-    if (range->pin >= 0) mvcc_unpin(range->mvcc, range->pin);
+    if (range->pin >= 0 && !MUTANT(D61)) mvcc_unpin(range->mvcc, range->pin);
     range_sort_deinit(&range->sort);
     buf_deinit(&range->resume);
     buf_deinit(&range->next_page);
@@ -239,7 +240,7 @@ static void leave_count(struct range *range)
 {
     struct range_memo_key rest = {.key = buf_slice(&range->next_page), .range_end = range->request.range_end, .revision = range->revision};
     ASSERT(range->memo != NULL && range->is_counted && !range->has_filter);
-    range_memo_put(range->memo, &rest, range->count - range->written);
+    range_memo_put(range->memo, &rest, range->count - range->written + MUTANT(D63));
 }
 
 static enum range_progress finish(struct range *range, struct buf *out_body)
@@ -249,6 +250,7 @@ static enum range_progress finish(struct range *range, struct buf *out_body)
     ASSERT(range->count >= range->written);
     if (is_more) buf_put_pb_varint(out_body, 3, 1);
     if (is_more && range->next_page.size > 0) leave_count(range);
+    if (MUTANT(D64) && range->has_filter) range->count = range->matched;
     if (range->count > 0) buf_put_pb_varint(out_body, 4, (uint64_t)range->count);
     range->phase = RANGE_PHASE_END;
     return RANGE_DONE;
@@ -259,7 +261,7 @@ static enum range_progress finish(struct range *range, struct buf *out_body)
 static bool passes_filter(const struct range_request *request, const struct mvcc_kv *kv)
 {
     if (request->min_mod_revision != 0 && kv->mod_revision < request->min_mod_revision) return false;
-    if (request->max_mod_revision != 0 && kv->mod_revision > request->max_mod_revision) return false;
+    if (request->max_mod_revision != 0 && kv->mod_revision > request->max_mod_revision - MUTANT(D66)) return false;
     if (request->min_create_revision != 0 && kv->create_revision < request->min_create_revision) return false;
     return request->max_create_revision == 0 || kv->create_revision <= request->max_create_revision;
 }
@@ -442,10 +444,12 @@ static enum range_progress pin(struct range *range, size_t size_before, struct b
 {
     bool is_compacted = false;
     ASSERT(range->mvcc != NULL && range->pin < 0);
-    range->pin = mvcc_pin(range->mvcc, range->revision, &is_compacted);
+    if (MUTANT(D60)) return RANGE_MORE;
+    if (range->request.revision <= 0 && BUGGIFY(BEGIN_ANEW)) is_compacted = true;
+    else range->pin = mvcc_pin(range->mvcc, range->revision, &is_compacted);
     if (range->pin >= 0) return RANGE_MORE;
     if (is_compacted && range->request.revision <= 0) {
-        out_body->size = size_before;
+        if (!MUTANT(D62)) out_body->size = size_before;
         range->phase = RANGE_PHASE_START;
         return RANGE_MORE;
     }

@@ -142,7 +142,7 @@ static void look_at(struct world_member *member, int64_t revision, bool is_idle)
     struct world_look *look = &state->looks[number];
     int64_t mark = mvcc_view_compact_revision(view), newest = mvcc_view_revision(view);
     *look = (struct world_look){.member = member->number, .compact_revision = mark, .newest = newest, .revision = revision, .versions = -1};
-    ASSERT(mvcc_view_check(view, revision) == ERR_OK);
+    require(member, mvcc_view_check(view, revision) == ERR_OK, "K6 from the mark to now all can be read", (uint64_t)revision, (uint64_t)mark);
     look->hash = mvcc_hash(view, revision);
     look->rows_digest = digest_rows(view, revision);
     look->first = (uint32_t)tape_below(&state->tape, KV_HISTORY_KEYS);
