@@ -101,6 +101,7 @@
     X(D67, "the count of the past forgets what was deleted since", "K9")                                                                 \
     X(D68, "who waits is not answered at stop", "each call leaves exactly once")                                                         \
     X(D69, "a reply that is gone still counts in the budget", "limits")                                                                  \
+    X(D70, "a compaction that waits for a reader is forgotten at stop", "each call leaves exactly once")                                 \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -12,7 +12,7 @@
 
 void tape_init(struct tape *tape, uint64_t seed, struct tape_reel *reel, enum tape_track track)
 {
-    ASSERT((uint32_t)track < TAPE_FAULT_LANES);
+    ASSERT((uint32_t)track < TAPE_FAULT_LANES || ((uint32_t)track >= TAPE_PAST && (uint32_t)track < TAPE_TRACKS));
     rng_init(&tape->rng, seed);
     tape->reel = reel;
     tape->track = (uint32_t)track;
