@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Do the checkers bite? Bugs are planted one at a time in the simulator's build, and each must be seen (simulate --mutants).
-# The gate: the must-list, the first half by the simulator itself. KVD_TEST_LONG=1: all of them, 2,000 seeds of the simulator for each.
+# The gate: the must-list, most of it by the simulator itself. KVD_TEST_LONG=1: all of them, 2,000 seeds of the simulator for each.
 set -euo pipefail
 # shellcheck source=suite_lib.sh
 . "$(dirname "$0")/suite_lib.sh"
-by_simulator=(P1 P8 P11 P13 P14 P21 P28)
-by_program=(P2 P3 P4 P12 P18 P20 P29 P30 P32A P32B P32C)
+by_simulator=(P1 P8 P11 P13 P14 P21 P28 P29 P30 P32A P32B P32C)
+by_program=(P2 P3 P4 P12 P18 P20)
 
 # plant LABEL ARGUMENT...
 plant() {

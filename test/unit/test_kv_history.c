@@ -167,6 +167,136 @@ START_TEST(test_history_read_of_a_compacted_revision_is_refused)
 }
 END_TEST
 
+static struct kv_op *compact(uint64_t start, uint64_t end, int64_t revision, int64_t answer, uint64_t place)
+{
+    struct kv_op *op = add(KV_OP_COMPACT, start, end, revision);
+    op->success_count = 0;
+    op->answer_revision = answer;
+    op->place = place;
+    return op;
+}
+
+START_TEST(test_history_revision_called_compacted_before_the_compaction_began_is_refused)
+{
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 7, 101);
+    struct kv_op *read = get(5, 6, 0, 7, 0, 0, 0, 0);
+    read->success[0].at_revision = 2;
+    read->outcome = KV_COMPACTED;
+    compact(7, 8, 3, 3, 4);
+    refused("K6 a revision is there and called compacted");
+}
+END_TEST
+
+/* K12: two members must say the same, whatever each has freed. */
+START_TEST(test_history_transaction_that_read_a_compacted_revision_is_refused)
+{
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 7, 101);
+    compact(5, 6, 3, 3, 4);
+    struct kv_op *txn = add(KV_OP_TXN, 7, 8, 4);
+    txn->success[0] = (struct kv_step){.kind = KV_STEP_PUT, .first = 8, .end = 9, .token = 102};
+    txn->success[1] = (struct kv_step){.kind = KV_STEP_RANGE, .first = 9, .end = 10, .at_revision = 2};
+    txn->success_count = 2;
+    txn->succeeded = true;
+    txn->place = 5;
+    refused("K12 what must be refused took effect");
+    txn->outcome = KV_COMPACTED;
+    put(9, 10, 4, 8, 103)->place = 6; /* nothing came of it */
+    accepted();
+}
+END_TEST
+
+static struct kv_op *read_all(uint64_t start, uint64_t end, int64_t revision, const struct kv_pair *pairs, uint32_t count)
+{
+    struct kv_op *op = add(KV_OP_RANGE, start, end, revision);
+    op->success[0] = (struct kv_step){.kind = KV_STEP_RANGE, .first = 0, .end = 10, .count = 3, .pair_count = count};
+    op->success[0].pairs = alloc_zero(count + 1, sizeof(struct kv_pair));
+    memcpy(op->success[0].pairs, pairs, count * sizeof(struct kv_pair));
+    return op;
+}
+
+START_TEST(test_history_rows_in_another_order_than_asked_for_are_refused)
+{
+    const struct kv_pair by_mod[] = {{9, 101, 3, 3, 1}, {7, 102, 2, 4, 2}, {8, 103, 5, 5, 1}};
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 9, 101);
+    put(5, 6, 4, 7, 102);
+    put(7, 8, 5, 8, 103);
+    struct kv_step *step = &read_all(9, 10, 5, by_mod, 3)->success[0];
+    refused("a read has a key that should not be there");
+    step->sort_target = KV_SORT_MOD;
+    accepted();
+    step->sort = KV_SORT_DESCEND;
+    refused("a read has a key that should not be there");
+}
+END_TEST
+
+START_TEST(test_history_filter_lets_rows_through_and_counts_all)
+{
+    const struct kv_pair old[] = {{9, 101, 3, 3, 1}};
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 9, 101);
+    put(5, 6, 4, 7, 102);
+    put(7, 8, 5, 8, 103);
+    struct kv_step *step = &read_all(9, 10, 5, old, 1)->success[0];
+    step->max_mod = 3;
+    accepted();
+    step->count = 1;
+    refused("K9 count");
+    step->count = 3;
+    step->max_mod = 4;
+    refused("a read has a key that should not be there");
+    step->limit = 1;
+    step->min_mod = 3;
+    step->sort = KV_SORT_DESCEND;
+    step->sort_target = KV_SORT_CREATE;
+    step->more = true;
+    accepted();
+    step->keys_only = true;
+    refused("a read has another value");
+}
+END_TEST
+
+/* A target without an order: the limit and one more are what is sorted. */
+START_TEST(test_history_limit_cuts_before_a_sort_that_has_no_order)
+{
+    const struct kv_pair first[] = {{8, 103, 5, 5, 1}};
+    put(1, 2, 2, 7, 100);
+    put(3, 4, 3, 9, 101);
+    put(5, 6, 4, 7, 102);
+    put(7, 8, 5, 8, 103);
+    put(9, 10, 6, 7, 104);
+    struct kv_step *step = &read_all(11, 12, 6, first, 1)->success[0];
+    step->sort_target = KV_SORT_MOD;
+    step->limit = 1;
+    step->more = true;
+    accepted();
+    step->sort = KV_SORT_ASCEND;
+    refused("a read has a key that should not be there");
+}
+END_TEST
+
+static const char *ask(void *context, struct kv_model *model, int64_t *out_expected, int64_t *out_got)
+{
+    *out_expected = 1;
+    *out_got = model != NULL;
+    return *(const char **)context;
+}
+
+START_TEST(test_history_that_is_good_is_asked_once_more_with_its_model)
+{
+    const char *broken = NULL;
+    put(1, 2, 2, 7, 100);
+    ck_assert(kv_history_check_then(&history, ask, &broken).is_good);
+    broken = "something else";
+    struct kv_verdict verdict = kv_history_check_then(&history, ask, &broken);
+    ck_assert(!verdict.is_good);
+    ck_assert_str_eq(verdict.rule, "something else");
+    ck_assert(verdict.op == SIZE_MAX && verdict.got == 1);
+}
+END_TEST
+
 START_TEST(test_history_transaction_whose_compare_saw_its_own_write_is_refused)
 {
     struct kv_op *txn = add(KV_OP_TXN, 1, 2, 2);
@@ -211,6 +341,12 @@ int main(void)
     tcase_add_test(tcase, test_history_read_with_another_version_is_refused);
     tcase_add_test(tcase, test_history_read_of_a_write_that_had_not_begun_is_refused);
     tcase_add_test(tcase, test_history_read_of_a_compacted_revision_is_refused);
+    tcase_add_test(tcase, test_history_revision_called_compacted_before_the_compaction_began_is_refused);
+    tcase_add_test(tcase, test_history_transaction_that_read_a_compacted_revision_is_refused);
+    tcase_add_test(tcase, test_history_rows_in_another_order_than_asked_for_are_refused);
+    tcase_add_test(tcase, test_history_filter_lets_rows_through_and_counts_all);
+    tcase_add_test(tcase, test_history_limit_cuts_before_a_sort_that_has_no_order);
+    tcase_add_test(tcase, test_history_that_is_good_is_asked_once_more_with_its_model);
     tcase_add_test(tcase, test_history_transaction_whose_compare_saw_its_own_write_is_refused);
     tcase_add_test(tcase, test_history_without_a_log_is_placed_by_its_revisions);
     suite_add_tcase(suite, tcase);

@@ -150,6 +150,49 @@ START_TEST(test_a_physical_compaction_that_waits_for_a_reader_is_answered_though
 }
 END_TEST
 
+/* A client that does not read its stream keeps a pin, and a compaction waits for that: neither may keep the other's call for ever. */
+START_TEST(test_a_physical_compaction_that_waits_for_a_reader_is_answered_when_the_member_stops)
+{
+    struct world *world = world_new(&(struct world_options){.seed = 5, .members = 1, .chunk_bytes = 1});
+    enum err err;
+    struct slice bytes;
+    struct buf compact, range;
+    bool died = false;
+    wait_ready(world, 1);
+    for (uint32_t i = 0; i < 30; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%u", i);
+        run_until(world, put(world, 0, key, "v"), &err, &bytes);
+        ck_assert_int_eq(err, ERR_OK);
+    }
+    buf_init(&range);
+    buf_put_pb_bytes(&range, 1, slice_from_string("k"));
+    buf_put_pb_bytes(&range, 2, slice_from_string("l"));
+    buf_put_pb_varint(&range, 4, 25);
+    uint64_t stream = world_call(world, 0, "/etcdserverpb.KV/RangeStream", buf_slice(&range));
+    world_call_slowly(world, stream);
+    world_run(world, NS_PER_S);
+    buf_init(&compact);
+    buf_put_pb_varint(&compact, 1, 30);
+    buf_put_pb_varint(&compact, 2, 1);
+    uint64_t compaction = world_call(world, 0, "/etcdserverpb.KV/Compact", buf_slice(&compact));
+    world_run(world, NS_PER_S);
+    ck_assert(!world_answer(world, stream, &err, &bytes, &died));
+    ck_assert(!world_answer(world, compaction, &err, &bytes, &died));
+    struct world_member *member = &world->members[0];
+    struct mail mail = {.kind = MAIL_DRAIN};
+    ck_assert(lane_post(member->line.apply.lanes.from_main, &mail));
+    member->idle_until_ns = 0;
+    world_run(world, 10 * NS_PER_MS);
+    ck_assert(world_answer(world, compaction, &err, &bytes, &died));
+    ck_assert(!died);
+    ck_assert_int_eq(err, ERR_STOPPED);
+    buf_deinit(&compact);
+    buf_deinit(&range);
+    world_free(world);
+}
+END_TEST
+
 /* --- random faults --- */
 
 struct write {
@@ -325,6 +368,7 @@ int main(void)
     tcase_add_test(tcase, test_every_member_of_three_takes_writes_and_reads_what_any_other_acknowledged);
     tcase_add_test(tcase, test_bad_requests_are_answered_with_the_texts_of_the_api);
     tcase_add_test(tcase, test_a_physical_compaction_that_waits_for_a_reader_is_answered_though_nothing_else_happens);
+    tcase_add_test(tcase, test_a_physical_compaction_that_waits_for_a_reader_is_answered_when_the_member_stops);
     tcase_add_test(tcase, test_nothing_acknowledged_is_lost_under_kills_power_loss_and_cuts);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
