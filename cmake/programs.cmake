@@ -19,7 +19,7 @@ kvd_program(kvd kvd_pipeline PkgConfig::SYSTEMD)
 kvd_program(kvctl kvd_rpc PkgConfig::JANSSON)
 
 # The offline tools: one file each with its main; all other files of tools/ are a library that tests and fuzz targets use as well.
-set(kvd_tools readwal readstate readpb)
+set(kvd_tools readwal readsnapshot readstate readpb)
 file(GLOB tool_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tools/*.c)
 foreach(name ${kvd_tools})
   list(REMOVE_ITEM tool_sources ${CMAKE_SOURCE_DIR}/tools/${name}.c)

@@ -10,13 +10,15 @@
 #include "storage/command.h"
 #include "tool_entry.h"
 #include "tool_log.h"
+#include "tool_snap.h"
 
 #define REQUEST_BYTES_MAX (UINT32_C(1) << 20) /* of a request that says something of the cluster */
 
-/* What the log says of the cluster, as apply keeps it. */
+/* What snapshot and log say of the cluster, as apply keeps it. */
 struct state {
     uint64_t applied;
     struct cluster *cluster;
+    struct tool_snap_list snaps;
 };
 
 static void set_cluster(struct state *state, struct cluster *next)
@@ -81,6 +83,19 @@ static void take_entry(void *context, const struct raft_entry *entry)
     if (command.kind == COMMAND_CLUSTER_VERSION_SET) take_version(state, command.body);
 }
 
+/* A start begins with the newest good snapshot. */
+static struct tool_log_snapshot take_snapshot(void *context)
+{
+    struct state *state = context;
+    tool_snap_list_read(&state->snaps);
+    const struct tool_snap *snap = tool_snap_list_newest(&state->snaps);
+    if (snap != NULL && snap->head.index > state->applied) {
+        state->applied = snap->head.index;
+        set_cluster(state, cluster_ref(snap->cluster));
+    }
+    return tool_snap_position(snap);
+}
+
 static void put_identity(struct tool_tree *tree, const struct tool_place *place)
 {
     char uuid[2 * sizeof place->identity.uuid + 1];
@@ -125,27 +140,40 @@ static void put_log(struct tool_tree *tree, const struct tool_log *log)
     tool_tree_close(tree);
 }
 
-enum tool_exit readstate_print(struct tool *tool, const struct tool_place *place, uint32_t settle_ms)
+static void print_state(struct tool *tool, const struct tool_place *place, const struct tool_log *log, const struct state *state)
 {
-    struct state state = {.cluster = cluster_decode_members(place->identity.cluster_id, slice_empty())};
-    struct tool_log_options options = {.directory = place->wal_path, .settle_ms = settle_ms, .entry_fn = take_entry, .context = &state};
-    struct tool_log log;
     struct tool_tree tree;
-    options.identity = place->has_identity ? &place->identity : NULL;
-    options.is_part = place->data_path == NULL;
-    tool_log_init(&log, tool, &options);
-    enum tool_exit code = tool_log_read(&log);
     tool_tree_init(&tree, tool->is_json ? TOOL_TREE_JSON : TOOL_TREE_BLOCK);
     tool_tree_open(&tree, NULL, '{');
     put_identity(&tree, place);
-    if (log.err == ERR_OK) put_raft(&tree, &log, &state);
-    tool_tree_string(&tree, "cluster_version", slice_from_string(state.cluster->version));
-    tool_entry_put_members(&tree, "members", state.cluster);
-    put_log(&tree, &log);
+    if (log->err == ERR_OK) put_raft(&tree, log, state);
+    tool_tree_string(&tree, "cluster_version", slice_from_string(state->cluster->version));
+    tool_entry_put_members(&tree, "members", state->cluster);
+    tool_snap_list_put(&state->snaps, &tree, "snapshots");
+    put_log(&tree, log);
     tool_tree_close(&tree);
     tool_tree_print(&tree, tool->out);
     tool_tree_deinit(&tree);
+}
+
+enum tool_exit readstate_print(struct tool *tool, const struct tool_place *place, uint32_t settle_ms)
+{
+    struct state *state = ALLOC(struct state);
+    struct tool_log_options options = {.directory = place->wal_path, .settle_ms = settle_ms, .entry_fn = take_entry, .context = state};
+    struct tool_log log;
+    bool has_snaps = place->snap_path != NULL;
+    state->cluster = cluster_decode_members(place->identity.cluster_id, slice_empty());
+    tool_snap_list_init(&state->snaps, tool, has_snaps ? place->snap_path : "", place->identity.cluster_id, false);
+    options.identity = place->has_identity ? &place->identity : NULL;
+    options.is_part = place->data_path == NULL;
+    options.snapshot_fn = has_snaps ? take_snapshot : NULL;
+    options.snapshot_context = state;
+    tool_log_init(&log, tool, &options);
+    enum tool_exit code = tool_log_read(&log);
+    print_state(tool, place, &log, state);
     tool_log_deinit(&log);
-    cluster_unref(state.cluster);
+    tool_snap_list_deinit(&state->snaps);
+    cluster_unref(state->cluster);
+    alloc_free(state);
     return code;
 }

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "readwal_print.h"
 #include "tool_place.h"
+#include "tool_snap.h"
 
 #define SETTLE_MS 25
 
@@ -37,7 +38,16 @@ static enum tool_exit run(struct tool *tool, struct tool_place *place, struct re
     for (size_t i = 0; i < place->sequence_count; i++)
         if (place->sequences[i] < least) least = place->sequences[i];
     tool_fs_hide_below(tool->fs, least);
-    return readwal_print(tool, options);
+    if (tool->is_shown && !options->has_summary) tool->has_progress = false;
+    if (options->log.is_part) return readwal_print(tool, options);
+    struct tool_snap_list *snaps = ALLOC(struct tool_snap_list);
+    tool_snap_list_init(snaps, tool, place->snap_path, place->identity.cluster_id, true);
+    options->log.snapshot_fn = tool_snap_list_ask;
+    options->log.snapshot_context = snaps;
+    enum tool_exit code = readwal_print(tool, options);
+    tool_snap_list_deinit(snaps);
+    alloc_free(snaps);
+    return code;
 }
 
 int main(int argc, char **argv)

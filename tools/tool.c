@@ -20,6 +20,7 @@ void tool_init(struct tool *tool, const char *name)
     *tool = (struct tool){.name = name, .out = stdout, .error = stderr, .percent = -1};
     tool->fs = tool_fs_new(fs_real_new());
     tool->has_progress = isatty(STDERR_FILENO) == 1;
+    tool->is_shown = isatty(STDOUT_FILENO) == 1;
     (void)signal(SIGPIPE, SIG_DFL); /* `tool | head` ends without a word, whatever was inherited */
 }
 

@@ -30,6 +30,7 @@ struct tool {
     FILE *error;
     bool is_json;
     bool has_progress; /* the bar may be drawn on `error` */
+    bool is_shown;     /* `out` is a terminal: lines and a bar would get in each other's way */
     int percent;       /* that the bar shows; -1 = nothing is drawn */
 };
 

@@ -169,7 +169,8 @@ static void judge(struct tool_log *log)
     ask_first_segment(log, &options, &snapshot);
     if (!log->options.is_part) {
         blob_unref(snapshot.conf);
-        snapshot = log->options.snapshot;
+        snapshot = (struct tool_log_snapshot){.index = 0};
+        if (log->options.snapshot_fn != NULL) snapshot = log->options.snapshot_fn(log->options.snapshot_context);
         if (snapshot.conf != NULL) (void)blob_ref(snapshot.conf);
     }
     if (identity != NULL) {

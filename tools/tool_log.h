@@ -37,10 +37,13 @@ struct tool_log_snapshot {
     struct blob *conf; /* NULL = not known */
 };
 
+typedef struct tool_log_snapshot tool_log_snapshot_fn(void *context); /* borrowed until the next call */
+
 struct tool_log_options {
     const char *directory;                   /* of the segments */
     const struct data_dir_identity *identity; /* NULL = whatever the first segment says */
-    struct tool_log_snapshot snapshot;       /* what is there without the log; borrowed */
+    tool_log_snapshot_fn *snapshot_fn;       /* what is there without the log: asked before each judgement; NULL = nothing */
+    void *snapshot_context;
     bool is_part;                            /* the log may begin anywhere: something reaches up to where its first segment says */
     uint32_t settle_ms;                      /* between two judgements */
     tool_log_batch_fn *batch_fn;             /* NULL = not asked for */

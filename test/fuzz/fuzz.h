@@ -26,7 +26,8 @@
     X(kvctl, 20000)      \
     X(readwal, 300)      \
     X(readstate, 300)    \
-    X(readpb, 5000)
+    X(readpb, 5000)      \
+    X(readsnapshot, 1000)
 
 /* 0, as libFuzzer wants it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "fuzz/pb_program.h"
 #include "lib/kv_text.h"
+#include "lib/snapshot_rig.h"
 #include "raft/raft.h"
 #include "rpc/peer_hello.h"
 #include "rpc/raft_codec.h"
@@ -239,6 +240,40 @@ static const char *readstate(size_t place, struct buf *out)
     return wal[place].name;
 }
 
+/* {flags, file}: of small stores, with and without a mark. */
+static const char *readsnapshot(size_t place, struct buf *out)
+{
+    static const struct {
+        const char *name;
+        uint8_t flags;
+        int changes;
+        int64_t mark;
+    } files[] = {{"head", 3, 0, 0}, {"keys", 2 + 4, 5, 0}, {"values", 1 + 2 + 4 + 8, 20, 7}, {"all", 1 + 2 + 4 + 8 + 16, 30, 12},
+                 {"old", 1 + 4 + 32, 10, 2}, {"whole", 1, 40, 20}};
+    if (place >= COUNT(files)) return NULL;
+    struct fs_sim_disk *disk = fs_sim_disk_new();
+    struct fs *fs = fs_sim_new(disk, true);
+    struct rng rng = snapshot_rig_rng(place + 1);
+    struct snapshot_rig_store store;
+    char *path = snapshot_rig_path(9);
+    snapshot_rig_make_dir(fs);
+    snapshot_rig_store_init(&store, NULL);
+    for (int i = 0; i < files[place].changes; i++) snapshot_rig_change(store.mvcc, &rng, 8, false);
+    mvcc_publish(store.mvcc);
+    if (files[place].mark > 0) snapshot_rig_compact(store.mvcc, files[place].mark);
+    enum err err = snapshot_rig_write(fs, snapshot_rig_image(store.mvcc, 9), NULL, NULL);
+    ASSERT(err == ERR_OK);
+    struct blob *bytes = snapshot_rig_bytes(fs, path);
+    buf_put_u8(out, files[place].flags);
+    buf_put_slice(out, blob_slice(bytes));
+    blob_unref(bytes);
+    alloc_free(path);
+    snapshot_rig_store_deinit(&store);
+    fs_free(fs);
+    fs_sim_disk_free(disk);
+    return files[place].name;
+}
+
 /* {flags, message, bytes}: programs of requests, a command of the log, and texts. */
 static const char *readpb(size_t place, struct buf *out)
 {
@@ -278,6 +313,7 @@ const char *seeds_make(const char *target, size_t place, struct buf *out)
     if (strcmp(target, "start_flags") == 0) return text_of(start_flags, COUNT(start_flags), place, out);
     if (strcmp(target, "readwal") == 0) return readwal(place, out);
     if (strcmp(target, "readstate") == 0) return readstate(place, out);
+    if (strcmp(target, "readsnapshot") == 0) return readsnapshot(place, out);
     if (strcmp(target, "readpb") == 0) return readpb(place, out);
     ASSERT(strcmp(target, "kvctl") == 0);
     return text_of(kvctl, COUNT(kvctl), place, out);

@@ -284,6 +284,23 @@ def test_flipped_bits_anywhere_have_the_verdict_of_a_start():
         check(seen <= {"clean", "corrupt", "suspect", "torn"} and seen, "verdicts: %s", seen)
 
 
+def test_the_log_may_stand_elsewhere():
+    needs_kvd("tools")
+    with Cluster(1) as cluster:
+        member = cluster.leader()
+        member.terminate()
+        shutil.rmtree(member.data_dir)
+        wal_dir = os.path.join(cluster.directory, "elsewhere")
+        member.flags += ["--wal-dir", wal_dir]
+        member.start()
+        written = write_some(member.client, 3)
+        check(pairs(read_log(member.data_dir, "--wal-dir", wal_dir)[2]) == written, "with --wal-dir")
+        check(pairs(read_log(wal_dir)[2]) == written, "the directory by itself")
+        code, out, errors = run("readstate", "--json", "--wal-dir", wal_dir, member.data_dir)
+        check(code == CLEAN and json.loads(out)["identity"]["boot_count"] == 1, "state: %s", errors)
+        check(run("readwal", cluster.directory)[0] == ERROR, "a directory without a log")
+
+
 def test_readpb_names_what_it_does_not_know():
     needs_kvd("tools")
     message = rpc.PutRequest(key=b"k", value=b"v" * 300, lease=-1, prev_kv=True).SerializeToString()
@@ -313,7 +330,7 @@ def _length(data):
 
 def test_help_teaches_and_usage_is_checked():
     needs_kvd("tools")
-    for tool in ("readwal", "readstate", "readpb"):
+    for tool in ("readwal", "readsnapshot", "readstate", "readpb"):
         code, out, _ = run(tool, "--help")
         check(code == CLEAN and b"Examples:" in out and b"Exit codes:" in out and b"--json" in out, "%s --help: %s", tool, out)
         check(b"version: " in run(tool, "--version")[1], "%s --version", tool)
