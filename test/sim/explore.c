@@ -68,6 +68,7 @@ const char *explore_rule_text(enum explore_rule rule)
         [EXPLORE_R11] = "R11 a term went back, or a message of an older term changed something",
         [EXPLORE_R12] = "R12 a pre-vote changed term or vote",
         [EXPLORE_R14] = "R14 a read that may miss what was committed before it",
+        [EXPLORE_R15] = "R15 the log does not begin behind a committed entry, or began further on before",
         [EXPLORE_M1] = "M1 a change of configuration too early, or two at once",
         [EXPLORE_M2_CONF] = "M2 another configuration in force than the newest in the log",
         [EXPLORE_ASSERT] = "an ASSERT of the core failed",
@@ -78,7 +79,8 @@ const char *explore_rule_text(enum explore_rule rule)
 const char *explore_choice_text(uint32_t choice)
 {
     static const char *const TEXTS[EXPLORE_CHOICES] = {"deliver", "deliver twice", "lose", "persist", "timeout", "heartbeat",
-                                                       "age",     "propose",       "conf", "read",    "crash"};
+                                                       "age",     "propose",       "conf", "read",    "crash",
+                                                       "snapshot", "install"};
     return choice < EXPLORE_CHOICES ? TEXTS[choice] : NULL;
 }
 

@@ -2,7 +2,7 @@
  *
  * Two or three nodes (or one) run the production core of consensus (raft/raft.h). Every choice that the world has is made in every
  * way: which message arrives next, which arrives twice, which is lost, whose timer runs out, whose disk is done, who crashes and
- * starts again, what is proposed, when an election timeout passes. The scope bounds it, so that it ends, or the time does.
+ * starts again, what is proposed, when an election timeout passes, who lets its log go for a snapshot, whom another's snapshot reaches. The scope bounds it, so that it ends, or the time does.
  *
  * Reductions, and why each is sound for what is looked for (states in which a rule is broken):
  *   - A message that is never delivered is lost: losing one is a choice only where its place is needed (a step whose messages do not
@@ -17,6 +17,7 @@
  *   R2 a leader only appends to its log        R8 commit never goes back; handed out in order, only what is committed and durable here
  *   R9 durable before said: term, vote, acknowledged entries          R10 one vote per term, on disk
  *   R11 durable terms ascend; older messages change nothing           R12 a pre-vote changes neither term nor vote
+ *   R15 the log begins behind a committed entry and knows its term; it never begins earlier again, and is empty behind an installed snapshot
  *   M1 one uncertain configuration at a time, and none before an entry of the own term is committed
  *   M2 in force is the newest configuration in the own log, from the append on and until it is cut off
  * Between nodes, at each state (explore_state):
@@ -53,6 +54,7 @@ enum explore_rule {
     EXPLORE_R11,
     EXPLORE_R12,
     EXPLORE_R14,
+    EXPLORE_R15,
     EXPLORE_M1,
     EXPLORE_M2_CONF,
     EXPLORE_ASSERT,
@@ -71,6 +73,8 @@ struct explore_scope {
     uint32_t beats;     /* heartbeats that a leader's timer starts */
     uint32_t ages;      /* election timeouts in which a node hears nothing; with check_quorum only */
     uint32_t reads;     /* 0 or 1 */
+    uint32_t snapshots; /* taken, and the log behind let go at once */
+    uint32_t installs;  /* a node is given any other one's snapshot, newer or older than its state; not with disk_lies */
     uint32_t flight;    /* messages in flight at once */
     uint32_t appends;   /* on their way to one disk at once; 0 = the disk is done before the step ends */
     uint32_t batch;     /* entries in one message */
@@ -88,7 +92,7 @@ struct explore_limits {
     uint64_t seed;
 };
 
-enum { EXPLORE_CHOICES = 12, EXPLORE_STEPS_MAX = 400 };
+enum { EXPLORE_CHOICES = 13, EXPLORE_STEPS_MAX = 400 };
 struct explore_result {
     enum explore_rule rule;
     uint64_t states;   /* distinct */

@@ -59,7 +59,7 @@ static int run_one(const struct explore_scope *scope, const struct explore_limit
 }
 
 struct options { /* as the flags' table wants them */
-    uint64_t seconds, nodes, voters, terms, proposals, confs, crashes, duplicates, beats, ages, reads, flight, appends, batch;
+    uint64_t seconds, nodes, voters, terms, proposals, confs, crashes, duplicates, beats, ages, reads, snapshots, installs, flight, appends, batch;
     uint64_t states, memory_mib, width, seed;
     bool pre_vote, check_quorum, asymmetric, disk_lies, help;
 };
@@ -70,7 +70,8 @@ static struct explore_scope scope_of(const struct options *o)
         .nodes = (uint32_t)o->nodes, .voters = (uint32_t)(o->voters == 0 ? o->nodes : o->voters), .terms = (uint32_t)o->terms,
         .proposals = (uint32_t)o->proposals, .confs = (uint32_t)o->confs, .crashes = (uint32_t)o->crashes,
         .duplicates = (uint32_t)o->duplicates, .beats = (uint32_t)o->beats, .ages = (uint32_t)o->ages,
-        .reads = (uint32_t)o->reads, .flight = (uint32_t)o->flight, .appends = (uint32_t)o->appends,
+        .reads = (uint32_t)o->reads,
+        .snapshots = (uint32_t)o->snapshots, .installs = (uint32_t)o->installs, .flight = (uint32_t)o->flight, .appends = (uint32_t)o->appends,
         .batch = (uint32_t)o->batch, .pre_vote = o->pre_vote, .check_quorum = o->check_quorum,
         .is_asymmetric = o->asymmetric, .disk_lies = o->disk_lies,
     };
@@ -81,6 +82,7 @@ static bool is_within(const struct options *o)
     if (o->nodes < 1 || o->nodes > 3 || o->voters > o->nodes || o->terms < 1 || o->terms > 6) return false;
     if (o->flight < 4 || o->flight > 8 || o->appends > 4 || o->proposals > 6 || o->confs > 2 || o->reads > 1) return false;
     if (o->confs > 0 && o->appends == 0) return false;
+    if (o->snapshots > 9 || o->installs > 9 || (o->disk_lies && o->snapshots + o->installs > 0)) return false;
     return o->crashes <= 9 && o->duplicates <= 9 && o->beats <= 9 && o->ages <= 9 && o->batch >= 1;
 }
 
@@ -106,6 +108,8 @@ int main(int argc, char **argv)
         NUMBER("heartbeats", beats, "that a leader's timer starts"),
         NUMBER("ages", ages, "election timeouts without news (with --check-quorum)"),
         NUMBER("reads", reads, "0 or 1"),
+        NUMBER("snapshots", snapshots, "taken, the log behind let go"),
+        NUMBER("installs", installs, "of another one's snapshot, newer or older (not with --disk-lies)"),
         NUMBER("flight", flight, "messages in flight at once, 4 to 8"),
         NUMBER("appends", appends, "on their way to a disk at once; 0 = the disk is done at once (not with --confs)"),
         NUMBER("batch", batch, "1 = one entry in a message"),

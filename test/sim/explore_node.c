@@ -6,64 +6,15 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "raft/raft_image.h"
-
-enum { ELECTION_NS = 1000, NOW_NS = 10 * ELECTION_NS, VALUES = 16 };
-
-struct append {
-    struct raft_hard_state hard;
-    uint32_t log; /* what the disk holds when it is done */
-    uint32_t after_count;
-    uint32_t after[EXPLORE_AFTER_MAX];
-};
-
-struct disk {
-    struct raft_hard_state hard;
-    uint32_t log;
-    uint32_t append_count;
-    struct append appends[EXPLORE_APPENDS_MAX];
-    struct raft_hard_state old_hard; /* a disk that lies: what it really has */
-    uint32_t old_log;
-};
-
-struct explore_nodes {
-    const struct explore_scope *scope;
-    struct explore_pool *pool;
-    struct raft_options options;
-    struct raft_conf conf; /* of the first start */
-    struct blob *values[VALUES];
-
-    struct map node_ids;
-    struct explore_node *items;
-    size_t count;
-    size_t capacity;
-    struct buf bytes; /* of all of them */
-
-    struct map move_ids;
-    struct explore_move *moves;
-    size_t move_count;
-    size_t move_capacity;
-    uint32_t *messages;
-    size_t message_count;
-    size_t message_capacity;
-
-    /* The step under way. */
-    struct raft *raft;
-    uint64_t now_ns;
-    uint64_t persisted; /* appends reported done: a loaded node counts from 0 */
-    struct disk disk;
-    struct explore_move move;
-    bool is_out_of_scope;
-    uint32_t out[EXPLORE_OUT_MAX];
-    struct buf scratch;
-};
+#include "sim/explore_disk.h"
 
 /* ---- Making --------------------------------------------------------------------------------------------------------- */
 
 static struct raft_options make_options(const struct explore_scope *scope)
 {
     return (struct raft_options){
-        .election_timeout_ns = ELECTION_NS,
-        .heartbeat_ns = ELECTION_NS / 10,
+        .election_timeout_ns = EXPLORE_ELECTION_NS,
+        .heartbeat_ns = EXPLORE_ELECTION_NS / 10,
         .pre_vote = scope->pre_vote,
         .check_quorum = scope->check_quorum,
         .inflight_messages_max = 2,
@@ -89,30 +40,16 @@ static struct raft_conf first_conf(const struct explore_scope *scope)
     return conf;
 }
 
-static struct raft *start(const struct explore_nodes *nodes, uint64_t id, const struct disk *disk)
-{
-    struct raft_entry entries[EXPLORE_LOG_MAX];
-    struct raft_restore restore = {
-        .hard = disk->hard,
-        .conf = nodes->conf,
-        .entries = entries,
-        .entry_count = explore_pool_entries(nodes->pool, disk->log, entries),
-    };
-    struct raft_options options = nodes->options;
-    options.self = id;
-    return raft_new(&options, &restore, NOW_NS);
-}
-
 struct explore_nodes *explore_nodes_new(const struct explore_scope *scope, struct explore_pool *pool)
 {
     ASSERT(scope->nodes <= EXPLORE_NODES_MAX && scope->voters >= 1 && scope->voters <= scope->nodes);
-    ASSERT(scope->appends <= EXPLORE_APPENDS_MAX && scope->proposals < VALUES);
+    ASSERT(scope->appends <= EXPLORE_APPENDS_MAX && scope->proposals < EXPLORE_VALUES);
     struct explore_nodes *nodes = ALLOC(struct explore_nodes);
     nodes->scope = scope;
     nodes->pool = pool;
     nodes->options = make_options(scope);
     nodes->conf = first_conf(scope);
-    for (uint8_t i = 0; i < VALUES; i++) {
+    for (uint8_t i = 0; i < EXPLORE_VALUES; i++) {
         const uint8_t letter = (uint8_t)('a' + i);
         nodes->values[i] = blob_copy(slice_make(&letter, 1));
     }
@@ -126,14 +63,14 @@ struct explore_nodes *explore_nodes_new(const struct explore_scope *scope, struc
 
 void explore_nodes_renew(struct explore_nodes *nodes)
 {
-    nodes->raft = start(nodes, 1, &(struct disk){.log = 0});
+    nodes->raft = explore_disk_start(nodes, 1, &(struct explore_disk){.log = 0});
 }
 
 void explore_nodes_free(struct explore_nodes *nodes)
 {
     if (nodes == NULL) return;
     raft_free(nodes->raft);
-    for (int i = 0; i < VALUES; i++) blob_unref(nodes->values[i]);
+    for (int i = 0; i < EXPLORE_VALUES; i++) blob_unref(nodes->values[i]);
     map_deinit(&nodes->node_ids);
     map_deinit(&nodes->move_ids);
     buf_deinit(&nodes->bytes);
@@ -155,67 +92,14 @@ const struct explore_node *explore_node(const struct explore_nodes *nodes, uint3
 
 /* ---- Nodes as bytes ------------------------------------------------------------------------------------------------- */
 
-static void put_hard(struct buf *out, const struct raft_hard_state *hard, const uint64_t *names)
-{
-    buf_put_varint(out, hard->term);
-    buf_put_varint(out, hard->vote == RAFT_NONE ? 0 : names[hard->vote]);
-    buf_put_varint(out, hard->commit);
-}
-
-/* Messages by number, or for comparing under an order by their hash there. */
-static void put_disk(const struct explore_nodes *nodes, struct buf *out, uint32_t order, bool is_hash)
-{
-    const struct disk *disk = &nodes->disk;
-    const uint64_t *names = nodes->pool->names[order];
-    put_hard(out, &disk->hard, names);
-    buf_put_varint(out, disk->log);
-    buf_put_varint(out, disk->append_count);
-    for (uint32_t i = 0; i < disk->append_count; i++) {
-        const struct append *append = &disk->appends[i];
-        put_hard(out, &append->hard, names);
-        buf_put_varint(out, append->log);
-        buf_put_varint(out, append->after_count);
-        for (uint32_t k = 0; k < append->after_count; k++) {
-            uint32_t id = append->after[k];
-            buf_put_u64(out, is_hash ? nodes->pool->msgs[id].hash[order] : id);
-        }
-    }
-    if (!nodes->scope->disk_lies) return;
-    put_hard(out, &disk->old_hard, names);
-    buf_put_varint(out, disk->old_log);
-}
-
-static struct raft_hard_state read_hard(struct reader *in)
-{
-    struct raft_hard_state hard;
-    hard.term = reader_varint(in);
-    hard.vote = reader_varint(in);
-    hard.commit = reader_varint(in);
-    return hard;
-}
-
 static void load(struct explore_nodes *nodes, uint32_t node)
 {
     const struct explore_node *item = &nodes->items[node];
     struct reader in = reader_make(slice_make(buf_slice(&nodes->bytes).data + item->bytes_at, item->bytes_size));
-    raft_image_load(nodes->raft, &in, NOW_NS);
-    nodes->now_ns = NOW_NS;
+    raft_image_load(nodes->raft, &in, EXPLORE_NOW_NS);
+    nodes->now_ns = EXPLORE_NOW_NS;
     nodes->persisted = 0;
-    struct disk *disk = &nodes->disk;
-    disk->hard = read_hard(&in);
-    disk->log = (uint32_t)reader_varint(&in);
-    disk->append_count = (uint32_t)reader_varint(&in);
-    for (uint32_t i = 0; i < disk->append_count; i++) {
-        struct append *append = &disk->appends[i];
-        append->hard = read_hard(&in);
-        append->log = (uint32_t)reader_varint(&in);
-        append->after_count = (uint32_t)reader_varint(&in);
-        for (uint32_t k = 0; k < append->after_count; k++) append->after[k] = (uint32_t)reader_u64(&in);
-    }
-    if (nodes->scope->disk_lies) {
-        disk->old_hard = read_hard(&in);
-        disk->old_log = (uint32_t)reader_varint(&in);
-    }
+    explore_disk_read(nodes, &in);
     ASSERT(!in.bad && reader_left(&in) == 0);
 }
 
@@ -232,7 +116,7 @@ static void describe_item(struct explore_nodes *nodes, struct explore_node *item
     struct raft_status status;
     raft_get_status(nodes->raft, &status);
     const struct raft_conf *conf = raft_conf(nodes->raft);
-    const struct disk *disk = &nodes->disk;
+    const struct explore_disk *disk = &nodes->disk;
     item->role = (uint8_t)status.role;
     item->term = (uint8_t)status.term;
     item->vote = (uint8_t)status.vote;
@@ -250,7 +134,12 @@ static void describe_item(struct explore_nodes *nodes, struct explore_node *item
     }
     size_t count;
     const struct raft_entry *entries = raft_image_entries(nodes->raft, &count);
-    for (size_t i = 0; i < count; i++) item->log[i + 1] = explore_pool_chain(nodes->pool, item->log[i], &entries[i]);
+    item->base = (uint8_t)(status.first_index - 1);
+    item->snapshot = disk->snapshot;
+    for (uint32_t at = disk->core_base; at != 0; at = nodes->pool->entries[at].previous) item->log[explore_pool_index(nodes->pool, at)] = at;
+    for (size_t i = item->base; i < item->base + count; i++) {
+        item->log[i + 1] = explore_pool_chain(nodes->pool, item->log[i], &entries[i - item->base]);
+    }
     for (uint32_t at = disk->log; at != 0; at = nodes->pool->entries[at].previous) {
         item->disk[explore_pool_index(nodes->pool, at)] = at;
     }
@@ -260,7 +149,7 @@ static uint64_t hash_under(struct explore_nodes *nodes, uint32_t order)
 {
     buf_clear(&nodes->scratch);
     raft_image_save(nodes->raft, order == 0 ? NULL : nodes->pool->names[order], &nodes->scratch);
-    put_disk(nodes, &nodes->scratch, order, true);
+    explore_disk_put(nodes, &nodes->scratch, order, true);
     return explore_hash(buf_slice(&nodes->scratch));
 }
 
@@ -276,7 +165,7 @@ static uint32_t keep(struct explore_nodes *nodes, uint64_t id)
     describe_item(nodes, item);
     for (uint32_t order = 1; order < nodes->pool->order_count; order++) item->hash[order] = hash_under(nodes, order);
     raft_image_save(nodes->raft, NULL, &nodes->bytes);
-    put_disk(nodes, &nodes->bytes, 0, false);
+    explore_disk_put(nodes, &nodes->bytes, 0, false);
     item->bytes_size = (uint32_t)(buf_slice(&nodes->bytes).size - item->bytes_at);
     bool is_new = map_put(&nodes->node_ids, key, (void *)(uintptr_t)(nodes->count + 1));
     ASSERT(is_new);
@@ -293,7 +182,7 @@ static void broken(struct explore_nodes *nodes, enum explore_rule rule)
 /* R9: what a message says must be on the disk when it leaves. */
 static void check_message(struct explore_nodes *nodes, const struct raft_msg *msg)
 {
-    const struct disk *disk = &nodes->disk;
+    const struct explore_disk *disk = &nodes->disk;
     uint64_t needed_term = msg->term;
     if (msg->kind == RAFT_MSG_PRE_VOTE) needed_term--;                              /* nobody is in that term yet */
     if (msg->kind == RAFT_MSG_PRE_VOTE_ANSWER && !msg->reject) needed_term = 0; /* repeats the question's */
@@ -319,7 +208,7 @@ static void send(struct explore_nodes *nodes, uint32_t msg)
 
 static void take_persist(struct explore_nodes *nodes, const struct raft_output *output)
 {
-    struct disk *disk = &nodes->disk;
+    struct explore_disk *disk = &nodes->disk;
     uint32_t limit = nodes->scope->appends == 0 ? EXPLORE_APPENDS_MAX : nodes->scope->appends;
     bool fits = disk->append_count < limit && output->message_after_count <= EXPLORE_AFTER_MAX;
     if (!fits) {
@@ -327,10 +216,11 @@ static void take_persist(struct explore_nodes *nodes, const struct raft_output *
         return;
     }
     uint32_t log = disk->append_count == 0 ? disk->log : disk->appends[disk->append_count - 1].log;
+    if (output->install) log = nodes->installing;
     if (output->entry_count > 0) log = explore_pool_at(nodes->pool, log, output->entries[0].index - 1);
     for (size_t i = 0; i < output->entry_count; i++) log = explore_pool_chain(nodes->pool, log, &output->entries[i]);
-    struct append *append = &disk->appends[disk->append_count++];
-    *append = (struct append){.hard = output->hard, .log = log};
+    struct explore_append *append = &disk->appends[disk->append_count++];
+    *append = (struct explore_append){.hard = output->hard, .log = log, .reset = output->install ? nodes->installing : 0};
     for (size_t i = 0; i < output->message_after_count; i++) {
         append->after[append->after_count++] = explore_pool_msg_id(nodes->pool, &output->messages_after[i]);
     }
@@ -361,8 +251,8 @@ static void take_output(struct explore_nodes *nodes)
 
 static void persist(struct explore_nodes *nodes)
 {
-    struct disk *disk = &nodes->disk;
-    struct append done = disk->appends[0];
+    struct explore_disk *disk = &nodes->disk;
+    struct explore_append done = disk->appends[0];
     const struct raft_hard_state *old = &disk->hard;
     if (done.hard.term < old->term) broken(nodes, EXPLORE_R11);
     bool is_second_vote = done.hard.term == old->term && old->vote != RAFT_NONE && done.hard.vote != old->vote;
@@ -371,6 +261,7 @@ static void persist(struct explore_nodes *nodes)
     disk->old_log = disk->log;
     disk->hard = done.hard;
     disk->log = done.log;
+    if (done.reset != 0) disk->base = done.reset;
     disk->append_count--;
     memmove(disk->appends, disk->appends + 1, disk->append_count * sizeof(*disk->appends));
     for (uint32_t i = 0; i < done.after_count; i++) send(nodes, done.after[i]);
@@ -380,14 +271,14 @@ static void persist(struct explore_nodes *nodes)
 
 static void crash(struct explore_nodes *nodes, uint64_t id)
 {
-    struct disk *disk = &nodes->disk;
+    struct explore_disk *disk = &nodes->disk;
     disk->append_count = 0;
     if (nodes->scope->disk_lies) {
         disk->hard = disk->old_hard;
         disk->log = disk->old_log;
     }
     raft_free(nodes->raft);
-    nodes->raft = start(nodes, id, disk);
+    nodes->raft = explore_disk_start(nodes, id, disk);
     nodes->persisted = 0;
 }
 
@@ -437,7 +328,7 @@ static enum raft_answer propose_conf(struct explore_nodes *nodes, uint32_t chang
 }
 
 /* False: refused, nothing came of it. */
-static bool step(struct explore_nodes *nodes, uint64_t id, uint32_t input)
+static bool step(struct explore_nodes *nodes, const struct explore_node *item, uint32_t input)
 {
     uint32_t argument = input & 0xffffff;
     struct raft_input in = {.kind = RAFT_IN_TICK, .now_ns = nodes->now_ns};
@@ -454,7 +345,7 @@ static bool step(struct explore_nodes *nodes, uint64_t id, uint32_t input)
         (void)raft_step(nodes->raft, &in);
         return true;
     case EXPLORE_AGE:
-        nodes->now_ns = in.now_ns = NOW_NS + ELECTION_NS;
+        nodes->now_ns = in.now_ns = EXPLORE_NOW_NS + EXPLORE_ELECTION_NS;
         (void)raft_step(nodes->raft, &in);
         return true;
     case EXPLORE_PROPOSE: return propose(nodes, RAFT_ENTRY_COMMAND, nodes->values[argument]) == RAFT_OK;
@@ -463,7 +354,9 @@ static bool step(struct explore_nodes *nodes, uint64_t id, uint32_t input)
         in.kind = RAFT_IN_READ;
         in.context = 1;
         return raft_step(nodes->raft, &in) == RAFT_OK;
-    case EXPLORE_CRASH: crash(nodes, id); return true;
+    case EXPLORE_CRASH: crash(nodes, item->id); return true;
+    case EXPLORE_TAKE: return explore_disk_take(nodes, item->log[item->commit]);
+    case EXPLORE_INSTALL: explore_disk_install(nodes, argument); return true;
     }
     return false;
 }
@@ -481,14 +374,7 @@ static uint32_t uncertain_confs(const struct explore_nodes *nodes, const struct 
 static bool has_conf_of_log(const struct explore_nodes *nodes, const struct explore_node *item)
 {
     struct raft_conf conf;
-    raft_conf_copy(&conf, &nodes->conf);
-    for (uint32_t index = item->last; index > 0; index--) {
-        const struct raft_entry *entry = &nodes->pool->entries[item->log[index]].entry;
-        if (entry->kind != RAFT_ENTRY_CONF) continue;
-        bool is_sound = raft_conf_decode(blob_slice(entry->data), &conf);
-        ASSERT(is_sound);
-        break;
-    }
+    explore_disk_conf(nodes, item->log[item->last], &conf);
     bool is_same = item->voters == mask_of(conf.voters, conf.voter_count) &&
                    item->outgoing == mask_of(conf.outgoing, conf.outgoing_count);
     raft_conf_deinit(&conf);
@@ -515,6 +401,11 @@ static void check_step(struct explore_nodes *nodes, const struct explore_node *b
         if (msg->kind == RAFT_MSG_PRE_VOTE && msg->term >= before->term && !has_same_hard) broken(nodes, EXPLORE_R12);
     }
     if (after->role == RAFT_LEADER && uncertain_confs(nodes, after) > 1) broken(nodes, EXPLORE_M1);
+    if (kind != EXPLORE_CRASH && after->base < before->base) broken(nodes, EXPLORE_R15);
+    bool has_rest = kind == EXPLORE_INSTALL && after->base != before->base && after->last != after->base;
+    if (has_rest) broken(nodes, EXPLORE_R15);
+    uint64_t start_term = explore_pool_term(nodes->pool, after->log[after->base]);
+    if (after->base > after->commit || raft_term_at(nodes->raft, after->base) != start_term) broken(nodes, EXPLORE_R15);
     if (!has_conf_of_log(nodes, after)) broken(nodes, EXPLORE_M2_CONF);
     if (kind == EXPLORE_CONF) {
         bool has_own = explore_pool_term(nodes->pool, before->log[before->commit]) == before->term;
@@ -533,7 +424,8 @@ static struct explore_move run(struct explore_nodes *nodes, uint32_t node, uint3
     uint64_t id = nodes->items[node].id;
     nodes->is_out_of_scope = false;
     nodes->move = (struct explore_move){.node = EXPLORE_NOTHING, .read_index = UINT8_MAX};
-    if (!step(nodes, id, input)) return nodes->move;
+    const struct explore_node item = nodes->items[node];
+    if (!step(nodes, &item, input)) return nodes->move;
     take_output(nodes);
     while (nodes->scope->appends == 0 && nodes->disk.append_count > 0) {
         persist(nodes);
@@ -575,10 +467,10 @@ const uint32_t *explore_move_messages(const struct explore_nodes *nodes, const s
 
 uint32_t explore_node_first(struct explore_nodes *nodes, uint64_t id)
 {
-    nodes->disk = (struct disk){.log = 0};
+    nodes->disk = (struct explore_disk){.log = 0};
     raft_free(nodes->raft);
-    nodes->raft = start(nodes, id, &nodes->disk);
-    nodes->now_ns = NOW_NS;
+    nodes->raft = explore_disk_start(nodes, id, &nodes->disk);
+    nodes->now_ns = EXPLORE_NOW_NS;
     take_output(nodes);
     return keep(nodes, id);
 }
@@ -587,10 +479,12 @@ void explore_node_describe(struct explore_nodes *nodes, uint32_t node, struct bu
 {
     load(nodes, node);
     raft_describe_status(nodes->raft, out_text);
-    const struct disk *disk = &nodes->disk;
+    const struct explore_disk *disk = &nodes->disk;
     buf_printf(out_text, "\n      disk: term %u vote %u log", (unsigned)disk->hard.term, (unsigned)disk->hard.vote);
     const struct explore_node *item = &nodes->items[node];
-    for (uint32_t index = 1; index <= item->disk_last; index++) {
+    uint64_t base = explore_pool_index(nodes->pool, disk->base);
+    if (base > 0) buf_printf(out_text, " behind %u", (unsigned)base);
+    for (uint64_t index = base + 1; index <= item->disk_last; index++) {
         buf_printf(out_text, " ");
         raft_describe_entry(&nodes->pool->entries[item->disk[index]].entry, out_text);
     }

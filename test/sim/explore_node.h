@@ -8,7 +8,7 @@
  * Time stands still: timers run out when the explorer chooses (TIMEOUT, BEAT); AGE lets an election timeout pass with nothing
  * heard and no sync reported. Committed entries are applied at once.
  *
- * What a node may do on its own is checked here: R2 R8 R9 R10 R11 R12 M1, the configuration of M2, the second half of R14 (see explore.h).
+ * What a node may do on its own is checked here: R2 R8 R9 R10 R11 R12 R15 M1, the configuration of M2, the second half of R14 (see explore.h).
  *
  * Owner: explore_nodes_new/free. Thread: one. Limits: EXPLORE_APPENDS_MAX appends on their way; struct explore_scope.
  */
@@ -29,6 +29,8 @@ enum explore_input_kind {
     EXPLORE_CONF,
     EXPLORE_READ,
     EXPLORE_CRASH,
+    EXPLORE_TAKE,    /* a snapshot of what is applied; the log is let go */
+    EXPLORE_INSTALL, /* that of another node: argument = its log */
 };
 /* An input is one number: its kind and the message, the proposal's number, or the change of configuration. */
 static inline uint32_t explore_input(enum explore_input_kind kind, uint32_t argument) { return (uint32_t)kind << 24 | argument; }
@@ -50,6 +52,8 @@ struct explore_node {
     uint8_t disk_vote;
     uint8_t disk_last;
     uint8_t append_count;
+    uint8_t base;      /* the core's log begins behind it */
+    uint32_t snapshot; /* on its disk: a log; 0 = none */
     uint8_t voters;   /* of the effective configuration: a bit per node */
     uint8_t outgoing;
     uint8_t match[EXPLORE_NODES_MAX]; /* leader: what it counts for each other one */

@@ -33,5 +33,15 @@ const struct explore_plan explore_plan[] = {
     {.name = "three nodes, pre-vote and check-quorum", .share = 2, .width = 50000,
      .scope = {.nodes = 3, .voters = 3, .terms = 3, .proposals = 2, .crashes = 1, .duplicates = 1, .beats = 2, .ages = 1, .reads = 1,
                .flight = 6, .appends = 1, .batch = 8, .pre_vote = true, .check_quorum = true}},
+    {.name = "a voter and a learner, snapshots, a crash", .share = 2, .width = 50000,
+     .scope = {.nodes = 2, .voters = 1, .terms = 2, .proposals = 2, .crashes = 1, .beats = 1, .snapshots = 2, .installs = 2, .flight = 4,
+               .appends = 2, .batch = 8}},
+    {.name = "three nodes, a deposed leader gets a snapshot", .share = 2, .width = 100000,
+     .scope = {.nodes = 3, .voters = 3, .terms = 2, .proposals = 1, .snapshots = 1, .installs = 1, .flight = 5, .appends = 0, .batch = 8}},
+    {.name = "three nodes, three terms, snapshots", .share = 2, .width = 50000,
+     .scope = {.nodes = 3, .voters = 3, .terms = 3, .proposals = 2, .crashes = 1, .beats = 1, .snapshots = 2, .installs = 2, .flight = 6,
+               .appends = 2, .batch = 8}},
+    {.name = "two voters and a learner, a change and a snapshot", .share = 2, .width = 50000,
+     .scope = {.nodes = 3, .voters = 2, .terms = 2, .confs = 1, .snapshots = 1, .installs = 1, .flight = 5, .appends = 1, .batch = 8}},
 };
 const uint32_t explore_plan_count = sizeof explore_plan / sizeof explore_plan[0];

@@ -32,6 +32,7 @@ void explore_world_init(struct explore_world *world, const struct explore_scope 
 {
     ASSERT(scope->terms >= 1 && scope->terms <= EXPLORE_TERMS_MAX && scope->reads <= 1);
     ASSERT(scope->confs == 0 || scope->appends > 0); /* else a step may count under two configurations */
+    ASSERT(!scope->disk_lies || (scope->snapshots == 0 && scope->installs == 0));
     ASSERT(scope->flight >= 4 && scope->flight <= EXPLORE_FLIGHT_MAX);
     *world = (struct explore_world){.scope = scope};
     bool is_symmetric = !scope->is_asymmetric && scope->confs == 0 && scope->voters == scope->nodes;
@@ -59,9 +60,10 @@ struct explore_state explore_world_first(struct explore_world *world)
 
 uint64_t explore_world_hash(const struct explore_world *world, const struct explore_state *state)
 {
-    uint64_t used;
-    STATIC_ASSERT(sizeof used == sizeof state->used, "what was used up fits into a word");
-    memcpy(&used, &state->used, sizeof used);
+    uint64_t words[2];
+    STATIC_ASSERT(sizeof words == sizeof state->used, "what was used up fits into two words");
+    memcpy(words, &state->used, sizeof words);
+    uint64_t used = words[0] + explore_mix(words[1]);
     uint32_t order_count = world->pool.order_count;
     uint64_t sums[EXPLORE_ORDERS_MAX];
     const struct explore_ghost *ghost = &world->ghosts[state->ghost];
@@ -373,11 +375,37 @@ static void expand_node(struct explore_world *world, const struct explore_state 
     }
 }
 
+/* A node may be given any snapshot that another one has, if it has been in that one's term (else nobody would have offered it). */
+static void expand_snapshots(struct explore_world *world, const struct explore_state *state, uint32_t who)
+{
+    const struct explore_scope *scope = world->scope;
+    struct explore_next next = {.state = *state, .node = who};
+    const struct explore_node node = *explore_node(world->nodes, state->nodes[who]);
+    if (state->used.snapshots < scope->snapshots && node.commit > node.base) {
+        next.choice = EXPLORE_CHOICE_TAKE;
+        next.state.used.snapshots++;
+        try(world, &next, explore_input(EXPLORE_TAKE, 0));
+        next.state.used = state->used;
+    }
+    if (state->used.installs >= scope->installs) return;
+    next.choice = EXPLORE_CHOICE_INSTALL;
+    next.state.used.installs++;
+    for (uint32_t i = 0; i < scope->nodes; i++) {
+        uint32_t snapshot = explore_node(world->nodes, state->nodes[i])->snapshot;
+        if (i == who || snapshot == 0 || explore_pool_term(&world->pool, snapshot) > node.disk_term) continue;
+        next.argument = snapshot;
+        try(world, &next, explore_input(EXPLORE_INSTALL, snapshot));
+    }
+}
+
 void explore_world_expand(struct explore_world *world, const struct explore_state *state)
 {
     world->next_count = 0;
     world->has_blocked = false;
     expand_messages(world, state);
-    for (uint32_t who = 0; who < world->scope->nodes; who++) expand_node(world, state, who);
+    for (uint32_t who = 0; who < world->scope->nodes; who++) {
+        expand_node(world, state, who);
+        expand_snapshots(world, state, who);
+    }
     if (world->has_blocked) expand_losses(world, state);
 }

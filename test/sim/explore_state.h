@@ -9,7 +9,7 @@
 #define SIM_EXPLORE_STATE_H
 #include "sim/explore_node.h"
 
-enum { EXPLORE_FLIGHT_MAX = 8, EXPLORE_TERMS_MAX = 6, EXPLORE_NEXT_MAX = 64 };
+enum { EXPLORE_FLIGHT_MAX = 8, EXPLORE_TERMS_MAX = 6, EXPLORE_NEXT_MAX = 80 };
 
 /* What was used up. */
 struct explore_used {
@@ -21,6 +21,9 @@ struct explore_used {
     uint8_t ages;
     uint8_t reads;
     uint8_t flight; /* messages in flight now */
+    uint8_t snapshots;
+    uint8_t installs;
+    uint8_t unused[6];
 };
 
 struct explore_state {
@@ -53,6 +56,8 @@ enum explore_choice {
     EXPLORE_CHOICE_CONF,
     EXPLORE_CHOICE_READ,
     EXPLORE_CHOICE_CRASH,
+    EXPLORE_CHOICE_TAKE,
+    EXPLORE_CHOICE_INSTALL,
 };
 
 struct explore_next {
@@ -60,7 +65,7 @@ struct explore_next {
     uint64_t hash; /* the same for states that differ in names only */
     enum explore_choice choice;
     uint32_t node;     /* 0-based; of the receiver */
-    uint32_t argument; /* message, proposal, change */
+    uint32_t argument; /* message, proposal, change, log */
     enum explore_rule rule;
 };
 

@@ -5,6 +5,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "raft/raft_image.h"
@@ -169,12 +170,48 @@ START_TEST(test_raft_image_is_the_whole_node)
 }
 END_TEST
 
+START_TEST(test_raft_image_has_snapshots_offered_and_installed)
+{
+    struct raft *raft = make_raft();
+    struct raft *copy = make_raft();
+    struct buf image, other;
+    buf_init(&image);
+    buf_init(&other);
+    struct raft_msg offer = {.kind = RAFT_MSG_SNAPSHOT, .from = 2, .to = 1, .term = 1, .index = 3, .log_term = 1};
+    step(raft, (struct raft_input){.kind = RAFT_IN_MESSAGE, .message = offer});
+    check_image(raft, copy, &image, &other); /* an offer that waits for its term to be durable */
+    step(raft, (struct raft_input){.kind = RAFT_IN_PERSISTED, .sequence = 1});
+    struct raft_conf conf = {.voter_count = 2, .voters = {1, 2}};
+    step(raft, (struct raft_input){.kind = RAFT_IN_INSTALL, .index = 3, .term = 1, .conf = &conf});
+    check_image(raft, copy, &image, &other); /* a new beginning on its way to the disk */
+    step(raft, (struct raft_input){.kind = RAFT_IN_PERSISTED, .sequence = 2});
+    raft_image_make_due(raft);
+    step(raft, (struct raft_input){.kind = RAFT_IN_TICK});
+    step(raft, (struct raft_input){.kind = RAFT_IN_PERSISTED, .sequence = 3});
+    step(raft, (struct raft_input){.kind = RAFT_IN_MESSAGE, .message = {.kind = RAFT_MSG_VOTE_ANSWER, .from = 2, .to = 1, .term = 2}});
+    struct raft_msg refusal = {.kind = RAFT_MSG_APPEND_ANSWER, .from = 2, .to = 1, .term = 2, .index = 3, .reject = true};
+    step(raft, (struct raft_input){.kind = RAFT_IN_MESSAGE, .message = refusal});
+    struct buf text;
+    buf_init(&text);
+    raft_describe_status(raft, &text);
+    buf_put_u8(&text, 0);
+    ck_assert_ptr_nonnull(strstr((const char *)buf_slice(&text).data, "2: snapshot match 0"));
+    buf_deinit(&text);
+    check_image(raft, copy, &image, &other); /* a leader that offers its own */
+    buf_deinit(&image);
+    buf_deinit(&other);
+    raft_free(raft);
+    raft_free(copy);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("explore");
     TCase *tcase = tcase_create("explore");
     tcase_set_timeout(tcase, is_long() ? 2 * LONG_SECONDS : 120);
     tcase_add_test(tcase, test_raft_image_is_the_whole_node);
+    tcase_add_test(tcase, test_raft_image_has_snapshots_offered_and_installed);
     tcase_add_test(tcase, test_explore_meets_the_same_states_each_time);
     tcase_add_test(tcase, test_explore_takes_states_that_differ_in_names_for_one);
     tcase_add_test(tcase, test_explore_finds_a_disk_that_loses_what_it_reported);
