@@ -67,14 +67,11 @@ static void ask_all(struct ctl *ctl, const char *path, struct slice body, const 
 
 typedef enum ctl_exit print_fn(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);
 
-/* Asks, prints, and says how many endpoints failed. */
-static enum ctl_exit ask_and_print(struct ctl *ctl, const char *path, struct slice body,
-                                   const ProtobufCMessageDescriptor *type, print_fn *print, size_t *out_failed)
+/* Prints what came, says how many endpoints failed, and frees the questions. */
+static enum ctl_exit print_answers(struct ctl *ctl, struct question *questions, print_fn *print, size_t *out_failed)
 {
-    struct question *questions = alloc_zero(ctl->endpoint_count, sizeof *questions);
     struct print_endpoint *rows = alloc_zero(ctl->endpoint_count, sizeof *rows);
     size_t failed = 0;
-    ask_all(ctl, path, body, type, questions);
     for (size_t i = 0; i < ctl->endpoint_count; i++) {
         rows[i] = (struct print_endpoint){.endpoint = ctl->endpoints[i],
                                           .response = questions[i].response,
@@ -82,7 +79,7 @@ static enum ctl_exit ask_and_print(struct ctl *ctl, const char *path, struct sli
                                           .error = questions[i].error == NULL ? "" : questions[i].error};
         if (questions[i].error == NULL) continue;
         failed++;
-        if (type != NULL) fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", ctl->endpoints[i], rows[i].error);
+        if (questions[i].type != NULL) fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", ctl->endpoints[i], rows[i].error);
     }
     enum ctl_exit code = print(ctl, rows, ctl->endpoint_count);
     for (size_t i = 0; i < ctl->endpoint_count; i++) {
@@ -94,6 +91,14 @@ static enum ctl_exit ask_and_print(struct ctl *ctl, const char *path, struct sli
     alloc_free(questions);
     *out_failed = failed;
     return code;
+}
+
+static enum ctl_exit ask_and_print(struct ctl *ctl, const char *path, struct slice body,
+                                   const ProtobufCMessageDescriptor *type, print_fn *print, size_t *out_failed)
+{
+    struct question *questions = alloc_zero(ctl->endpoint_count, sizeof *questions);
+    ask_all(ctl, path, body, type, questions);
+    return print_answers(ctl, questions, print, out_failed);
 }
 
 static enum ctl_exit prepare(struct ctl *ctl, int count)
@@ -114,18 +119,50 @@ enum ctl_exit endpoint_command_status(struct ctl *ctl, int count, const char **w
     return code == CTL_OK && failed > 0 ? CTL_ERROR : code;
 }
 
-/* Healthy = a linearizable read is answered. */
+/* What alarms say of an endpoint's health; NULL = nothing. */
+static char *alarm_error(const struct question *alarms)
+{
+    const Etcdserverpb__AlarmResponse *response = (const Etcdserverpb__AlarmResponse *)alarms->response;
+    if (response == NULL) return alloc_string("Unable to fetch the alarm list");
+    if (response->n_alarms == 0) return NULL;
+    struct buf text;
+    buf_init(&text);
+    buf_printf(&text, "Active Alarm(s): ");
+    for (size_t i = 0; i < response->n_alarms; i++) buf_printf(&text, "%s ", print_alarm_name((int32_t)response->alarms[i]->alarm));
+    buf_put_u8(&text, '\0');
+    char *error = alloc_string((const char *)text.blob->data);
+    buf_deinit(&text);
+    return error;
+}
+
+/* Two rounds: the read, whose time is shown, and the alarms. */
+static void ask_healths(struct ctl *ctl, struct question *questions)
+{
+    struct question *alarms = alloc_zero(ctl->endpoint_count, sizeof *alarms);
+    struct buf request;
+    buf_init(&request);
+    buf_put_pb_bytes(&request, 1, slice_from_string("health"));
+    ask_all(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), NULL, questions);
+    ask_all(ctl, "/etcdserverpb.Maintenance/Alarm", slice_empty(), &etcdserverpb__alarm_response__descriptor, alarms);
+    buf_deinit(&request);
+    for (size_t i = 0; i < ctl->endpoint_count; i++) {
+        if (questions[i].error == NULL) questions[i].error = alarm_error(&alarms[i]);
+        if (alarms[i].response != NULL) protobuf_c_message_free_unpacked(alarms[i].response, NULL);
+        alloc_free(alarms[i].error);
+    }
+    alloc_free(alarms);
+}
+
+/* Healthy = a linearizable read is answered, and no alarm is active. */
 enum ctl_exit endpoint_command_health(struct ctl *ctl, int count, const char **words)
 {
     size_t failed = 0;
     enum ctl_exit code = prepare(ctl, count);
     ASSERT(words != NULL);
     if (code != CTL_OK) return code;
-    struct buf request;
-    buf_init(&request);
-    buf_put_pb_bytes(&request, 1, slice_from_string("health"));
-    code = ask_and_print(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), NULL, print_healths, &failed);
-    buf_deinit(&request);
+    struct question *questions = alloc_zero(ctl->endpoint_count, sizeof *questions);
+    ask_healths(ctl, questions);
+    code = print_answers(ctl, questions, print_healths, &failed);
     return code == CTL_OK && failed > 0 ? ctl_fail(CTL_ERROR, "unhealthy cluster") : code;
 }
 

@@ -14,6 +14,7 @@
 #include "endpoint_command.h"
 #include "kv_command.h"
 #include "kv_request.h"
+#include "maintenance_command.h"
 #include "member_command.h"
 #include "txn_command.h"
 
@@ -97,6 +98,18 @@ static const struct command COMMANDS[] = {
      "  kvctl member list -w table\n"
      "  Simple output: ID, status, name, peer addresses, client addresses, is learner.\n",
      member_command_list_flags, member_command_list, false},
+    {"alarm list", "", "Lists all alarms",
+     "  kvctl alarm list                          which member has no space left, or a state that is wrong\n",
+     NULL, maintenance_command_alarm_list, false},
+    {"alarm disarm", "", "Disarms all alarms",
+     "  kvctl alarm disarm                        after a compaction made room, writes are taken again\n",
+     NULL, maintenance_command_alarm_disarm, false},
+    {"defrag", "", "Defragments the storage of the members with given endpoints",
+     "  kvctl defrag --cluster                    kvd frees bytes as they die: this is for scripts, and for etcd\n",
+     endpoint_command_flags, maintenance_command_defrag, false},
+    {"move-leader", "<transferee-member-id>", "Transfers leadership to another member",
+     "  kvctl --endpoints a,b,c move-leader 8e9e05c52164694d   the id as member list prints it; one endpoint leads\n",
+     NULL, maintenance_command_move_leader, false},
     {"version", "", "Prints the version of kvctl", "  kvctl version\n", NULL, run_version, true},
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof COMMANDS[0])

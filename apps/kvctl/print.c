@@ -154,6 +154,34 @@ enum ctl_exit print_txn(const struct ctl *ctl, const Etcdserverpb__TxnResponse *
     return CTL_OK;
 }
 
+const char *print_alarm_name(int32_t type)
+{
+    static const char *const names[] = {"NONE", "NOSPACE", "CORRUPT"};
+    return type >= 0 && type < 3 ? names[type] : "UNKNOWN";
+}
+
+static void simple_alarms(const Etcdserverpb__AlarmResponse *response)
+{
+    for (size_t i = 0; i < response->n_alarms; i++) {
+        const Etcdserverpb__AlarmMember *alarm = response->alarms[i];
+        ASSERT(alarm != NULL);
+        if (alarm->memberid != 0) printf("memberID:%" PRIu64 " ", alarm->memberid);
+        printf("alarm:%s \n", print_alarm_name((int32_t)alarm->alarm));
+    }
+}
+
+enum ctl_exit print_alarms(const struct ctl *ctl, const Etcdserverpb__AlarmResponse *response)
+{
+    ASSERT(response != NULL);
+    switch (ctl->format) {
+    case CTL_SIMPLE: simple_alarms(response); break;
+    case CTL_FIELDS: print_fields_alarms(response); break;
+    case CTL_JSON: print_json_alarms(response); break;
+    case CTL_TABLE: return no_table();
+    }
+    return CTL_OK;
+}
+
 /* --- tables, and the lines of simple that are their rows -------------------------------------------------------------------- */
 
 static void finish_table(const struct ctl *ctl, struct table *table)
@@ -225,13 +253,17 @@ static void add_status(const struct ctl *ctl, struct table *table, const char *e
     table_add(table, "%" PRIu64, status->raftindex);
     table_add(table, "%" PRIu64, status->raftappliedindex);
     add_texts(table, status->errors, status->n_errors, ", ");
+    const Etcdserverpb__DowngradeInfo *downgrade = status->downgradeinfo;
+    if (is_table) table_add(table, "%s", downgrade == NULL ? "" : downgrade->targetversion);
+    if (is_table) table_add(table, "%s", downgrade != NULL && downgrade->enabled ? "true" : "false");
 }
 
 enum ctl_exit print_statuses(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count)
 {
     static const char *const wide[] = {"ENDPOINT",   "ID",        "VERSION",    "STORAGE VERSION", "DB SIZE",
                                        "IN USE",     "PERCENTAGE NOT IN USE",   "QUOTA",           "IS LEADER",
-                                       "IS LEARNER", "RAFT TERM", "RAFT INDEX", "RAFT APPLIED INDEX", "ERRORS"};
+                                       "IS LEARNER", "RAFT TERM", "RAFT INDEX", "RAFT APPLIED INDEX", "ERRORS",
+                                       "DOWNGRADE TARGET VERSION",              "DOWNGRADE ENABLED"};
     ASSERT(endpoints != NULL);
     if (ctl->format == CTL_JSON) print_json_statuses(endpoints, count);
     if (ctl->format == CTL_FIELDS) print_fields_statuses(endpoints, count);

@@ -124,6 +124,14 @@ void print_fields_txn(const Etcdserverpb__TxnResponse *response)
     }
 }
 
+void print_fields_alarms(const Etcdserverpb__AlarmResponse *response)
+{
+    if (response->header != NULL) put_header(response->header);
+    for (size_t i = 0; i < response->n_alarms; i++)
+        printf("\"MemberID\" : %" PRIu64 "\n\"AlarmType\" : %s\n\n", response->alarms[i]->memberid,
+               print_alarm_name((int32_t)response->alarms[i]->alarm));
+}
+
 void print_fields_members(const Etcdserverpb__MemberListResponse *response)
 {
     put_header(response->header);
@@ -146,8 +154,11 @@ static void put_status(const Etcdserverpb__StatusResponse *status)
     printf("\"RaftIndex\" : %" PRIu64 "\n\"RaftTerm\" : %" PRIu64 "\n\"RaftAppliedIndex\" : %" PRIu64 "\n",
            status->raftindex, status->raftterm, status->raftappliedindex);
     printf("\"Errors\" : [");
-    for (size_t i = 0; i < status->n_errors; i++) printf("%s\"%s\"", i == 0 ? "" : " ", status->errors[i]);
+    for (size_t i = 0; i < status->n_errors; i++) printf("%s%s", i == 0 ? "" : " ", status->errors[i]);
     puts("]");
+    const Etcdserverpb__DowngradeInfo *downgrade = status->downgradeinfo;
+    printf("\"DowngradeTargetVersion\" : \"%s\"\n\"DowngradeEnabled\" : %s\n", downgrade == NULL ? "" : downgrade->targetversion,
+           downgrade != NULL && downgrade->enabled ? "true" : "false");
 }
 
 void print_fields_statuses(const struct print_endpoint *endpoints, size_t count)

@@ -134,6 +134,25 @@ static void put_texts(struct json *json, const char *name, char **texts, size_t 
     json_close(json, ']');
 }
 
+void print_json_alarms(const Etcdserverpb__AlarmResponse *response)
+{
+    struct json json;
+    json_init(&json);
+    json_open(&json, NULL, '{');
+    if (response->header != NULL) put_header(&json, response->header);
+    if (response->n_alarms > 0) json_open(&json, "alarms", '[');
+    for (size_t i = 0; i < response->n_alarms; i++) {
+        json_open(&json, NULL, '{');
+        json_u64(&json, "memberID", response->alarms[i]->memberid);
+        json_i64(&json, "alarm", (int64_t)response->alarms[i]->alarm);
+        json_close(&json, '}');
+    }
+    if (response->n_alarms > 0) json_close(&json, ']');
+    json_close(&json, '}');
+    json_print(&json);
+    json_deinit(&json);
+}
+
 void print_json_members(const Etcdserverpb__MemberListResponse *response)
 {
     struct json json;
@@ -173,6 +192,12 @@ static void put_status(struct json *json, const Etcdserverpb__StatusResponse *st
     json_true(json, "isLearner", status->islearner);
     json_text(json, "storageVersion", status->storageversion);
     json_i64(json, "dbSizeQuota", status->dbsizequota);
+    if (status->downgradeinfo != NULL) {
+        json_open(json, "downgradeInfo", '{');
+        json_true(json, "enabled", status->downgradeinfo->enabled);
+        json_text(json, "targetVersion", status->downgradeinfo->targetversion);
+        json_close(json, '}');
+    }
     json_close(json, '}');
 }
 
