@@ -76,6 +76,7 @@ static struct blob *spoiled(const struct apply_actor *role, const struct raft_en
 {
     struct command command;
     bool is_one = role->self == state_machine_cluster(role->machine)->members[0].id;
+    if (entry->data == NULL) return NULL;
     if (!is_one || entry->index % 7 != 0 || entry->kind != RAFT_ENTRY_COMMAND) return blob_ref(entry->data);
     struct slice bytes = blob_slice(entry->data);
     struct blob *copy = blob_copy(bytes);
