@@ -31,7 +31,7 @@
 static const char *const programs[] = {
     "test_raft_random", "test_raft_quorum", "test_raft_paper", "test_raft_paper_log", "test_raft_thesis", "test_raft_members", "test_raft_snapshot",
     "test_txn",
-    "test_state_machine", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
+    "test_state_machine", "test_alarm", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
     "test_wal_head", "test_wal_head_damage", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
 };
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
@@ -41,6 +41,7 @@ static const char *const unseen[] = {
     "P2", "P3", "P4", "P5", "D8", "D9", "D11", /* a world does not change its configuration */
     "D13", "D14", "D15", "D16", "D17", "D18",  /* nor replace a log by a snapshot */
     "D10",                                     /* nor has it an even number of voters */
+    "A1", "A2", "A3",                          /* nor has it a quota, or alarms */
     "P34A",                                    /* nor a client of the library */
 };
 
