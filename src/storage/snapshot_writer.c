@@ -35,6 +35,7 @@ struct snapshot_writer {
     uint64_t rate_bytes;
     bool unsafe_no_fsync;
     bool is_cancelled;
+    bool is_named;         /* renamed: its bytes are durable, its name may not be */
     bool is_walked;        /* the end block is in `out` or written */
     enum phase phase;
     enum snapshot_writer_state state;
@@ -251,7 +252,7 @@ static void start(struct snapshot_writer *writer)
         break;
     case PHASE_DROP_NAME:
         op.kind = FS_UNLINK;
-        op.path = writer->tmp_path;
+        op.path = writer->is_named ? writer->path : writer->tmp_path;
         break;
     }
     snapshot_io_start(&writer->io, &op);
@@ -290,6 +291,7 @@ static void go_on(struct snapshot_writer *writer, uint64_t now_ns)
         writer->phase = PHASE_RENAME;
         break;
     case PHASE_RENAME:
+        writer->is_named = true;
         writer->phase = PHASE_SYNC_DIR;
         if (writer->unsafe_no_fsync) writer->state = SNAPSHOT_WRITER_DONE;
         break;
@@ -306,15 +308,9 @@ static void complete(struct snapshot_writer *writer, uint64_t now_ns)
 {
     enum phase phase = writer->phase;
     bool is_dropping = phase == PHASE_DROP_FILE || phase == PHASE_DROP_NAME; /* as well as can be; a start removes what is left */
-    bool is_failed = writer->io.op.error != 0 && !is_dropping;
     if (phase == PHASE_CLOSE) writer->file = NULL; /* gone in any case */
-    if (is_failed) fail_op(writer);
+    if (writer->io.op.error != 0 && !is_dropping) fail_op(writer);
     else go_on(writer, now_ns);
-    /* Its bytes are durable, its name may not be: it goes by the name that it has. */
-    if (is_failed && phase == PHASE_SYNC_DIR) {
-        alloc_free(writer->tmp_path);
-        writer->tmp_path = alloc_string(writer->path);
-    }
 }
 
 bool snapshot_writer_step(struct snapshot_writer *writer, uint64_t now_ns)
