@@ -9,6 +9,7 @@ build=${KVD_BUILD:-build/release}
 
 if [[ ${1:-} == --full ]]; then
     "$build/test/bench_mvcc" --full
+    "$build/test/bench_snapshot" --full
     exec "$build/test/bench_wal" --full
 fi
 suite_begin "benchmarks" 30
@@ -49,6 +50,14 @@ mvcc_refuses_what_it_does_not_know() {
     ! "$build/test/bench_mvcc" --fast && ! "$build/test/bench_mvcc" no-such-part
 }
 
+snapshot_prints_every_figure_as_json() {
+    "$build/test/bench_snapshot" --json --dir "$suite_dir" >"$suite_dir/figures" || return 1
+    has_figures "$suite_dir/figures" "put once: taking the image" "put once: written" "put once: loaded" "put once: versions loaded" \
+        "put three times: written" "put three times: longest step of writing" "put three times: loaded" \
+        "put three times: longest step of loading" "put three times: longest step of taking it apart" || return 1
+    ! "$build/test/bench_snapshot" --fast && [[ -z $(find "$suite_dir" -name 'bench_snapshot_*') ]]
+}
+
 wal_prints_every_figure_as_json() {
     "$build/test/bench_wal" --json --dir "$suite_dir" >"$suite_dir/figures" || return 1
     has_figures "$suite_dir/figures" "one after the other, floor: appends per second" "one after the other, log: latency worst" \
@@ -67,5 +76,6 @@ run() {
 run mvcc_prints_every_figure_as_json
 run mvcc_prints_a_table
 run mvcc_refuses_what_it_does_not_know
+run snapshot_prints_every_figure_as_json
 run wal_prints_every_figure_as_json
 suite_end

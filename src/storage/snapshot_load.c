@@ -9,7 +9,7 @@
 #include "storage/mvcc_import.h"
 #include "storage/snapshot_reader.h"
 
-#define FINISH_BUDGET 4096 /* entries of the history linked per step */
+#define FINISH_BUDGET 1024 /* entries of the history linked per step */
 
 struct snapshot_load {
     struct snapshot_reader reader;

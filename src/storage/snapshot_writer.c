@@ -20,7 +20,7 @@
 #include "storage/snapshot_format.h"
 #include "storage/snapshot_io.h"
 
-#define WALK_BUDGET 1024             /* records looked at per step */
+#define WALK_BUDGET 512              /* records looked at per step */
 #define SYNC_EVERY_BYTES (8u << 20)
 
 enum phase { PHASE_OPEN, PHASE_WALK, PHASE_FLUSH, PHASE_SYNC, PHASE_CLOSE, PHASE_RENAME, PHASE_SYNC_DIR, PHASE_DROP_FILE, PHASE_DROP_NAME };
