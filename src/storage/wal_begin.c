@@ -170,9 +170,14 @@ static void begin_behind_snapshot(struct wal_recover *recover, const char *reaso
     found->is_reset = true;
     recover->needs_segment = true;
     if (MUTANT(D26)) found->hard.vote = RAFT_NONE;
-    if (found->hard.term >= options->snapshot_term) return;
-    found->hard.term = options->snapshot_term;
-    found->hard.vote = RAFT_NONE;
+}
+
+/* Does the log hold the snapshot's last entry? Where that was lost, at least the terms behind it must not go back. */
+static bool leads_through(const struct wal_recovered *found, uint64_t index, uint64_t term)
+{
+    uint64_t found_term = term_at(found, index);
+    if (found_term != 0) return found_term == term;
+    return found->run_count == 0 || found->runs[0].term >= term;
 }
 
 /* Where the entry before the oldest one was removed, its term is not known: the log is said to begin one entry later. */
@@ -198,18 +203,20 @@ enum err wal_begin_with_snapshot(struct wal_recover *recover)
     uint64_t index = options->snapshot_index;
     if (index == 0) return ERR_OK;
     ASSERT(options->snapshot_term > 0);
-    uint64_t term = found->last_index < index ? 0 : term_at(found, index);
     if (found->last_index < index) {
         begin_behind_snapshot(recover, "the log ends before the snapshot");
-    } else if (term != 0 && term != options->snapshot_term) {
+    } else if (!leads_through(found, index, options->snapshot_term)) {
         if (found->hard.commit >= index) {
             return wal_recover_refuse(recover, ERR_CORRUPT,
-                                      "%s: the committed entry %" PRIu64 " is of term %" PRIu64 ", but the snapshot says of term %" PRIu64,
-                                      options->directory, index, term, options->snapshot_term);
+                                      "%s: entry %" PRIu64 " is committed here, but not in term %" PRIu64 " as the snapshot says",
+                                      options->directory, index, options->snapshot_term);
         }
         begin_behind_snapshot(recover, "the log leads elsewhere");
     }
     know_prev_term(recover);
     if (found->hard.commit < index) found->hard.commit = index;
+    if (found->hard.term >= options->snapshot_term) return ERR_OK;
+    found->hard.term = options->snapshot_term; /* the member that sent the snapshot was at least in this term */
+    found->hard.vote = RAFT_NONE;
     return ERR_OK;
 }

@@ -1,4 +1,5 @@
-/* fuzz_wal: edits of a log whose content is known, as a list of {kind, block, other block, argument}, before a member starts on it.
+/* fuzz_wal: edits of a log whose content is known, as a list of {kind, block, other block, argument}, before a member starts on it. A byte
+ * behind the last whole edit says up to where it has a snapshot: half of the values none, the others an entry, or one beyond the log.
  *
  * A disk may do anything to bytes but make checksums fit: after such edits the log is either refused with a message, or it opens as it was
  * after one of its batches, none older than the newest batch that an untouched durable mark covers; and it goes on from there. After an
@@ -17,21 +18,46 @@ static void next_entry(void *context, const struct raft_entry *entry)
     *last = entry->index;
 }
 
+/* What raft may ask for. After a forgery nothing is promised but an answer. */
+static void read_back(struct fs *fs, uint64_t first_index, uint64_t last_index)
+{
+    struct wal_fetch *fetch = wal_fetch_new(fs, WAL_RIG_DIRECTORY);
+    struct raft_entry *entries = NULL;
+    size_t count = 0;
+    enum err err = wal_fetch_read(fetch, first_index, last_index, 1 << 20, &entries, &count);
+    ASSERT(err == ERR_OK ? count > 0 && entries[0].index == first_index : err == ERR_CORRUPT || err == ERR_COMPACTED);
+    wal_entries_free(entries, count);
+    wal_fetch_free(fetch);
+}
+
+/* A snapshot that reaches to entry `number`, or of a later term to a place beyond the log. */
+static void choose_snapshot(struct wal_rig *rig, uint8_t number)
+{
+    const struct wal_rig_state *state = rig->states[rig->appended];
+    uint64_t index = number < 0x80 ? 0 : (number & 0x7f) % (state->last_index + 3);
+    wal_rig_snapshot(rig, index, index == 0 ? 0 : index <= state->hard.commit ? state->log[index].term : state->hard.term + 1);
+}
+
 /* Opens without the model, and appends an entry; false: refused. */
 static bool go_on(const struct wal_rig *rig, uint64_t *out_last_index)
 {
     struct wal_recovered found = {0};
     struct wal *wal = NULL;
     struct wal_options options = rig->options;
-    uint64_t last = 0;
+    uint64_t last = options.snapshot_index;
+    struct blob *conf = blob_copy(slice_make("conf", 4));
     options.fs = fs_sim_new(rig->disk, true);
     options.alone_fn = NULL;
-    enum err err = wal_open(&options, slice_empty(), next_entry, &last, &wal, &found);
+    enum err err = wal_open(&options, blob_slice(conf), next_entry, &last, &wal, &found);
+    blob_unref(conf);
     ASSERT(err == ERR_OK || found.message[0] != '\0');
     if (err == ERR_OK) {
         ASSERT(last == found.hard.commit && found.last_index == last + found.pending_count);
+        ASSERT(found.first_index <= options.snapshot_index + 1 && found.last_index + 1 >= found.first_index);
+        ASSERT(found.run_count == 0 ? found.last_index + 1 == found.first_index : found.runs[0].first_index == found.first_index);
         uint64_t term = found.hard.term + 1;
         struct raft_entry entry = {.index = found.last_index + 1, .term = term, .kind = RAFT_ENTRY_EMPTY};
+        if (found.first_index <= found.hard.commit) read_back(options.fs, found.first_index, found.hard.commit);
         struct wal_append append = {.sequence = 1, .hard = found.hard, .entries = &entry, .entry_count = 1};
         append.hard.term = term;
         bool has_room = found.last_index < UINT64_MAX / 2 && found.hard.term < UINT64_MAX / 2;
@@ -67,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool is_forged = false;
     wal_rig_move(rig, wal_edit_fresh_disk());
     for (size_t i = 0; i < EDITS_MAX && reader_left(&reader) >= 6; i++) is_forged |= wal_edit_apply(rig->disk, &reader);
+    choose_snapshot(rig, reader_left(&reader) > 0 ? reader_u8(&reader) : 0);
     uint64_t last = 0;
     if (!is_forged) check_promise(rig);
     else if (go_on(rig, &last)) (void)go_on(rig, &last);

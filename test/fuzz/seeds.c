@@ -205,6 +205,10 @@ static const struct text wal[] = {
     TEXT("poke", "\x07\x10\x00\x20\x00\x04kvd!"),
     TEXT("forge-head", "\x08\x00\x00\x00\x00\x08kvd-wal\n"),
     TEXT("forge-records", "\x08\x06\x00\x00\x00\x08\xff\xff\xff\x7f\xff\xff\xff\xff"),
+    TEXT("snapshot", "\x8a"),
+    TEXT("snapshot-zero-middle", "\x01\x14\x00\x00\x00\x00\x8f"),
+    TEXT("snapshot-remove", "\x05\x00\x00\x00\x00\x00\x90"),
+    TEXT("snapshot-beyond", "\x00\x05\x80\x00\x00\x03\x99"),
 };
 
 /* --- the offline tools ---------------------------------------------------------------------------------------------------------- */

@@ -299,6 +299,33 @@ START_TEST(test_wal_log_that_leads_elsewhere_begins_anew_behind_the_snapshot)
 }
 END_TEST
 
+/* The entry at the snapshot itself is lost, but those behind it are of an older term: they cannot follow from it. */
+START_TEST(test_wal_log_whose_terms_would_go_back_behind_the_snapshot_begins_anew)
+{
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    open_ok(&rig);
+    for (uint64_t index = 1; segment_count(&rig) < 2; index++) {
+        wal_rig_append(&rig, index, 1, 3, 0, 900);
+        wal_rig_run(&rig);
+    }
+    char path[256];
+    uint64_t last_index = rig.states[rig.appended]->last_index; /* the first one of the second segment */
+    ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+    wal_rig_close(&rig);
+    fs_sim_remove(rig.disk, path);
+    wal_rig_snapshot(&rig, last_index - 1, 3);
+    open_ok(&rig);
+    ck_assert_uint_eq(rig.found.last_index, last_index);
+    wal_rig_close(&rig);
+    wal_rig_snapshot(&rig, last_index - 1, 4);
+    open_ok(&rig);
+    ck_assert(rig.found.is_reset);
+    ck_assert_uint_eq(rig.found.last_index, last_index - 1);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(test_wal_committed_entry_of_another_term_than_the_snapshots_is_refused)
 {
     struct wal_rig rig;
@@ -309,7 +336,7 @@ START_TEST(test_wal_committed_entry_of_another_term_than_the_snapshots_is_refuse
     wal_rig_close(&rig);
     wal_rig_snapshot(&rig, 15, 4);
     ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
-    ck_assert_ptr_nonnull(strstr(rig.found.message, "but the snapshot says of term 4"));
+    ck_assert_ptr_nonnull(strstr(rig.found.message, "not in term 4 as the snapshot says"));
     wal_rig_deinit(&rig);
 }
 END_TEST
@@ -471,6 +498,7 @@ int main(void)
     tcase_add_test(head, test_wal_reset_without_its_snapshot_is_refused);
     tcase_add_test(head, test_wal_log_that_ends_before_the_snapshot_begins_anew_behind_it);
     tcase_add_test(head, test_wal_log_that_leads_elsewhere_begins_anew_behind_the_snapshot);
+    tcase_add_test(head, test_wal_log_whose_terms_would_go_back_behind_the_snapshot_begins_anew);
     tcase_add_test(head, test_wal_committed_entry_of_another_term_than_the_snapshots_is_refused);
     tcase_add_test(head, test_wal_new_log_with_a_snapshot_begins_behind_it);
     tcase_add_test(head, test_wal_damage_that_the_snapshot_covers_is_said_each_time_until_its_segment_goes);
