@@ -1,7 +1,13 @@
 # The simulator's programs, test/sim: they need a build of their own for nothing, and land in bin/ beside the product's.
 file(GLOB simulate_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/sim/simulate*.c)
 add_executable(simulate ${simulate_sources})
-target_link_libraries(simulate PRIVATE kvd_allocator kvd_test_lib PkgConfig::JANSSON)
+target_link_libraries(simulate PRIVATE kvd_allocator kvd_test_lib)
+
+# Judges what clients saw, simulated ones or real ones: test/integration calls it, too.
+add_executable(check_history ${CMAKE_SOURCE_DIR}/test/history/check_history.c)
+target_link_libraries(check_history PRIVATE kvd_test_lib)
+target_compile_definitions(test_kv_history PRIVATE CHECK_HISTORY="$<TARGET_FILE:check_history>")
+add_dependencies(test_kv_history check_history)
 
 # The explorer of all states of a small cluster: a library and a program; test/unit/test_explore.c asks whether it sees.
 file(GLOB explore_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/sim/explore*.c)

@@ -4,6 +4,7 @@
 import copy
 import os
 import random
+import tempfile
 import time
 
 import history
@@ -29,42 +30,47 @@ def _good_history():
         _record("w4", "write", 46, 47, 0, effects={"s/b": "w4"}, outcome="refused"),
         _record("c1", "cas", 60, 70, 5, effects={"s/a": "c1"}, compare=["s/a", 3], is_taken=True),
         _record("c2", "cas", 72, 80, 5, effects={"s/a": "c2"}, compare=["s/a", 3], is_taken=False),
-        _record("r1", "read", 31, 33, 3, seen={"s/a": ["w2", 3]}, serializable=False),
-        _record("r2", "read", 81, 82, 5, seen={"s/a": ["c1", 5], "s/b": ["w3", 4]}, serializable=False),
-        _record("r3", "read", 83, 84, 5, seen={"s/a": ["c1", 5], "s/b": ["w3", 4]}, serializable=True),
+        _record("r1", "read", 31, 33, 3, seen=[["s/a", "w2", 2, 3, 2]], serializable=False),
+        _record("r2", "read", 81, 82, 5, seen=[["s/a", "c1", 2, 5, 3], ["s/b", "w3", 4, 4, 1]], serializable=False),
+        _record("r3", "read", 83, 84, 5, seen=[["s/a", "c1", 2, 5, 3], ["s/b", "w3", 4, 4, 1]], serializable=True),
     ]
     log = [("w1", 2, 2, 1), ("w2", 3, 3, 1), ("w3", 4, 4, 1), ("c1", 5, 5, 1)]
     return records, log
 
 
+def _violations(records, log):
+    with tempfile.TemporaryDirectory() as directory:
+        return history.violations(records, log, os.path.join(directory, "history.jsonl"))
+
+
 def _must_reject(text, spoil):
     records, log = copy.deepcopy(_good_history())
     spoil({record["id"]: record for record in records}, records, log)
-    errors = history.violations(records, log)
+    errors = _violations(records, log)
     check(any(text in error for error in errors), "no '%s' in %s", text, errors)
 
 
 def test_checker_accepts_a_good_history():
-    check(history.violations(*_good_history()) == [], "%s", history.violations(*_good_history()))
+    check(_violations(*_good_history()) == [], "%s", _violations(*_good_history()))
 
 
 def test_checker_rejects_a_stale_read():
     def spoil(by_id, records, log):
-        by_id["r1"].update(revision=2, seen={"s/a": ["w1", 2]})
-    _must_reject("stale", spoil)
+        by_id["r1"].update(revision=2, seen=[["s/a", "w1", 2, 2, 1]])
+    _must_reject("C1 older than what had ended", spoil)
 
 
 def test_checker_allows_a_stale_serializable_read_but_no_wrong_one():
     records, log = _good_history()
     by_id = {record["id"]: record for record in records}
-    by_id["r3"].update(client=1, revision=2, seen={"s/a": ["w1", 2]})
-    check(history.violations(records, log) == [], "a stale serializable read is legal")
-    by_id["r3"].update(seen={"s/a": ["w2", 2]})
-    check(history.violations(records, log) != [], "a value that never was is not")
+    by_id["r3"].update(member="m1", revision=2, seen=[["s/a", "w1", 2, 2, 1]])
+    check(_violations(records, log) == [], "a stale serializable read is legal")
+    by_id["r3"].update(seen=[["s/a", "w2", 2, 2, 1]])
+    check(_violations(records, log) != [], "a value that never was is not")
 
 
 def test_checker_rejects_a_lost_write():
-    _must_reject("lost: acknowledged", lambda by_id, records, log: log.pop(1))
+    _must_reject("D1 an acknowledged write is lost", lambda by_id, records, log: log.pop(1))
 
 
 def test_checker_rejects_a_gap_in_the_revisions():
@@ -72,7 +78,7 @@ def test_checker_rejects_a_gap_in_the_revisions():
         log[3] = ("c1", 6, 6, 1)
         for name in ("c1", "c2", "r2", "r3"):
             by_id[name]["revision"] = 6
-    _must_reject("not contiguous", spoil)
+    _must_reject("K2 each write raises the revision by one", spoil)
 
 
 def test_checker_rejects_a_write_applied_twice():
@@ -82,7 +88,7 @@ def test_checker_rejects_a_write_applied_twice():
 
 
 def test_checker_rejects_a_refused_write_that_stands():
-    _must_reject("refused, yet it stands", lambda by_id, records, log: log.append(("w4", 6, 6, 1)))
+    _must_reject("C5 what was refused took effect", lambda by_id, records, log: log.append(("w4", 6, 6, 1)))
 
 
 def test_checker_rejects_a_write_of_nobody():
@@ -92,26 +98,26 @@ def test_checker_rejects_a_write_of_nobody():
 def test_checker_rejects_a_lost_update():
     def spoil(by_id, records, log):
         by_id["c1"]["compare"] = ["s/a", 2]
-    _must_reject("lost update", spoil)
+    _must_reject("T2 compares see the state before", spoil)
 
 
 def test_checker_rejects_writes_against_real_time():
     def spoil(by_id, records, log):
         log[0], log[1] = ("w1", 3, 3, 1), ("w2", 2, 2, 1)
         by_id["w1"]["revision"], by_id["w2"]["revision"] = 3, 2
-    _must_reject("was done before it started", spoil)
+    _must_reject("C1 it saw a write that had not begun", spoil)
 
 
 def test_checker_rejects_a_session_that_goes_back():
     def spoil(by_id, records, log):
-        by_id["r3"].update(revision=3, seen={"s/a": ["w2", 3]})
-    _must_reject("went back", spoil)
+        by_id["r3"].update(revision=3, seen=[["s/a", "w2", 2, 3, 2]])
+    _must_reject("K4 a server's revision went back", spoil)
 
 
 def test_checker_rejects_a_read_from_the_future():
     def spoil(by_id, records, log):
-        by_id["r1"].update(revision=4, seen={"s/a": ["w2", 3], "s/b": ["w3", 4]})
-    _must_reject("before that was written", spoil)
+        by_id["r1"].update(revision=4, seen=[["s/a", "w2", 2, 3, 2], ["s/b", "w3", 4, 4, 1]])
+    _must_reject("C1 it saw a write that had not begun", spoil)
 
 
 def test_clients_on_all_members_see_one_order_while_leaders_pause():
@@ -129,8 +135,7 @@ def test_clients_on_all_members_see_one_order_while_leaders_pause():
             time.sleep(1.5)
         records = load.stop()
         log, revision = workload.committed_log(cluster.leader().client)
-        history.write_jsonl(os.path.join(cluster.directory, "history.jsonl"), records)
-        errors = history.violations(records, log)
+        errors = history.violations(records, log, os.path.join(cluster.directory, "history.jsonl"))
         check(not errors, "%d violations, the first: %s", len(errors), errors[:5])
         check(revision == 1 + len(log), "the store is at %d with %d writes", revision, len(log))
         reads = sum(1 for record in records if record["kind"] == "read" and record["outcome"] == "ok")

@@ -31,7 +31,7 @@ def _delete_op(key):
 
 
 def _seen(kvs):
-    return {kv.key.decode(): [kv.value.decode(), kv.mod_revision] for kv in kvs}
+    return [[kv.key.decode(), kv.value.decode(), kv.create_revision, kv.mod_revision, kv.version] for kv in kvs]
 
 
 class Workload:
@@ -115,7 +115,9 @@ class Workload:
         record["effects"] = {key: None if is_delete else record["id"]}
         change = _delete_op(key) if is_delete else _put_op(key, record["id"])
         txn = rpc.TxnRequest(success=[_put_op(history.LOG_PREFIX + record["id"], record["id"]), change])
-        self._call(client, "Txn", txn, record)
+        response = self._call(client, "Txn", txn, record)
+        if response is not None and is_delete:
+            record["deleted"] = response.responses[1].response_delete_range.deleted
 
     def _compare_and_set(self, client, key, record):
         """Reads a key (not noted: it only supplies the revision) and replaces it if nobody did in between."""

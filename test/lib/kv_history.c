@@ -263,7 +263,7 @@ static int64_t seen_revision(const struct kv_op *op)
 static bool check_real_time(struct check *check)
 {
     const struct kv_history *history = check->history;
-    int64_t floor = 0, compact_floor = 0, server_floor[64] = {0};
+    int64_t floor = 0, compact_floor = 0, *server_floor = alloc_zero(KV_HISTORY_SERVERS, sizeof(int64_t));
     size_t ended = 0;
     bool is_good = true;
     for (size_t i = 0; i < history->count; i++) {
@@ -277,23 +277,24 @@ static bool check_real_time(struct check *check)
     qsort(check->moments, history->count, sizeof(size_t), by_end);
     for (size_t i = 0; i < history->count && is_good; i++) {
         const struct kv_op *op = &history->ops[i];
-        ASSERT(i == 0 || history->ops[i - 1].start <= op->start);
+        ASSERT((i == 0 || history->ops[i - 1].start <= op->start) && op->server < KV_HISTORY_SERVERS);
         for (; ended < history->count && history->ops[check->moments[ended]].end < op->start; ended++) {
             const struct kv_op *before = &history->ops[check->moments[ended]];
             int64_t revision = seen_revision(before);
             if (revision > floor) floor = revision;
-            if (revision > server_floor[before->server % 64]) server_floor[before->server % 64] = revision;
+            if (revision > server_floor[before->server]) server_floor[before->server] = revision;
             if (before->kind == KV_OP_COMPACT && before->outcome == KV_DONE && before->revision > compact_floor) compact_floor = before->revision;
         }
         if (!kv_op_is_write(op)) is_good = op->outcome == KV_UNKNOWN || op->outcome == KV_NOT_DONE || check_read(check, i, floor, compact_floor);
         int64_t revision = seen_revision(op);
         if (!is_good || revision == 0) continue;
         if (!op->serializable && revision < floor) is_good = fail(check, i, "C1 older than what had ended before it began", floor, revision);
-        int64_t own = server_floor[op->server % 64];
+        int64_t own = server_floor[op->server];
         if (is_good && revision < own) is_good = fail(check, i, "K4 a server's revision went back", own, revision);
         bool is_early = is_good && revision < check->begun_count && check->begun[revision] > op->end;
         if (is_early) is_good = fail(check, i, "C1 it saw a write that had not begun", 0, revision);
     }
+    alloc_free(server_floor);
     return is_good;
 }
 

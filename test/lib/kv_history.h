@@ -19,6 +19,7 @@
 #define KV_HISTORY_KEYS 64
 #define KV_HISTORY_STEPS 4    /* of one branch of a transaction */
 #define KV_HISTORY_COMPARES 2
+#define KV_HISTORY_SERVERS 65536 /* numbers of servers are below */
 
 enum kv_step_kind { KV_STEP_RANGE, KV_STEP_PUT, KV_STEP_DELETE };
 struct kv_pair {

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "lib/kv_history_json.h"
 #include "lib/sim_bytes.h"
 #include "lib/sim_looks.h"
 #include "lib/world_watch.h"
@@ -307,6 +308,18 @@ static _Noreturn void report_look(struct sim_clients *clients, const struct kv_v
     world_watch_broken(clients->world, verdict->rule, look->member, (uint64_t)verdict->expected, (uint64_t)verdict->got);
 }
 
+static void write_history(const struct sim_clients *clients)
+{
+    if (clients->options.history_path == NULL) return;
+    FILE *file = fopen(clients->options.history_path, "w");
+    if (file == NULL) {
+        perror(clients->options.history_path);
+        return;
+    }
+    kv_history_json_write(&clients->history, file);
+    (void)fclose(file);
+}
+
 void sim_clients_check(struct sim_clients *clients)
 {
     struct kv_history *history = &clients->history;
@@ -322,6 +335,7 @@ void sim_clients_check(struct sim_clients *clients)
         bool was_denied = !died && err == ERR_TIMEOUT_LEADER_FAIL;
         if (was_denied && place > 0) world_watch_broken(clients->world, "C5 said to be lost, and committed", history->ops[i].server, place, 0);
     }
+    write_history(clients);
     struct sim_looks looks = {.looks = NULL};
     looks.looks = world_looks(clients->world, &looks.count);
     struct kv_verdict verdict = kv_history_check_then(history, sim_looks_check, &looks);

@@ -20,6 +20,7 @@ struct sim_clients_options {
     uint64_t patience_ns;      /* a client gives up: outcome unknown */
     uint64_t ops_max;          /* of the whole run */
     uint32_t compact_permille; /* of all operations */
+    const char *history_path;  /* what clients asked and got is written there as JSON lines, before it is checked; NULL = nowhere */
     bool sticks;               /* a client stays with its member while that is ready */
     uint32_t history_percent;  /* of the operations: asked about the past, and in every shape (sim_clients_state.c) */
     uint32_t slow_percent;     /* of the streams: their client reads slowly */

@@ -6,6 +6,7 @@
  *   simulate --seed 17 --set kill=0      the same with other options than the seed draws (names as printed)
  *   simulate --file test/sim/regressions/NAME   what a regression file names
  *   simulate --seed 17 --shrink [--minutes 1] [--output PATH]   if it breaks: the smallest run found that breaks the same, as a regression file
+ *   simulate --seed 17 --history PATH    what its clients asked and got, as check_history reads it
  *   simulate --mutants [ID ...]          plants the bugs of base/mutant.h, one after the other: which seed, else which test program sees it?
  *                                        (simulator's build only: cmake --preset sim)
  * Exit: 0 nothing was broken, 1 something was, 2 it was not understood. Each event and each choice of a seed comes from the seed. */
@@ -32,7 +33,7 @@ const char *malloc_conf = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 static struct {
     uint64_t minutes, seconds, seed, jobs, failures, twice, seeds_max;
-    const char *seeds, *set, *file, *mutant, *format, *output;
+    const char *seeds, *set, *file, *mutant, *format, *output, *history;
     bool json, help, quiet, mutants, shrink;
 } asked = {.seed = UINT64_MAX, .jobs = 2, .failures = 8, .twice = 1, .seeds_max = 2000, .format = "text"};
 
@@ -47,6 +48,7 @@ static struct flag flags[] = {
     {.name = "failures", .kind = FLAG_U64, .target = &asked.failures, .value_name = "<n>", .help = "violations until it ends"},
     {.name = "twice", .kind = FLAG_U64, .target = &asked.twice, .value_name = "<percent>", .help = "seeds that run twice: same trace"},
     {.name = "mutant", .kind = FLAG_STRING, .target = &asked.mutant, .value_name = "<id>", .help = "plants this bug (simulator's build only)"},
+    {.name = "history", .kind = FLAG_STRING, .target = &asked.history, .value_name = "<path>", .help = "of --seed or --file: writes the clients' history"},
     {.name = "shrink", .kind = FLAG_BOOL, .target = &asked.shrink, .help = "makes the run that breaks smaller, for --minutes or --seconds (60 s)"},
     {.name = "output", .kind = FLAG_STRING, .target = &asked.output, .value_name = "<path>", .help = "of the smaller run; seed_N by itself"},
     {.name = "mutants", .kind = FLAG_BOOL, .target = &asked.mutants, .help = "plants each bug, or those named: who sees it?"},
@@ -121,6 +123,7 @@ static bool make_plan(struct sim_fleet_plan *plan, struct sim_options *one)
     if (asked.seed != UINT64_MAX) sim_options_draw(asked.seed, one);
     if (!set_all(one, asked.set)) return false;
     if (asked.file != NULL || asked.seed != UINT64_MAX) {
+        one->clients.history_path = asked.history;
         plan->list = one;
         plan->jobs = plan->failures_max = 1;
         plan->adjust = NULL;

@@ -1,11 +1,15 @@
 /* test_kv_history: does the checker of client histories bite? Hand-made histories, each wrong in one way, must be refused by the rule that is
  * meant for it; honest ones, unknown outcomes included, must pass. */
 #include <check.h>
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "lib/kv_history.h"
+#include "lib/kv_history_json.h"
+
+#define HISTORIES "test/histories"
 
 static struct kv_history history;
 
@@ -324,6 +328,106 @@ START_TEST(test_history_without_a_log_is_placed_by_its_revisions)
 }
 END_TEST
 
+/* What the program says of a file: its first line without "broken: ", or "good". */
+static void ask_program(const char *path, char *out_answer, size_t size)
+{
+    char command[1024], line[512] = "";
+    snprintf(command, sizeof(command), "%s %s 2>&1", CHECK_HISTORY, path);
+    FILE *program = popen(command, "r");
+    ck_assert_ptr_nonnull(program);
+    if (fgets(line, sizeof(line), program) == NULL) line[0] = '\0';
+    while (fgets(command, sizeof(command), program) != NULL) continue;
+    int status = pclose(program);
+    line[strcspn(line, "\n")] = '\0';
+    snprintf(out_answer, size, "%s", status == 0 ? "good" : strncmp(line, "broken: ", 8) == 0 ? line + 8 : line);
+}
+
+/* Each names in its first line the rule that refuses it. */
+START_TEST(test_history_files_are_judged_by_the_rule_that_they_name)
+{
+    struct dirent **entries;
+    int count = scandir(HISTORIES, &entries, NULL, alphasort), judged = 0;
+    for (int i = 0; i < count; i++) {
+        char path[512], line[256] = "", answer[512];
+        snprintf(path, sizeof(path), "%s/%s", HISTORIES, entries[i]->d_name);
+        bool is_history = strstr(entries[i]->d_name, ".jsonl") != NULL;
+        free(entries[i]);
+        if (!is_history) continue;
+        FILE *file = fopen(path, "r");
+        ck_assert_ptr_nonnull(file);
+        ck_assert_ptr_nonnull(fgets(line, sizeof(line), file));
+        fclose(file);
+        line[strcspn(line, "\n")] = '\0';
+        ck_assert_msg(strncmp(line, "# expect: ", 10) == 0, "%s says nothing of what is expected", path);
+        ask_program(path, answer, sizeof(answer));
+        ck_assert_msg(strcmp(answer, line + 10) == 0, "%s: %s, and not %s", path, answer, line + 10);
+        judged++;
+    }
+    free(entries);
+    ck_assert_int_ge(judged, 28);
+}
+END_TEST
+
+static void not_understood(const char *text, const char *reason)
+{
+    char got[256] = "";
+    struct kv_history other;
+    FILE *file = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+    kv_history_init(&other);
+    ck_assert(!kv_history_json_read(file, &other, got, sizeof(got)));
+    ck_assert_str_eq(got, reason);
+    kv_history_deinit(&other);
+    fclose(file);
+}
+
+START_TEST(test_history_lines_that_say_no_operation_are_not_understood)
+{
+    not_understood("no\n", "line 1: no JSON object");
+    not_understood("# this is nothing\n[1]\n", "line 2: no JSON object");
+    not_understood("{\"outcome\":\"fine\"}\n", "line 1: no outcome that is known");
+    not_understood("{\"outcome\":\"ok\"}\n", "line 1: no moment of the call");
+    not_understood("{\"outcome\":\"ok\",\"call\":5,\"return\":4}\n", "line 1: a return before the call");
+    not_understood("{\"outcome\":\"ok\",\"call\":5,\"server\":-1}\n", "line 1: no number of a server");
+    not_understood("{\"outcome\":\"ok\",\"call\":5,\"request\":{}}\n", "line 1: a request without its key");
+    not_understood("{\"outcome\":\"ok\",\"call\":5,\"request\":{\"put\":{\"key\":\"a\"}}}\n", "line 1: a put without its value");
+    not_understood("{\"outcome\":\"ok\",\"call\":5,\"request\":{\"range\":{\"key\":\"a\"}},\"response\":{\"kvs\":[[\"a\"]]}}\n",
+                   "line 1: a pair is [key, value, create, mod, version]");
+}
+END_TEST
+
+START_TEST(test_history_written_and_read_is_the_same)
+{
+    char *text = NULL, *again = NULL, reason[256];
+    size_t size = 0, size_again = 0;
+    put(1, 2, 2, 7, 100)->success[0].wants_previous = true;
+    put(3, UINT64_MAX, 3, 0, 101)->outcome = KV_UNKNOWN;
+    get(5, 6, 3, 0, 101, 3, 3, 1)->success[0].end = 9;
+    FILE *out = open_memstream(&text, &size);
+    kv_history_json_write(&history, out);
+    fclose(out);
+    struct kv_history other;
+    kv_history_init(&other);
+    FILE *in = fmemopen(text, size, "r");
+    ck_assert_msg(kv_history_json_read(in, &other, reason, sizeof(reason)), "%s", reason);
+    fclose(in);
+    ck_assert_uint_eq(other.count, 3);
+    ck_assert_uint_eq(other.ops[1].end, UINT64_MAX);
+    ck_assert_uint_eq(other.ops[2].success[0].pair_count, 1);
+    ck_assert_uint_eq(other.ops[0].place, 2);
+    out = open_memstream(&again, &size_again);
+    kv_history_json_write(&other, out);
+    fclose(out);
+    ck_assert_uint_gt(size_again, size / 2);
+    struct kv_verdict before = kv_history_check(&history), after = kv_history_check(&other);
+    ck_assert(!before.is_good); /* the read tells of one key and not of the other */
+    ck_assert(!after.is_good);
+    ck_assert_str_eq(before.rule, after.rule);
+    kv_history_deinit(&other);
+    free(text);
+    free(again);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kv_history");
@@ -349,6 +453,9 @@ int main(void)
     tcase_add_test(tcase, test_history_that_is_good_is_asked_once_more_with_its_model);
     tcase_add_test(tcase, test_history_transaction_whose_compare_saw_its_own_write_is_refused);
     tcase_add_test(tcase, test_history_without_a_log_is_placed_by_its_revisions);
+    tcase_add_test(tcase, test_history_files_are_judged_by_the_rule_that_they_name);
+    tcase_add_test(tcase, test_history_lines_that_say_no_operation_are_not_understood);
+    tcase_add_test(tcase, test_history_written_and_read_is_the_same);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
