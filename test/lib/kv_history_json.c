@@ -12,12 +12,14 @@
 static const char *const outcomes[] = {"ok", "refused", "unknown", "compacted", "future"}; /* as enum kv_outcome */
 static const char *const targets[] = {"version", "create", "mod", "value"};                /* as enum kv_target */
 static const char *const relations[] = {"=", ">", "<", "!="};                              /* as enum kv_relation */
+static const char *const sorts[] = {"none", "ascend", "descend"};                         /* as enum kv_sort */
+static const char *const sort_targets[] = {"key", "version", "create", "mod", "value"};   /* as enum kv_sort_target */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* --- writing --- */
 
 static json_t *key_name(uint32_t key) { return json_sprintf("k%02" PRIu32, key); }
-static json_t *value_name(uint64_t token) { return json_sprintf("%016" PRIx64, token); }
+static json_t *value_name(uint64_t token) { return token == 0 ? json_null() : json_sprintf("%016" PRIx64, token); }
 
 static void put_interval(json_t *object, const struct kv_step *step)
 {
@@ -25,15 +27,33 @@ static void put_interval(json_t *object, const struct kv_step *step)
     if (step->end != step->first + 1) json_object_set_new(object, "range_end", key_name(step->end));
 }
 
+static void put_number(json_t *object, const char *name, int64_t number)
+{
+    if (number != 0) json_object_set_new(object, name, json_integer((json_int_t)number));
+}
+
+static void put_range(json_t *object, const struct kv_step *step, bool serializable)
+{
+    put_interval(object, step);
+    put_number(object, "limit", step->limit);
+    put_number(object, "revision", step->at_revision);
+    put_number(object, "min_mod", step->min_mod);
+    put_number(object, "max_mod", step->max_mod);
+    put_number(object, "min_create", step->min_create);
+    put_number(object, "max_create", step->max_create);
+    if (step->sort != KV_SORT_NONE) json_object_set_new(object, "sort", json_string(sorts[step->sort]));
+    if (step->sort_target != KV_SORT_KEY) json_object_set_new(object, "sort_target", json_string(sort_targets[step->sort_target]));
+    if (step->keys_only) json_object_set_new(object, "keys_only", json_true());
+    if (step->count_only) json_object_set_new(object, "count_only", json_true());
+    if (serializable) json_object_set_new(object, "serializable", json_true());
+}
+
 static json_t *request_of(const struct kv_step *step, bool serializable)
 {
     json_t *inner = json_object();
     switch (step->kind) {
     case KV_STEP_RANGE:
-        put_interval(inner, step);
-        if (step->limit > 0) json_object_set_new(inner, "limit", json_integer(step->limit));
-        if (step->at_revision > 0) json_object_set_new(inner, "revision", json_integer(step->at_revision));
-        if (serializable) json_object_set_new(inner, "serializable", json_true());
+        put_range(inner, step, serializable);
         return json_pack("{so}", "range", inner);
     case KV_STEP_PUT:
         json_object_set_new(inner, "key", key_name(step->first));
@@ -139,7 +159,7 @@ void kv_history_json_write(const struct kv_history *history, FILE *out)
 struct reader {
     char *keys[KV_HISTORY_KEYS]; /* sorted, once all are known */
     size_t key_count;
-    json_t *values;     /* text → token */
+    json_t *values;     /* text → token: as the texts are ordered */
     json_t *lines;
     bool has_places;
     const char *reason; /* NULL = all is understood so far */
@@ -166,15 +186,25 @@ static void add_key(struct reader *reader, const json_t *name)
     reader->keys[reader->key_count++] = alloc_string(json_string_value(name));
 }
 
-/* The keys of which something is said; the bounds of an interval are none of them. */
+static void add_value(struct reader *reader, const json_t *value)
+{
+    if (json_is_string(value)) json_object_set_new(reader->values, json_string_value(value), json_null());
+}
+
+/* The keys of which something is said, and the values; the bounds of an interval are none of them. */
 static void gather(struct reader *reader, json_t *request)
 {
     size_t i;
     json_t *item, *txn = json_object_get(request, "txn");
     add_key(reader, json_object_get(json_object_get(request, "put"), "key"));
+    add_value(reader, json_object_get(json_object_get(request, "put"), "value"));
     if (json_object_get(json_object_get(request, "range"), "range_end") == NULL) add_key(reader, json_object_get(json_object_get(request, "range"), "key"));
     if (json_object_get(json_object_get(request, "delete"), "range_end") == NULL) add_key(reader, json_object_get(json_object_get(request, "delete"), "key"));
-    json_array_foreach(json_object_get(txn, "compare"), i, item) add_key(reader, json_object_get(item, "key"));
+    json_array_foreach(json_object_get(txn, "compare"), i, item)
+    {
+        add_key(reader, json_object_get(item, "key"));
+        add_value(reader, json_object_get(item, "value"));
+    }
     json_array_foreach(json_object_get(txn, "success"), i, item) gather(reader, item);
     json_array_foreach(json_object_get(txn, "failure"), i, item) gather(reader, item);
 }
@@ -183,8 +213,13 @@ static void gather_answers(struct reader *reader, json_t *response)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(json_object_get(response, "kvs"), i, item) add_key(reader, json_array_get(item, 0));
-    json_array_foreach(json_object_get(response, "prev_kvs"), i, item) add_key(reader, json_array_get(item, 0));
+    for (int which = 0; which < 2; which++) {
+        json_array_foreach(json_object_get(response, which == 0 ? "kvs" : "prev_kvs"), i, item)
+        {
+            add_key(reader, json_array_get(item, 0));
+            add_value(reader, json_array_get(item, 1));
+        }
+    }
     json_array_foreach(json_object_get(response, "responses"), i, item) gather_answers(reader, item);
 }
 
@@ -197,14 +232,21 @@ static uint32_t key_from(const struct reader *reader, const json_t *name)
     return at;
 }
 
-static uint64_t token_of(struct reader *reader, const json_t *value)
+/* Behind gathering. */
+static void number_values(struct reader *reader)
 {
-    if (!json_is_string(value)) return 0;
-    json_t *known = json_object_get(reader->values, json_string_value(value));
-    if (known != NULL) return (uint64_t)json_integer_value(known);
-    uint64_t token = json_object_size(reader->values) + 1;
-    json_object_set_new(reader->values, json_string_value(value), json_integer((json_int_t)token));
-    return token;
+    size_t count = 0;
+    const char *name, **names = alloc_zero(json_object_size(reader->values) + 1, sizeof(char *));
+    json_t *value;
+    json_object_foreach(reader->values, name, value) names[count++] = name;
+    qsort(names, count, sizeof(char *), by_text);
+    for (size_t i = 0; i < count; i++) json_object_set_new(reader->values, names[i], json_integer((json_int_t)i + 1));
+    alloc_free(names);
+}
+
+static uint64_t token_of(const struct reader *reader, const json_t *value)
+{
+    return json_is_string(value) ? (uint64_t)json_integer_value(json_object_get(reader->values, json_string_value(value))) : 0;
 }
 
 static int64_t number(const json_t *object, const char *name) { return (int64_t)json_integer_value(json_object_get(object, name)); }
@@ -223,6 +265,25 @@ static bool choose(const json_t *text, const char *const *among, size_t count, i
 
 /* --- reading: operations --- */
 
+static bool read_range(struct reader *reader, const json_t *range, struct kv_step *step)
+{
+    const json_t *sort = json_object_get(range, "sort"), *sort_target = json_object_get(range, "sort_target");
+    int which = 0, what = 0;
+    if (sort != NULL && !choose(sort, sorts, COUNT(sorts), &which)) return refuse(reader, "a sort that is none");
+    if (sort_target != NULL && !choose(sort_target, sort_targets, COUNT(sort_targets), &what)) return refuse(reader, "a sort by nothing known");
+    step->sort = (enum kv_sort)which;
+    step->sort_target = (enum kv_sort_target)what;
+    step->limit = number(range, "limit");
+    step->at_revision = number(range, "revision");
+    step->min_mod = number(range, "min_mod");
+    step->max_mod = number(range, "max_mod");
+    step->min_create = number(range, "min_create");
+    step->max_create = number(range, "max_create");
+    step->keys_only = flag(range, "keys_only");
+    step->count_only = flag(range, "count_only");
+    return true;
+}
+
 static bool read_step(struct reader *reader, const json_t *request, struct kv_step *step, bool *out_serializable)
 {
     const json_t *put = json_object_get(request, "put"), *delete = json_object_get(request, "delete");
@@ -234,8 +295,7 @@ static bool read_step(struct reader *reader, const json_t *request, struct kv_st
     step->end = json_is_string(end) ? key_from(reader, end) : step->first + 1;
     if (step->end < step->first) step->end = step->first;
     step->token = token_of(reader, json_object_get(inner, "value"));
-    step->limit = number(inner, "limit");
-    step->at_revision = number(inner, "revision");
+    if (!read_range(reader, inner, step)) return false;
     step->wants_previous = flag(inner, "prev_kv");
     *out_serializable = flag(inner, "serializable");
     return put == NULL || step->token != 0 || refuse(reader, "a put without its value");
@@ -376,6 +436,7 @@ bool kv_history_json_read(FILE *in, struct kv_history *history, char *out_reason
     json_t *line;
     bool is_good = read_lines(&reader, in, &number_of_line);
     qsort(reader.keys, reader.key_count, sizeof(char *), by_text);
+    number_values(&reader);
     for (i = 0; is_good && i < json_array_size(reader.lines); i++) {
         line = json_array_get(reader.lines, i);
         struct kv_op empty = {.kind = KV_OP_RANGE};

@@ -7,14 +7,16 @@
  *   revision          of the answer's header
  *   place             if any line has one: of what is a write and took effect, ascending in the order of effect, from the store itself.
  *                     Without: from the revisions of answers, and from values that were read
- *   request           one of  {"range": {key, range_end, limit, revision, serializable}}   {"put": {key, value, prev_kv}}
+ *   request           one of  {"range": {key, range_end, limit, revision, sort, sort_target, keys_only, count_only, min_mod, max_mod, min_create,
+ *                                        max_create, serializable}}   {"put": {key, value, prev_kv}}
  *                             {"delete": {key, range_end, prev_kv}}   {"compact": {revision}}
  *                             {"txn": {compare: [{key, target, result, number | value}], success: [request…], failure: [request…],
  *                             serializable}}   (of a transaction: any state may answer it)
  *                     target: "version", "create", "mod", "value"; result: "=", ">", "<", "!="
  *   response          range {kvs: [[key, value, create, mod, version]…], count, more} · put, delete {prev_kvs, deleted} ·
  *                     txn {succeeded, responses: [response…]} of the branch that was taken
- * Keys and values are text; what may be left out is null, 0, false or empty. A value is written once in a history.
+ *                     sort: "ascend", "descend"; sort_target: "key", "version", "create", "mod", "value"
+ * Keys and values are text; a value that was not asked for is null; what may be left out is null, 0, false or empty. A value is written once in a history.
  * Owner: what is read belongs to the history (kv_history_deinit). Thread: one. Limits: KV_HISTORY_KEYS different keys that are named. */
 #ifndef TEST_LIB_KV_HISTORY_JSON_H
 #define TEST_LIB_KV_HISTORY_JSON_H
