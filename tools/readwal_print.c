@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "storage/command.h"
 #include "tool_entry.h"
+#include "tool_message.h"
 
 struct print {
     struct tool *tool;
@@ -40,10 +40,12 @@ static bool is_type(struct slice word)
     static const char *const types[] = {"normal", "conf", "empty", "head", "unknown"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (slice_equal(word, slice_from_string(types[i]))) return true;
-    static const enum command_kind kinds[] = {COMMAND_PUT, COMMAND_DELETE_RANGE, COMMAND_TXN, COMMAND_COMPACTION,
-                                              COMMAND_CLUSTER_VERSION_SET, COMMAND_CLUSTER_MEMBER_ATTR_SET};
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (slice_equal(word, slice_from_string(command_kind_name(kinds[i])))) return true;
+    const ProtobufCMessageDescriptor *envelope = tool_message_find("kvd.Envelope"); /* kinds are named as its fields */
+    ASSERT(envelope != NULL);
+    for (size_t i = 0; i < envelope->n_fields; i++) {
+        bool is_kind = envelope->fields[i].type == PROTOBUF_C_TYPE_MESSAGE && strcmp(envelope->fields[i].name, "header") != 0;
+        if (is_kind && slice_equal(word, slice_from_string(envelope->fields[i].name))) return true;
+    }
     return false;
 }
 

@@ -192,6 +192,21 @@ START_TEST(test_tool_entry_shows_the_body_of_a_command_that_is_not_known_as_far_
 }
 END_TEST
 
+START_TEST(test_tool_entry_knows_the_message_of_every_kind_of_command)
+{
+    const ProtobufCMessageDescriptor *envelope = tool_message_find("kvd.Envelope");
+    size_t count = 0;
+    for (uint32_t number = 1; number < 20000; number++) {
+        const char *name = command_kind_name((enum command_kind)number);
+        if (strcmp(name, "unknown") == 0) continue;
+        ck_assert_ptr_nonnull(tool_message_of_field(envelope, number));
+        ck_assert_str_eq(protobuf_c_message_descriptor_get_field(envelope, number)->name, name);
+        count++;
+    }
+    ck_assert_uint_ge(count, 6);
+}
+END_TEST
+
 /* --- bytes from text ------------------------------------------------------------------------------------------------------------ */
 
 static bool decodes(bool (*decode)(struct slice text, struct buf *out), const char *text, const char *expected)
@@ -296,6 +311,7 @@ int main(void)
     tcase_add_test(tests, test_tool_message_has_a_limit_of_depth);
     tcase_add_test(tests, test_tool_message_names_every_message_of_the_api);
     tcase_add_test(tests, test_tool_entry_shows_the_body_of_a_command_that_is_not_known_as_far_as_it_goes);
+    tcase_add_test(tests, test_tool_entry_knows_the_message_of_every_kind_of_command);
     tcase_add_test(tests, test_tool_reads_hexadecimal_and_base64);
     tcase_add_test(tests, test_tool_nearest_finds_mistyped_names);
     tcase_add_test(tests, test_tool_fs_reads_and_changes_nothing);
