@@ -28,7 +28,8 @@
  *     CONF     the raft configuration in force at index, as the log holds it
  *     CLUSTER  a message {1: the members' message, 2: version}
  *     SUMS     u64 hash, superseded, vanished (mvcc_history_log_sums at the revision), u64 garbage hash
- *     others   to come: alarms, leases, auth. Unknown ones are skipped, or refuse the file by their flag
+ *     ALARMS   active ones and members' reports of their hashes, as alarm_state.c says; without it there are none
+ *     others   to come: leases, auth. Unknown ones are skipped, or refuse the file by their flag
  *     KEYS     versions, in the order of keys, each key's oldest first. A block is closed when it holds 64 KiB, so its size is bounded by that
  *              and the largest version; no version spans two blocks
  *     END      u64 bytes of the file, keys, versions, changes told; u32 blocks before this one, u32 zero. The file ends here: one without

@@ -49,8 +49,8 @@ enum snapshot_format_section {
     SNAPSHOT_FORMAT_SUMS = 3,    /* what the state's hash needs */
     SNAPSHOT_FORMAT_KEYS = 4,    /* any number of blocks */
     SNAPSHOT_FORMAT_END = 5,
-    SNAPSHOT_FORMAT_ALARMS = 16, /* numbers that are taken for sections to come */
-    SNAPSHOT_FORMAT_LEASES = 17,
+    SNAPSHOT_FORMAT_ALARMS = 16,
+    SNAPSHOT_FORMAT_LEASES = 17, /* numbers that are taken for sections to come */
     SNAPSHOT_FORMAT_AUTH = 18,
 };
 #define SNAPSHOT_FORMAT_INCOMPATIBLE UINT16_C(1) /* flag of a section: who does not know it must not load the file */

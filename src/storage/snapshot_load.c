@@ -82,6 +82,16 @@ static void take_cluster(struct snapshot_load *load, struct slice payload)
     load->loaded->cluster = cluster;
 }
 
+static void take_alarms(struct snapshot_load *load, struct slice payload)
+{
+    struct alarm_state *alarms = load->loaded->alarms == NULL ? alarm_state_decode(payload) : NULL;
+    if (alarms == NULL) {
+        refuse(load, ERR_CORRUPT, "its alarms make no sense");
+        return;
+    }
+    load->loaded->alarms = alarms;
+}
+
 static void take_sums(struct snapshot_load *load, struct slice payload)
 {
     const struct snapshot_format_head *head = &load->reader.head;
@@ -150,6 +160,7 @@ static void take_block(struct snapshot_load *load, const struct snapshot_format_
     case SNAPSHOT_FORMAT_CONF: take_conf(load, payload); break;
     case SNAPSHOT_FORMAT_CLUSTER: take_cluster(load, payload); break;
     case SNAPSHOT_FORMAT_SUMS: take_sums(load, payload); break;
+    case SNAPSHOT_FORMAT_ALARMS: take_alarms(load, payload); break;
     case SNAPSHOT_FORMAT_KEYS: take_keys(load, payload); break;
     case SNAPSHOT_FORMAT_END: take_end(load, payload); break;
     default:

@@ -170,6 +170,10 @@ static void put_front(struct snapshot_writer *writer)
     begin_block(writer);
     snapshot_format_put_sums(&writer->out, &writer->image->keys);
     end_block(writer, SNAPSHOT_FORMAT_SUMS);
+    if (writer->image->alarms == NULL) return;
+    begin_block(writer);
+    buf_put_slice(&writer->out, blob_slice(writer->image->alarms));
+    end_block(writer, SNAPSHOT_FORMAT_ALARMS);
 }
 
 static void put_end(struct snapshot_writer *writer)

@@ -34,7 +34,7 @@ struct state_machine_image {
     uint64_t term;
     struct blob *conf;       /* raft_conf_encode's bytes in force at index; one reference */
     struct cluster *cluster; /* one reference */
-    struct blob *alarms;     /* alarm_state_encode's bytes; one reference */
+    struct blob *alarms;     /* alarm_state_encode's bytes; one reference; NULL = none */
     struct mvcc *mvcc;       /* borrowed: the image goes before the state machine does */
     struct mvcc_export_image keys;
 };

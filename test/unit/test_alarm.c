@@ -6,7 +6,9 @@
 #include "base/rng.h"
 #include "lib/kv_rig.h"
 #include "lib/kv_text.h"
+#include "lib/snapshot_rig.h"
 #include "storage/alarm_check.h"
+#include "storage/snapshot_format.h"
 
 static struct kv_rig rig;
 static void setup(void) { kv_rig_init(&rig); }
@@ -292,6 +294,35 @@ START_TEST(test_alarm_section_of_a_snapshot_restores_alarms_and_reports)
 }
 END_TEST
 
+START_TEST(test_alarm_goes_through_a_snapshot_file)
+{
+    struct fs_sim_disk *disk = fs_sim_disk_new();
+    struct fs *fs = fs_sim_new(disk, true);
+    struct state_machine_loaded *loaded = NULL;
+    struct kv_rig other;
+    char name[SNAPSHOT_FORMAT_NAME_SIZE], path[128];
+    kv_rig_init(&other);
+    snapshot_rig_make_dir(fs);
+    kv_rig_put(&rig, "a=1");
+    apply_alarm(&rig, ALARM_ACTIVATE, ALARM_NOSPACE, 99);
+    report(&rig, 0, 1);
+    snapshot_format_name(state_machine_applied_index(rig.machine), state_machine_applied_term(rig.machine), name);
+    snprintf(path, sizeof path, SNAPSHOT_RIG_DIR "/%s", name);
+    ck_assert_int_eq(snapshot_rig_write(fs, state_machine_take_image(rig.machine), NULL, NULL), ERR_OK);
+    ck_assert_int_eq(snapshot_rig_load(fs, path, &loaded), ERR_OK);
+    state_machine_install(other.machine, loaded);
+    other.index = state_machine_applied_index(other.machine);
+    ck_assert_uint_eq(other.index, rig.index);
+    ck_assert(alarm_list_has(state_machine_alarms(other.machine), ALARM_NOSPACE, 99)); /* published at once */
+    ck_assert_str_eq(kv_rig_put(&other, "a=1"), "NO_SPACE");
+    report(&other, 1, 2);
+    ck_assert(state_machine_alarms(other.machine)->has_corrupt);
+    kv_rig_deinit(&other);
+    fs_free(fs);
+    fs_sim_disk_free(disk);
+}
+END_TEST
+
 START_TEST(test_alarm_hash_of_the_state_sees_keys_marks_and_alarms)
 {
     uint64_t seen[5] = {state_machine_hash(rig.machine)};
@@ -327,6 +358,7 @@ int main(void)
     tcase_add_test(hashes, test_alarm_check_comes_back_from_its_bytes);
     tcase_add_test(hashes, test_alarm_of_members_that_differ_stands_in_the_log_of_all);
     tcase_add_test(hashes, test_alarm_section_of_a_snapshot_restores_alarms_and_reports);
+    tcase_add_test(hashes, test_alarm_goes_through_a_snapshot_file);
     tcase_add_test(hashes, test_alarm_hash_of_the_state_sees_keys_marks_and_alarms);
     suite_add_tcase(suite, alarms);
     suite_add_tcase(suite, hashes);
