@@ -170,6 +170,7 @@ enum tool_exit readstate_print(struct tool *tool, const struct tool_place *place
     options.snapshot_context = state;
     tool_log_init(&log, tool, &options);
     enum tool_exit code = tool_log_read(&log);
+    if (code != TOOL_CORRUPT && tool_snap_list_is_refused(&state->snaps)) code = TOOL_ERROR;
     print_state(tool, place, &log, state);
     tool_log_deinit(&log);
     tool_snap_list_deinit(&state->snaps);

@@ -5,7 +5,7 @@
 #include "tool.h"
 #include "tool_place.h"
 
-/* The log's verdict decides the exit code. */
+/* The log's verdict decides the exit code, and whether a start would refuse a snapshot. */
 enum tool_exit readstate_print(struct tool *tool, const struct tool_place *place, uint32_t settle_ms);
 
 #endif

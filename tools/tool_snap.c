@@ -258,6 +258,15 @@ const struct tool_snap *tool_snap_list_newest(const struct tool_snap_list *list)
     return NULL;
 }
 
+bool tool_snap_list_is_refused(const struct tool_snap_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->snaps[i].err == ERR_OK) return false;
+        if (list->snaps[i].err != ERR_CORRUPT) return true;
+    }
+    return false;
+}
+
 struct tool_log_snapshot tool_snap_position(const struct tool_snap *snap_or_null)
 {
     if (snap_or_null == NULL) return (struct tool_log_snapshot){.index = 0};

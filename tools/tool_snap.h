@@ -63,6 +63,8 @@ void tool_snap_list_init(struct tool_snap_list *list, struct tool *tool, const c
 void tool_snap_list_deinit(struct tool_snap_list *list);
 void tool_snap_list_read(struct tool_snap_list *list); /* anew */
 const struct tool_snap *tool_snap_list_newest(const struct tool_snap_list *list); /* the newest good one; NULL = none */
+/* Is there one before the newest good one that a start does not pass over: of a newer program, of another cluster? */
+bool tool_snap_list_is_refused(const struct tool_snap_list *list);
 /* What a good one stands for; the configuration is borrowed. All zeros without one. */
 struct tool_log_snapshot tool_snap_position(const struct tool_snap *snap_or_null);
 /* A tool_log_snapshot_fn: reads the list and answers the newest good one's position. */

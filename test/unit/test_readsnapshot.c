@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "fuzz/tool_rig.h"
 #include "lib/snapshot_rig.h"
+#include "lib/wal_rig.h"
 #include "readsnapshot_print.h"
+#include "readstate_print.h"
 #include "tool_snap.h"
 
 #define INDEX 70
@@ -212,6 +215,63 @@ START_TEST(test_the_newest_good_file_of_a_directory_counts)
 }
 END_TEST
 
+/* ---- snapshot and log ---- */
+
+/* A log up to index 90 on the same disk, whose segments below the snapshot were removed. */
+static void add_log(struct disk *disk)
+{
+    struct wal_rig rig;
+    wal_rig_init(&rig);
+    fs_sim_disk_free(rig.disk);
+    rig.disk = disk->disk;
+    struct fs_op make = {.kind = FS_MKDIR, .path = WAL_RIG_DIRECTORY};
+    ck_assert_int_eq(fs_run(disk->fs, &make), 0);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    for (uint64_t index = 1; index <= 90; index += 5) {
+        wal_rig_append(&rig, index, 5, 3, index + 3, 700);
+        wal_rig_run(&rig);
+    }
+    wal_drop_head(rig.wal, INDEX);
+    wal_rig_run(&rig);
+    wal_rig_close(&rig);
+    rig.disk = NULL;
+    wal_rig_deinit(&rig);
+}
+
+static void check_state(struct disk *disk, enum tool_exit expected, const char *text)
+{
+    struct tool_rig rig;
+    char wal_path[] = WAL_RIG_DIRECTORY, snap_path[] = SNAPSHOT_RIG_DIR, data_path[] = "data";
+    const struct tool_place place = {.data_path = data_path, .wal_path = wal_path, .snap_path = snap_path};
+    tool_rig_init(&rig, disk->disk, true);
+    enum tool_exit code = readstate_print(&rig.tool, &place, 0);
+    tool_rig_check(&rig);
+    ck_assert_msg(code == expected && strstr(rig.text, text) != NULL, "%d, without %s: %s", (int)code, text, rig.text);
+    tool_rig_deinit(&rig);
+}
+
+START_TEST(test_a_log_without_its_head_is_judged_with_the_snapshot)
+{
+    struct disk disk;
+    disk_init(&disk, 5, 40, 0);
+    add_log(&disk);
+    check_state(&disk, TOOL_CLEAN, "\"commit\":89,\"applied\":89,");
+    check_state(&disk, TOOL_CLEAN, "\"index\":70,\"term\":3,\"revision\":");
+    check_state(&disk, TOOL_CLEAN, "\"cluster_version\":\"3.6.0\"");
+    fs_sim_flip(disk.disk, disk.path, 300, 1);
+    check_state(&disk, TOOL_CORRUPT, "older segments are missing");
+    fs_sim_flip(disk.disk, disk.path, 300, 1);
+    fs_sim_flip(disk.disk, disk.path, 8, 2); /* the major version, with a checksum that fits: of a newer program */
+    struct blob *bytes = snapshot_rig_bytes(disk.fs, disk.path);
+    uint32_t checksum = crc32c(0, bytes->data, SNAPSHOT_FORMAT_HEAD - 4);
+    memcpy(bytes->data + SNAPSHOT_FORMAT_HEAD - 4, &checksum, sizeof checksum);
+    snapshot_rig_put(disk.fs, disk.path, blob_slice(bytes));
+    check_state(&disk, TOOL_CORRUPT, "a newer program must open it");
+    blob_unref(bytes);
+    disk_deinit(&disk);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("readsnapshot");
@@ -221,6 +281,7 @@ int main(void)
     tcase_add_test(tests, test_a_damaged_file_is_said_to_be_corrupt);
     tcase_add_test(tests, test_a_file_that_is_not_there_is_an_error);
     tcase_add_test(tests, test_the_newest_good_file_of_a_directory_counts);
+    tcase_add_test(tests, test_a_log_without_its_head_is_judged_with_the_snapshot);
     Suite *suite = suite_create("readsnapshot");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
