@@ -25,6 +25,7 @@
 #define CONTROL_SEEDS 60
 #define PROGRAM_NS (60 * NS_PER_S)
 #define OUTPUT_MAX (1 << 20)
+#define UNKNOWN_EXIT 64 /* of a program that knows no such bug (mutant_env.c) */
 #define SAW_MAX 160
 
 /* Those that watch invariants come before those that compare with what was written down. */
@@ -132,7 +133,10 @@ static bool by_program(struct row *row, const char *program)
 {
     char path[512];
     bool hangs;
-    if (!build_path(program, path, sizeof(path))) return false;
+    if (!build_path(program, path, sizeof(path))) {
+        snprintf(row->saw, sizeof(row->saw), "%s is not built", program);
+        return false;
+    }
     int output = memfd_create("output", MFD_CLOEXEC);
     pid_t pid = fork();
     ASSERT(pid >= 0 && output >= 0);
@@ -149,14 +153,16 @@ static bool by_program(struct row *row, const char *program)
     ASSERT(text != NULL);
     ssize_t got = pread(output, text, OUTPUT_MAX, 0);
     for (ssize_t i = 0; i < got; i++) text[i] = text[i] == '\0' ? ' ' : text[i];
-    if (status != 0) {
+    bool is_of_another_build = WIFEXITED(status) && WEXITSTATUS(status) == UNKNOWN_EXIT, fails = status != 0 && !is_of_another_build;
+    if (is_of_another_build) snprintf(row->saw, sizeof(row->saw), "%s is of another build", program);
+    if (fails) {
         row->program = program;
         what_it_saw(text, status, row->saw);
         if (hangs) snprintf(row->saw, sizeof(row->saw), "it hangs");
     }
     free(text);
     close(output);
-    return status != 0;
+    return fails;
 }
 
 _Noreturn static void judge(const struct simulate_mutants *asked, struct row *row)
@@ -239,7 +245,7 @@ struct sums {
 
 static struct sums add_up(const struct simulate_mutants *asked, const struct row *rows, size_t count)
 {
-    struct sums sums = {.is_clean = !rows[0].is_broken && rows[0].program == NULL};
+    struct sums sums = {.is_clean = !rows[0].is_broken && rows[0].program == NULL && rows[0].saw[0] == '\0'};
     for (size_t i = 1; i < count; i++) {
         bool is_for_programs = rows[i].is_unseen || asked->seeds_max == 0;
         sums.of += !is_for_programs;
