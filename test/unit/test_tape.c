@@ -76,7 +76,9 @@ START_TEST(test_lines_of_a_tape_are_read_or_refused)
     ck_assert_uint_eq(tape_reel_count(reel), 8);
     ck_assert_uint_eq(tape_reel_lively(reel), 4);
     ck_assert(!tape_reel_read_line(reel, ""));
-    ck_assert(!tape_reel_read_line(reel, "102 1"));
+    char behind[32];
+    snprintf(behind, sizeof(behind), "%d 1", TAPE_TRACKS);
+    ck_assert(!tape_reel_read_line(reel, behind));
     ck_assert(!tape_reel_read_line(reel, "3 x"));
     ck_assert(!tape_reel_read_line(reel, "3 1*"));
     ck_assert(!tape_reel_read_line(reel, "3 0*99999999999"));
