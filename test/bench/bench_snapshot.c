@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/rng.h"
+#include "storage/alarm_state.h"
 #include "storage/mvcc_content.h"
 #include "storage/snapshot_dir.h"
 #include "storage/snapshot_load.h"
@@ -95,6 +96,12 @@ static struct state_machine_image *take_image(struct bench *bench)
     image->conf = blob_copy(slice_from_string("conf"));
     image->cluster = cluster_from_initial(INITIAL, "token", message, sizeof message);
     image->mvcc = bench->mvcc;
+    struct alarm_state *state = alarm_state_new();
+    struct buf alarms;
+    buf_init(&alarms);
+    alarm_state_encode(state, &alarms);
+    image->alarms = buf_take_blob(&alarms);
+    alarm_state_free(state);
     return image;
 }
 

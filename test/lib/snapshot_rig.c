@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "storage/alarm_state.h"
 #include "storage/mvcc_record.h"
 
 #define MEMBER_ID 0x1234
@@ -70,6 +71,16 @@ void snapshot_rig_settle(struct snapshot_rig_store *store)
     while (mvcc_reclaim_step(store->mvcc, 1000)) ASSERT(store->mvcc != NULL);
 }
 
+static struct blob *no_alarms(void)
+{
+    struct alarm_state *state = alarm_state_new();
+    struct buf buf;
+    buf_init(&buf);
+    alarm_state_encode(state, &buf);
+    alarm_state_free(state);
+    return buf_take_blob(&buf);
+}
+
 struct state_machine_image *snapshot_rig_image(struct mvcc *mvcc, uint64_t index)
 {
     char message[256];
@@ -83,6 +94,7 @@ struct state_machine_image *snapshot_rig_image(struct mvcc *mvcc, uint64_t index
     image->conf = blob_copy(slice_from_string("a configuration"));
     image->cluster = cluster_with_version(cluster, "3.6.0");
     image->mvcc = mvcc;
+    image->alarms = no_alarms();
     cluster_unref(cluster);
     return image;
 }
