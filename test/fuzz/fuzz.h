@@ -21,6 +21,7 @@
     X(peer_hello, 20000) \
     X(kv_request, 5000)  \
     X(wal, 2000)         \
+    X(snapshot, 2000)    \
     X(start_flags, 3000) \
     X(entry, 20000)      \
     X(kvctl, 20000)      \

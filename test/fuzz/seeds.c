@@ -245,37 +245,49 @@ static const char *readstate(size_t place, struct buf *out)
 }
 
 /* {flags, file}: of small stores, with and without a mark. */
-static const char *readsnapshot(size_t place, struct buf *out)
+struct snapshot_seed {
+    const char *name;
+    uint8_t flags;
+    int changes;
+    int64_t mark;
+};
+static const char *put_snapshot(const struct snapshot_seed *seed, uint64_t chance, struct buf *out)
 {
-    static const struct {
-        const char *name;
-        uint8_t flags;
-        int changes;
-        int64_t mark;
-    } files[] = {{"head", 3, 0, 0}, {"keys", 2 + 4, 5, 0}, {"values", 1 + 2 + 4 + 8, 20, 7}, {"all", 1 + 2 + 4 + 8 + 16, 30, 12},
-                 {"old", 1 + 4 + 32, 10, 2}, {"whole", 1, 40, 20}};
-    if (place >= COUNT(files)) return NULL;
     struct fs_sim_disk *disk = fs_sim_disk_new();
     struct fs *fs = fs_sim_new(disk, true);
-    struct rng rng = snapshot_rig_rng(place + 1);
+    struct rng rng = snapshot_rig_rng(chance);
     struct snapshot_rig_store store;
     char *path = snapshot_rig_path(9);
     snapshot_rig_make_dir(fs);
     snapshot_rig_store_init(&store, NULL);
-    for (int i = 0; i < files[place].changes; i++) snapshot_rig_change(store.mvcc, &rng, 8, false);
+    for (int i = 0; i < seed->changes; i++) snapshot_rig_change(store.mvcc, &rng, 8, false);
     mvcc_publish(store.mvcc);
-    if (files[place].mark > 0) snapshot_rig_compact(store.mvcc, files[place].mark);
+    if (seed->mark > 0) snapshot_rig_compact(store.mvcc, seed->mark);
     enum err err = snapshot_rig_write(fs, snapshot_rig_image(store.mvcc, 9), NULL, NULL);
     ASSERT(err == ERR_OK);
     struct blob *bytes = snapshot_rig_bytes(fs, path);
-    buf_put_u8(out, files[place].flags);
+    buf_put_u8(out, seed->flags);
     buf_put_slice(out, blob_slice(bytes));
     blob_unref(bytes);
     alloc_free(path);
     snapshot_rig_store_deinit(&store);
     fs_free(fs);
     fs_sim_disk_free(disk);
-    return files[place].name;
+    return seed->name;
+}
+
+static const char *readsnapshot(size_t place, struct buf *out)
+{
+    static const struct snapshot_seed files[] = {{"head", 3, 0, 0}, {"keys", 2 + 4, 5, 0}, {"values", 1 + 2 + 4 + 8, 20, 7},
+                                                 {"all", 1 + 2 + 4 + 8 + 16, 30, 12}, {"old", 1 + 4 + 32, 10, 2}, {"whole", 1, 40, 20}};
+    return place >= COUNT(files) ? NULL : put_snapshot(&files[place], place + 1, out);
+}
+
+static const char *snapshot(size_t place, struct buf *out)
+{
+    static const struct snapshot_seed files[] = {{"empty", 0, 0, 0}, {"small", 1, 6, 0}, {"marked", 1, 20, 8}, {"steps", 2, 30, 12},
+                                                 {"forged", 1 + 2, 40, 20}, {"verify", 4, 10, 2}};
+    return place >= COUNT(files) ? NULL : put_snapshot(&files[place], place + 1, out);
 }
 
 /* {flags, message, bytes}: programs of requests, a command of the log, and texts. */
@@ -318,6 +330,7 @@ const char *seeds_make(const char *target, size_t place, struct buf *out)
     if (strcmp(target, "readwal") == 0) return readwal(place, out);
     if (strcmp(target, "readstate") == 0) return readstate(place, out);
     if (strcmp(target, "readsnapshot") == 0) return readsnapshot(place, out);
+    if (strcmp(target, "snapshot") == 0) return snapshot(place, out);
     if (strcmp(target, "readpb") == 0) return readpb(place, out);
     ASSERT(strcmp(target, "kvctl") == 0);
     return text_of(kvctl, COUNT(kvctl), place, out);
