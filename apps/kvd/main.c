@@ -77,6 +77,10 @@ static void on_signal(struct supervisor *supervisor)
 {
     int number = process_signals_take(supervisor->descriptors[EVENT_SIGNAL]);
     if (number == 0) return;
+    if (number == SIGUSR1) {
+        process_log_memory(&node_shared(supervisor->node)->metrics);
+        return;
+    }
     LOG(INFO, "received signal; shutting down", LOG_F_TEXT("signal", number == SIGTERM ? "terminated" : "interrupt"));
     supervisor->is_stopping = true;
 }

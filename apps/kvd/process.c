@@ -19,12 +19,45 @@
 extern const char *const malloc_conf;
 const char *const malloc_conf = "background_thread:true,narenas:8,dirty_decay_ms:2000,muzzy_decay_ms:0,thp:always";
 
+/* Only where jemalloc is linked. */
+extern int mallctl(const char *name, void *old_value, size_t *old_size, void *new_value, size_t new_size) __attribute__((weak));
+
+static uint64_t read_allocator(const char *name)
+{
+    size_t value = 0, size = sizeof(value);
+    ASSERT(name != NULL);
+    return mallctl != NULL && mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
+}
+
+void process_log_memory(const struct metrics *metrics)
+{
+    uint64_t epoch = 1;
+    size_t size = sizeof(epoch);
+    if (mallctl != NULL) (void)mallctl("epoch", &epoch, &size, &epoch, size); /* its figures are of the last one */
+    LOG(INFO, "memory", LOG_F_U64("store-bytes", METRIC_GET(metrics, store_bytes)),
+        LOG_F_U64("store-live-bytes", METRIC_GET(metrics, store_live_bytes)), LOG_F_U64("store-keys", METRIC_GET(metrics, store_keys)),
+        LOG_F_U64("store-live-keys", METRIC_GET(metrics, store_live_keys)),
+        LOG_F_U64("store-versions", METRIC_GET(metrics, store_versions)),
+        LOG_F_U64("raft-tail-bytes", METRIC_GET(metrics, raft_tail_bytes)), LOG_F_U64("request-bytes", METRIC_GET(metrics, request_bytes)),
+        LOG_F_U64("reply-bytes", METRIC_GET(metrics, reply_bytes)), LOG_F_U64("calls-in-flight", METRIC_GET(metrics, calls_in_flight)),
+        LOG_F_U64("lane-bytes", METRIC_GET(metrics, lane_bytes)), LOG_F_U64("heap-allocated-bytes", read_allocator("stats.allocated")),
+        LOG_F_U64("heap-active-bytes", read_allocator("stats.active")),
+        LOG_F_U64("heap-resident-bytes", read_allocator("stats.resident")));
+}
+
 static sigset_t stop_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    return set;
+}
+
+static sigset_t all_signals(void)
+{
+    sigset_t set = stop_signals();
+    sigaddset(&set, SIGUSR1);
     return set;
 }
 
@@ -43,7 +76,7 @@ void process_init(enum log_level level, enum log_format format)
 {
     log_set_level(level);
     log_set_format(format);
-    sigset_t set = stop_signals();
+    sigset_t set = all_signals();
     int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
     ASSERT(error == 0);
     signal(SIGPIPE, SIG_IGN);
@@ -60,7 +93,7 @@ void process_deinit(void) { rpc_process_deinit(); }
 
 int process_signals_open(void)
 {
-    sigset_t set = stop_signals();
+    sigset_t set = all_signals();
     int descriptor = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (descriptor < 0) fatal("signalfd: %s", strerror(errno));
     return descriptor;
@@ -71,6 +104,7 @@ int process_signals_take(int descriptor)
     struct signalfd_siginfo info;
     ASSERT(descriptor >= 0);
     if (read(descriptor, &info, sizeof(info)) != sizeof(info)) return 0;
+    if (info.ssi_signo == SIGUSR1) return SIGUSR1;
     sigset_t set = stop_signals();
     int error = pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* the default action is the end */
     ASSERT(error == 0);

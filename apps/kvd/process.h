@@ -7,14 +7,15 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 /* Before any thread is made, since threads inherit the signal mask. */
 void process_init(enum log_level level, enum log_format format);
 void process_deinit(void); /* blocks until gRPC's threads are gone */
 
-/* A signalfd of SIGTERM and SIGINT. */
+/* A signalfd of SIGTERM, SIGINT and SIGUSR1. */
 int process_signals_open(void);
-/* Takes one; 0 = there is none. From then on a second signal ends the process at once. */
+/* Takes one; 0 = there is none. From the first that stops the process on, a second one ends it at once. */
 int process_signals_take(int descriptor);
 
 /* What the service manager is told, when there is one (systemd's sd_notify). */
@@ -22,5 +23,8 @@ void process_notify_ready(void);
 void process_notify_stopping(void);
 void process_notify_alive(void);
 uint64_t process_watchdog_ns(void); /* how often it wants to hear so; 0 = never */
+
+/* Where the memory is, in one line. */
+void process_log_memory(const struct metrics *metrics);
 
 #endif

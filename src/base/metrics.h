@@ -13,7 +13,10 @@
     X(client_received_bytes) X(client_sent_bytes) X(client_refused_connections) X(calls_started) X(calls_answered)      \
     X(calls_refused)                                                                                                     \
     X(reads_linearizable) X(reads_serializable) X(read_rounds) X(views_published) X(bags_outstanding)                    \
-    X(log_lines_dropped) X(lane_full) X(puts) X(deletes) X(ranges) X(txns)
+    X(log_lines_dropped) X(lane_full) X(puts) X(deletes) X(ranges) X(txns)                                               \
+    /* where memory is: gauges, as of the owner's last step */                                                           \
+    X(store_bytes) X(store_live_bytes) X(store_keys) X(store_live_keys) X(store_versions) X(raft_tail_bytes)             \
+    X(request_bytes) X(reply_bytes) X(calls_in_flight) X(lane_bytes)
 
 #define METRICS_FIELD(name) atomic_uint_fast64_t name;
 struct metrics {

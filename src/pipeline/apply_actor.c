@@ -256,6 +256,18 @@ static void answer_compactions(struct apply_actor *role)
     }
 }
 
+static void note_memory(struct apply_actor *role, const struct mvcc_stats *stats)
+{
+    struct metrics *metrics = &role->shared->metrics;
+    ASSERT(stats->live_bytes <= stats->bytes);
+    METRIC_SET(metrics, store_bytes, stats->bytes);
+    METRIC_SET(metrics, store_live_bytes, stats->live_bytes);
+    METRIC_SET(metrics, store_keys, stats->keys);
+    METRIC_SET(metrics, store_live_keys, stats->live_keys);
+    METRIC_SET(metrics, store_versions, stats->versions);
+    METRIC_SET(metrics, bags_outstanding, stats->bags_outstanding);
+}
+
 static void free_garbage(struct apply_actor *role)
 {
     struct mvcc *mvcc = state_machine_mvcc(role->machine);
@@ -269,6 +281,7 @@ static void free_garbage(struct apply_actor *role)
     if (mvcc_is_unpublished(mvcc)) role->more_to_free = true;
     struct mvcc_stats stats;
     mvcc_get_stats(mvcc, &stats);
+    note_memory(role, &stats);
     /* Bags wait for readers to pass, a compaction that is not done for a reader's pin. */
     bool is_held = mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc));
     role->free_ns = stats.bags_outstanding > 0 || is_held ? role->now_ns + FREE_AGAIN_NS : CLOCK_NEVER;

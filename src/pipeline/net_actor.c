@@ -303,6 +303,9 @@ static bool step(struct actor *actor, uint64_t now_ns)
     cancel_unread(role);
     report_drained(role);
     role->port->table->flush(role->port);
+    METRIC_SET(&role->shared->metrics, request_bytes, role->request_bytes);
+    METRIC_SET(&role->shared->metrics, reply_bytes, role->reply_bytes);
+    METRIC_SET(&role->shared->metrics, calls_in_flight, role->call_count);
     return more || count == CONFIG_NET_EVENTS_MAX || net_jobs_any(role);
 }
 

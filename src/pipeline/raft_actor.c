@@ -317,6 +317,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     struct raft_status status;
     raft_get_status(role->raft, &status);
     SHARED_SET(role->shared, commit_index, status.commit_index);
+    METRIC_SET(&role->shared->metrics, raft_tail_bytes, status.tail_bytes);
     return role->flush_held;
 }
 

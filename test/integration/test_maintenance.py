@@ -5,7 +5,9 @@ The flow of a full store runs against Debian's etcd 3.4 as well (KVD_BINARY=/usr
 later versions do is left out there: headers of AlarmResponse; the alarm type NONE and unknown actions crash it.
 """
 
+import json
 import os
+import signal
 import subprocess
 
 from kvtest import Cluster, ROOT, check, clean_environment, is_kvd, main, needs_kvd, rpc, wait_until
@@ -186,6 +188,23 @@ def test_leadership_moves_to_the_member_that_is_named():
         code, output, _ = run(tools()[-1], target, "move-leader", "%x" % member_id(leader))
         check(code == 0 and output.startswith("Leadership transferred from %x to " % member_id(target)), "%s", output)
         wait_until(lambda: cluster.leader() is leader, 5, "the first leads again")
+
+
+def test_sigusr1_tells_where_the_memory_is():
+    needs_kvd("the account of memory")
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        for number in range(100):
+            put(member.client, b"k%d" % number, b"v" * 1000)
+        member.process.send_signal(signal.SIGUSR1)
+
+        def account():
+            lines = [json.loads(line) for line in member.log().splitlines() if '"msg":"memory"' in line]
+            return lines[0] if lines else None
+        line = wait_until(account, 5, "the line in the log")
+        check(line["store-live-keys"] == 100 and line["store-live-bytes"] > 100 * 1000, "%s", line)
+        check(line["store-bytes"] >= line["store-live-bytes"] and line["raft-tail-bytes"] > 0 and line["lane-bytes"] > 0, "%s", line)
+        check(put(member.client, b"a").code == "OK", "and goes on")
 
 
 if __name__ == "__main__":
