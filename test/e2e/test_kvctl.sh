@@ -76,7 +76,7 @@ reads() {
     for words in "get p/1" "get p/2" "get absent" "get bin" "get ключ" "get p/1 p/3" "get p/3 p/1" "get p/2 --from-key" \
         "get p/ --prefix" "get p/ --prefix --limit=2" "get p/ --prefix --keys-only" "get p/ --prefix --consistency=s" \
         "get p/ --prefix --order=DESCEND" "get p/ --prefix --sort-by=VERSION" "get p/ --prefix --sort-by=create --order=descend" \
-        "get p/ --prefix --sort-by=MODIFY" "get p/ --prefix --sort-by=value --order=ASCEND" "get p/1 --rev=4" "member list"; do
+        "get p/ --prefix --sort-by=MODIFY" "get p/ --prefix --sort-by=value --order=ASCEND" "get p/1 --rev=4" "member list" "alarm list"; do
         # shellcheck disable=SC2086 # words are words
         same_in_all_formats $words
     done
@@ -88,6 +88,9 @@ reads() {
     same get p/ --prefix --keys-only --hex
     same member list -w table
     same endpoint status
+    same defrag
+    same alarm disarm
+    same alarm disarm -w json
     endpoint=$all same endpoint status
     same get p/1 -w=json
     same get p/1 -wjson
@@ -115,6 +118,9 @@ errors() {
     same put k v --lease=1f
     same del
     same del a b c
+    same alarm list x
+    same alarm disarm x
+    same move-leader
     same compaction
     same compaction 1 2
     same compaction 100000
