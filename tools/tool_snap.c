@@ -21,10 +21,12 @@ void tool_snap_deinit(struct tool_snap *snap)
     alloc_free(snap->path);
     blob_unref(snap->conf);
     cluster_unref(snap->cluster);
+    alarm_state_free(snap->alarms);
     buf_deinit(&snap->key);
     snap->path = NULL;
     snap->conf = NULL;
     snap->cluster = NULL;
+    snap->alarms = NULL;
 }
 
 /* ---- reading ---- */
@@ -62,6 +64,7 @@ static void take_block(struct tool_snap *snap, const struct snapshot_format_bloc
     if (block->section == SNAPSHOT_FORMAT_CLUSTER && snap->cluster == NULL) {
         snap->cluster = snapshot_format_get_cluster(payload, snap->head.cluster_id);
     }
+    if (block->section == SNAPSHOT_FORMAT_ALARMS && snap->alarms == NULL) snap->alarms = alarm_state_decode(payload);
 }
 
 static void judge(struct tool_snap *snap, enum err err, const char *message)
@@ -166,6 +169,20 @@ static void put_sections(const struct tool_snap *snap, struct tool_tree *tree)
     tool_tree_close(tree);
 }
 
+static void put_alarms(const struct alarm_list *list, struct tool_tree *tree)
+{
+    ASSERT(list->count <= ALARM_MAX);
+    if (list->count == 0) return;
+    tool_tree_open(tree, "alarms", '[');
+    for (size_t i = 0; i < list->count; i++) {
+        tool_tree_open(tree, NULL, '{');
+        tool_tree_i64(tree, "type", list->alarms[i].type);
+        tool_tree_id(tree, "member", list->alarms[i].member);
+        tool_tree_close(tree);
+    }
+    tool_tree_close(tree);
+}
+
 static void put_verdict(const struct tool_snap *snap, struct tool_tree *tree)
 {
     ASSERT(snap->verdict != NULL);
@@ -183,6 +200,7 @@ void tool_snap_put(const struct tool_snap *snap, struct tool_tree *tree)
         tool_tree_string(tree, "cluster_version", slice_from_string(snap->cluster->version));
         tool_entry_put_members(tree, "members", snap->cluster);
     }
+    if (snap->alarms != NULL) put_alarms(snap->alarms->list, tree);
     tool_tree_u64(tree, "versions", snap->versions);
     put_sections(snap, tree);
     put_verdict(snap, tree);

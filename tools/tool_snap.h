@@ -5,6 +5,7 @@
  */
 #ifndef TOOL_SNAP_H
 #define TOOL_SNAP_H
+#include "storage/alarm_state.h"
 #include "storage/snapshot_dir.h"
 #include "storage/snapshot_format.h"
 #include "storage/snapshot_reader.h"
@@ -32,6 +33,7 @@ struct tool_snap {
     struct snapshot_format_head head;
     struct blob *conf;       /* NULL = not read */
     struct cluster *cluster; /* NULL = not read */
+    struct alarm_state *alarms; /* NULL = not read, or none */
     struct tool_snap_section sections[TOOL_SNAP_SECTIONS_MAX];
     size_t section_count;
     uint64_t versions;
