@@ -74,6 +74,7 @@
     X(D25, "one segment too many is dropped", "every entry behind the snapshot stays")                                                   \
     X(D26, "a log that begins anew behind a snapshot forgets the vote", "one truth for term and vote: the newest batch")                 \
     X(D27, "an old segment is removed before the removal of the one before it is durable", "never a hole in the middle")                 \
+    X(D28, "what a short read does not bring is taken for damage", "only the size of a file says where it ends")                         \
     X(D30, "a read goes to apply before the commits that it needs", "position in the one lane")                                          \
     X(D31, "a reply is posted before the view is published", "publish, then post")                                                       \
     X(D32, "reads are let go before the view is published", "publish, then post")                                                        \
@@ -82,6 +83,7 @@
     X(D35, "mail overtakes the backlog of its lane", "position in the one lane")                                                         \
     X(D36, "ids of forwards and reads begin anew with each boot", "no id comes twice in a member's life")                                \
     X(D37, "a follower serves a read at its own commit index", "read index: ask the leader")                                             \
+    X(D38, "what is held back for apply is forgotten at stop", "each call leaves exactly once")                                          \
     X(D40, "the count of a subtree stays as it was at a delete", "subtree counts of live keys")                                          \
     X(D41, "the hash of the past is that of the present", "prefix sums per chunk")                                                       \
     X(D42, "the hash forgets a delete at the compacted revision", "G(c)")                                                                \

@@ -361,9 +361,30 @@ void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *o
     raft_reads_probe(role);
 }
 
+/* What was decided and waits for room in apply's lane leaves no more if it does not leave now: nobody steps this role again. */
+static void fail_backlog(struct raft_actor *role, enum err err)
+{
+    flush_backlog(role);
+    for (uint32_t i = 0; i < role->backlog_count; i++) {
+        struct mail *mail = &role->backlog[role->backlog_first + i];
+        if (mail->kind == MAIL_READ_BATCH && mail->read.batch != NULL) {
+            struct mail failed = {.kind = MAIL_READ_FAIL, .read = {.batch = mail->read.batch, .err = err}};
+            lane_must_post(role->lanes.to_net, &failed);
+            mail->read.batch = NULL; /* net's now */
+        }
+        if (mail->kind != MAIL_COMMIT) continue;
+        struct commit_batch *batch = mail->commit.batch;
+        for (uint32_t j = 0; j < batch->count; j++) {
+            if (batch->calls[j] != 0) raft_calls_fail(role, batch->calls[j], err);
+            batch->calls[j] = 0;
+        }
+    }
+}
+
 void raft_actor_fail_all(struct raft_actor *role, enum err err)
 {
     struct pending_call *call;
+    if (!MUTANT(D38)) fail_backlog(role, err);
     while (!MUTANT(D68) && (call = pending_oldest(&role->pending)) != NULL) {
         raft_calls_fail(role, pending_remove(&role->pending, call), err);
     }

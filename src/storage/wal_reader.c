@@ -114,6 +114,10 @@ static bool reader_load(struct wal_reader *reader, uint64_t offset, size_t size)
     reader->error = fs_run(reader->fs, &op);
     if (reader->error != 0) return false;
     ASSERT(op.result <= wanted);
+    uint64_t left = reader->file_bytes - offset;
+    /* The file says that there is more: this is not its end, and must not be taken for the end of the log. */
+    if (op.result < wanted && op.result < left && !MUTANT(D28)) reader->error = EIO;
+    if (reader->error != 0) return false;
     reader->window_offset = offset;
     reader->window_bytes = (size_t)op.result;
     return reader->window_bytes >= size;

@@ -68,6 +68,7 @@ struct fs_sim_disk {
     struct fs_sim_disk *frozen;
     uint64_t room;
     struct sim_fault faults[SIM_KINDS];
+    uint64_t failed;
 };
 
 struct fs_file {
@@ -403,7 +404,11 @@ static int run_op(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up
         if (op->file->inode->lock == op->file) op->file->inode->lock = NULL;
         alloc_free(op->file);
         return fault;
-    case FS_PREAD: return fault != 0 ? fault : run_read(op);
+    case FS_PREAD:
+        if (fault != 0 && fault != FS_SIM_SHORT) return fault;
+        (void)run_read(op);
+        if (fault == FS_SIM_SHORT && op->result > FS_SIM_SECTOR) op->result = FS_SIM_SECTOR;
+        return 0;
     case FS_PWRITE:
     case FS_ALLOCATE: {
         int error = run_write(disk, op, fault != 0);
@@ -449,6 +454,8 @@ static int disk_fault(struct fs_sim_disk *disk, enum fs_kind kind)
 {
     struct sim_fault *fault = &disk->faults[kind];
     if (fault->countdown == 0 || --fault->countdown > 0) return 0;
+    disk->failed++;
+    if (fault->error == FS_SIM_SHORT) fault->countdown = 1;
     return fault->error;
 }
 
@@ -536,6 +543,8 @@ bool fs_sim_complete(struct fs *fs, size_t place)
     list_push_back(&sim->done, &op->node);
     return true;
 }
+
+uint64_t fs_sim_failed(const struct fs_sim_disk *disk) { return disk->failed; }
 
 uint64_t fs_sim_op_count(const struct fs_sim_disk *disk)
 {
@@ -683,7 +692,7 @@ struct fs_sim_disk *fs_sim_crash(const struct fs_sim_disk *disk, const struct fs
 
 void fs_sim_fail(struct fs_sim_disk *disk, enum fs_kind kind, uint64_t nth, int error)
 {
-    ASSERT(kind < SIM_KINDS);
+    ASSERT(kind < SIM_KINDS && (error != FS_SIM_SHORT || kind == FS_PREAD));
     disk->faults[kind] = (struct sim_fault){.countdown = nth, .error = error};
 }
 

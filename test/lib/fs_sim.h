@@ -69,7 +69,9 @@ size_t fs_sim_unsynced(const struct fs_sim_disk *disk); /* sector writes that a 
 /* ---- faults ---- */
 /* The nth call of that kind from now on (1 = the next) fails. A failing write may write a part; a failing sync loses what it
  * should have made durable, while reads go on showing it. */
+#define FS_SIM_SHORT (-1) /* as the error of a read: it and all behind it succeed, with a sector at most */
 void fs_sim_fail(struct fs_sim_disk *disk, enum fs_kind kind, uint64_t nth, int error);
+uint64_t fs_sim_failed(const struct fs_sim_disk *disk); /* how many calls have failed that way */
 void fs_sim_set_room(struct fs_sim_disk *disk, uint64_t bytes_max); /* ENOSPC beyond; UINT64_MAX = plenty */
 uint64_t fs_sim_used(const struct fs_sim_disk *disk);
 

@@ -300,6 +300,29 @@ void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool ser
     if (!is_done) world_watch_broken(clients->world, "V1 a quiet cluster answers reads", member, serializable, 0);
 }
 
+uint32_t sim_clients_write(struct sim_clients *clients, uint32_t set)
+{
+    uint32_t number = 0, asked = 0;
+    for (uint32_t member = 0; member < clients->options.members; member++) {
+        if ((set >> member & 1) == 0 || !world_listens(clients->world, member)) continue;
+        while (number < clients->options.clients && clients->clients[number].is_waiting) number++;
+        if (number == clients->options.clients) break;
+        struct kv_op op = {.kind = KV_OP_PUT, .success_count = 1};
+        draw_step(clients, &op.success[0], KV_STEP_PUT);
+        ask(clients, number, member, &op);
+        asked++;
+    }
+    return asked;
+}
+
+bool sim_clients_has_written(const struct sim_clients *clients, size_t first)
+{
+    for (size_t i = first; i < clients->history.count; i++) {
+        if (clients->history.ops[i].kind == KV_OP_PUT && clients->history.ops[i].outcome == KV_DONE) return true;
+    }
+    return false;
+}
+
 static _Noreturn void report_look(struct sim_clients *clients, const struct kv_verdict *verdict, const struct world_look *look)
 {
     fprintf(stderr, "m%u at revision %" PRId64 ", mark %" PRId64 ", newest %" PRId64 ", keys %u to %u, changes from %" PRId64 ": expected %" PRId64

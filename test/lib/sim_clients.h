@@ -63,6 +63,9 @@ void sim_clients_step(struct sim_clients *clients, bool is_over);
 uint64_t sim_clients_next_ns(const struct sim_clients *clients);
 /* Everything at a member, now; when the world is quiet. */
 void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable);
+/* A write at each member of `set`, as long as clients are free: at how many; and whether one from operation `first` on is acknowledged. */
+uint32_t sim_clients_write(struct sim_clients *clients, uint32_t set);
+bool sim_clients_has_written(const struct sim_clients *clients, size_t first);
 bool sim_clients_wait(const struct sim_clients *clients); /* somebody waits for an answer */
 /* Gives the writes their places in the committed log and checks; prints what is wrong and aborts. */
 void sim_clients_check(struct sim_clients *clients);

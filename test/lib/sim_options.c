@@ -24,6 +24,7 @@ static const struct field fault_fields[SIM_FAULTS] = {
     FAULT("stop", SIM_STOP), FAULT("pause", SIM_PAUSE), FAULT("cut", SIM_CUT), FAULT("partition", SIM_PARTITION), FAULT("shape", SIM_SHAPE),
     FAULT("slow-disk", SIM_SLOW_DISK), FAULT("stuck-disk", SIM_STUCK_DISK), FAULT("full-disk", SIM_FULL_DISK), FAULT("failed-disk", SIM_FAILED_DISK),
     FAULT("flip", SIM_FLIP), FAULT("transfer", SIM_TRANSFER),
+    FAULT("stuck-chores", SIM_STUCK_CHORES),
 };
 static const struct field fields[] = {
     FIELD("members", world.members), FIELD("switch-percent", world.switch_percent), FIELD("break-permille", world.break_permille),
@@ -40,7 +41,9 @@ static const struct field fields[] = {
     FIELD("chunk-bytes", world.chunk_bytes), FIELD("look-permille", world.look_permille), FIELD("history-percent", clients.history_percent),
     FIELD("slow-percent", clients.slow_percent), FIELD("slow-ns", clients.slow_ns),
     FIELD("sticks", clients.sticks), FIELD("run-ns", run_ns), FIELD("buggify", buggify), FIELD("lag-ns", lag_ns), FIELD("heals-per-minute", heals_per_minute),
-    FIELD("starts-per-minute", starts_per_minute),
+    FIELD("starts-per-minute", starts_per_minute), FIELD("core-first", core_first), FIELD("repeat-permille", world.repeat_permille),
+    FIELD("even-delays", world.even_delays), FIELD("late-chores", world.late_chores),
+    FIELD("start-fault-permille", world.start_fault_permille),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -215,6 +218,37 @@ static void draw_sleepers(struct rng *rng, struct sim_options *options)
     options->per_minute[SIM_CUT] = (uint32_t)DRAW(rng, 0, 20);
 }
 
+/* One thing again: members as alike as can be, whose leader goes away together with all chance in the network. */
+static void draw_alike(struct rng *rng, struct sim_options *options)
+{
+    options->world.drift_permille = options->world.switch_percent = options->world.break_permille = 0;
+    options->world.repeat_permille = 0;
+    options->world.late_disks = false;
+    options->world.even_delays = true;
+    options->world.election_ms = options->world.heartbeat_ms * 10;
+    options->world.delay_ns = options->world.election_ms * NS_PER_MS / DRAW(rng, 50, 100);
+    options->run_ns = 5 * NS_PER_S;
+    memset(options->per_minute, 0, sizeof(options->per_minute));
+    options->per_minute[SIM_POWER_LOSS_OF_ALL] = 60;
+    options->per_minute[SIM_KILL] = (uint32_t)DRAW(rng, 0, 60);
+    options->starts_per_minute = 30;
+}
+
+/* From a stream of its own. */
+static void draw_more(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xbf58476d1ce4e5b9) + 2);
+    options->core_first = rng_below(&rng, 4) != 0;
+    options->world.repeat_permille = (uint32_t)DRAW(&rng, 0, 0, 10, 100);
+    options->world.late_chores = rng_below(&rng, 2) == 0;
+    options->world.start_fault_permille = (uint32_t)DRAW(&rng, 0, 0, 100, 400);
+    options->per_minute[SIM_STUCK_CHORES] = (uint32_t)DRAW(&rng, 0, 0, 0, 5, 20);
+    uint64_t even_ns = options->world.election_ms * NS_PER_MS / 20;
+    options->world.even_delays = options->world.delay_ns <= even_ns && rng_below(&rng, 4) == 0;
+    if (rng_below(&rng, 20) == 0) draw_alike(&rng, options);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -232,7 +266,7 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     if (options.world.tail_bytes != 0 && options.clients.padding_max > 3000) options.clients.padding_max = 3000;
     options.run_ns = DRAW(&rng, 5, 15, 40) * NS_PER_S;
     options.lag_ns = DRAW(&rng, 3 * NS_PER_MS, 20 * NS_PER_MS);
-    for (int i = 0; i < SIM_FAULTS; i++) {
+    for (int i = 0; i < SIM_STUCK_CHORES; i++) {
         if (rng_below(&rng, 2) == 0) options.per_minute[i] = (uint32_t)DRAW(&rng, 5, 20, 60);
     }
     options.heals_per_minute = (uint32_t)DRAW(&rng, 30, 120);
@@ -240,5 +274,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     options.buggify = rng_below(&rng, 2) == 0;
     if (rng_below(&rng, 10) == 0) draw_sleepers(&rng, &options);
     draw_state(seed, &options);
+    draw_more(seed, &options);
     *out_options = options;
 }

@@ -24,6 +24,7 @@ enum sim_fault {
     SIM_FAILED_DISK, /* a write or a sync fails: the member has to stop */
     SIM_FLIP,        /* bits of a log file of a member that is down */
     SIM_TRANSFER,
+    SIM_STUCK_CHORES, /* segments are not prepared for a while */
     SIM_FAULTS,
 };
 const char *sim_fault_name(enum sim_fault fault);
@@ -36,6 +37,7 @@ struct sim_options {
     uint32_t per_minute[SIM_FAULTS]; /* 0 = not in this run */
     bool buggify;                    /* rare behaviour of the product, in a build that has it */
     uint32_t heals_per_minute, starts_per_minute;
+    bool core_first;                 /* at the end a majority is healed, and serves, before all are (sim_core.h) */
 };
 void sim_options_draw(uint64_t seed, struct sim_options *out_options);
 #define SIM_OPTIONS_TEXT_MAX 2048

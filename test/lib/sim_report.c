@@ -19,6 +19,13 @@ struct number {
 };
 #define NUMBERS_MAX 48
 
+static uint64_t median_span(const struct sim_result *total)
+{
+    uint64_t span = 0, sum = total->led_after[0];
+    while (sum * 2 < total->cores && span < SIM_CORE_SPANS - 1) sum += total->led_after[++span];
+    return span;
+}
+
 #ifdef KVD_SIM
 static const char *const site_names[] = {
 #define SITE_NAME(site, text) #site,
@@ -46,6 +53,9 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"looks at a state", counts->looks}, {"states compared", counts->looks_compared}, {"of these freed apart", counts->looks_freed_apart},
         {"views held", counts->holds}, {"reads of the past", total->clients.old_reads}, {"answered as compacted", total->clients.compacted_reads},
         {"reads in orders and filters", total->clients.shaped_reads}, {"pages", total->clients.pages}, {"slow streams", total->clients.slow_streams},
+        {"votes after damage", counts->suspect_votes}, {"frames repeated", counts->repeats}, {"chores that took their time", counts->late_chores},
+        {"operations of a start that failed", counts->start_faults}, {"starts refused for them", counts->refused_reads},
+        {"majorities healed first", total->cores}, {"election timeouts until half of them were led", median_span(total)},
     };
     size_t count = sizeof(numbers) / sizeof(numbers[0]);
     for (size_t i = 0; i < count; i++) out_numbers[i] = numbers[i];

@@ -18,6 +18,7 @@ struct run {
     struct tape tape;
     struct sim_clients clients;
     uint64_t faults[SIM_FAULTS];
+    uint64_t cores, led_after[SIM_CORE_SPANS];
 };
 
 static uint32_t below(struct run *run, uint64_t limit) { return (uint32_t)tape_below(&run->tape, limit); }
@@ -104,6 +105,7 @@ static void inject(struct run *run, enum sim_fault fault)
     case SIM_FAILED_DISK: world_disk_fail(world, member, true); break;
     case SIM_FLIP: flip_one(run, member); break;
     case SIM_TRANSFER: world_transfer(world, member); break;
+    case SIM_STUCK_CHORES: world_hang_chores(world, member, true); break;
     case SIM_FAULTS: break;
     }
 }
@@ -111,6 +113,7 @@ static void inject(struct run *run, enum sim_fault fault)
 static void heal_member(struct run *run, uint32_t member)
 {
     world_disk_speed(run->world, member, WORLD_DISK_FAST);
+    world_hang_chores(run->world, member, false);
     world_disk_room(run->world, member, true);
     world_disk_fail(run->world, member, false);
 }
@@ -129,6 +132,7 @@ static void some_faults(struct run *run, uint64_t ns)
 {
     uint32_t members = run->options->world.members;
     for (int fault = 0; fault < SIM_FAULTS; fault++) {
+        if (fault > SIM_TRANSFER && run->options->per_minute[fault] == 0) continue; /* nothing is drawn for them */
         if (happens(run, (uint32_t)fault, run->options->per_minute[fault], ns)) inject(run, (enum sim_fault)fault);
     }
     if (happens(run, LANE_HEAL, run->options->heals_per_minute, ns)) set_cuts(run, 0, false);
@@ -143,7 +147,7 @@ static void some_faults(struct run *run, uint64_t ns)
 static void heal_all(struct run *run)
 {
     set_cuts(run, 0, false);
-    world_break_permille(run->world, 0);
+    world_quiet(run->world);
     for (uint32_t i = 0; i < run->options->world.members; i++) {
         world_kill_soon(run->world, i, false, false, UINT32_MAX - 1); /* takes back what was planned */
         heal_member(run, i);
@@ -200,6 +204,15 @@ static void demand(struct run *run, bool holds, const char *invariant)
     if (!holds) world_watch_broken(run->world, invariant, 0, ready_count(run), world_now_ns(run->world));
 }
 
+static void heal_core(struct run *run)
+{
+    struct sim_core core = {.world = run->world, .clients = &run->clients, .options = run->options, .tape = &run->tape};
+    uint64_t spans = 0;
+    if (!sim_core_run(&core, &spans)) return;
+    run->cores++;
+    run->led_after[spans < SIM_CORE_SPANS ? spans : SIM_CORE_SPANS - 1]++;
+}
+
 static void finish(struct run *run)
 {
     const struct sim_options *options = run->options;
@@ -207,6 +220,7 @@ static void finish(struct run *run)
     uint64_t timeout_ns = options->world.request_timeout_ms * NS_PER_MS;
     if (timeout_ns == 0) timeout_ns = 5 * NS_PER_S + 2 * election_ns;
     buggify_stop();
+    if (options->core_first && options->world.members >= 3) heal_core(run);
     heal_all(run);
     /* With the smallest windows a member that lags gets an entry per round trip. */
     uint64_t catch_up_ns = world_last_index(run->world) * (2 * options->world.delay_ns + 2 * NS_PER_MS);
@@ -276,6 +290,8 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
                                       .simulated_ns = world_now_ns(run.world) - start_ns, .done = run.clients.done,
                                       .unknown = run.clients.unknown, .entries = world_commit_index(run.world)};
     memcpy(out_result->faults, run.faults, sizeof(run.faults));
+    memcpy(out_result->led_after, run.led_after, sizeof(run.led_after));
+    out_result->cores = run.cores;
     count_fired(&fired, true);
     memcpy(out_result->fired, fired.fired, sizeof(fired.fired));
     world_get_counts(run.world, &out_result->counts);

@@ -6,6 +6,7 @@
 #ifndef TEST_LIB_SIM_RUN_H
 #define TEST_LIB_SIM_RUN_H
 #include "base/buggify.h"
+#include "lib/sim_core.h"
 #include "lib/sim_options.h"
 
 /* Nothing but uint64_t: results are added up field by field. */
@@ -18,6 +19,8 @@ struct sim_result {
     uint64_t events;  /* lines of the trace: steps of roles, messages and frames, file operations, calls and answers, faults */
     uint64_t steps;   /* of roles, of these */
     uint64_t simulated_ns, done, unknown, entries;
+    uint64_t cores;   /* majorities that were healed first */
+    uint64_t led_after[SIM_CORE_SPANS]; /* how many of them had a leader after so many election timeouts */
 };
 void sim_run(const struct sim_options *options, struct sim_result *out_result);
 

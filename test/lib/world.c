@@ -135,22 +135,37 @@ static void repair(struct world_member *member)
     member->damage.is_there = false;
 }
 
-/* It says why it does not start; a full disk is such a reason, and space that comes later is the remedy. */
-static bool refuse_start(struct world_member *member, const char *message)
+static bool leave_start(struct world_member *member)
 {
-    bool is_full = strstr(message, "No space left on device") != NULL, is_damaged = member->damage.is_there;
-    if (!is_full && !is_damaged) fprintf(stderr, "m%u: %s\n", member->number, message);
-    if (!is_full && !is_damaged) world_watch_broken(member->world, "a member starts again", member->number, 0, 0);
-    world_note(member->world, is_full ? "no space to start" : "too damaged to start", member->number, 0, 0);
-    member->world->counts.refused_space += is_full;
-    member->world->counts.refused_damage += !is_full;
-    if (!is_full) repair(member);
     data_dir_close(&member->dir);
     fs_free(member->snap_fs);
     fs_free(member->work_fs);
     fs_free(member->wal_fs);
     fs_free(member->fs);
     return false;
+}
+
+/* It says why it does not start; a full disk is such a reason, and space that comes later is the remedy. */
+static bool refuse_start(struct world_member *member, const char *message, bool has_failed)
+{
+    bool is_full = strstr(message, "No space left on device") != NULL, is_damaged = member->damage.is_there && !has_failed;
+    has_failed = has_failed && !is_full;
+    if (has_failed) {
+        bool has_reason = strstr(message, strerror(EIO)) != NULL || strstr(message, "corrupt") != NULL; /* too short is corrupt */
+        bool is_clear = has_reason && strstr(message, member->config.data_dir_path) != NULL;
+        if (!is_clear) fprintf(stderr, "m%u: %s\n", member->number, message);
+        if (!is_clear) world_watch_broken(member->world, "D4 a start that cannot read says which file and why", member->number, 0, 0);
+        world_note(member->world, "a start refused", member->number, 0, 0);
+        member->world->counts.refused_reads++;
+        return leave_start(member);
+    }
+    if (!is_full && !is_damaged) fprintf(stderr, "m%u: %s\n", member->number, message);
+    if (!is_full && !is_damaged) world_watch_broken(member->world, "a member starts again", member->number, 0, 0);
+    world_note(member->world, is_full ? "no space to start" : "too damaged to start", member->number, 0, 0);
+    member->world->counts.refused_space += is_full;
+    member->world->counts.refused_damage += !is_full;
+    if (!is_full) repair(member);
+    return leave_start(member);
 }
 
 bool world_start(struct world *world, uint32_t number)
@@ -165,13 +180,16 @@ bool world_start(struct world *world, uint32_t number)
     member->work_fs = world_disk_fs(member, false);
     world_disk_fail(world, number, false);
     member->failed_steps = 0;
+    world_disk_arm_start(member);
     enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", &member->dir, message, sizeof(message));
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
                                            .rcu = &world->rcu, .board = &world->board, .now_ns = world_local_ns(member),
                                            .seed = tape_seed(&world->tape)};
     bool is_good = err == ERR_OK && line_recover(&member->line, &options, message, sizeof(message));
-    if (!is_good) return refuse_start(member, message);
+    bool has_failed = world_disk_disarm_start(member);
+    if (!is_good) return refuse_start(member, message, has_failed);
     world_disk_set_late(member->wal_fs, world->options.late_disks);
+    world_disk_set_late(member->work_fs, world->options.late_chores);
     member->id = member->line.identity.member_id;
     actor_init(&member->main, &main_table);
     world_net_open(member);
@@ -202,6 +220,8 @@ static void close_member(struct world_member *member)
     world_net_close(member);
     world_watch_end(member);
     world_disk_settle(member->wal_fs);
+    world_disk_settle(member->work_fs);
+    while (member->line.net.calls != NULL && actor_step(&member->line.work.actor, world_local_ns(member))) continue; /* it gives back what it has */
     grace_period(world);
     line_deinit(&member->line); /* takes in what was under way; the disk that goes on was copied before */
     grace_period(world);
@@ -228,6 +248,7 @@ void world_kill(struct world *world, uint32_t number, bool power_loss)
     fs_sim_disk_free(member->disk);
     member->disk = after;
     member->speed = WORLD_DISK_FAST;
+    member->chores_hang = false;
 }
 
 void world_kill_soon(struct world *world, uint32_t number, bool power_loss, bool all, uint32_t steps)
@@ -294,9 +315,9 @@ void world_stop(struct world *world, uint32_t number)
     raft_actor_fail_all(&member->line.raft, ERR_STOPPED);
     world->current = NULL;
     post_from_main(member, member->line.apply.lanes.from_main, MAIL_DRAIN);
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < 64; i++) { /* many times: a role that is slow on purpose takes little at once */
         for (uint32_t role = 0; role < LINE_ROLES; role++) {
-            if (member->line.roles[role] == &member->line.raft.actor) continue;
+            if (member->line.roles[role] == &member->line.raft.actor || (i > 3 && !actor_has_mail(member->line.roles[role]))) continue;
             if (!run_role_guarded(member, role)) return;
         }
     }
@@ -317,6 +338,12 @@ void world_disk_speed(struct world *world, uint32_t member, enum world_disk_spee
     world->members[member].speed = speed;
 }
 
+void world_hang_chores(struct world *world, uint32_t member, bool hangs)
+{
+    world_note(world, "chores", member, hangs, 0);
+    world->members[member].chores_hang = hangs;
+}
+
 void world_disk_room(struct world *world, uint32_t member, bool is_plenty)
 {
     struct fs_sim_disk *disk = world->members[member].disk;
@@ -324,7 +351,7 @@ void world_disk_room(struct world *world, uint32_t member, bool is_plenty)
     fs_sim_set_room(disk, is_plenty ? UINT64_MAX : fs_sim_used(disk) + tape_below(&world->tape, 32 << 10));
 }
 
-static bool all_are_whole(struct world *world)
+bool world_is_whole(struct world *world)
 {
     for (uint32_t i = 0; i < world->options.members; i++) {
         if (!world_watch_is_whole(&world->members[i])) return false;
@@ -373,7 +400,7 @@ static bool choose_byte(struct world_member *member)
 void world_flip(struct world *world, uint32_t number)
 {
     struct world_member *member = &world->members[number];
-    bool may = !member->is_up && world->options.members >= 3 && all_are_whole(world);
+    bool may = !member->is_up && world->options.members >= 3 && world_is_whole(world);
     if (!may || !choose_byte(member)) return;
     member->damage.mask = (uint8_t)(1u + tape_below(&world->tape, 255));
     member->damage.is_there = true;
@@ -394,7 +421,12 @@ void world_disk_fail(struct world *world, uint32_t number, bool fails)
 }
 
 void world_break_permille(struct world *world, uint32_t permille) { world->options.break_permille = permille; }
+void world_quiet(struct world *world)
+{
+    world->options.break_permille = world->options.repeat_permille = world->options.start_fault_permille = 0;
+}
 bool world_is_up(const struct world *world, uint32_t number) { return world->members[number].is_up; }
+bool world_is_paused(const struct world *world, uint32_t number) { return world->members[number].pause_until_ns > world->now_ns; }
 bool world_listens(const struct world *world, uint32_t number)
 {
     return world->members[number].is_up && world->members[number].line.net.calls != NULL;
@@ -428,6 +460,39 @@ int world_leader(const struct world *world)
         leader = (int)i;
     }
     return leader;
+}
+
+uint32_t world_followers(const struct world *world)
+{
+    int leader = world_leader(world);
+    uint32_t followers = 0;
+    if (leader < 0) return 0;
+    const struct world_member *leads = &world->members[leader];
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        const struct world_member *member = &world->members[i];
+        bool follows = member->is_up && member->pause_until_ns <= world->now_ns && SHARED_GET(&member->line.shared, leader) == leads->id &&
+                       SHARED_GET(&member->line.shared, term) == SHARED_GET(&leads->line.shared, term);
+        followers |= (uint32_t)follows << i;
+    }
+    return followers;
+}
+
+int world_followed_leader(const struct world *world)
+{
+    uint32_t followers = world_followers(world), count = 0;
+    for (uint32_t i = 0; i < world->options.members; i++) count += followers >> i & 1;
+    return count > world->options.members / 2 ? world_leader(world) : -1;
+}
+
+bool world_is_suspect(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        struct raft_status status;
+        if (!world->members[i].is_up) continue;
+        raft_get_status(world->members[i].line.raft.raft, &status);
+        if (status.is_suspect) return true;
+    }
+    return false;
 }
 
 bool world_is_settled(const struct world *world)
@@ -513,7 +578,10 @@ struct world *world_new(const struct world_options *options)
     world_watch_init(world);
     world_state_init(world);
     for (uint32_t i = 0; i < WORLD_MEMBERS_MAX; i++) {
-        for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) list_init(&world->links[i][j].frames);
+        for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) {
+            list_init(&world->links[i][j].frames);
+            list_init(&world->links[i][j].repeats);
+        }
     }
     world->members = alloc_zero(options->members, sizeof(struct world_member));
     size_t size = 0;
@@ -635,6 +703,7 @@ static void run_until(struct world *world, uint64_t until_ns, bool to_answer)
         for (int turn = 0; turn < 8 && run_members(world); turn++) continue;
         advance(world, until_ns);
     }
+    world_watch_calls(world);
 }
 
 struct tape_reel *world_reel(const struct world *world) { return world->options.reel; }

@@ -31,7 +31,11 @@ struct world_options {
     uint32_t break_permille; /* chance that a frame breaks its stream: it and all behind it are lost */
     uint64_t delay_ns;       /* of a frame, at most; 0 = 5 ms */
     uint32_t window;         /* frames under way before a sender must wait; 0 = 64 */
+    uint32_t repeat_permille; /* chance that Raft's own messages of a frame come a second time, soon or much later */
+    bool even_delays;        /* every frame takes delay_ns, neither more nor less */
     bool late_disks;         /* log files complete later */
+    bool late_chores;        /* the same for segments that are prepared */
+    uint32_t start_fault_permille; /* chance that a file operation fails, or a read is short, while a member starts */
     uint32_t drift_permille; /* of the members' clocks, at most */
     uint32_t look_permille;  /* chance that a step of a member is followed by a look at its state (world_state.h) */
     uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
@@ -55,12 +59,14 @@ struct tape_reel *world_reel(const struct world *world); /* as in its options */
 void world_kill(struct world *world, uint32_t member, bool power_loss);
 /* The same after so many more steps of the member's roles: in the middle of a run. `all`: every member at that moment. */
 void world_kill_soon(struct world *world, uint32_t member, bool power_loss, bool all, uint32_t steps);
-bool world_start(struct world *world, uint32_t member); /* false: it refused to, for want of space; it is down as before */
+bool world_start(struct world *world, uint32_t member); /* false: it refused to, for want of space or for a file it cannot read; down as before */
 void world_stop(struct world *world, uint32_t member);     /* in good order: drain, transfer, answer the rest; takes virtual time */
 void world_pause(struct world *world, uint32_t member, uint64_t ns);
 void world_transfer(struct world *world, uint32_t member); /* asks raft to hand leadership over; ignored if it does not lead */
 void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut); /* one direction */
 void world_break_permille(struct world *world, uint32_t permille);
+void world_quiet(struct world *world); /* from now on no stream breaks by chance, nothing comes twice, every start can read its files */
+void world_hang_chores(struct world *world, uint32_t member, bool hangs); /* what the work role asks of the disk completes, or does not */
 enum world_disk_speed { WORLD_DISK_FAST, WORLD_DISK_SLOW, WORLD_DISK_STUCK };
 void world_disk_speed(struct world *world, uint32_t member, enum world_disk_speed speed);
 void world_disk_fail(struct world *world, uint32_t member, bool fails); /* an operation that comes soon fails; false: none does */
@@ -71,9 +77,14 @@ void world_disk_room(struct world *world, uint32_t member, bool is_plenty); /* f
 void world_flip(struct world *world, uint32_t member);
 
 bool world_is_up(const struct world *world, uint32_t member);
+bool world_is_paused(const struct world *world, uint32_t member);
 bool world_listens(const struct world *world, uint32_t member); /* it takes calls, though it may not be ready */
 bool world_is_ready(const struct world *world, uint32_t member);
 int world_leader(const struct world *world); /* the member that leads in the highest term; -1 */
+int world_followed_leader(const struct world *world); /* the same, if a majority follows it; -1 */
+uint32_t world_followers(const struct world *world);  /* bit per member that follows it, itself included */
+bool world_is_whole(struct world *world); /* nobody lacks anything that damage took */
+bool world_is_suspect(const struct world *world); /* somebody who is up does not know whether its log lost its tail */
 
 /* --- calls --- */
 /* A call at a member: its name; the answer belongs to the world. */
@@ -105,6 +116,7 @@ uint64_t world_trace_hash(const struct world *world);   /* over every step, post
 struct world_counts {
     uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
+    uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

@@ -35,6 +35,7 @@ static void submit(struct fs *base, struct fs_op *op)
     if (fs->is_late) {
         ASSERT(fs->due_count < FS_OPS_MAX);
         fs->due_ns[fs->due_count++] = due_ns(fs, op->kind);
+        if (&fs->fs == fs->member->work_fs) fs->member->world->counts.late_chores++;
     } else {
         bool is_done = fs_sim_complete(fs->inner, 0);
         ASSERT(is_done);
@@ -85,12 +86,18 @@ struct fs *world_disk_fs(struct world_member *member, bool is_late)
     return &fs->fs;
 }
 
+static bool is_stuck(const struct world_fs *fs)
+{
+    const struct world_member *member = fs->member;
+    return &fs->fs == member->work_fs ? member->chores_hang : member->speed == WORLD_DISK_STUCK;
+}
+
 void world_disk_set_late(struct fs *fs, bool is_late) { ((struct world_fs *)fs)->is_late = is_late; }
 
-void world_disk_tend(struct world_member *member)
+/* The role that submitted them is rung. */
+static void tend_fs(struct world_member *member, struct world_fs *fs, const struct actor *role_of_fs)
 {
-    struct world_fs *fs = (struct world_fs *)member->wal_fs;
-    if (member->speed == WORLD_DISK_STUCK) return;
+    if (is_stuck(fs)) return;
     for (uint32_t i = 0; i < fs->due_count;) {
         if (fs->due_ns[i] > member->world->now_ns) {
             i++;
@@ -101,17 +108,22 @@ void world_disk_tend(struct world_member *member)
         fs->due_count--;
         world_wake(member);
         memmove(&fs->due_ns[i], &fs->due_ns[i + 1], (fs->due_count - i) * sizeof(uint64_t));
-        for (uint32_t role = 0; role < LINE_ROLES; role++) { /* the wal role is rung */
-            if (member->line.roles[role] == &member->line.wal.actor) member->more |= 1u << role;
+        for (uint32_t role = 0; role < LINE_ROLES; role++) {
+            if (member->line.roles[role] == role_of_fs) member->more |= 1u << role;
         }
     }
 }
 
-uint64_t world_disk_stuck_ns(const struct world_member *member)
+void world_disk_tend(struct world_member *member)
 {
-    const struct world_fs *fs = (const struct world_fs *)member->wal_fs;
+    tend_fs(member, (struct world_fs *)member->wal_fs, &member->line.wal.actor);
+    tend_fs(member, (struct world_fs *)member->work_fs, &member->line.work.actor);
+}
+
+static uint64_t stuck_ns(const struct world_member *member, const struct world_fs *fs)
+{
     uint64_t first_ns = CLOCK_NEVER, now_ns = member->world->now_ns;
-    if (member->speed != WORLD_DISK_STUCK) return 0;
+    if (!is_stuck(fs)) return 0;
     for (uint32_t i = 0; i < fs->due_count; i++) {
         if (fs->due_ns[i] < first_ns) first_ns = fs->due_ns[i];
     }
@@ -119,15 +131,27 @@ uint64_t world_disk_stuck_ns(const struct world_member *member)
     return first_ns < now_ns ? now_ns - first_ns : 0;
 }
 
-uint64_t world_disk_next_ns(const struct world_member *member)
+uint64_t world_disk_stuck_ns(const struct world_member *member)
 {
-    const struct world_fs *fs = (const struct world_fs *)member->wal_fs;
+    uint64_t wal_ns = stuck_ns(member, (const struct world_fs *)member->wal_fs);
+    uint64_t work_ns = stuck_ns(member, (const struct world_fs *)member->work_fs);
+    return wal_ns > work_ns ? wal_ns : work_ns;
+}
+
+static uint64_t next_ns_of(const struct world_fs *fs)
+{
     uint64_t next_ns = CLOCK_NEVER;
-    if (member->speed == WORLD_DISK_STUCK) return next_ns;
+    if (is_stuck(fs)) return next_ns;
     for (uint32_t i = 0; i < fs->due_count; i++) {
         if (fs->due_ns[i] < next_ns) next_ns = fs->due_ns[i];
     }
     return next_ns;
+}
+
+uint64_t world_disk_next_ns(const struct world_member *member)
+{
+    uint64_t wal_ns = next_ns_of((const struct world_fs *)member->wal_fs), work_ns = next_ns_of((const struct world_fs *)member->work_fs);
+    return wal_ns < work_ns ? wal_ns : work_ns;
 }
 
 void world_disk_settle(struct fs *base)
@@ -137,6 +161,37 @@ void world_disk_settle(struct fs *base)
     fs->due_count = 0;
     fs->is_late = false;
     fs->is_settled = true;
+}
+
+/* --- a start --- */
+
+/* Reads mostly: a start does little else. Any of the first operations of its kind, or a late one, where the log is read. */
+void world_disk_arm_start(struct world_member *member)
+{
+    static const enum fs_kind kinds[] = {FS_OPEN, FS_PREAD, FS_PREAD, FS_PREAD, FS_SIZE, FS_LIST, FS_LOCK, FS_PWRITE, FS_FDATASYNC,
+                                         FS_TRUNCATE, FS_RENAME, FS_UNLINK, FS_MKDIR, FS_FSYNC_DIR, FS_ALLOCATE};
+    struct world *world = member->world;
+    bool has_lived = member->watch.cluster_id != 0;
+    if (world->options.start_fault_permille == 0 || !has_lived) return;
+    if (!tape_chance(&world->tape, world->options.start_fault_permille, 1000)) return;
+    enum fs_kind kind = kinds[tape_below(&world->tape, sizeof(kinds) / sizeof(kinds[0]))];
+    uint64_t nth = 1 + tape_below(&world->tape, tape_below(&world->tape, 2) == 0 ? 3 : 20);
+    bool is_short = kind == FS_PREAD && tape_below(&world->tape, 2) == 1;
+    member->start_fault = kind;
+    member->start_failed = fs_sim_failed(member->disk);
+    member->start_is_armed = true;
+    world_note(world, is_short ? "a read will be short" : "a file operation will fail", member->number, kind, nth);
+    fs_sim_fail(member->disk, kind, nth, is_short ? FS_SIM_SHORT : EIO);
+}
+
+bool world_disk_disarm_start(struct world_member *member)
+{
+    if (!member->start_is_armed) return false;
+    member->start_is_armed = false;
+    fs_sim_fail(member->disk, member->start_fault, 0, 0);
+    bool has_failed = fs_sim_failed(member->disk) > member->start_failed;
+    member->world->counts.start_faults += has_failed;
+    return has_failed;
 }
 
 /* --- what a power loss would leave --- */

@@ -23,6 +23,8 @@ struct world_call {
     enum err err;
     struct blob *bytes;
     uint64_t start, end;   /* moments */
+    uint64_t start_ns;
+    bool has_no_deadline;  /* it ends when its client has read, or when nobody reads what it compacts */
     uint64_t boot, counter; /* of its command; boot 0 = it never became one */
 };
 
@@ -43,6 +45,9 @@ struct world_calls {
 /* The stream from one member to another, with what is under way on it. */
 struct world_link {
     struct list frames;
+    struct list repeats;     /* what comes a second time, in no order */
+    uint32_t repeat_count;
+    uint64_t repeat_ns;      /* when the first of them does */
     uint32_t count;
     uint64_t last_ns;
     uint64_t next_ns;        /* what is late waits for this */
@@ -78,6 +83,10 @@ struct world_member {
     struct fs_sim_disk *disk;
     struct fs *fs, *wal_fs, *snap_fs, *work_fs;
     enum world_disk_speed speed;
+    bool chores_hang;
+    bool start_is_armed;     /* a file operation of its start is going to fail */
+    enum fs_kind start_fault;
+    uint64_t start_failed;   /* of fs_sim_failed, before */
     struct data_dir dir;
     struct line line;
     struct actor main;
@@ -114,7 +123,7 @@ struct world {
     bool cut[WORLD_MEMBERS_MAX][WORLD_MEMBERS_MAX];
     struct world_link links[WORLD_MEMBERS_MAX][WORLD_MEMBERS_MAX];
     struct world_call *calls;
-    uint64_t call_count, call_capacity;
+    uint64_t call_count, call_capacity, first_open_call;
     struct { struct rcu_node *node; void (*fn)(struct rcu_node *node); } *retired;
     size_t retired_count, retired_capacity;
     struct world_counts counts;
@@ -158,6 +167,9 @@ void world_disk_tend(struct world_member *member);
 void world_disk_settle(struct fs *fs);               /* the process is gone: all completes, now and from now on */
 uint64_t world_disk_stuck_ns(const struct world_member *member); /* for how long an operation is overdue while the member runs */
 uint64_t world_disk_next_ns(const struct world_member *member);
+/* A start: with some luck one of its file operations is going to fail. The other: true if one has failed since, and no more will. */
+void world_disk_arm_start(struct world_member *member);
+bool world_disk_disarm_start(struct world_member *member);
 /* The log as a power loss at this moment would leave it. */
 struct world_disk_log {
     bool is_good;

@@ -5,11 +5,13 @@
  * and then what is late trickles in: old answers meet new questions. A process that died is found at once, a host without power is not.
  */
 #include "lib/world_inner.h"
+#include "rpc/raft_codec.h"
 
 #define LATE_NS (5 * NS_PER_MS)
 #define TRICKLE_NS (3 * NS_PER_MS)
 #define CONNECT_NS (2 * NS_PER_MS)   /* until an attempt is made, at most */
 #define REFUSED_NS (60 * NS_PER_MS)  /* the same, where nobody listens */
+#define REPEATS_MAX 8u               /* of a link, that are still to come */
 
 /* --- calls --- */
 
@@ -119,7 +121,8 @@ uint64_t world_call(struct world *world, uint32_t number, const char *path, stru
         world->calls = alloc_resize(world->calls, world->call_capacity * sizeof(*world->calls));
     }
     uint64_t call = world->call_count++;
-    world->calls[call] = (struct world_call){.member = number, .start = ++world->moment};
+    world->calls[call] = (struct world_call){.member = number, .start = ++world->moment, .start_ns = world->now_ns,
+                                               .has_no_deadline = strcmp(path, "/etcdserverpb.KV/Compact") == 0};
     world_note(world, path, number, call, request.size);
     if (calls->free_count == 0) { /* as the real port does */
         end_call(world, call, ERR_TOO_MANY_REQUESTS, slice_empty(), NULL, 0);
@@ -134,7 +137,7 @@ uint64_t world_call(struct world *world, uint32_t number, const char *path, stru
     return call;
 }
 
-void world_call_slowly(struct world *world, uint64_t number) { world->calls[number].is_slow = true; }
+void world_call_slowly(struct world *world, uint64_t number) { world->calls[number].is_slow = world->calls[number].has_no_deadline = true; }
 
 void world_call_take(struct world *world, uint64_t number, bool is_last, bool is_gone)
 {
@@ -268,7 +271,8 @@ static bool peers_send(struct peer_port *port, uint64_t peer, struct blob *bytes
     }
     world->counts.frames++;
     struct world_frame *frame = ALLOC(struct world_frame);
-    uint64_t at_ns = world->now_ns + 50 * NS_PER_US + tape_below(&world->tape, world->options.delay_ns);
+    uint64_t delay_ns = world->options.even_delays ? world->options.delay_ns : tape_below(&world->tape, world->options.delay_ns);
+    uint64_t at_ns = world->now_ns + 50 * NS_PER_US + delay_ns;
     if (at_ns < link->last_ns) at_ns = link->last_ns;
     link->last_ns = at_ns;
     if (at_ns < world->net_next_ns) world->net_next_ns = at_ns;
@@ -345,6 +349,73 @@ static void tend_link(struct world *world, uint32_t i, uint32_t j)
     }
 }
 
+/* --- what comes twice ---
+ *
+ * A stream delivers each frame once and in order, and an older stream of the same maker is cut before a new one counts (rpc_peer), so that
+ * in truth nothing comes twice. Raft does not rely on that: any message of its own may come again, at any later time, over another stream,
+ * to another run of the receiver (thesis 3.5: requests are idempotent). Calls of the roles do rely on it: a FORWARD proposes (its entry
+ * carries the id of the call, but nobody compares ids at the door), so those are left out of the copy. */
+
+static bool is_rafts_own(enum raft_msg_kind kind) { return kind < RAFT_MSG_FORWARD; }
+
+static struct blob *copy_of_rafts_own(struct slice frame)
+{
+    struct reader reader = reader_make(frame);
+    struct raft_msg msg;
+    struct buf bytes;
+    buf_init(&bytes);
+    while (raft_codec_next(&reader, &msg)) {
+        if (is_rafts_own(msg.kind)) raft_codec_put(&bytes, &msg);
+        raft_codec_entries_free(&msg);
+    }
+    struct blob *copy = buf_slice(&bytes).size == 0 ? NULL : buf_take_blob(&bytes);
+    buf_deinit(&bytes);
+    return copy;
+}
+
+static void plan_repeat(struct world *world, struct world_link *link, const struct blob *bytes)
+{
+    bool is_chosen = world->options.repeat_permille > 0 && tape_chance(&world->tape, world->options.repeat_permille, 1000);
+    if (!is_chosen || link->repeat_count == REPEATS_MAX) return;
+    struct blob *copy = copy_of_rafts_own(blob_slice(bytes));
+    if (copy == NULL) return;
+    uint64_t election_ns = world->members[0].config.election_timeout_ms * NS_PER_MS;
+    uint64_t span_ns = tape_below(&world->tape, 2) == 0 ? world->options.delay_ns : 6 * election_ns;
+    struct world_frame *frame = ALLOC(struct world_frame);
+    *frame = (struct world_frame){.at_ns = world->now_ns + tape_below(&world->tape, span_ns), .bytes = copy};
+    list_push_back(&link->repeats, &frame->node);
+    if (link->repeat_count++ == 0 || frame->at_ns < link->repeat_ns) link->repeat_ns = frame->at_ns;
+}
+
+static void repeat(struct world *world, uint32_t i, uint32_t j)
+{
+    struct world_link *link = link_of(world, i, j);
+    struct world_member *to = &world->members[j];
+    struct list *next;
+    if (link->repeat_count == 0 || world->cut[i][j] || !to->is_up || is_paused(to) || to->line.net.calls == NULL) return;
+    if (link->repeat_ns > world->now_ns) {
+        look_at(world, link->repeat_ns);
+        return;
+    }
+    link->repeat_ns = CLOCK_NEVER;
+    for (struct list *at = link->repeats.next; at != &link->repeats; at = next) {
+        struct world_frame *frame = LIST_ENTRY(at, struct world_frame, node);
+        next = at->next;
+        if (frame->at_ns > world->now_ns || to->peers.count >= WORLD_EVENTS_MAX / 2) {
+            if (frame->at_ns < link->repeat_ns) link->repeat_ns = frame->at_ns;
+            continue;
+        }
+        list_remove(at);
+        link->repeat_count--;
+        world->counts.repeats++;
+        world_note(world, "repeat", j, i, frame->bytes->size);
+        to->watch.heard_ns[i] = world->now_ns;
+        peers_push(to, (struct peer_event){.kind = PEER_BYTES, .peer = world->members[i].id, .body = frame->bytes});
+        alloc_free(frame);
+    }
+    look_at(world, link->repeat_ns);
+}
+
 static void deliver(struct world *world, uint32_t i, uint32_t j)
 {
     struct world_link *link = link_of(world, i, j);
@@ -368,6 +439,8 @@ static void deliver(struct world *world, uint32_t i, uint32_t j)
         list_remove(&frame->node);
         link->count--;
         world_note(world, "frame", j, i, frame->bytes->size);
+        to->watch.heard_ns[i] = world->now_ns;
+        plan_repeat(world, link, frame->bytes);
         peers_push(to, (struct peer_event){.kind = PEER_BYTES, .peer = from->id, .body = frame->bytes});
         alloc_free(frame);
         if (!link->owes_sent) continue;
@@ -388,6 +461,7 @@ void world_net_tend(struct world *world)
             if (i == j) continue;
             if (world->members[i].is_up && !is_paused(&world->members[i]) && world->members[i].peers.wanted[j]) tend_link(world, i, j);
             deliver(world, i, j);
+            repeat(world, i, j);
         }
     }
 }
@@ -447,9 +521,23 @@ void world_net_close(struct world_member *member)
     member->calls.call_of_slot = NULL;
 }
 
+static void drop_repeats(struct world_link *link)
+{
+    struct list *node;
+    while ((node = list_pop_front(&link->repeats)) != NULL) {
+        struct world_frame *frame = LIST_ENTRY(node, struct world_frame, node);
+        blob_unref(frame->bytes);
+        alloc_free(frame);
+    }
+    link->repeat_count = 0;
+}
+
 void world_net_free(struct world *world)
 {
     for (uint32_t i = 0; i < WORLD_MEMBERS_MAX; i++) {
-        for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) drop_frames(&world->links[i][j], 0);
+        for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) {
+            drop_frames(&world->links[i][j], 0);
+            drop_repeats(&world->links[i][j]);
+        }
     }
 }

@@ -4,6 +4,9 @@
 #include "lib/world_inner.h"
 #include "rpc/raft_codec.h"
 
+#define R13_SLACK_NS (3 * NS_PER_MS)  /* what its roles take to look */
+#define V6_GRACE_NS (100 * NS_PER_MS)
+
 static void require(struct world_member *member, bool holds, const char *invariant, uint64_t a, uint64_t b)
 {
     if (!holds) world_watch_broken(member->world, invariant, member->number, a, b);
@@ -347,6 +350,7 @@ static void check_leader(struct world_member *member, const struct raft_status *
     bool is_new = watch->leads_term != status->term;
     if (!is_new) require(member, status->last_index >= watch->leads_last, "R2 a leader only appends", status->last_index, watch->leads_last);
     if (is_new) world->counts.elections++;
+    if (is_new) watch->leads_since_ns = world->now_ns;
     watch->leads_term = status->term;
     watch->leads_last = status->last_index;
     for (uint64_t index = 1; is_new && index <= world->watch.commit_index; index++) {
@@ -371,13 +375,51 @@ static void check_patience(struct world_member *member, const struct raft_status
     require(member, gives_up, "V5 a leader whose disk hangs gives up", status->term, stuck_ns);
 }
 
+/* R13: by its own clock, from the last frame of anybody who makes a majority with it. It looks at a heartbeat, and a round of reads that began
+ * behind that frame puts one of them off. What it slept does not count. */
+static void check_quorum(struct world_member *member, const struct raft_status *status)
+{
+    const struct world_watch_member *watch = &member->watch;
+    uint32_t members = member->world->options.members, missing = members / 2;
+    uint64_t since_ns = watch->leads_since_ns > member->pause_until_ns ? watch->leads_since_ns : member->pause_until_ns;
+    uint64_t span_ns = (member->config.election_timeout_ms + 2 * member->config.heartbeat_ms) * NS_PER_MS / member->rate_permille * 1000 + R13_SLACK_NS;
+    if (since_ns + span_ns >= member->world->now_ns) return;
+    for (uint32_t i = 0; i < members; i++) {
+        bool is_heard = i != member->number && watch->heard_ns[i] + span_ns >= member->world->now_ns;
+        if (is_heard && missing > 0) missing--;
+    }
+    require(member, missing == 0, "R13 a leader that hears no quorum for an election timeout is none", status->term, missing);
+}
+
 void world_watch_raft(struct world_member *member)
 {
     struct raft_status status;
     raft_get_status(member->line.raft.raft, &status);
     if (status.role == RAFT_LEADER) check_leader(member, &status);
     if (status.role == RAFT_LEADER && member->world->options.members > 1) check_patience(member, &status);
+    if (status.role == RAFT_LEADER && member->world->options.members > 1) check_quorum(member, &status);
     note_commits(member, &status);
+}
+
+/* --- what is asked --- */
+
+/* By the clock of the member, from when it could first take the call; one that sleeps has its excuse. */
+static void check_deadline(struct world *world, const struct world_call *call, uint64_t number)
+{
+    struct world_member *member = &world->members[call->member];
+    if (!member->is_up || member->pause_until_ns > world->now_ns || call->has_no_deadline) return;
+    uint64_t span_ns = member->config.request_timeout_ns / member->rate_permille * 1000 + V6_GRACE_NS;
+    uint64_t since_ns = call->start_ns > member->pause_until_ns ? call->start_ns : member->pause_until_ns;
+    require(member, world->now_ns <= since_ns + span_ns, "V6 a call is answered by its deadline", number, (world->now_ns - call->start_ns) / NS_PER_MS);
+}
+
+void world_watch_calls(struct world *world)
+{
+    uint64_t *first = &world->first_open_call;
+    while (*first < world->call_count && world->calls[*first].is_over) (*first)++;
+    for (uint64_t i = *first; i < world->call_count; i++) {
+        if (!world->calls[i].is_over) check_deadline(world, &world->calls[i], i);
+    }
 }
 
 /* --- what is said --- */
@@ -397,6 +439,26 @@ static void owe_vote(struct world_member *member, uint64_t term, uint64_t vote)
     watch->owed.vote = vote;
 }
 
+/* D8: it may have acknowledged what is committed and lost it; its vote must not help a log that lacks it too. */
+static void check_lossy_vote(struct world_member *member, const struct raft_msg *msg)
+{
+    const struct world_watch_member *watch = &member->watch;
+    struct world *world = member->world;
+    if (watch->excused_index == 0) return;
+    world->counts.suspect_votes++;
+    uint64_t index = watch->excused_index < world->watch.commit_index ? watch->excused_index : world->watch.commit_index;
+    const struct world_member *candidate = NULL;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        if (world->members[i].id == msg->to) candidate = &world->members[i];
+    }
+    ASSERT(candidate != NULL);
+    bool is_known = candidate->watch.asks.term == msg->term && index > 0;
+    if (!is_known) return;
+    uint64_t term = fact_of(world, index)->term;
+    bool has_it = candidate->watch.asks.log_term > term || (candidate->watch.asks.log_term == term && candidate->watch.asks.index >= index);
+    require(member, has_it, "D8 who lost its tail votes for no log that lacks it", msg->term, index);
+}
+
 /* A repeated id would let an answer to an earlier boot pass for one to this: a write twice, a read too early. */
 static void note_round(struct world_member *member, const struct raft_msg *msg)
 {
@@ -414,9 +476,16 @@ static void note_message(struct world_member *member, const struct raft_msg *msg
     switch (msg->kind) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_ANSWER: return; /* they name terms that nobody entered */
-    case RAFT_MSG_VOTE: owe_vote(member, msg->term, member->id); break;
+    case RAFT_MSG_VOTE:
+        watch->asks.term = msg->term;
+        watch->asks.index = msg->index;
+        watch->asks.log_term = msg->log_term;
+        owe_vote(member, msg->term, member->id);
+        break;
     case RAFT_MSG_VOTE_ANSWER:
-        if (!msg->reject) owe_vote(member, msg->term, msg->to);
+        if (msg->reject) break;
+        check_lossy_vote(member, msg);
+        owe_vote(member, msg->term, msg->to);
         break;
     case RAFT_MSG_APPEND_ANSWER:
         /* An answer made before a truncation may leave after it: its own term is over then. */

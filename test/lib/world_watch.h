@@ -3,8 +3,9 @@
  *
  *   raft → wal     R3 log matching, R10/R11 hard state           frames out     R9 what is said is durable when the power fails
  *   raft → apply   R5, R8, own disk first, R14, one id once      apply → net    published first, one answer per call
- *   raft's step    R1, R2, R4, R7, R8, R6 (disks)                a start        D: everything owed is there; A3: same state
- *                                                                frames out     no id of a forward or a read request twice
+ *   raft's step    R1, R2, R4, R7, R8, R6 (disks), R13, V5       a start        D: everything owed is there; A3: same state
+ *   time           V6: no call is open beyond its deadline       frames out     no id of a forward or a read request twice
+ *                                                                frames out     D8 who lost its tail votes for whole logs only
  *
  * What a member owes (`owed`) is what it told others or its clients; a member that starts again must still have it. At chosen moments the
  * same is asked of the disks as a power loss would leave them.
@@ -69,6 +70,9 @@ struct world_watch_member {
     uint64_t waits_index;           /* what was durable then */
     uint64_t excused_index;         /* what its damaged disk may have lost up to here is not asked of it, until it has it again */
     uint64_t leads_term, leads_last; /* leader: of which term, its last index */
+    uint64_t leads_since_ns;
+    uint64_t heard_ns[WORLD_MEMBERS_MAX]; /* when a frame of each came last */
+    struct { uint64_t term, index, log_term; } asks; /* for votes, last: where its log ended */
     struct map floors;              /* read batch → what was committed anywhere when it was made, + 1 */
     struct {
         uint64_t term, vote, vote_term, index, index_term;
@@ -83,6 +87,7 @@ void world_watch_end(struct world_member *member);      /* it died */
 /* A post in the middle of a role's step; `point` is the lane's name, or "publish". */
 void world_watch_point(struct world_member *member, const char *point);
 void world_watch_raft(struct world_member *member);     /* a step of its raft role is over */
+void world_watch_calls(struct world *world);             /* V6: none is open for longer than its deadline */
 void world_watch_frame(struct world_member *member, struct slice frame);
 /* The disks as a power loss would leave them still hold what is owed, and all that is committed is on a majority of them. */
 void world_watch_disks(struct world *world);

@@ -150,6 +150,36 @@ START_TEST(test_a_physical_compaction_that_waits_for_a_reader_is_answered_though
 }
 END_TEST
 
+/* Both are decided, and wait in front of a full lane for a role that is not stepped any more. */
+START_TEST(test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_when_the_member_stops)
+{
+    struct world *world = world_new(&(struct world_options){.seed = 6, .members = 1, .lane_peer = 8});
+    struct line *line = &world->members[0].line;
+    struct mail filler = {.kind = MAIL_LEADER};
+    enum err err;
+    struct slice bytes;
+    bool died = false;
+    wait_ready(world, 1);
+    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
+    ck_assert_int_eq(err, ERR_OK);
+    while (line->raft.backlog_count == 0) raft_actor_post_apply(&line->raft, &filler);
+    uint64_t calls[2] = {get(world, 0, "k"), put(world, 0, "k", "w")};
+    for (uint32_t i = 0; i < 4; i++) { /* everybody but apply */
+        (void)actor_step(&line->net.actor, world_local_ns(&world->members[0]));
+        (void)actor_step(&line->raft.actor, world_local_ns(&world->members[0]));
+        (void)actor_step(&line->wal.actor, world_local_ns(&world->members[0]));
+    }
+    ck_assert_uint_ge(line->raft.backlog_count, 3);
+    raft_actor_fail_all(&line->raft, ERR_STOPPED);
+    (void)actor_step(&line->net.actor, world_local_ns(&world->members[0]));
+    for (uint32_t i = 0; i < 2; i++) {
+        ck_assert_msg(world_answer(world, calls[i], &err, &bytes, &died), "call %u", i);
+        ck_assert_int_eq(err, ERR_STOPPED);
+    }
+    world_free(world);
+}
+END_TEST
+
 /* A client that does not read its stream keeps a pin, and a compaction waits for that: neither may keep the other's call for ever. */
 START_TEST(test_a_physical_compaction_that_waits_for_a_reader_is_answered_when_the_member_stops)
 {
@@ -368,6 +398,7 @@ int main(void)
     tcase_add_test(tcase, test_every_member_of_three_takes_writes_and_reads_what_any_other_acknowledged);
     tcase_add_test(tcase, test_bad_requests_are_answered_with_the_texts_of_the_api);
     tcase_add_test(tcase, test_a_physical_compaction_that_waits_for_a_reader_is_answered_though_nothing_else_happens);
+    tcase_add_test(tcase, test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_when_the_member_stops);
     tcase_add_test(tcase, test_a_physical_compaction_that_waits_for_a_reader_is_answered_when_the_member_stops);
     tcase_add_test(tcase, test_nothing_acknowledged_is_lost_under_kills_power_loss_and_cuts);
     suite_add_tcase(suite, tcase);

@@ -246,6 +246,39 @@ START_TEST(test_wal_failing_recovery_is_a_refusal_with_path_and_reason)
 }
 END_TEST
 
+/* The size of a file says where it ends, a read that brings less does not. */
+START_TEST(test_wal_short_read_at_start_is_not_taken_for_the_end_of_the_log)
+{
+    struct wal_rig rig;
+    struct wal_rig_promise promise = {.report = -1};
+    size_t refusals = 0, read = 1;
+    wal_rig_init(&rig);
+    ck_assert_int_eq(wal_rig_script(&rig, &promise), ERR_OK);
+    wal_rig_append(&rig, 22, 2, 5, 20, 500);
+    wal_rig_run(&rig);
+    wal_rig_close(&rig);
+    struct fs_sim_disk *whole = fs_sim_copy(rig.disk);
+    for (uint64_t nth = 1; read > 0; nth++) {
+        wal_rig_move(&rig, fs_sim_copy(whole));
+        fs_sim_fail(rig.disk, FS_PREAD, nth, FS_SIM_SHORT);
+        bool is_refused = wal_rig_open(&rig) != ERR_OK;
+        read = fs_sim_failed(rig.disk);
+        refusals += is_refused;
+        if (is_refused) {
+            ck_assert_msg(strstr(rig.found.message, WAL_RIG_DIRECTORY) != NULL, "read %u: %s", (unsigned)nth, rig.found.message);
+            ck_assert_msg(strstr(rig.found.message, strerror(EIO)) != NULL, "read %u: %s", (unsigned)nth, rig.found.message); /* no damage */
+            wal_rig_close(&rig);
+            fs_sim_fail(rig.disk, FS_PREAD, 0, 0);
+            ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "read %u: %s", (unsigned)nth, rig.found.message);
+        }
+        ck_assert_msg(wal_rig_match(&rig, rig.appended, rig.appended) >= 0, "read %u", (unsigned)nth);
+    }
+    ck_assert_uint_gt(refusals, 0);
+    fs_sim_disk_free(whole);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 /* ---- the disk is full ---- */
 
 START_TEST(test_wal_disk_full_while_a_segment_is_made_is_survived)
@@ -420,6 +453,7 @@ int main(void)
     tcase_add_test(fault, test_wal_failing_tidying_up_costs_nothing);
     tcase_add_test(fault, test_wal_failed_sync_is_not_tried_again_and_acknowledges_nothing);
     tcase_add_test(fault, test_wal_failing_recovery_is_a_refusal_with_path_and_reason);
+    tcase_add_test(fault, test_wal_short_read_at_start_is_not_taken_for_the_end_of_the_log);
     tcase_add_test(fault, test_wal_disk_full_while_a_segment_is_made_is_survived);
     tcase_add_test(fault, test_wal_disk_full_at_the_sync_of_a_spare_is_survived);
     tcase_add_test(fault, test_wal_without_room_refuses_and_resumes);

@@ -1,0 +1,112 @@
+/* sim_core: see sim_core.h. */
+#include "lib/sim_core.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "lib/world_watch.h"
+
+#define SLEEP_NS (1000 * NS_PER_S)
+#define PATIENCE_NS (11 * NS_PER_S) /* of clients, and more */
+
+static void demand(const struct sim_core *core, bool holds, const char *invariant, uint64_t a, uint64_t b)
+{
+    if (!holds) world_watch_broken(core->world, invariant, 0, a, b);
+}
+
+static uint32_t draw_majority(const struct sim_core *core)
+{
+    uint32_t members = core->options->world.members, set = 0, count = 0;
+    while (count <= members / 2) {
+        uint32_t member = (uint32_t)tape_below(core->tape, members);
+        while ((set >> member & 1) != 0) member = (member + 1) % members;
+        count++;
+        set |= 1u << member;
+    }
+    return set;
+}
+
+/* False: one of them does not start. */
+static bool heal(const struct sim_core *core, uint32_t set)
+{
+    struct world *world = core->world;
+    uint32_t members = core->options->world.members;
+    bool is_up = true;
+    world_quiet(world);
+    for (uint32_t i = 0; i < members; i++) {
+        world_kill_soon(world, i, false, false, UINT32_MAX - 1); /* takes back what was planned */
+        world_disk_fail(world, i, false);
+        if ((set >> i & 1) == 0) {
+            if (world_is_paused(world, i)) world_pause(world, i, SLEEP_NS);
+            continue;
+        }
+        world_disk_speed(world, i, WORLD_DISK_FAST);
+        world_hang_chores(world, i, false);
+        world_disk_room(world, i, true);
+        world_pause(world, i, 0);
+        for (uint32_t times = 0; times < 2 && !world_is_up(world, i); times++) (void)world_start(world, i);
+        is_up = is_up && world_is_up(world, i);
+        for (uint32_t j = 0; j < members; j++) {
+            if ((set >> j & 1) != 0) world_cut(world, i, j, false);
+        }
+    }
+    return is_up;
+}
+
+static void run(const struct sim_core *core, uint64_t ns)
+{
+    uint64_t until_ns = world_now_ns(core->world) + ns;
+    while (world_now_ns(core->world) < until_ns) {
+        world_run(core->world, 2 * NS_PER_MS);
+        sim_clients_step(core->clients, true);
+    }
+}
+
+static bool is_led(const struct sim_core *core, uint64_t ns)
+{
+    uint64_t until_ns = world_now_ns(core->world) + ns;
+    while (world_followed_leader(core->world) < 0) {
+        if (world_now_ns(core->world) > until_ns) return false;
+        run(core, NS_PER_MS);
+    }
+    return true;
+}
+
+/* At those who follow the leader, from when a client is free: all may wait for the answer of somebody who sleeps. */
+static bool takes_write(const struct sim_core *core, uint64_t ns)
+{
+    uint64_t start_ns = world_now_ns(core->world), asked_ns = 0;
+    size_t first = core->clients->history.count;
+    while (asked_ns == 0 || world_now_ns(core->world) < asked_ns + ns) {
+        bool has_asked = sim_clients_write(core->clients, world_followers(core->world)) > 0;
+        if (has_asked && asked_ns == 0) asked_ns = world_now_ns(core->world);
+        run(core, 10 * NS_PER_MS);
+        if (sim_clients_has_written(core->clients, first)) return true;
+        if (asked_ns == 0 && world_now_ns(core->world) > start_ns + PATIENCE_NS) return true; /* nobody there who could ask */
+    }
+    return false;
+}
+
+static uint64_t elections(const struct sim_core *core)
+{
+    struct world_counts counts;
+    world_get_counts(core->world, &counts);
+    return counts.elections;
+}
+
+bool sim_core_run(const struct sim_core *core, uint64_t *out_spans)
+{
+    /* A timeout that is not long beside the network lets ballots split again and again: an election takes four ways. */
+    uint64_t election_ns = core->options->world.election_ms * NS_PER_MS + 4 * core->options->world.delay_ns, start_ns = world_now_ns(core->world);
+    uint32_t set = draw_majority(core);
+    bool is_up = heal(core, set);
+    if (!is_up || !world_is_whole(core->world) || world_is_suspect(core->world)) return false;
+    demand(core, is_led(core, 10 * election_ns), "V1 a majority has a leader within ten election timeouts", set, 0);
+    *out_spans = (world_now_ns(core->world) - start_ns) / election_ns;
+    run(core, 5 * election_ns); /* streams across the cuts are found broken */
+    demand(core, is_led(core, 10 * election_ns), "V2 a majority keeps a leader while the rest is cut off", set, 0);
+    uint64_t before = elections(core);
+    run(core, 10 * election_ns);
+    demand(core, elections(core) <= before + 1, "V2 a leader stays while the network stays as it is", set, elections(core) - before);
+    demand(core, takes_write(core, 10 * election_ns + NS_PER_S), "V1 a majority takes writes", set, 0);
+    return true;
+}
