@@ -26,6 +26,10 @@ static const struct option options_table[] = {
     {"wal-dir", FLAG_STRING, AT(config.wal_dir), "<path>", "directory of the log, if not in the data directory",
      "Member"},
     {"snapshot-count", FLAG_U64, AT(config.snapshot_count), "<n>", "entries applied before a snapshot", "Member"},
+    {"snapshot-catchup-entries", FLAG_U64, AT(config.snapshot_catchup_entries), "<n>",
+     "log entries kept behind a snapshot for slow followers", "Member"},
+    {"max-snapshots", FLAG_U64, AT(config.max_snapshots), "<n>", "snapshot files kept, 2 at least; 0 = all", "Member"},
+    {"max-wals", FLAG_U64, AT(config.max_wals), "<n>", "log files kept that are not needed any more; 0 = all", "Member"},
     {"heartbeat-interval", FLAG_U64, AT(config.heartbeat_ms), "<ms>", "interval of a leader's heartbeats", "Member"},
     {"election-timeout", FLAG_U64, AT(config.election_timeout_ms), "<ms>", "at least 5 heartbeats, at most 50000",
      "Member"},
@@ -85,8 +89,6 @@ static const char *const options_accepted[] = {
     /* member */
     "initial-election-tick-advance",
     "listen-client-http-urls",
-    "max-wals",
-    "max-snapshots",
     "memory-mlock",
     "backend-bbolt-freelist-type",
     "backend-batch-interval",
@@ -173,7 +175,6 @@ static const char *const options_accepted[] = {
     "bootstrap-defrag-threshold-megabytes",
     "max-learners",
     "downgrade-check-time",
-    "snapshot-catchup-entries",
     /* etcd 3.4 to 3.6 */
     "experimental-backend-bbolt-freelist-type",
     "experimental-bootstrap-defrag-threshold-megabytes",

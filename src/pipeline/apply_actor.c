@@ -13,6 +13,8 @@
 #define RECLAIM_BUDGET 64    /* nodes, beyond those that each publish frees */
 #define PROPOSE_AGAIN_NS NS_PER_S
 #define FREE_AGAIN_NS (20 * NS_PER_MS) /* readers that are gone ring nobody */
+#define SNAPSHOT_LOG_BYTES (UINT64_C(64) << 20)
+#define SNAPSHOT_AGAIN_NS (10 * NS_PER_S) /* after one that failed; looked at when something is applied */
 #define CLUSTER_VERSION "3.6.0"
 
 struct waiting_compaction {
@@ -113,6 +115,8 @@ static uint32_t take_commit(struct apply_actor *role, struct commit_batch *batch
     uint32_t count = batch->count;
     for (uint32_t i = 0; i < count; i++) apply_entry(role, &batch->entries[i], batch->calls[i]);
     role->applied_bytes += batch->bytes;
+    role->snapshots.entries += count;
+    role->snapshots.log_bytes += batch->bytes + (uint64_t)count * RAFT_ENTRY_BYTES;
     METRIC_ADD(&role->shared->metrics, proposals_applied, count);
     mail_commit_free(batch);
     return count;
@@ -149,6 +153,31 @@ static void take_main(struct apply_actor *role, const struct mail *mail)
     (void)lane_post(role->lanes.to_main, &pong);
 }
 
+/* What was answered from the old state stands: the new one holds all of it. */
+static void take_install(struct apply_actor *role, const struct mail *mail)
+{
+    LOG(INFO, "the state is the leader's snapshot from now on", LOG_F_U64("index", mail->loaded.state->index),
+        LOG_F_U64("before", state_machine_applied_index(role->machine)));
+    state_machine_install(role->machine, mail->loaded.state);
+    role->snapshots.entries = role->snapshots.log_bytes = 0;
+    role->snapshots.last_bytes = mail->loaded.bytes;
+}
+
+static void take_snap(struct apply_actor *role, const struct mail *mail)
+{
+    if (mail->kind == MAIL_WANT) {
+        role->snapshots.want = mail->want.number;
+        return;
+    }
+    ASSERT(mail->kind == MAIL_TAKEN && role->snapshots.is_taking);
+    role->snapshots.is_taking = false;
+    if (mail->taken.err == ERR_OK) {
+        if (mail->taken.bytes > 0) role->snapshots.last_bytes = mail->taken.bytes;
+    } else {
+        role->snapshots.not_before_ns = role->now_ns + SNAPSHOT_AGAIN_NS;
+    }
+}
+
 static void drain(struct apply_actor *role)
 {
     struct mail mail;
@@ -158,9 +187,11 @@ static void drain(struct apply_actor *role)
         case MAIL_COMMIT: entries += take_commit(role, mail.commit.batch); break;
         case MAIL_READ_BATCH: entries++; take_read_batch(role, &mail); break;
         case MAIL_LEADER: take_leader(role, &mail); break;
+        case MAIL_INSTALL: take_install(role, &mail); break;
         default: ASSERT(false);
         }
     }
+    while (lane_take(role->lanes.from_snap, &mail)) take_snap(role, &mail);
     while (lane_take(role->lanes.from_main, &mail)) take_main(role, &mail);
 }
 
@@ -228,6 +259,35 @@ static void auto_disarm(struct apply_actor *role)
         buf_deinit(&body);
         LOG(INFO, "there is room again: NOSPACE is disarmed", LOG_F_U64("bytes", bytes), LOG_F_U64("quota", quota));
     }
+}
+
+/* --- snapshots --- */
+
+/* So that all snapshots ever written are less than the log: the log has outgrown the last one. And it is worth it: many entries, or
+ * much of it, so that a small state with big entries does not fill the disk. */
+static bool is_snapshot_due(const struct apply_actor *role)
+{
+    const struct apply_snapshots *snapshots = &role->snapshots;
+    if (snapshots->is_taking || role->now_ns < snapshots->not_before_ns) return false;
+    if (snapshots->want > snapshots->want_taken) return true;
+    if (snapshots->entries == 0) return false;
+    bool is_much = snapshots->entries >= role->config->snapshot_count || snapshots->log_bytes >= SNAPSHOT_LOG_BYTES;
+    return is_much && snapshots->log_bytes >= snapshots->last_bytes;
+}
+
+static void take_snapshot(struct apply_actor *role)
+{
+    struct state_machine_image *image = state_machine_take_image(role->machine);
+    if (image == NULL) { /* every pin is taken by readers */
+        role->snapshots.not_before_ns = role->now_ns + SNAPSHOT_AGAIN_NS;
+        return;
+    }
+    state_machine_publish(role->machine);
+    role->snapshots.is_taking = true;
+    role->snapshots.entries = role->snapshots.log_bytes = 0;
+    role->snapshots.want_taken = role->snapshots.want;
+    struct mail mail = {.kind = MAIL_TAKE, .take = {.image = image, .want = role->snapshots.want}};
+    lane_must_post(role->lanes.to_snap, &mail);
 }
 
 /* --- compaction --- */
@@ -363,6 +423,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     publish(role);
     post_after(role);
     note_alarms(role);
+    if (is_snapshot_due(role)) take_snapshot(role);
     free_garbage(role);
     if (role->disarm_ns <= now_ns) auto_disarm(role);
     if (role->propose_ns <= now_ns) propose_missing(role);
@@ -376,6 +437,7 @@ static uint64_t deadline_ns(struct actor *actor)
     uint64_t compact_ns = compactor_deadline_ns(&role->compactor);
     uint64_t due_ns = role->propose_ns < compact_ns ? role->propose_ns : compact_ns;
     if (role->disarm_ns < due_ns) due_ns = role->disarm_ns;
+    if (role->snapshots.want > role->snapshots.want_taken && role->snapshots.not_before_ns < due_ns) due_ns = role->snapshots.not_before_ns;
     return due_ns < role->free_ns ? due_ns : role->free_ns;
 }
 
@@ -398,6 +460,7 @@ void apply_actor_init(struct apply_actor *role, const struct apply_options *opti
     role->free_ns = CLOCK_NEVER;
     role->disarm_ns = CLOCK_NEVER;
     role->alarms = alarm_list_new();
+    role->snapshots = options->snapshots;
     list_init(&role->compactions);
     bool is_good = compactor_init(&role->compactor, options->config->auto_compaction_mode,
                                   options->config->auto_compaction_retention, options->now_ns);

@@ -15,7 +15,17 @@
 #include "storage/state_machine.h"
 
 struct apply_lanes {
-    struct lane *from_raft, *from_main, *to_net, *to_raft, *to_main;
+    struct lane *from_raft, *from_snap, *from_main, *to_net, *to_raft, *to_snap, *to_main;
+};
+/* When the next snapshot is due: counted from the last image. */
+struct apply_snapshots {
+    uint64_t entries;
+    uint64_t log_bytes;
+    uint64_t last_bytes;        /* of the last snapshot's file; 0 = none yet */
+    uint64_t not_before_ns;     /* after one that failed */
+    uint64_t want;              /* number of the last WANT, and of the last that an image answers */
+    uint64_t want_taken;
+    bool is_taking;
 };
 struct apply_actor {
     struct actor actor; /* first */
@@ -31,6 +41,7 @@ struct apply_actor {
     uint32_t after_count, after_capacity;
     uint64_t applied_bytes;     /* credit of this step */
     uint64_t applied_reported;
+    struct apply_snapshots snapshots;
     struct list compactions;    /* physical ones that wait */
     bool is_draining;           /* none of them waits any more */
     struct compactor compactor;
@@ -51,6 +62,7 @@ struct apply_options {
     uint64_t self;
     uint64_t boot_id;
     uint64_t now_ns;
+    struct apply_snapshots snapshots; /* as recovery found them */
 };
 void apply_actor_init(struct apply_actor *role, const struct apply_options *options);
 void apply_actor_deinit(struct apply_actor *role);

@@ -14,6 +14,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 #define SNAPSHOT_COUNT 10000
+#define SNAPSHOTS_MIN 2 /* the newest, and the one to fall back to when it is damaged */
 
 /* An entry of the largest request, its envelope, and the rest of the message that it travels in fit one frame between members. */
 STATIC_ASSERT(CONFIG_REQUEST_BYTES_MAX + 4 * MIB <= PEER_FRAME_BYTES_MAX, "the largest request fits a frame");
@@ -34,6 +35,9 @@ void config_init(struct config *config)
         .heartbeat_ms = 100,
         .election_timeout_ms = 1000,
         .snapshot_count = SNAPSHOT_COUNT,
+        .snapshot_catchup_entries = 5000,
+        .max_snapshots = SNAPSHOTS_MIN,
+        .max_wals = 1,
         .max_request_bytes = 1572864,
         .max_txn_ops = 128,
         .max_concurrent_streams = UINT32_MAX,
@@ -118,6 +122,9 @@ static void derive(struct config *config)
     snprintf(config->data_dir_path, sizeof(config->data_dir_path), "%s%s",
              config->data_dir[0] != '\0' ? config->data_dir : config->name, config->data_dir[0] != '\0' ? "" : ".etcd");
     if (config->snapshot_count == 0) config->snapshot_count = SNAPSHOT_COUNT;
+    if (config->max_snapshots == 0) config->max_snapshots = UINT64_MAX;
+    if (config->max_snapshots < SNAPSHOTS_MIN) config->max_snapshots = SNAPSHOTS_MIN;
+    if (config->max_wals == 0) config->max_wals = UINT64_MAX;
     config->calls_max = 16384;
     config->lane_calls = 32768;
     config->lane_peer = 4096;

@@ -31,6 +31,10 @@ struct config {
     uint64_t heartbeat_ms;
     uint64_t election_timeout_ms;
     uint64_t snapshot_count;
+    uint64_t snapshot_catchup_entries;    /* of the log stay behind a snapshot, for followers that are slow */
+    uint64_t max_snapshots;               /* files kept: 2 at least, 0 = all */
+    uint64_t max_wals;                    /* released log segments kept for inspection; 0 = all */
+    uint64_t snapshot_rate_bytes;         /* written per second; 0 = no limit */
     uint64_t max_request_bytes;
     uint64_t max_txn_ops;
     uint64_t max_concurrent_streams;

@@ -37,10 +37,17 @@ static void connect_line(struct line *line)
     line->wal.to_peer = line->peer.lanes.from_wal = connect(line, "wal→peer", drop, wal, peer);                 /* full: drop */
     line->peer.lanes.to_raft = line->raft.lanes.from_peer = connect(line, "peer→raft", drop, peer, raft);       /* full: drop */
     line->peer.lanes.to_raft_calls = line->raft.lanes.from_peer_calls = connect(line, "peer→raft calls", calls, peer, raft);
-    line->raft.lanes.to_snap = line->snap.from_raft = connect(line, "raft→snap", 64, raft, snap);               /* one per peer */
+    line->raft.lanes.to_snap = line->snap.lanes.from_raft = connect(line, "raft→snap", 64, raft, snap);         /* one per peer */
+    line->raft.lanes.to_snap_offers = line->snap.lanes.from_raft_offers = connect(line, "raft→snap offers", 2, raft, snap); /* full: it comes again */
     line->work.from_wal = connect(line, "wal→work", WORK_LANE, wal, work);                                      /* operations under way */
     line->work.to_wal = connect(line, "work→wal", WORK_LANE, work, wal);                                        /* operations under way */
-    line->snap.to_raft = line->raft.lanes.from_snap = connect(line, "snap→raft", 64, snap, raft);               /* one per peer */
+    line->snap.lanes.to_raft = line->raft.lanes.from_snap = connect(line, "snap→raft", 64, snap, raft);         /* one per peer */
+    line->apply.lanes.to_snap = line->snap.lanes.from_apply = connect(line, "apply→snap", 4, apply, snap);      /* one snapshot at a time */
+    line->snap.lanes.to_apply = line->apply.lanes.from_snap = connect(line, "snap→apply", 4, snap, apply);      /* the same */
+    line->net.lanes.to_snap = line->snap.lanes.from_net = connect(line, "net→snap", 256, net, snap);            /* full: refuse the call */
+    line->snap.lanes.to_net = line->net.lanes.from_snap = connect(line, "snap→net", 256, snap, net);            /* one piece per stream */
+    line->peer.lanes.to_snap = line->snap.lanes.from_peer = connect(line, "peer→snap", 256, peer, snap);        /* full: drop */
+    line->snap.lanes.to_peer = line->peer.lanes.from_snap = connect(line, "snap→peer", 256, snap, peer);        /* full: drop */
 }
 
 struct lane *line_connect_main(struct line *line, struct actor *role, struct actor *main, struct lane **out_from_main)
@@ -59,7 +66,7 @@ static void connect_mains(struct line *line, struct actor *main)
     line->wal.to_main = line_connect_main(line, &line->wal.actor, main, &line->wal.from_main);
     line->apply.lanes.to_main = line_connect_main(line, &line->apply.actor, main, &line->apply.lanes.from_main);
     line->work.to_main = line_connect_main(line, &line->work.actor, main, &line->work.from_main);
-    line->snap.to_main = line_connect_main(line, &line->snap.actor, main, &line->snap.from_main);
+    line->snap.lanes.to_main = line_connect_main(line, &line->snap.actor, main, &line->snap.lanes.from_main);
 }
 
 /* --- make and free --- */
@@ -73,6 +80,7 @@ bool line_recover(struct line *line, const struct line_recover_options *options,
     if (!line_recover_state(options, &recovered, out_message, message_size)) return false;
     line->identity = recovered.identity;
     line->cluster = recovered.cluster;
+    line->snapshots = recovered.snapshots;
     uint64_t self = line->identity.member_id;
     uint64_t boot = line->identity.boot_count;
     uint64_t applied = state_machine_applied_index(recovered.machine);
@@ -80,7 +88,8 @@ bool line_recover(struct line *line, const struct line_recover_options *options,
     wal_actor_init(&line->wal, recovered.wal, &line->shared);
     apply_actor_init(&line->apply, &(struct apply_options){.config = &line->config, .shared = &line->shared,
                                                            .board = line->board, .machine = recovered.machine,
-                                                           .self = self, .boot_id = boot, .now_ns = options->now_ns});
+                                                           .self = self, .boot_id = boot, .now_ns = options->now_ns,
+                                                           .snapshots = recovered.taken});
     raft_actor_init(&line->raft, &(struct raft_actor_options){.config = &line->config, .shared = &line->shared,
                                                               .raft = recovered.raft, .self = self, .boot_id = boot,
                                                               .applied_index = applied});
@@ -96,10 +105,14 @@ void line_connect(struct line *line, const struct line_ports *ports)
                                                      .self = line->identity.member_id,
                                                      .boot_id = line->identity.boot_count});
     peer_actor_init(&line->peer, ports->peers, &line->shared, line->cluster, line->identity.member_id);
-    snap_actor_init(&line->snap, wal_fetch_new(ports->snap_fs, ports->wal_path));
+    snap_actor_init(&line->snap, &(struct snap_options){.config = &line->config, .shared = &line->shared, .fs = ports->snap_fs,
+                                                        .fetch = wal_fetch_new(ports->snap_fs, ports->wal_path),
+                                                        .dir = &line->snapshots, .self = line->identity.member_id,
+                                                        .cluster_id = line->identity.cluster_id});
     work_actor_init(&line->work, ports->work_fs);
     connect_line(line);
     wal_actor_connect_work(&line->wal, ports->wal_fs, line->work.from_wal, line->work.to_wal);
+    snap_actor_connect(&line->snap);
     connect_mains(line, ports->main);
     struct actor *roles[LINE_ROLES] = {&line->apply.actor, &line->work.actor, &line->wal.actor, &line->snap.actor,
                                        &line->raft.actor,  &line->peer.actor, &line->net.actor};
@@ -120,4 +133,5 @@ void line_deinit(struct line *line)
     apply_actor_deinit(&line->apply);
     cluster_unref(line->cluster);
     line->cluster = NULL;
+    snapshot_dir_close(&line->snapshots);
 }

@@ -14,6 +14,7 @@
 #include "pipeline/wal_actor.h"
 #include "pipeline/work_actor.h"
 #include "storage/data_dir.h"
+#include "storage/snapshot_dir.h"
 
 #define LINE_LANES_MAX 48
 #define LINE_ROLES 7
@@ -23,6 +24,7 @@ struct line {
     struct shared shared;
     struct data_dir_identity identity;
     struct cluster *cluster; /* at start; a reference */
+    struct snapshot_dir snapshots;
     const struct switchboard *board;
     struct net_actor net;
     struct peer_actor peer;

@@ -16,6 +16,7 @@ struct replay {
     uint64_t self;
     struct raft_conf conf;
     uint64_t entries;
+    uint64_t bytes;
 };
 
 static void replay_entry(void *context, const struct raft_entry *entry)
@@ -34,6 +35,7 @@ static void replay_entry(void *context, const struct raft_entry *entry)
     struct raft_entry empty = {.index = entry->index, .term = entry->term, .kind = RAFT_ENTRY_EMPTY};
     state_machine_apply(replay->machine, MUTANT(P28) && entry->index % 8 == 0 ? &empty : entry, members, false, &result);
     blob_unref(result.body);
+    replay->bytes += RAFT_ENTRY_BYTES + (entry->data == NULL ? 0 : entry->data->size);
     if (++replay->entries % PUBLISH_EVERY != 0) return;
     state_machine_publish(replay->machine);
     (void)mvcc_compact_step(state_machine_mvcc(replay->machine), PUBLISH_EVERY);
@@ -70,6 +72,52 @@ static void conf_from_cluster(const struct cluster *cluster, struct raft_conf *o
     }
     out_conf->members = cluster_encode_members(cluster);
     ASSERT(raft_conf_is_valid(out_conf));
+}
+
+/* --- the newest snapshot --- */
+
+static void report_broken(void *context, const char *message)
+{
+    (void)context;
+    LOG(WARN, "a snapshot is damaged: falling back to the one before it, or to the log", LOG_F_TEXT("found", message));
+}
+
+/* What the next one is measured against. */
+static uint64_t file_bytes(struct fs *fs, const struct snapshot_dir *dir, const struct snapshot_dir_entry *entry)
+{
+    char *path = snapshot_dir_file(dir, entry->index, entry->term, false);
+    struct fs_file *file = NULL;
+    struct fs_op size = {.kind = FS_SIZE};
+    if (fs_open(fs, path, FS_READ, &file) == 0) {
+        size.file = file;
+        (void)fs_run(fs, &size);
+        fs_close(fs, file);
+    }
+    alloc_free(path);
+    return size.result;
+}
+
+static bool load_snapshot(const struct line_recover_options *options, struct line_recovered *line, char *out_message, size_t size)
+{
+    struct state_machine_loaded *loaded = NULL;
+    uint64_t cluster_id = line->identity.cluster_id;
+    uint64_t start_ns = clock_mono_ns();
+    if (snapshot_dir_open(options->dir->fs, options->dir->snap_path, &line->snapshots, out_message, size) != ERR_OK) return false;
+    enum err err = snapshot_dir_load(&line->snapshots, cluster_id, report_broken, NULL, &loaded, out_message, size);
+    if (err != ERR_OK) {
+        snapshot_dir_close(&line->snapshots);
+        return false;
+    }
+    if (loaded != NULL) {
+        line->taken.last_bytes = file_bytes(options->dir->fs, &line->snapshots, snapshot_dir_good(&line->snapshots, 0));
+        LOG(INFO, "loaded a snapshot", LOG_F_U64("index", loaded->index), LOG_F_U64("term", loaded->term),
+            LOG_F_U64("bytes", line->taken.last_bytes), LOG_F_U64("took-ms", (clock_mono_ns() - start_ns) / NS_PER_MS));
+    }
+    struct cluster *nobody = cluster_decode_members(cluster_id, slice_empty());
+    ASSERT(nobody != NULL);
+    line->machine = state_machine_new(&(struct state_machine_options){.rcu = options->rcu, .cluster = nobody, .loaded = loaded});
+    cluster_unref(nobody);
+    return true;
 }
 
 /* --- the log --- */
@@ -176,6 +224,8 @@ static struct raft *make_raft(const struct line_recover_options *options, const 
     };
     struct raft_restore restore = {
         .hard = log->hard,
+        .snapshot_index = log->first_index - 1,
+        .snapshot_term = log->prev_term,
         .applied_index = state_machine_applied_index(line->machine),
         .conf = replay->conf,
         .runs = log->runs,
@@ -185,7 +235,10 @@ static struct raft *make_raft(const struct line_recover_options *options, const 
         .suspect_index = log->suspect_index,
         .suspect_term = log->suspect_term,
     };
-    return raft_new(&raft_options, &restore, options->now_ns);
+    struct raft *raft = raft_new(&raft_options, &restore, options->now_ns);
+    const struct snapshot_dir_entry *newest = snapshot_dir_good(&line->snapshots, 0);
+    if (newest != NULL) raft_offer(raft, newest->index, newest->term);
+    return raft;
 }
 
 static bool open_log(const struct line_recover_options *options, struct line_recovered *line, struct replay *replay,
@@ -194,8 +247,11 @@ static bool open_log(const struct line_recover_options *options, struct line_rec
     struct wal_options wal_options = wal_options_of(options, &line->identity);
     wal_options.alone_fn = is_alone;
     wal_options.must_exist = true; /* the identity is stored only when entry 1 is durable */
+    wal_options.snapshot_index = state_machine_applied_index(line->machine);
+    wal_options.snapshot_term = state_machine_applied_term(line->machine);
+    wal_options.segments_kept_max = options->config->max_wals;
     uint64_t start_ns = clock_mono_ns();
-    enum err err = wal_open(&wal_options, slice_empty(), replay_entry, replay, &line->wal, log);
+    enum err err = wal_open(&wal_options, state_machine_conf(line->machine), replay_entry, replay, &line->wal, log);
     if (err != ERR_OK) {
         snprintf(out_message, size, "%s", log->message);
         return false;
@@ -216,22 +272,25 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
     struct replay replay = {0};
     bool is_good = load_identity(options, &line.identity, out_message, message_size);
     if (!is_good) return false;
-    struct cluster *nobody = cluster_decode_members(line.identity.cluster_id, slice_empty());
-    ASSERT(nobody != NULL);
-    struct state_machine_options machine_options = {.rcu = options->rcu, .cluster = nobody};
-    line.machine = state_machine_new(&machine_options);
-    cluster_unref(nobody);
+    if (!load_snapshot(options, &line, out_message, message_size)) return false;
     replay.machine = line.machine;
+    if (state_machine_applied_index(line.machine) > 0) {
+        is_good = raft_conf_decode(state_machine_conf(line.machine), &replay.conf);
+        ASSERT(is_good);
+    }
     replay.self = line.identity.member_id;
     is_good = open_log(options, &line, &replay, &log, out_message, message_size);
     if (is_good) {
         line.raft = make_raft(options, &line, &log, &replay);
         line.cluster = cluster_decode_members(line.identity.cluster_id, blob_slice(raft_conf(line.raft)->members));
         ASSERT(line.cluster != NULL);
+        line.taken.entries = replay.entries;
+        line.taken.log_bytes = replay.bytes;
         *out = line;
     } else {
         rcu_wait_callbacks(); /* what the replay published before it met the damage may still be on its way back */
         state_machine_free(line.machine);
+        snapshot_dir_close(&line.snapshots);
     }
     wal_recovered_deinit(&log);
     raft_conf_deinit(&replay.conf);

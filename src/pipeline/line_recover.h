@@ -8,10 +8,13 @@
 #include "pipeline/line.h"
 #include "raft/raft.h"
 #include "storage/data_dir.h"
+#include "storage/snapshot_dir.h"
 #include "storage/state_machine.h"
 #include "storage/wal.h"
 
 struct line_recovered {
+    struct snapshot_dir snapshots;
+    struct apply_snapshots taken; /* since the newest snapshot */
     struct data_dir_identity identity;
     struct state_machine *machine;
     struct wal *wal;

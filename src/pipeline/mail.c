@@ -2,6 +2,7 @@
 #include "pipeline/mail.h"
 
 #include "base/alloc.h"
+#include "storage/state_machine.h"
 #include "storage/wal.h"
 
 static void take_entries(struct raft_entry *to, const struct raft_entry *from, size_t count)
@@ -53,6 +54,10 @@ struct append_batch *mail_append_new(const struct raft_output *output)
     batch->next = NULL;
     batch->sequence = output->sequence;
     batch->hard = output->hard;
+    batch->is_reset = output->install;
+    batch->reset_index = output->install_index;
+    batch->reset_term = output->install_term;
+    batch->reset_conf = output->install ? raft_conf_encode(output->install_conf) : NULL;
     batch->messages = NULL;
     batch->entry_count = (uint32_t)output->entry_count;
     take_entries(batch->entries, output->entries, output->entry_count);
@@ -69,6 +74,7 @@ void mail_append_free(struct append_batch *batch)
     if (batch == NULL) return;
     drop_entries(batch->entries, batch->entry_count);
     mail_peer_free_list(batch->messages);
+    blob_unref(batch->reset_conf);
     alloc_free(batch);
 }
 
@@ -121,11 +127,17 @@ void mail_deinit(struct mail *mail)
     case MAIL_READ_FAIL: alloc_free(mail->read.batch); break;
     case MAIL_PEER:
     case MAIL_FORWARD:
+    case MAIL_CHUNK:
     case MAIL_UNSENT: mail_peer_free(mail->peer.message); break;
     case MAIL_APPEND: mail_append_free(mail->append.batch); break;
     case MAIL_COMMIT: mail_commit_free(mail->commit.batch); break;
     case MAIL_REPLY: blob_unref(mail->reply.body); break;
     case MAIL_FETCHED: fetched_free(mail->fetched.batch); break;
+    case MAIL_INSTALL:
+    case MAIL_RECEIVED:
+    case MAIL_UNWANTED: state_machine_loaded_free(mail->loaded.state); break;
+    case MAIL_TAKE: state_machine_image_free(mail->take.image); break;
+    case MAIL_SNAP_PIECE: blob_unref(mail->piece.bytes); break;
     case MAIL_LOG: blob_unref(mail->log.line); break;
     default: break;
     }

@@ -25,18 +25,22 @@ enum mail_kind {
     MAIL_PEER,        /* peer: raft's own message, either direction */
     /* peer ⇄ raft, lanes of their own */
     MAIL_FORWARD,     /* peer: FORWARD, REFUSED, READ_INDEX, READ_ANSWER, either direction */
+    /* peer ⇄ snap (may be dropped: asked for again) */
+    MAIL_CHUNK,       /* peer: CHUNK_GET, CHUNK, either direction */
     MAIL_UNSENT,      /* peer → raft: peer: that forward or request never left; proposals in it were surely not proposed */
     MAIL_LINK,        /* peer → raft: link: a stream stands, broke, or the member's process died */
 
     /* raft → wal, wal → raft */
     MAIL_APPEND,      /* append: one WAL append, with messages that wait for it */
     MAIL_PERSISTED,   /* persisted: everything up to the sequence is durable */
+    MAIL_DROP_HEAD,   /* raft → wal: drop_head: a snapshot stands for the log up to there */
     MAIL_SPACE,       /* space: the disk takes no more / takes again */
 
     /* raft → apply, in position */
     MAIL_COMMIT,      /* commit: entries with their calls */
     MAIL_READ_BATCH,  /* read: a confirmed batch; also apply → net */
     MAIL_LEADER,      /* leader: coalesced by the sender */
+    MAIL_INSTALL,     /* loaded: this state takes the place of what there is */
 
     /* apply → raft */
     MAIL_APPLIED,     /* applied: credit */
@@ -52,6 +56,21 @@ enum mail_kind {
     /* raft ⇄ snap */
     MAIL_FETCH,       /* fetch */
     MAIL_FETCHED,     /* fetched */
+    MAIL_OFFER,       /* offer: a leader's snapshot that this member needs; comes again until it is installed */
+    MAIL_SNAPSHOT,    /* snapshot: a new one is durable */
+    MAIL_RECEIVED,    /* loaded: a leader's snapshot, durable here and loaded */
+    MAIL_UNWANTED,    /* loaded: raft has no use for it */
+
+    /* apply ⇄ snap, one at a time */
+    MAIL_TAKE,        /* take: an image to be written */
+    MAIL_TAKEN,       /* taken */
+    MAIL_WANT,        /* want: snap → apply: a client waits for an image of a state from now on */
+
+    /* net ⇄ snap: a client's snapshot */
+    MAIL_SNAP_OPEN,   /* stream: answered by the first PIECE */
+    MAIL_SNAP_NEXT,   /* stream: the piece has left */
+    MAIL_SNAP_CLOSE,  /* stream: its client is gone, or got enough */
+    MAIL_SNAP_PIECE,  /* piece */
 
     /* wal ⇄ work */
     MAIL_JOB,         /* job: a file operation to carry out; it stays the submitter's */
@@ -70,6 +89,9 @@ enum mail_kind {
     MAIL_TRANSFERRED, /* raft: leadership is elsewhere, or there is none to hand over */
     MAIL_DRAINED,     /* net: no call is waiting any more */
 };
+
+struct state_machine_loaded;
+struct state_machine_image;
 
 /* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. */
 struct read_batch {
@@ -90,6 +112,10 @@ struct append_batch {
     struct append_batch *next; /* of the owner */
     uint64_t sequence;
     struct raft_hard_state hard;
+    bool is_reset;                 /* the log begins anew behind (reset_index, reset_term) */
+    uint64_t reset_index;
+    uint64_t reset_term;
+    struct blob *reset_conf;       /* one reference; NULL without reset */
     struct peer_message *messages; /* list */
     uint32_t entry_count;
     struct raft_entry entries[];
@@ -132,6 +158,15 @@ struct mail {
         struct { uint64_t call; uint64_t target; } move;
         struct { uint64_t peer; uint64_t first_index; uint64_t last_index; uint64_t bytes_max; } fetch;
         struct { struct fetched_batch *batch; } fetched;
+        struct { uint64_t from; uint64_t index; uint64_t term; } offer;
+        struct { uint64_t index; uint64_t term; uint64_t kept_index; } snapshot; /* kept_index: the log behind it stays */
+        struct { struct state_machine_loaded *state; uint64_t bytes; } loaded;
+        struct { struct state_machine_image *image; uint64_t want; } take; /* want: the last WANT that it answers */
+        struct { uint64_t number; } want;
+        struct { uint64_t call; } stream;
+        struct { uint64_t call; struct blob *bytes; uint64_t remaining; uint32_t err; bool is_last; } piece;
+        struct { uint64_t bytes; uint32_t err; } taken; /* bytes 0: there was one already */
+        struct { uint64_t index; } drop_head;
         struct { struct fs_op *op; } job;
         struct { uint64_t cookie; } ping;
         struct { struct blob *line; } log;

@@ -103,6 +103,7 @@ static void take_main(struct net_actor *role, const struct mail *mail)
     if (mail->kind == MAIL_DRAIN) {
         role->is_draining = true;
         net_jobs_end_staying(role);
+        net_snapshot_end_all(role);
         role->port->table->refuse(role->port);
     } else {
         ASSERT(mail->kind == MAIL_PING);
@@ -119,6 +120,7 @@ static void take_mail(struct net_actor *role, struct mail *mail)
     case MAIL_MOVED: take_moved(role, mail); break;
     case MAIL_READ_BATCH:
     case MAIL_READ_FAIL: take_read_batch(role, mail); break;
+    case MAIL_SNAP_PIECE: net_snapshot_piece(role, mail, find(role, mail->piece.call)); break;
     case MAIL_CAUGHT_UP: role->is_caught_up = true; break;
     default: take_main(role, mail); break;
     }
@@ -166,6 +168,7 @@ static void route(struct net_actor *role, struct net_call *call, struct service_
     case SERVICE_REFUSE: net_actor_fail(role, call, plan->err); break;
     case SERVICE_PROPOSE: propose(role, call, plan); break;
     case SERVICE_MOVE_LEADER: move_leader(role, call, plan->target); break;
+    case SERVICE_SNAPSHOT: net_snapshot_open(role, call); break;
     case SERVICE_READ:
         call->job = plan->job;
         if (must_wait(role, call, plan)) {
@@ -216,6 +219,7 @@ static void take_closed(struct net_actor *role, struct net_call *call)
     if (call->state != NET_ANSWERED) {
         /* The client of a stream went away between two chunks. */
         role->call_count--;
+        net_snapshot_gone(role, call);
     }
     net_jobs_drop(role, call);
     call->state = NET_FREE;
@@ -227,7 +231,8 @@ static void take_event(struct net_actor *role, const struct call_event *event)
     if (event->kind == CALL_NEW) {
         take_new(role, event);
     } else if (call != NULL && event->kind == CALL_SENT) {
-        net_jobs_sent(role, call, event->ok);
+        if (call->state == NET_SNAPSHOT_SENDING) net_snapshot_sent(role, call, event->ok);
+        else net_jobs_sent(role, call, event->ok);
     } else if (call != NULL) {
         take_closed(role, call);
     }
@@ -295,6 +300,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     /* Mail first, the view after: a view is at least as new as what its read needs. */
     bool more = drain_lane(role, role->lanes.from_apply);
     more = drain_lane(role, role->lanes.from_raft) || more;
+    more = drain_lane(role, role->lanes.from_snap) || more;
     (void)drain_lane(role, role->lanes.from_main);
     size_t count = role->port->table->take(role->port, events, BUGGIFY(NET_ONE_EVENT) ? 1 : CONFIG_NET_EVENTS_MAX);
     for (size_t i = 0; i < count; i++) take_event(role, &events[i]);

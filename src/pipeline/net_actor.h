@@ -23,9 +23,9 @@
 #define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that the client does not read */
 
 struct net_lanes {
-    struct lane *from_raft, *from_apply, *from_main, *to_raft, *to_main;
+    struct lane *from_raft, *from_apply, *from_snap, *from_main, *to_raft, *to_snap, *to_main;
 };
-enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_ANSWERED };
+enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_SNAPSHOT, NET_SNAPSHOT_SENDING, NET_ANSWERED };
 struct net_call {
     uint64_t call;
     const struct rpc_method *method;
@@ -38,6 +38,7 @@ struct net_call {
     size_t held_bytes;           /* in its job */
     uint64_t answered_ns;
     enum err refusal;            /* of a proposal in the call's stead; ERR_OK = the call's own */
+    bool is_last_piece;          /* a snapshot's, on its way */
     bool stays;                  /* a stream that is open until its client or we end it */
     enum net_call_state state;
 };
@@ -62,6 +63,7 @@ struct net_actor {
     size_t request_bytes;
     size_t reply_bytes;
     uint32_t staying_count;
+    uint32_t snapshot_count;     /* streams of snapshots */
     uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
     bool is_caught_up;           /* reads of the state need not wait for the first confirmed one */
     bool is_draining;
@@ -88,6 +90,13 @@ void net_jobs_end_staying(struct net_actor *role);               /* the member s
 void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *body);
 void net_jobs_drop(struct net_actor *role, struct net_call *call);  /* whatever the call holds */
 bool net_jobs_any(const struct net_actor *role);                 /* one could run right now */
+
+/* net_snapshot.c: a client's snapshot, fed by the snap role piece by piece */
+void net_snapshot_open(struct net_actor *role, struct net_call *call);
+void net_snapshot_piece(struct net_actor *role, struct mail *mail, struct net_call *call_or_null);
+void net_snapshot_sent(struct net_actor *role, struct net_call *call, bool ok);
+void net_snapshot_gone(struct net_actor *role, struct net_call *call); /* the snap role forgets it */
+void net_snapshot_end_all(struct net_actor *role);                     /* the member stops */
 
 /* net_actor.c, for jobs */
 void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err);

@@ -17,13 +17,14 @@ static struct peer_link *find(struct peer_actor *role, uint64_t id)
 
 /* --- out --- */
 
-static bool may_drop(const struct peer_message *message) { return message->msg.kind < RAFT_MSG_FORWARD; }
+static bool is_chunk(const struct raft_msg *msg) { return msg->kind == RAFT_MSG_CHUNK_GET || msg->kind == RAFT_MSG_CHUNK; }
+static bool may_drop(const struct raft_msg *msg) { return msg->kind < RAFT_MSG_FORWARD || is_chunk(msg); }
 
-/* It never left. Raft sends its own messages again; calls must be told. */
+/* It never left. Raft sends its own messages again, chunks are asked for again; calls must be told. */
 static void give_back(struct peer_actor *role, struct peer_message *message)
 {
     struct mail mail = {.kind = MAIL_UNSENT, .peer = {.message = message, .to = message->msg.to}};
-    if (may_drop(message) || !lane_post(role->lanes.to_raft_calls, &mail)) mail_peer_free(message);
+    if (may_drop(&message->msg) || !lane_post(role->lanes.to_raft_calls, &mail)) mail_peer_free(message);
 }
 
 static void enqueue(struct peer_actor *role, struct mail *mail)
@@ -91,10 +92,16 @@ static void send_all(struct peer_actor *role)
 
 static void take_message(struct peer_actor *role, const struct raft_msg *msg)
 {
-    bool is_call = msg->kind >= RAFT_MSG_FORWARD;
-    struct mail mail = {.kind = is_call ? MAIL_FORWARD : MAIL_PEER,
-                        .peer = {.message = mail_peer_new(msg), .to = msg->to}};
-    if (lane_post(is_call ? role->lanes.to_raft_calls : role->lanes.to_raft, &mail)) return;
+    struct mail mail = {.kind = MAIL_PEER, .peer = {.message = mail_peer_new(msg), .to = msg->to}};
+    struct lane *lane = role->lanes.to_raft;
+    if (is_chunk(msg)) {
+        mail.kind = MAIL_CHUNK;
+        lane = role->lanes.to_snap;
+    } else if (msg->kind >= RAFT_MSG_FORWARD) {
+        mail.kind = MAIL_FORWARD;
+        lane = role->lanes.to_raft_calls;
+    }
+    if (lane_post(lane, &mail)) return;
     METRIC_ADD(&role->shared->metrics, lane_full, 1);
     mail_deinit(&mail);
 }
@@ -182,6 +189,7 @@ static void drain(struct peer_actor *role)
     for (n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_raft, &mail); n++) enqueue(role, &mail);
     for (n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_wal, &mail); n++) enqueue(role, &mail);
     for (n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_raft_calls, &mail); n++) enqueue(role, &mail);
+    for (n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_snap, &mail); n++) enqueue(role, &mail);
     actor_answer_pings(role->lanes.from_main, role->lanes.to_main);
 }
 

@@ -18,7 +18,7 @@
 #define PEER_EVENTS_MAX 64
 
 struct peer_lanes {
-    struct lane *from_raft, *from_raft_calls, *from_wal, *from_main, *to_raft, *to_raft_calls, *to_main;
+    struct lane *from_raft, *from_raft_calls, *from_wal, *from_snap, *from_main, *to_raft, *to_raft_calls, *to_snap, *to_main;
 };
 struct peer_link {
     uint64_t id;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "storage/state_machine.h"
 
 #define BOOT_BITS 24 /* of an id: sixteen million starts, and 2^40 forwards and reads in each */
 #define RETRY_NS (50 * NS_PER_MS) /* calls that could not leave for the leader */
@@ -106,6 +107,22 @@ static void post_fetches(struct raft_actor *role, const struct raft_output *outp
     }
 }
 
+/* In position: what is committed from now on builds upon it. Calls for entries that it covers have their deadlines. */
+static void post_install(struct raft_actor *role, const struct raft_output *output)
+{
+    ASSERT(role->installing.kind == MAIL_INSTALL && output->persist);
+    role->posted_index = output->install_index;
+    METRIC_ADD(&role->shared->metrics, snapshots_installed, 1);
+    raft_actor_post_apply(role, &role->installing);
+    role->installing = (struct mail){.kind = MAIL_NONE};
+}
+
+static void post_offer(struct raft_actor *role, const struct raft_offer *offer)
+{
+    struct mail mail = {.kind = MAIL_OFFER, .offer = {.from = offer->from, .index = offer->index, .term = offer->term}};
+    (void)lane_post(role->lanes.to_snap_offers, &mail); /* full: it comes again */
+}
+
 static void take_output(struct raft_actor *role)
 {
     const struct raft_output *output = raft_take_output(role->raft, role->now_ns);
@@ -115,6 +132,8 @@ static void take_output(struct raft_actor *role)
         struct mail mail = {.kind = MAIL_APPEND, .append.batch = mail_append_new(output)};
         lane_must_post(role->lanes.to_wal, &mail);
     }
+    if (output->install) post_install(role, output);
+    if (output->offer != NULL) post_offer(role, output->offer);
     if (output->committed_count > 0) post_commits(role, output);
     for (size_t i = 0; i < output->read_count; i++) {
         raft_reads_confirmed(role, output->reads[i].context, output->reads[i].index);
@@ -227,13 +246,56 @@ static void take_net(struct raft_actor *role, const struct mail *mail)
     }
 }
 
-static void take_snap(struct raft_actor *role, struct mail *mail)
+static void take_fetched(struct raft_actor *role, struct mail *mail)
 {
-    ASSERT(mail->kind == MAIL_FETCHED);
     struct fetched_batch *batch = mail->fetched.batch;
     step_simple(role, &(struct raft_input){.kind = RAFT_IN_FETCHED, .peer = batch->peer, .entries = batch->entries,
                                            .entry_count = batch->err == ERR_OK ? batch->count : 0});
     mail_deinit(mail);
+}
+
+/* A new snapshot of our own: the log before the one that is kept may go, and slow followers may still ask for some of it. */
+static void take_snapshot(struct raft_actor *role, const struct mail *mail)
+{
+    uint64_t catchup = role->config->snapshot_catchup_entries;
+    uint64_t behind = mail->snapshot.index > catchup ? mail->snapshot.index - catchup : 0;
+    uint64_t kept = mail->snapshot.kept_index < behind ? mail->snapshot.kept_index : behind;
+    raft_offer(role->raft, mail->snapshot.index, mail->snapshot.term);
+    if (kept == 0) return;
+    raft_compact(role->raft, kept);
+    struct mail drop = {.kind = MAIL_DROP_HEAD, .drop_head.index = kept};
+    lane_must_post(role->lanes.to_wal, &drop);
+}
+
+static void take_received(struct raft_actor *role, struct mail *mail)
+{
+    const struct state_machine_loaded *state = mail->loaded.state;
+    struct raft_conf conf;
+    bool is_good = raft_conf_decode(blob_slice(state->conf), &conf);
+    ASSERT(is_good && role->installing.kind == MAIL_NONE);
+    struct raft_input input = {.kind = RAFT_IN_INSTALL, .now_ns = role->now_ns, .index = state->index, .term = state->term, .conf = &conf};
+    bool is_wanted = raft_step(role->raft, &input) == RAFT_OK;
+    raft_conf_deinit(&conf);
+    if (is_wanted) {
+        mail->kind = MAIL_INSTALL;
+        role->installing = *mail;
+        return;
+    }
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    if (state->index <= status.commit_index) raft_offer(role->raft, state->index, state->term); /* the file is as good as any */
+    mail->kind = MAIL_UNWANTED; /* a whole state takes its time to free: not here */
+    lane_must_post(role->lanes.to_snap, mail);
+}
+
+static void take_snap(struct raft_actor *role, struct mail *mail)
+{
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_FETCHED: take_fetched(role, mail); break;
+    case MAIL_SNAPSHOT: take_snapshot(role, mail); break;
+    case MAIL_RECEIVED: take_received(role, mail); break;
+    default: ASSERT(false);
+    }
 }
 
 static void take_main(struct raft_actor *role, const struct mail *mail)
@@ -404,6 +466,7 @@ void raft_actor_deinit(struct raft_actor *role)
         alloc_free(wait->batch);
         alloc_free(wait);
     }
+    mail_deinit(&role->installing);
     for (uint32_t i = 0; i < role->backlog_count; i++) mail_deinit(&role->backlog[role->backlog_first + i]);
     alloc_free(role->backlog);
     pending_deinit(&role->pending);

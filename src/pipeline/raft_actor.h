@@ -18,7 +18,7 @@
 
 struct raft_actor_lanes {
     struct lane *from_net, *from_peer, *from_peer_calls, *from_wal, *from_apply, *from_snap, *from_main;
-    struct lane *to_net, *to_peer, *to_peer_calls, *to_wal, *to_apply, *to_snap, *to_main;
+    struct lane *to_net, *to_peer, *to_peer_calls, *to_wal, *to_apply, *to_snap, *to_snap_offers, *to_main;
 };
 
 /* One forward to the leader: the calls in it, until each is answered. */
@@ -69,6 +69,7 @@ struct raft_actor {
     struct mail *backlog;       /* for raft → apply, in order, when the lane is full */
     uint32_t backlog_first, backlog_count, backlog_capacity;
     uint64_t posted_index;      /* last entry posted to apply */
+    struct mail installing;     /* INSTALL: what raft was given in this step, until its output says so; kind NONE = nothing */
     bool transferring;
     uint64_t move_call;         /* of a client that moves the leader; one at a time, 0 = none */
     uint64_t move_target;

@@ -1,7 +1,10 @@
-/* snap_actor: FETCH. See snap_actor.h. */
+/* snap_actor: FETCH, TAKE, OFFER and chunks. See snap_actor.h. */
 #include "pipeline/snap_actor.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+
+#define MAILS_PER_STEP 64
 
 static void fetch(struct snap_actor *role, const struct mail *mail)
 {
@@ -14,35 +17,234 @@ static void fetch(struct snap_actor *role, const struct mail *mail)
             LOG_F_U64("first-index", mail->fetch.first_index), LOG_F_TEXT("error", err_name(batch->err)));
     }
     struct mail answer = {.kind = MAIL_FETCHED, .fetched.batch = batch};
-    lane_must_post(role->to_raft, &answer);
+    lane_must_post(role->lanes.to_raft, &answer);
+}
+
+/* --- taking --- */
+
+/* A client's stream begins with a state that is at least as new as its request. */
+static void want(struct snap_actor *role)
+{
+    if (role->want_posted != 0 || role->streams.want == role->writer_want) return;
+    role->want_posted = role->streams.want;
+    struct mail mail = {.kind = MAIL_WANT, .want.number = role->want_posted};
+    lane_must_post(role->lanes.to_apply, &mail); /* one under way */
+}
+
+static void taken_already(struct snap_actor *role, struct state_machine_image *image)
+{
+    snap_streams_taken(&role->streams, role->writer_want, image->index, image->term, ERR_OK);
+    state_machine_image_free(image);
+    struct mail done = {.kind = MAIL_TAKEN, .taken = {.bytes = 0, .err = ERR_OK}};
+    lane_must_post(role->lanes.to_apply, &done);
+}
+
+static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_ns)
+{
+    struct state_machine_image *image = mail->take.image;
+    ASSERT(role->writer == NULL && mail->take.want >= role->writer_want);
+    role->writer_want = mail->take.want;
+    if (role->want_posted <= role->writer_want) role->want_posted = 0;
+    want(role);
+    if (snapshot_dir_has(role->dir, image->index, image->term)) {
+        taken_already(role, image);
+        return;
+    }
+    role->writer_start_ns = now_ns;
+    role->writer = snapshot_writer_new(&(struct snapshot_writer_options){.fs = role->fs, .directory = role->dir->path,
+                                                                         .member_id = role->self,
+                                                                         .rate_bytes = role->config->snapshot_rate_bytes,
+                                                                         .unsafe_no_fsync = role->config->unsafe_no_fsync},
+                                       image);
+}
+
+/* The log is kept back to the older of the two newest snapshots, and to the one that somebody is getting now. */
+static uint64_t kept_index(const struct snap_actor *role, uint64_t now_ns)
+{
+    const struct snapshot_dir_entry *older = snapshot_dir_good(role->dir, 1);
+    uint64_t index = older == NULL ? 0 : older->index;
+    uint64_t held = snap_serve_held_index(&role->serve, now_ns);
+    return held != 0 && held < index ? held : index;
+}
+
+static void taken(struct snap_actor *role, uint64_t now_ns)
+{
+    struct snapshot_writer_stats stats;
+    uint64_t index = snapshot_writer_index(role->writer), term = snapshot_writer_term(role->writer);
+    snapshot_writer_get_stats(role->writer, &stats);
+    snapshot_dir_add(role->dir, index, term);
+    snapshot_dir_purge(role->dir, role->config->max_snapshots);
+    METRIC_ADD(&role->shared->metrics, snapshots_taken, 1);
+    METRIC_SET(&role->shared->metrics, snapshot_bytes, stats.bytes);
+    LOG(INFO, "took a snapshot", LOG_F_U64("index", index), LOG_F_U64("term", term), LOG_F_U64("bytes", stats.bytes),
+        LOG_F_U64("keys", stats.keys), LOG_F_U64("took-ms", (now_ns - role->writer_start_ns) / NS_PER_MS));
+    struct mail news = {.kind = MAIL_SNAPSHOT, .snapshot = {.index = index, .term = term, .kept_index = kept_index(role, now_ns)}};
+    lane_must_post(role->lanes.to_raft, &news);
+    snap_streams_taken(&role->streams, role->writer_want, index, term, ERR_OK);
+    struct mail done = {.kind = MAIL_TAKEN, .taken = {.bytes = stats.bytes, .err = ERR_OK}};
+    lane_must_post(role->lanes.to_apply, &done);
+}
+
+static void not_taken(struct snap_actor *role)
+{
+    enum err err = snapshot_writer_err(role->writer);
+    METRIC_ADD(&role->shared->metrics, snapshots_failed, 1);
+    LOG(WARN, "could not take a snapshot; the log stays until one is taken", LOG_F_U64("index", snapshot_writer_index(role->writer)),
+        LOG_F_TEXT("reason", snapshot_writer_message(role->writer)));
+    snap_streams_taken(&role->streams, role->writer_want, 0, 0, err == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_STOPPED);
+    struct mail done = {.kind = MAIL_TAKEN, .taken = {.err = err}};
+    lane_must_post(role->lanes.to_apply, &done);
+}
+
+static bool write_more(struct snap_actor *role, uint64_t now_ns)
+{
+    if (role->writer == NULL) return false;
+    bool moved = snapshot_writer_step(role->writer, now_ns);
+    enum snapshot_writer_state state = snapshot_writer_state(role->writer);
+    if (state == SNAPSHOT_WRITER_RUNNING) return moved;
+    if (state == SNAPSHOT_WRITER_DONE) {
+        taken(role, now_ns);
+    } else {
+        not_taken(role);
+    }
+    snapshot_writer_free(role->writer);
+    role->writer = NULL;
+    return true;
+}
+
+/* --- getting --- */
+
+static bool pull_more(struct snap_actor *role, uint64_t now_ns)
+{
+    bool moved = snap_pull_step(&role->pull, now_ns);
+    uint64_t bytes = 0;
+    struct state_machine_loaded *loaded = snap_pull_take(&role->pull, &bytes);
+    if (loaded == NULL) return moved;
+    snapshot_dir_add(role->dir, loaded->index, loaded->term);
+    snapshot_dir_purge(role->dir, role->config->max_snapshots);
+    struct mail mail = {.kind = MAIL_RECEIVED, .loaded = {.state = loaded, .bytes = bytes}};
+    lane_must_post(role->lanes.to_raft, &mail);
+    return true;
+}
+
+/* --- the role --- */
+
+static void take_raft(struct snap_actor *role, struct mail *mail)
+{
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_FETCH: fetch(role, mail); break;
+    case MAIL_UNWANTED: mail_deinit(mail); break;
+    default: ASSERT(false);
+    }
+}
+
+static void take_peer(struct snap_actor *role, struct mail *mail, uint64_t now_ns)
+{
+    ASSERT(mail->kind == MAIL_CHUNK);
+    const struct raft_msg *msg = &mail->peer.message->msg;
+    if (msg->kind == RAFT_MSG_CHUNK_GET) {
+        snap_serve_ask(&role->serve, msg, now_ns);
+    } else {
+        snap_pull_chunk(&role->pull, msg, now_ns);
+    }
+    mail_deinit(mail);
+}
+
+static void take_net(struct snap_actor *role, const struct mail *mail)
+{
+    uint64_t call = mail->stream.call;
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_SNAP_NEXT: snap_streams_next(&role->streams, call); return;
+    case MAIL_SNAP_CLOSE: snap_streams_close(&role->streams, call); return;
+    default: ASSERT(mail->kind == MAIL_SNAP_OPEN);
+    }
+    if (snap_streams_open(&role->streams, call)) {
+        want(role);
+        return;
+    }
+    struct mail piece = {.kind = MAIL_SNAP_PIECE, .piece = {.call = call, .err = ERR_TOO_MANY_REQUESTS}};
+    lane_must_post(role->lanes.to_net, &piece);
+}
+
+static bool drain(struct snap_actor *role, uint64_t now_ns)
+{
+    struct mail mail;
+    uint32_t count = 0;
+    for (uint32_t n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_peer, &mail); n++, count++) take_peer(role, &mail, now_ns);
+    if (lane_take(role->lanes.from_apply, &mail)) {
+        ASSERT(mail.kind == MAIL_TAKE);
+        take(role, &mail, now_ns);
+        count++;
+    }
+    for (uint32_t n = 0; n < MAILS_PER_STEP && lane_take(role->lanes.from_net, &mail); n++, count++) take_net(role, &mail);
+    if (lane_take(role->lanes.from_raft, &mail)) { /* one: a FETCH reads from the disk */
+        take_raft(role, &mail);
+        count++;
+    }
+    if (lane_take(role->lanes.from_raft_offers, &mail)) {
+        ASSERT(mail.kind == MAIL_OFFER);
+        snap_pull_offer(&role->pull, mail.offer.from, mail.offer.index, mail.offer.term, now_ns);
+        count++;
+    }
+    actor_answer_pings(role->lanes.from_main, role->lanes.to_main);
+    return count > 0;
 }
 
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct snap_actor *role = (struct snap_actor *)actor;
-    (void)now_ns;
-    struct mail mail;
-    actor_answer_pings(role->from_main, role->to_main);
-    if (!lane_take(role->from_raft, &mail)) return false;
-    ASSERT(mail.kind == MAIL_FETCH);
-    fetch(role, &mail);
-    return true;
+    bool moved = drain(role, now_ns);
+    moved = write_more(role, now_ns) || moved;
+    moved = snap_serve_step(&role->serve) || moved;
+    moved = snap_streams_step(&role->streams) || moved;
+    moved = pull_more(role, now_ns) || moved;
+    return snapshot_dir_step(role->dir) || moved;
 }
 
-static const struct actor_table table = {.name = "kvd-snap", .step = step};
-
-void snap_actor_init(struct snap_actor *role, struct wal_fetch *wal_fetch)
+static uint64_t deadline_ns(struct actor *actor)
 {
-    ASSERT(wal_fetch != NULL);
+    const struct snap_actor *role = (const struct snap_actor *)actor;
+    uint64_t pull_ns = snap_pull_deadline_ns(&role->pull);
+    uint64_t writer_ns = role->writer == NULL ? CLOCK_NEVER : snapshot_writer_deadline_ns(role->writer);
+    return pull_ns < writer_ns ? pull_ns : writer_ns;
+}
+
+static const struct actor_table table = {.name = "kvd-snap", .is_reader = true, .step = step, .deadline_ns = deadline_ns};
+
+void snap_actor_init(struct snap_actor *role, const struct snap_options *options)
+{
+    ASSERT(options->fetch != NULL && options->dir != NULL);
     memset(role, 0, sizeof(*role));
     actor_init(&role->actor, &table);
-    role->fetch = wal_fetch;
+    role->config = options->config;
+    role->shared = options->shared;
+    role->fs = options->fs;
+    role->self = options->self;
+    role->fetch = options->fetch;
+    role->dir = options->dir;
+    snapshot_dir_set_fs(role->dir, role->fs);
+    snap_serve_init(&role->serve, role->fs, role->dir, role->self);
+    snap_streams_init(&role->streams, role->fs, role->dir);
+    snap_pull_init(&role->pull, role->fs, role->dir, role->self, options->cluster_id, role->config->unsafe_no_fsync);
+}
+
+void snap_actor_connect(struct snap_actor *role)
+{
+    role->serve.to_peer = role->lanes.to_peer;
+    role->pull.to_peer = role->lanes.to_peer;
+    role->streams.to_net = role->lanes.to_net;
 }
 
 void snap_actor_deinit(struct snap_actor *role)
 {
     if (role->fetch == NULL) return;
     actor_deinit(&role->actor);
+    struct snapshot_io sweep = {.fs = role->fs, .in_flight = true};
+    (void)snapshot_io_is_done(&sweep); /* what the disk has done meanwhile goes to whoever asked for it */
+    snap_serve_deinit(&role->serve);
+    snap_streams_deinit(&role->streams);
+    snap_pull_deinit(&role->pull);
+    snapshot_writer_free(role->writer);
     wal_fetch_free(role->fetch);
     role->fetch = NULL;
 }

@@ -8,7 +8,9 @@
 static void take_append(struct wal_actor *role, struct append_batch *batch)
 {
     struct wal_append append = {.sequence = batch->sequence, .hard = batch->hard, .entries = batch->entries,
-                                .entry_count = batch->entry_count};
+                                .entry_count = batch->entry_count,
+                                .reset = {.is_reset = batch->is_reset, .index = batch->reset_index, .term = batch->reset_term,
+                                          .conf = blob_slice(batch->reset_conf)}};
     ASSERT(role->last == NULL || role->last->sequence < batch->sequence);
     wal_append(role->wal, &append);
     batch->next = NULL;
@@ -24,8 +26,12 @@ static void drain(struct wal_actor *role)
 {
     struct mail mail;
     for (uint32_t n = 0; n < APPENDS_PER_STEP && lane_take(role->from_raft, &mail); n++) {
-        ASSERT(mail.kind == MAIL_APPEND);
-        take_append(role, mail.append.batch);
+        if (mail.kind == MAIL_DROP_HEAD) {
+            wal_drop_head(role->wal, mail.drop_head.index);
+        } else {
+            ASSERT(mail.kind == MAIL_APPEND);
+            take_append(role, mail.append.batch);
+        }
     }
     actor_answer_pings(role->from_main, role->to_main);
     (void)work_files_take(&role->files);

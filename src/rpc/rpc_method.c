@@ -39,7 +39,7 @@ static const struct rpc_method METHODS[] = {
     UNARY("/etcdserverpb.Maintenance/Defragment", MAINTENANCE_DEFRAGMENT),
     UNARY("/etcdserverpb.Maintenance/Hash", MAINTENANCE_HASH),
     UNARY("/etcdserverpb.Maintenance/HashKV", MAINTENANCE_HASH_KV),
-    STREAM("/etcdserverpb.Maintenance/Snapshot", OTHER),
+    STREAM("/etcdserverpb.Maintenance/Snapshot", MAINTENANCE_SNAPSHOT),
     UNARY("/etcdserverpb.Maintenance/MoveLeader", MAINTENANCE_MOVE_LEADER),
     UNARY("/etcdserverpb.Maintenance/Downgrade", MAINTENANCE_DOWNGRADE),
 

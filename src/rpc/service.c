@@ -14,7 +14,7 @@
  * serves, which is so. API §16. */
 static bool learner_may_serve(enum rpc_method_id method)
 {
-    return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_HEALTH_CHECK ||
+    return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_MAINTENANCE_SNAPSHOT || method == RPC_HEALTH_CHECK ||
            method == RPC_HEALTH_WATCH;
 }
 
@@ -42,6 +42,7 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_MAINTENANCE_HASH_KV:
     case RPC_MAINTENANCE_MOVE_LEADER:
     case RPC_MAINTENANCE_DOWNGRADE: maintenance_service_plan(env, method->id, request, out_plan); break;
+    case RPC_MAINTENANCE_SNAPSHOT: *out_plan = (struct service_plan){.action = SERVICE_SNAPSHOT}; break; /* the request has no fields */
     case RPC_CLUSTER_MEMBER_LIST: cluster_service_plan(env, request, out_plan); break;
     case RPC_HEALTH_CHECK:
     case RPC_HEALTH_WATCH: health_service_plan(method->id, request, out_plan); break;
@@ -149,6 +150,17 @@ void service_put_header(const struct service_env *env, int64_t revision, struct 
     buf_put_u8(out, (uint8_t)length);
     for (uint32_t i = 0; i < 4; i++)
         if (values[i] != 0) buf_put_pb_varint(out, i + 1, values[i]);
+}
+
+/* SnapshotResponse: header, remaining_bytes, version, and the tag of the blob, which may come last. */
+void service_encode_piece(const struct service_env *env, uint64_t remaining_bytes, size_t piece_bytes, struct buf *out)
+{
+    ASSERT(piece_bytes > 0 && out != NULL);
+    service_put_header(env, mvcc_view_revision(service_job_view(env)), out);
+    if (remaining_bytes > 0) buf_put_pb_varint(out, 2, remaining_bytes);
+    buf_put_pb_bytes(out, 4, slice_from_string(SERVICE_STORAGE_VERSION));
+    buf_put_varint(out, pb_tag(3, PB_BYTES));
+    buf_put_varint(out, piece_bytes);
 }
 
 void service_encode_reply(const struct service_env *env, int64_t revision, struct slice body, struct buf *out)

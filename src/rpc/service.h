@@ -44,6 +44,7 @@ struct service_env {
 enum service_action {
     SERVICE_REFUSE,  /* plan.err */
     SERVICE_PROPOSE, /* plan.kind, plan.body (borrowed from the request or the scratch arena) */
+    SERVICE_SNAPSHOT, /* a stream of the state, which the caller's member feeds: service_encode_piece */
     SERVICE_READ,    /* plan.job; plan.linearizable: only after a read-index round */
     SERVICE_MOVE_LEADER, /* plan.target: hand leadership over, answer when that member leads */
 };
@@ -72,6 +73,8 @@ void service_job_free(struct service_job *job); /* accepts NULL */
 
 /* The answer to a proposal: header (cluster, member, revision, term) + the body that apply encoded. */
 void service_encode_reply(const struct service_env *env, int64_t revision, struct slice body, struct buf *out);
+/* A message of Maintenance.Snapshot without its bytes, which follow: so many of them. */
+void service_encode_piece(const struct service_env *env, uint64_t remaining_bytes, size_t piece_bytes, struct buf *out);
 /* The header as field 1 of a response. revision 0 is omitted. */
 void service_put_header(const struct service_env *env, int64_t revision, struct buf *out);
 

@@ -499,7 +499,9 @@ static void note_message(struct world_member *member, const struct raft_msg *msg
         note_round(member, msg);
         return;
     case RAFT_MSG_REFUSED:
-    case RAFT_MSG_READ_ANSWER: return;
+    case RAFT_MSG_READ_ANSWER:
+    case RAFT_MSG_CHUNK_GET:
+    case RAFT_MSG_CHUNK: return;
     default: break;
     }
     owe_term(member, msg->term);

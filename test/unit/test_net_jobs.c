@@ -13,7 +13,7 @@
 #define PAIRS 64
 #define VALUE_BYTES 100000
 #define BUDGET ((size_t)4 << 20)
-#define LANES 5
+#define LANES 7
 
 struct fake_port {
     struct call_port port; /* first */
@@ -89,8 +89,8 @@ static void set_up(void)
     net_actor_init(&net, &(struct net_options){.config = &config, .shared = &shared, .port = &fake.port, .machine = rig.machine,
                                                .cluster_id = 1, .self = 2, .boot_id = 3});
     net.is_caught_up = true;
-    struct lane **places[LANES] = {&net.lanes.from_raft, &net.lanes.from_apply, &net.lanes.from_main, &net.lanes.to_raft,
-                                   &net.lanes.to_main};
+    struct lane **places[LANES] = {&net.lanes.from_raft, &net.lanes.from_apply, &net.lanes.from_snap, &net.lanes.from_main,
+                                   &net.lanes.to_raft,   &net.lanes.to_snap,    &net.lanes.to_main};
     for (size_t i = 0; i < LANES; i++) {
         lane_init(&lanes[i], "test", 64, NULL);
         *places[i] = &lanes[i];

@@ -307,7 +307,7 @@ START_TEST(test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log)
 }
 END_TEST
 
-START_TEST(test_service_learner_answers_serializable_ranges_status_and_health_only)
+START_TEST(test_service_learner_answers_serializable_ranges_status_snapshot_and_health_only)
 {
     size_t count = 0;
     const struct rpc_method *methods = rpc_method_table(&count);
@@ -316,7 +316,7 @@ START_TEST(test_service_learner_answers_serializable_ranges_status_and_health_on
     ck_assert_int_eq(refusal("/etcdserverpb.KV/Range", buf_slice(&range)), ERR_NOT_SUPPORTED_FOR_LEARNER);
     for (size_t i = 0; i < count; i++) {
         bool may = strstr(methods[i].path, "KV/Range") != NULL && methods[i].id == RPC_KV_RANGE;
-        may = may || methods[i].id == RPC_MAINTENANCE_STATUS || strstr(methods[i].path, "Health/") != NULL;
+        may = may || methods[i].id == RPC_MAINTENANCE_STATUS || methods[i].id == RPC_MAINTENANCE_SNAPSHOT || strstr(methods[i].path, "Health/") != NULL;
         if (methods[i].id == RPC_OTHER) continue;
         enum err err = refusal(methods[i].path, may && methods[i].id == RPC_KV_RANGE ? buf_slice(&local) : slice_empty());
         ck_assert_int_eq(err, may ? ERR_OK : ERR_NOT_SUPPORTED_FOR_LEARNER);
@@ -385,7 +385,7 @@ int main(void)
     tcase_add_test(plans, test_service_unknown_fields_do_not_reach_the_log);
     tcase_add_test(plans, test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log);
     tcase_set_timeout(plans, 120);
-    tcase_add_test(plans, test_service_learner_answers_serializable_ranges_status_and_health_only);
+    tcase_add_test(plans, test_service_learner_answers_serializable_ranges_status_snapshot_and_health_only);
     tcase_add_test(plans, test_service_large_requests_are_refused_at_the_byte);
     suite_add_tcase(suite, reads);
     suite_add_tcase(suite, plans);

@@ -1,0 +1,283 @@
+/* snap_pull: see snap_pull.h. */
+#include "pipeline/snap_pull.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/snap_serve.h"
+
+#define ASK_AGAIN_NS NS_PER_S          /* without a chunk for so long what is in flight counts as lost */
+#define ABANDON_NS (5 * NS_PER_S)      /* and for so long, another offer is better */
+#define PAUSE_NS (2 * NS_PER_S)        /* after a failure of the disk or of the file */
+#define FILE_BYTES_MAX (UINT64_C(1) << 46)
+
+void snap_pull_init(struct snap_pull *pull, struct fs *fs, const struct snapshot_dir *dir, uint64_t self, uint64_t cluster_id,
+                    bool unsafe_no_fsync)
+{
+    ASSERT(fs != NULL && dir != NULL && self != RAFT_NONE);
+    *pull = (struct snap_pull){.io = {.fs = fs}, .dir = dir, .self = self, .cluster_id = cluster_id, .unsafe_no_fsync = unsafe_no_fsync};
+}
+
+static void forget(struct snap_pull *pull)
+{
+    while (pull->count > 0) {
+        blob_unref(pull->chunks[pull->first]);
+        pull->first = (pull->first + 1) % SNAP_PULL_WINDOW;
+        pull->count--;
+    }
+    snapshot_load_free(pull->load);
+    pull->load = NULL;
+    alloc_free(pull->tmp_path);
+    alloc_free(pull->path);
+    pull->tmp_path = pull->path = NULL;
+    pull->from = pull->index = pull->term = 0;
+    pull->complaint = NULL;
+    pull->file_bytes = pull->asked = pull->received = pull->written = pull->restarts = 0;
+    pull->phase = SNAP_PULL_IDLE;
+}
+
+void snap_pull_deinit(struct snap_pull *pull)
+{
+    ASSERT(!pull->io.in_flight);
+    if (pull->io.is_done && pull->phase == SNAP_PULL_OPEN && pull->io.op.error == 0) pull->file = pull->io.op.file;
+    if (pull->io.is_done && (pull->phase == SNAP_PULL_CLOSE || pull->phase == SNAP_PULL_CLOSE_BROKEN)) pull->file = NULL;
+    if (pull->file != NULL) fs_close(pull->io.fs, pull->file);
+    pull->file = NULL;
+    forget(pull);
+    state_machine_loaded_free(pull->loaded);
+    pull->loaded = NULL;
+}
+
+static void start(struct snap_pull *pull, enum snap_pull_phase phase, const struct fs_op *op)
+{
+    pull->phase = phase;
+    snapshot_io_start(&pull->io, op);
+}
+
+/* --- giving up --- */
+
+static void remove_tmp(struct snap_pull *pull)
+{
+    if (pull->file != NULL) {
+        start(pull, SNAP_PULL_CLOSE_BROKEN, &(struct fs_op){.kind = FS_CLOSE, .file = pull->file});
+    } else {
+        start(pull, SNAP_PULL_REMOVE, &(struct fs_op){.kind = FS_UNLINK, .path = pull->tmp_path});
+    }
+}
+
+static void fail(struct snap_pull *pull, const char *reason, uint64_t now_ns)
+{
+    LOG(WARN, "could not take over the leader's snapshot; trying again", LOG_F_HEX("leader", pull->from), LOG_F_U64("index", pull->index),
+        LOG_F_TEXT("file", pull->tmp_path), LOG_F_TEXT("reason", reason));
+    pull->not_before_ns = now_ns + PAUSE_NS;
+    remove_tmp(pull);
+}
+
+/* --- asking --- */
+
+void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint64_t term, uint64_t now_ns)
+{
+    ASSERT(from != RAFT_NONE && index > 0);
+    bool is_stale = pull->phase == SNAP_PULL_GET && now_ns - pull->progress_ns > ABANDON_NS;
+    bool is_other = pull->index != index || pull->term != term || pull->from != from;
+    if (is_stale && is_other && !pull->io.in_flight && !pull->io.is_done) {
+        fail(pull, "its sender does not answer any more, another one is offered", now_ns);
+        return; /* the offer comes again */
+    }
+    if (pull->phase != SNAP_PULL_IDLE || now_ns < pull->not_before_ns) return;
+    pull->from = from;
+    pull->index = index;
+    pull->term = term;
+    pull->tmp_path = snapshot_dir_file(pull->dir, index, term, true);
+    pull->path = snapshot_dir_file(pull->dir, index, term, false);
+    pull->progress_ns = now_ns;
+    LOG(INFO, "the log that this member needs is gone: getting the leader's snapshot", LOG_F_HEX("leader", from), LOG_F_U64("index", index),
+        LOG_F_U64("term", term));
+    start(pull, SNAP_PULL_OPEN, &(struct fs_op){.kind = FS_OPEN, .path = pull->tmp_path, .flags = FS_WRITE | FS_CREATE | FS_TRUNC});
+}
+
+static void ask(struct snap_pull *pull)
+{
+    struct raft_msg msg = {.kind = RAFT_MSG_CHUNK_GET, .from = pull->self, .to = pull->from, .index = pull->index,
+                           .log_term = pull->term, .hint_index = pull->asked};
+    struct mail mail = {.kind = MAIL_CHUNK, .peer = {.message = mail_peer_new(&msg), .to = pull->from}};
+    if (!lane_post(pull->to_peer, &mail)) mail_deinit(&mail); /* as if it were lost on its way */
+    pull->asked += SNAP_SERVE_CHUNK;
+}
+
+/* Until the size is told, the first chunk only. */
+static bool ask_more(struct snap_pull *pull, uint64_t now_ns)
+{
+    bool moved = false;
+    if (pull->asked > pull->received && now_ns - pull->progress_ns >= ASK_AGAIN_NS) {
+        pull->asked = pull->received;
+        pull->progress_ns = now_ns;
+        pull->restarts++;
+    }
+    uint64_t end = pull->file_bytes == 0 ? 1 : pull->file_bytes;
+    while (pull->asked < end && pull->asked - pull->written < (uint64_t)SNAP_PULL_WINDOW * SNAP_SERVE_CHUNK) {
+        ask(pull);
+        moved = true;
+    }
+    return moved;
+}
+
+/* NULL, or why this cannot be the next piece of that file. */
+static const char *complaint(const struct snap_pull *pull, const struct raft_msg *msg)
+{
+    if (msg->reject || msg->entry_count != 1 || msg->entries[0].data == NULL) return "the sender has it no more";
+    if (msg->commit == 0 || msg->commit > FILE_BYTES_MAX) return "the sender's file has no possible size";
+    if (pull->file_bytes != 0 && msg->commit != pull->file_bytes) return "the sender's file changed its size";
+    uint64_t left = msg->commit - pull->received;
+    if (msg->entries[0].data->size != (left < SNAP_SERVE_CHUNK ? left : SNAP_SERVE_CHUNK)) return "a piece of a wrong size";
+    return NULL;
+}
+
+void snap_pull_chunk(struct snap_pull *pull, const struct raft_msg *msg, uint64_t now_ns)
+{
+    ASSERT(msg->kind == RAFT_MSG_CHUNK);
+    bool is_expected = pull->phase == SNAP_PULL_GET && msg->from == pull->from && msg->index == pull->index &&
+                       msg->log_term == pull->term && msg->hint_index == pull->received && pull->received < pull->asked;
+    if (!is_expected || pull->count == SNAP_PULL_WINDOW) return;
+    pull->complaint = complaint(pull, msg);
+    if (pull->complaint != NULL) return; /* given up when no operation is under way */
+    pull->file_bytes = msg->commit;
+    pull->chunks[(pull->first + pull->count++) % SNAP_PULL_WINDOW] = blob_ref(msg->entries[0].data);
+    pull->received += msg->entries[0].data->size;
+    pull->progress_ns = now_ns;
+}
+
+/* --- writing and loading --- */
+
+static bool get_more(struct snap_pull *pull, uint64_t now_ns)
+{
+    ASSERT(pull->phase == SNAP_PULL_GET && !pull->io.in_flight);
+    if (pull->complaint != NULL) {
+        fail(pull, pull->complaint, now_ns);
+        return true;
+    }
+    bool moved = ask_more(pull, now_ns);
+    if (pull->count > 0) {
+        const struct blob *chunk = pull->chunks[pull->first];
+        snapshot_io_start(&pull->io, &(struct fs_op){.kind = FS_PWRITE, .file = pull->file, .offset = pull->written,
+                                                     .size = chunk->size, .data = chunk->data});
+        return true;
+    }
+    if (pull->file_bytes == 0 || pull->written < pull->file_bytes) return moved;
+    if (pull->unsafe_no_fsync) {
+        start(pull, SNAP_PULL_CLOSE, &(struct fs_op){.kind = FS_CLOSE, .file = pull->file});
+    } else {
+        start(pull, SNAP_PULL_SYNC, &(struct fs_op){.kind = FS_FDATASYNC, .file = pull->file});
+    }
+    return true;
+}
+
+static void chunk_written(struct snap_pull *pull)
+{
+    struct blob *chunk = pull->chunks[pull->first];
+    pull->written += chunk->size;
+    pull->first = (pull->first + 1) % SNAP_PULL_WINDOW;
+    pull->count--;
+    blob_unref(chunk);
+}
+
+static void begin_load(struct snap_pull *pull)
+{
+    pull->load = snapshot_load_new(&(struct snapshot_load_options){.fs = pull->io.fs, .path = pull->tmp_path, .cluster_id = pull->cluster_id});
+    pull->phase = SNAP_PULL_LOAD;
+}
+
+static bool load_more(struct snap_pull *pull, uint64_t now_ns)
+{
+    bool moved = snapshot_load_step(pull->load);
+    if (snapshot_load_is_waiting(pull->load)) return moved;
+    switch (snapshot_load_state(pull->load)) {
+    case SNAPSHOT_LOAD_RUNNING: return moved;
+    case SNAPSHOT_LOAD_FAILED: fail(pull, snapshot_load_message(pull->load), now_ns); return true;
+    case SNAPSHOT_LOAD_DONE: break;
+    }
+    const struct snapshot_format_head *head = snapshot_load_head(pull->load);
+    if (head->index != pull->index || head->term != pull->term) {
+        fail(pull, "it is another one than was offered", now_ns);
+        return true;
+    }
+    pull->loaded = snapshot_load_take(pull->load);
+    start(pull, SNAP_PULL_RENAME, &(struct fs_op){.kind = FS_RENAME, .path = pull->tmp_path, .path2 = pull->path});
+    return true;
+}
+
+static void ready(struct snap_pull *pull)
+{
+    LOG(INFO, "got the leader's snapshot", LOG_F_HEX("leader", pull->from), LOG_F_U64("index", pull->index),
+        LOG_F_U64("bytes", pull->file_bytes), LOG_F_U64("asked-again", pull->restarts));
+    pull->phase = SNAP_PULL_READY;
+}
+
+static void io_failed(struct snap_pull *pull, uint64_t now_ns)
+{
+    state_machine_loaded_free(pull->loaded);
+    pull->loaded = NULL;
+    fail(pull, strerror(pull->io.op.error), now_ns);
+}
+
+static void io_done(struct snap_pull *pull, uint64_t now_ns)
+{
+    bool is_removing = pull->phase == SNAP_PULL_REMOVE || pull->phase == SNAP_PULL_CLOSE_BROKEN;
+    bool is_closing = pull->phase == SNAP_PULL_CLOSE || pull->phase == SNAP_PULL_CLOSE_BROKEN;
+    if (is_closing) pull->file = NULL;
+    if (pull->io.op.error != 0 && !is_removing) {
+        io_failed(pull, now_ns);
+        return;
+    }
+    switch (pull->phase) {
+    case SNAP_PULL_OPEN:
+        pull->file = pull->io.op.file;
+        pull->phase = SNAP_PULL_GET;
+        return;
+    case SNAP_PULL_GET: chunk_written(pull); return;
+    case SNAP_PULL_SYNC: start(pull, SNAP_PULL_CLOSE, &(struct fs_op){.kind = FS_CLOSE, .file = pull->file}); return;
+    case SNAP_PULL_CLOSE: begin_load(pull); return;
+    case SNAP_PULL_RENAME:
+        if (pull->unsafe_no_fsync) {
+            ready(pull);
+        } else {
+            start(pull, SNAP_PULL_SYNC_DIR, &(struct fs_op){.kind = FS_FSYNC_DIR, .path = pull->dir->path});
+        }
+        return;
+    case SNAP_PULL_SYNC_DIR: ready(pull); return;
+    case SNAP_PULL_CLOSE_BROKEN: remove_tmp(pull); return;
+    case SNAP_PULL_REMOVE: forget(pull); return;
+    case SNAP_PULL_IDLE:
+    case SNAP_PULL_LOAD:
+    case SNAP_PULL_READY: ASSERT(false);
+    }
+}
+
+bool snap_pull_step(struct snap_pull *pull, uint64_t now_ns)
+{
+    bool moved = snapshot_io_is_done(&pull->io);
+    if (moved) io_done(pull, now_ns);
+    if (pull->io.in_flight || pull->io.is_done) return moved;
+    if (pull->phase == SNAP_PULL_GET) moved = get_more(pull, now_ns) || moved;
+    if (pull->phase == SNAP_PULL_LOAD) moved = load_more(pull, now_ns) || moved;
+    return moved;
+}
+
+uint64_t snap_pull_deadline_ns(const struct snap_pull *pull)
+{
+    bool is_asking = pull->phase == SNAP_PULL_GET && pull->asked > pull->received;
+    return is_asking ? pull->progress_ns + ASK_AGAIN_NS : CLOCK_NEVER;
+}
+
+struct state_machine_loaded *snap_pull_take(struct snap_pull *pull, uint64_t *out_file_bytes)
+{
+    if (pull->phase != SNAP_PULL_READY) return NULL;
+    struct state_machine_loaded *loaded = pull->loaded;
+    pull->loaded = NULL;
+    *out_file_bytes = pull->file_bytes;
+    forget(pull);
+    return loaded;
+}
