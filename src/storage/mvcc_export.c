@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/buf.h"
-#include "base/buggify.h"
 #include "base/map.h"
 #include "storage/mvcc_state.h"
 
@@ -257,6 +256,19 @@ static void emit(struct mvcc_export *export, size_t *budget, struct mvcc_export_
     export->is_first = false;
 }
 
+/* Takes up a key by its newest record. One that was deleted before the mark and not put again until the image is not retained: no pin holds
+ * that record, so it must not be carried into another read section. */
+static void take_up(struct mvcc_export *export, const struct mvcc_record *newest)
+{
+    const struct mvcc_record *record = mvcc_record_find(newest, export->image.revision);
+    bool is_gone = record != NULL && mvcc_record_is_delete(record) && mvcc_record_revision(record) < export->image.compact_revision;
+    ASSERT(export->collecting == NULL && export->record_count == 0);
+    buf_clear(&export->key);
+    buf_put_slice(&export->key, mvcc_record_key(newest));
+    export->collecting = is_gone ? NULL : record;
+    export->is_first = true;
+}
+
 static enum mvcc_export_progress walk_keys(struct mvcc_export *export, size_t *budget, struct mvcc_export_version *out_version)
 {
     while (*budget > 0) {
@@ -272,10 +284,7 @@ static enum mvcc_export_progress walk_keys(struct mvcc_export *export, size_t *b
                 export->phase = PHASE_END;
                 return MVCC_EXPORT_END;
             }
-            buf_clear(&export->key);
-            buf_put_slice(&export->key, mvcc_record_key(newest));
-            export->collecting = mvcc_record_find(newest, export->image.revision);
-            export->is_first = true;
+            take_up(export, newest);
         }
     }
     return MVCC_EXPORT_PAUSE;

@@ -5,6 +5,7 @@
  * At most MVCC_RECLAIM_BAGS_MAX bags wait for readers; beyond that the open bag stays open and grows over the next batches. Closing a bag frees
  * twice as many items as it holds, if so many wait: a busy writer keeps pace, and mvcc_reclaim_run is for the rest.
  * Nodes are what a batch replaces most, so those that come free are kept for the copies to come, up to MVCC_RECLAIM_NODES_MAX of each kind.
+ * A whole content that another one replaced (mvcc_adopt) is one item of its bag; it is taken apart behind all others, by the same budget.
  * With MVCC_POISON hardly any are kept and memory is overwritten before it is freed. Owner: embedded in struct mvcc. Thread: the writer; the call-back any.
  */
 #ifndef STORAGE_MVCC_RECLAIM_H

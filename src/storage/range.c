@@ -10,7 +10,8 @@
  * short history, or from what the page before left (range_memo.h); else the scan counts, and goes on for that behind the limit.
  * The first step also fixes the revision and, if it could not finish, pins it before it gives the view back: until then the view itself
  * keeps every version. If a compaction was published in between (the pin is refused), a read of "now" forgets what it wrote and begins again
- * at the newer revision; a read at a named revision is answered as compacted.
+ * at the newer revision; a read at a named revision is answered as compacted. So is any read whose pinned revision an installed snapshot
+ * does not reach back to.
  */
 #include "storage/range.h"
 

@@ -224,6 +224,57 @@ START_TEST(test_a_snapshot_shows_its_own_moment_while_writes_and_compaction_go_o
 }
 END_TEST
 
+struct walked {
+    uint64_t versions;
+    uint64_t sum;
+    uint64_t sections;
+};
+/* `step` records per read section; after the busy_at-th all compaction and freeing that can be. */
+static struct walked walk_slowly(struct snapshot_rig_store *store, size_t step, struct busy *busy, uint64_t busy_at)
+{
+    struct mvcc_export_image image;
+    struct mvcc_export_version version;
+    struct walked walked = {.versions = 0};
+    enum mvcc_export_progress progress = MVCC_EXPORT_PAUSE;
+    mvcc_publish(store->mvcc);
+    ck_assert(mvcc_export_freeze(store->mvcc, &image));
+    struct mvcc_export *export = mvcc_export_new(&image);
+    while (progress != MVCC_EXPORT_END) {
+        size_t budget = step;
+        ck_assert(mvcc_export_enter(export, mvcc_view(store->mvcc)));
+        do {
+            progress = mvcc_export_next(export, &budget, &version);
+            if (progress != MVCC_EXPORT_VERSION) continue;
+            walked.versions++;
+            walked.sum += (uint64_t)version.kv.mod_revision * 31 + version.ordinal * 7 + version.kv.value.size + version.is_delete;
+        } while (progress == MVCC_EXPORT_VERSION);
+        if (walked.sections++ == busy_at) keep_busy(busy);
+    }
+    mvcc_export_free(export);
+    mvcc_export_thaw(store->mvcc, &image);
+    return walked;
+}
+
+START_TEST(test_what_a_walk_has_in_hand_is_not_freed_between_its_steps)
+{
+    struct walked still = {.sections = 1};
+    for (uint64_t busy_at = 0; busy_at <= still.sections; busy_at++) {
+        struct rng rng = snapshot_rig_rng(3);
+        struct snapshot_rig_store a;
+        snapshot_rig_store_init(&a, NULL);
+        for (int i = 0; i < 120; i++) snapshot_rig_change(a.mvcc, &rng, 60, false);
+        snapshot_rig_compact(a.mvcc, 70); /* and nothing of it was freed yet */
+        struct busy busy = {.store = &a, .rng = snapshot_rig_rng(7), .compacts = true};
+        still = walk_slowly(&a, 1, NULL, UINT64_MAX);
+        struct walked slow = walk_slowly(&a, 1, &busy, busy_at);
+        ck_assert_uint_gt(still.versions, 0);
+        ck_assert_uint_eq(still.versions, slow.versions);
+        ck_assert_uint_eq(still.sum, slow.sum);
+        snapshot_rig_store_deinit(&a);
+    }
+}
+END_TEST
+
 START_TEST(test_the_rate_is_kept)
 {
     struct snapshot_rig_store a;
@@ -379,6 +430,7 @@ int main(void)
     tcase_add_test(tcase, test_a_snapshot_can_be_taken_at_every_mark_of_compaction);
     tcase_add_test(tcase, test_what_one_delete_took_comes_back_in_its_order);
     tcase_add_test(tcase, test_a_snapshot_shows_its_own_moment_while_writes_and_compaction_go_on);
+    tcase_add_test(tcase, test_what_a_walk_has_in_hand_is_not_freed_between_its_steps);
     tcase_add_test(tcase, test_the_rate_is_kept);
     tcase_add_test(tcase, test_an_installed_state_takes_the_place_of_what_was_there);
     tcase_add_test(tcase, test_a_writer_gives_up_when_another_state_is_installed);
