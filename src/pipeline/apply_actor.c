@@ -160,6 +160,7 @@ static void take_install(struct apply_actor *role, const struct mail *mail)
         LOG_F_U64("before", state_machine_applied_index(role->machine)));
     state_machine_install(role->machine, mail->loaded.state);
     role->snapshots.entries = role->snapshots.log_bytes = 0;
+    role->snapshots.taking_entries = role->snapshots.taking_log_bytes = 0; /* of the state that is gone */
     role->snapshots.last_bytes = mail->loaded.bytes;
 }
 
@@ -173,9 +174,12 @@ static void take_snap(struct apply_actor *role, const struct mail *mail)
     role->snapshots.is_taking = false;
     if (mail->taken.err == ERR_OK) {
         if (mail->taken.bytes > 0) role->snapshots.last_bytes = mail->taken.bytes;
-    } else {
+    } else { /* still due: the log is as long as before */
+        role->snapshots.entries += role->snapshots.taking_entries;
+        role->snapshots.log_bytes += role->snapshots.taking_log_bytes;
         role->snapshots.not_before_ns = role->now_ns + SNAPSHOT_AGAIN_NS;
     }
+    role->snapshots.taking_entries = role->snapshots.taking_log_bytes = 0;
 }
 
 static void drain(struct apply_actor *role)
@@ -284,6 +288,8 @@ static void take_snapshot(struct apply_actor *role)
     }
     state_machine_publish(role->machine);
     role->snapshots.is_taking = true;
+    role->snapshots.taking_entries = role->snapshots.entries;
+    role->snapshots.taking_log_bytes = role->snapshots.log_bytes;
     role->snapshots.entries = role->snapshots.log_bytes = 0;
     role->snapshots.want_taken = role->snapshots.want;
     struct mail mail = {.kind = MAIL_TAKE, .take = {.image = image, .want = role->snapshots.want}};

@@ -17,10 +17,12 @@
 struct apply_lanes {
     struct lane *from_raft, *from_snap, *from_main, *to_net, *to_raft, *to_snap, *to_main;
 };
-/* When the next snapshot is due: counted from the last image. */
+/* When the next snapshot is due: counted from the last image, or from the one before it if that became none. */
 struct apply_snapshots {
     uint64_t entries;
     uint64_t log_bytes;
+    uint64_t taking_entries;    /* what the image that is being written answers */
+    uint64_t taking_log_bytes;
     uint64_t last_bytes;        /* of the last snapshot's file; 0 = none yet */
     uint64_t not_before_ns;     /* after one that failed */
     uint64_t want;              /* number of the last WANT, and of the last that an image answers */

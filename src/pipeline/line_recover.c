@@ -253,7 +253,9 @@ static bool open_log(const struct line_recover_options *options, struct line_rec
     uint64_t start_ns = clock_mono_ns();
     enum err err = wal_open(&wal_options, state_machine_conf(line->machine), replay_entry, replay, &line->wal, log);
     if (err != ERR_OK) {
-        snprintf(out_message, size, "%s", log->message);
+        bool has_broken = line->snapshots.count > 0 && snapshot_dir_good(&line->snapshots, 0) == NULL;
+        snprintf(out_message, size, "%s%s%s%s", log->message, has_broken ? "; all snapshots in " : "", has_broken ? line->snapshots.path : "",
+                 has_broken ? " are damaged: put a copy of a good one there, or replace this member by a new one with an empty directory" : "");
         return false;
     }
     state_machine_publish(line->machine);
