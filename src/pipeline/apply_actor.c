@@ -55,7 +55,7 @@ static void answer(struct apply_actor *role, uint64_t call, struct state_machine
 static void propose(struct apply_actor *role, enum command_kind kind, struct slice body)
 {
     struct command command = {.level = COMMAND_LEVEL, .kind = kind, .body = body,
-                              .id = {.member = role->self, .boot = role->boot_id,
+                              .id = {.member = role->self, .boot = role->run_id,
                                      .counter = role->counter++ | UINT64_C(1) << 63}};
     struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = command_encode(&command)};
     if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* whoever wants it asks again */
@@ -459,7 +459,7 @@ void apply_actor_init(struct apply_actor *role, const struct apply_options *opti
     role->board = options->board;
     role->machine = options->machine;
     role->self = options->self;
-    role->boot_id = options->boot_id;
+    role->run_id = options->run_id;
     role->now_ns = options->now_ns;
     role->applied_reported = state_machine_applied_index(options->machine);
     role->propose_ns = CLOCK_NEVER;

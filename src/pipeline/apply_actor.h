@@ -37,7 +37,7 @@ struct apply_actor {
     struct state_machine *machine; /* owned */
     struct apply_lanes lanes;
     uint64_t self;
-    uint64_t boot_id;
+    uint64_t run_id;
     uint64_t now_ns;
     struct mail *after;         /* posted to net when the view is published; in order */
     uint32_t after_count, after_capacity;
@@ -62,7 +62,7 @@ struct apply_options {
     const struct switchboard *board;
     struct state_machine *machine; /* taken over */
     uint64_t self;
-    uint64_t boot_id;
+    uint64_t run_id;
     uint64_t now_ns;
     struct apply_snapshots snapshots; /* as recovery found them */
 };

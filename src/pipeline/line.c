@@ -1,6 +1,7 @@
 /* line: the map of roles and lanes. See line.h. */
 #include "pipeline/line.h"
 
+#include "base/rng.h"
 #include "pipeline/line_recover.h"
 
 #define LOG_LANE 256
@@ -71,6 +72,26 @@ static void connect_mains(struct line *line, struct actor *main)
 
 /* --- make and free --- */
 
+static uint64_t make_run_id(uint64_t seed, uint64_t boot_count)
+{
+    const uint64_t boot_mask = (UINT64_C(1) << 24) - 1;
+    struct rng rng;
+    ASSERT(boot_count > 0);
+    rng_init(&rng, seed);
+    return (rng_next(&rng) & ~boot_mask) | (boot_count & boot_mask);
+}
+
+void line_hello(const struct line *line, struct peer_hello *out_hello)
+{
+    const struct data_dir_identity *identity = &line->identity;
+    ASSERT(identity->member_id != 0);
+    *out_hello = (struct peer_hello){.protocol_min = PEER_PROTOCOL_MIN, .protocol_max = PEER_PROTOCOL_MAX,
+                                     .cluster_id = identity->cluster_id, .member_id = identity->member_id,
+                                     .boot_id = identity->boot_count, .run_id = line->run_id, .level = COMMAND_LEVEL,
+                                     .start_term = line->start.term, .start_vote = line->start.vote, .start_index = line->start.index};
+    memcpy(out_hello->directory_uuid, identity->uuid, sizeof(identity->uuid));
+}
+
 bool line_recover(struct line *line, const struct line_recover_options *options, char *out_message, size_t message_size)
 {
     struct line_recovered recovered = {0};
@@ -79,19 +100,20 @@ bool line_recover(struct line *line, const struct line_recover_options *options,
     line->board = options->board;
     if (!line_recover_state(options, &recovered, out_message, message_size)) return false;
     line->identity = recovered.identity;
+    line->start = recovered.start;
+    line->run_id = make_run_id(options->seed, line->identity.boot_count);
     line->cluster = recovered.cluster;
     line->snapshots = recovered.snapshots;
     uint64_t self = line->identity.member_id;
-    uint64_t boot = line->identity.boot_count;
     uint64_t applied = state_machine_applied_index(recovered.machine);
     SHARED_SET(&line->shared, applied_index, applied);
     wal_actor_init(&line->wal, recovered.wal, &line->shared);
     apply_actor_init(&line->apply, &(struct apply_options){.config = &line->config, .shared = &line->shared,
                                                            .board = line->board, .machine = recovered.machine,
-                                                           .self = self, .boot_id = boot, .now_ns = options->now_ns,
+                                                           .self = self, .run_id = line->run_id, .now_ns = options->now_ns,
                                                            .snapshots = recovered.taken});
     raft_actor_init(&line->raft, &(struct raft_actor_options){.config = &line->config, .shared = &line->shared,
-                                                              .raft = recovered.raft, .self = self, .boot_id = boot,
+                                                              .raft = recovered.raft, .self = self, .run_id = line->run_id, .boot_id = line->identity.boot_count,
                                                               .applied_index = applied});
     return true;
 }
@@ -103,7 +125,7 @@ void line_connect(struct line *line, const struct line_ports *ports)
                                                      .port = ports->calls, .machine = line->apply.machine,
                                                      .cluster_id = line->identity.cluster_id,
                                                      .self = line->identity.member_id,
-                                                     .boot_id = line->identity.boot_count});
+                                                     .run_id = line->run_id});
     peer_actor_init(&line->peer, ports->peers, &line->shared, line->cluster, line->identity.member_id);
     snap_actor_init(&line->snap, &(struct snap_options){.config = &line->config, .shared = &line->shared, .fs = ports->snap_fs,
                                                         .fetch = wal_fetch_new(ports->snap_fs, ports->wal_path),

@@ -19,10 +19,17 @@
 #define LINE_LANES_MAX 48
 #define LINE_ROLES 7
 
+/* What the log said when this run began. */
+struct line_start {
+    uint64_t term, vote;
+    uint64_t index; /* the last one that may have been acknowledged */
+};
 struct line {
     struct config config;
     struct shared shared;
     struct data_dir_identity identity;
+    uint64_t run_id;  /* drawn, the start's number below; in all request ids: none comes twice, though a copy of a directory is started */
+    struct line_start start;
     struct cluster *cluster; /* at start; a reference */
     struct snapshot_dir snapshots;
     const struct switchboard *board;
@@ -37,6 +44,9 @@ struct line {
     struct lane lanes[LINE_LANES_MAX];
     uint32_t lane_count;
 };
+
+/* Tells others who this is, and where its log ended when it began. The target is the stream's. */
+void line_hello(const struct line *line, struct peer_hello *out_hello);
 
 struct line_recover_options {
     const struct config *config; /* copied; checked */

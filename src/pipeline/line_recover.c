@@ -286,6 +286,9 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
         line.raft = make_raft(options, &line, &log, &replay);
         line.cluster = cluster_decode_members(line.identity.cluster_id, blob_slice(raft_conf(line.raft)->members));
         ASSERT(line.cluster != NULL);
+        /* What a damaged last batch held counts as promised: whoever lost it knows, and is careful. */
+        uint64_t promised = log.suspect_index > log.last_index ? log.suspect_index : log.last_index;
+        line.start = (struct line_start){.term = log.hard.term, .vote = log.hard.vote, .index = promised};
         line.taken.entries = replay.entries;
         line.taken.log_bytes = replay.bytes;
         *out = line;

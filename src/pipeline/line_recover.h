@@ -16,6 +16,7 @@ struct line_recovered {
     struct snapshot_dir snapshots;
     struct apply_snapshots taken; /* since the newest snapshot */
     struct data_dir_identity identity;
+    struct line_start start;
     struct state_machine *machine;
     struct wal *wal;
     struct raft *raft;

@@ -131,7 +131,7 @@ static void take_mail(struct net_actor *role, struct mail *mail)
 static void propose(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
 {
     struct command command = {.level = COMMAND_LEVEL, .kind = plan->kind, .body = plan->body,
-                              .id = {.member = role->self, .boot = role->boot_id, .counter = role->counter++}};
+                              .id = {.member = role->self, .boot = role->run_id, .counter = role->counter++}};
     struct mail mail = {.kind = MAIL_PROPOSE, .propose = {.call = call->call, .command = command_encode(&command)}};
     uint32_t bytes = mail.propose.command->size;
     bool has_room = role->request_bytes + bytes <= NET_REQUEST_BYTES_MAX;
@@ -346,7 +346,7 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
     role->shared = options->shared;
     role->port = options->port;
     role->self = options->self;
-    role->boot_id = options->boot_id;
+    role->run_id = options->run_id;
     arena_init(&role->scratch, 64u << 20);
     buf_init(&role->out);
     role->calls = alloc_zero(options->config->calls_max, sizeof(struct net_call));

@@ -51,7 +51,7 @@ struct net_actor {
     struct service_env env;
     struct arena scratch;
     struct buf out;
-    uint64_t self, boot_id;
+    uint64_t self, run_id;
     uint64_t now_ns;
     uint64_t counter;            /* request ids of this boot */
     struct net_call *calls;      /* calls_max, by slot */
@@ -76,7 +76,7 @@ struct net_options {
     struct state_machine *machine;
     uint64_t cluster_id;
     uint64_t self;
-    uint64_t boot_id;
+    uint64_t run_id;
 };
 void net_actor_init(struct net_actor *role, const struct net_options *options);
 void net_actor_deinit(struct net_actor *role);

@@ -98,7 +98,6 @@ void node_main_step(struct node *node)
 static void make_ports(struct node *node)
 {
     const struct config *config = &node->line.config;
-    const struct data_dir_identity *identity = &node->line.identity;
     node->server = rpc_server_new(&(struct rpc_server_options){
         .max_request_bytes = config->max_request_bytes,
         .max_concurrent_streams = (uint32_t)config->max_concurrent_streams,
@@ -109,14 +108,12 @@ static void make_ports(struct node *node)
         .memory_bytes_max = 512u << 20,
     });
     struct rpc_peer_options options = {
-        .self = {.protocol_min = PEER_PROTOCOL_MIN, .protocol_max = PEER_PROTOCOL_MAX, .cluster_id = identity->cluster_id,
-                 .member_id = identity->member_id, .boot_id = identity->boot_count, .level = COMMAND_LEVEL},
         .reconnect_min_ns = 50 * NS_PER_MS,
         .reconnect_max_ns = config->election_timeout_ms * NS_PER_MS,
         .keepalive_ns = config->election_timeout_ms * NS_PER_MS,
         .seed = rng_seed_from_system(),
     };
-    memcpy(options.self.directory_uuid, identity->uuid, sizeof(identity->uuid));
+    line_hello(&node->line, &options.self);
     node->peers = rpc_peer_new(&options);
 }
 

@@ -106,7 +106,7 @@ static void take_message(struct peer_actor *role, const struct raft_msg *msg)
     mail_deinit(&mail);
 }
 
-static void take_frame(struct peer_actor *role, const struct peer_event *event)
+static void take_frame(struct peer_actor *role, struct peer_link *link, const struct peer_event *event)
 {
     struct reader frame = reader_make(blob_slice(event->body));
     struct raft_msg msg;
@@ -114,6 +114,7 @@ static void take_frame(struct peer_actor *role, const struct peer_event *event)
     METRIC_ADD(&role->shared->metrics, peer_received_bytes, event->body->size);
     while (!is_foreign && raft_codec_next(&frame, &msg)) {
         is_foreign = msg.from != event->peer || msg.to != role->self;
+        if (!is_foreign) peer_past_hear(&link->past, &msg);
         if (!is_foreign) take_message(role, &msg);
         raft_codec_entries_free(&msg);
     }
@@ -154,6 +155,17 @@ static void take_hello(struct peer_actor *role, struct peer_link *link, const st
     if (has_restarted) post_link(role, link, LINK_DIED);
 }
 
+/* The port asks, inside of take(). */
+static bool judge(void *context, const struct peer_hello *hello, char out_text[160])
+{
+    struct peer_actor *role = context;
+    struct peer_link *link = find(role, hello->member_id);
+    ASSERT(link != NULL);
+    if (peer_past_conflict(&link->past, role->self, hello, out_text)) return false;
+    peer_past_meet(&link->past, hello);
+    return true;
+}
+
 static void take_event(struct peer_actor *role, struct peer_event *event)
 {
     struct peer_link *link = find(role, event->peer);
@@ -175,7 +187,7 @@ static void take_event(struct peer_actor *role, struct peer_event *event)
         take_hello(role, link, &event->hello);
     } else {
         ASSERT(event->kind == PEER_BYTES);
-        take_frame(role, event);
+        take_frame(role, link, event);
         blob_unref(event->body);
     }
 }
@@ -229,6 +241,8 @@ void peer_actor_init(struct peer_actor *role, struct peer_port *port, struct sha
     role->port = port;
     role->shared = shared;
     role->self = self;
+    port->judge = judge;
+    port->judge_context = role;
     for (size_t i = 0; i < cluster->member_count; i++) {
         const struct cluster_member *member = &cluster->members[i];
         if (member->id == self) continue;

@@ -1,13 +1,15 @@
 /* peer_actor: the streams to and from the other members: frames in, raft messages out, and the other way round.
  *
  * Per member one queue; whatever waits when the stream is free leaves as one frame. A member that is down costs nothing: what may be
- * dropped is dropped, what may not (forwards, read requests) goes back to raft as UNSENT. Garbage disconnects and is counted.
+ * dropped is dropped, what may not (forwards, read requests) goes back to raft as UNSENT. Garbage disconnects and is counted. A member that has
+ * forgotten what it promised is refused at its hello (peer_past.h).
  * Owner: the node. Thread: peer. Limits: PEER_QUEUE_MESSAGES and _BYTES per member, frames of PEER_FRAME_BYTES.
  */
 #ifndef PIPELINE_PEER_ACTOR_H
 #define PIPELINE_PEER_ACTOR_H
 #include "pipeline/actor.h"
 #include "pipeline/config.h"
+#include "pipeline/peer_past.h"
 #include "pipeline/shared.h"
 #include "rpc/peer_port.h"
 #include "storage/cluster.h"
@@ -25,6 +27,7 @@ struct peer_link {
     bool is_up;
     bool is_sending;
     uint64_t boot_id;      /* of its last hello; 0 = never heard */
+    struct peer_past past;
     struct peer_message *first, *last;
     uint32_t count;
     size_t bytes;

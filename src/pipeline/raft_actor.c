@@ -406,7 +406,7 @@ void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *o
     role->shared = options->shared;
     role->raft = options->raft;
     role->self = options->self;
-    role->boot_id = options->boot_id;
+    role->run_id = options->run_id;
     role->posted_index = options->applied_index;
     /* No id comes twice in the life of a member: an answer to what an earlier boot asked may still be on its way to this one. */
     ASSERT(options->boot_id < UINT64_C(1) << BOOT_BITS);

@@ -50,7 +50,7 @@ struct raft_actor {
     struct raft *raft;
     struct raft_actor_lanes lanes;
     uint64_t self;
-    uint64_t boot_id;
+    uint64_t run_id;            /* of this run's request ids */
     uint64_t now_ns;
 
     struct pending pending;
@@ -84,7 +84,8 @@ struct raft_actor_options {
     struct shared *shared;
     struct raft *raft;          /* taken over */
     uint64_t self;
-    uint64_t boot_id;
+    uint64_t run_id;            /* in the ids of its calls */
+    uint64_t boot_id;           /* how often the directory was started */
     uint64_t applied_index;     /* what apply holds at start */
 };
 void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *options);

@@ -41,7 +41,7 @@ void raft_calls_propose(struct raft_actor *role, uint64_t call, struct blob *com
 {
     struct command_id id;
     bool has_id = command_peek_id(blob_slice(command), &id);
-    ASSERT(has_id && id.member == role->self && id.boot == role->boot_id);
+    ASSERT(has_id && id.member == role->self && id.boot == role->run_id);
     if (call == 0) {
         propose_internal(role, command);
     } else {
@@ -155,7 +155,7 @@ void raft_calls_committed(struct raft_actor *role, struct commit_batch *batch)
         struct command_id id;
         if (batch->entries[i].kind != RAFT_ENTRY_COMMAND) continue;
         if (!command_peek_id(blob_slice(batch->entries[i].data), &id)) continue;
-        if (id.member != role->self || id.boot != role->boot_id) continue;
+        if (id.member != role->self || id.boot != role->run_id) continue;
         struct pending_call *call = pending_find(&role->pending, id.counter);
         if (call != NULL) batch->calls[i] = finish_call(role, call);
     }

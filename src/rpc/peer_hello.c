@@ -16,6 +16,10 @@ enum {
     HELLO_DIRECTORY_UUID = 7,
     HELLO_BOOT_ID = 8,
     HELLO_LEVEL = 9,
+    HELLO_RUN_ID = 10,
+    HELLO_START_TERM = 11,
+    HELLO_START_VOTE = 12,
+    HELLO_START_INDEX = 13,
 };
 
 static void put_varint(struct buf *bytes, uint32_t field, uint64_t value)
@@ -42,13 +46,18 @@ void peer_hello_encode(const struct peer_hello *hello, struct buf *out_bytes)
     buf_put_pb_bytes(out_bytes, HELLO_DIRECTORY_UUID, slice_make(hello->directory_uuid, sizeof hello->directory_uuid));
     put_fixed(out_bytes, HELLO_BOOT_ID, hello->boot_id);
     put_varint(out_bytes, HELLO_LEVEL, hello->level);
+    put_fixed(out_bytes, HELLO_RUN_ID, hello->run_id);
+    put_varint(out_bytes, HELLO_START_TERM, hello->start_term);
+    put_fixed(out_bytes, HELLO_START_VOTE, hello->start_vote);
+    put_varint(out_bytes, HELLO_START_INDEX, hello->start_index);
     ASSERT(buf_slice(out_bytes).size <= PEER_HELLO_BYTES_MAX);
 }
 
 static uint32_t wire_of(uint32_t field)
 {
     if (field == HELLO_DIRECTORY_UUID) return PB_BYTES;
-    bool is_fixed = field == HELLO_CLUSTER_ID || field == HELLO_MEMBER_ID || field == HELLO_TARGET_ID || field == HELLO_BOOT_ID;
+    bool is_fixed = field == HELLO_CLUSTER_ID || field == HELLO_MEMBER_ID || field == HELLO_TARGET_ID || field == HELLO_BOOT_ID ||
+                    field == HELLO_RUN_ID || field == HELLO_START_VOTE;
     return is_fixed ? PB_FIXED64 : PB_VARINT;
 }
 
@@ -66,6 +75,10 @@ static bool take_field(const struct pb_field *field, struct peer_hello *hello)
     case HELLO_TARGET_ID: hello->target_id = field->value; break;
     case HELLO_BOOT_ID: hello->boot_id = field->value; break;
     case HELLO_LEVEL: hello->level = (uint32_t)field->value; break;
+    case HELLO_RUN_ID: hello->run_id = field->value; break;
+    case HELLO_START_TERM: hello->start_term = field->value; break;
+    case HELLO_START_VOTE: hello->start_vote = field->value; break;
+    case HELLO_START_INDEX: hello->start_index = field->value; break;
     case HELLO_DIRECTORY_UUID:
         if (field->bytes.size != sizeof hello->directory_uuid) return false;
         memcpy(hello->directory_uuid, field->bytes.data, sizeof hello->directory_uuid);
@@ -83,7 +96,7 @@ bool peer_hello_decode(struct slice bytes, struct peer_hello *out_hello)
     struct pb_field field;
     struct peer_hello hello = {.protocol_min = 0};
     while (reader_pb_field(&reader, &field)) {
-        if (field.number > HELLO_LEVEL) continue; /* of a later version */
+        if (field.number > HELLO_START_INDEX) continue; /* of a later version */
         if (field.wire != wire_of(field.number) || !take_field(&field, &hello)) return false;
     }
     if (reader.bad || hello.protocol_min == 0 || hello.protocol_max < hello.protocol_min || hello.member_id == 0) return false;

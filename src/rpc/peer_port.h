@@ -2,7 +2,7 @@
  *
  * Towards each member there is one outgoing stream of our own making (re-connected with back-off by the port for as long as the
  * member is wanted); theirs to us comes in. Frames go one way, from the stream's maker. Both ends say hello first and check cluster id,
- * member ids, protocol range, features; a mismatch is refused and reported as PEER_REFUSED.
+ * member ids, protocol range, features; then the role's judge is asked. A mismatch is refused and reported as PEER_REFUSED.
  * Thread: everything but `ring` belongs to the peer role. Limits: one frame in flight per peer (PEER_SENT gives the next turn); frames
  * ≤ PEER_FRAME_BYTES_MAX; RAFT_MEMBERS_MAX peers.
  */
@@ -25,8 +25,10 @@ struct peer_hello {
     uint64_t member_id;
     uint64_t target_id;       /* whom the maker of the stream believes to talk to */
     uint8_t directory_uuid[16];
-    uint64_t boot_id;
+    uint64_t boot_id;         /* how often its directory was started */
     uint32_t level;           /* highest state-machine level */
+    uint64_t run_id;          /* drawn anew by each process */
+    uint64_t start_term, start_vote, start_index; /* of its log when the run began; the index: of what it may have acknowledged */
 };
 
 enum peer_event_kind {
@@ -46,6 +48,9 @@ struct peer_event {
     char text[160];
 };
 
+/* Inside of take(): is the hello of a known member, in order so far, welcome? False: out_text says why not, to both sides. */
+typedef bool peer_judge_fn(void *context, const struct peer_hello *hello, char out_text[160]);
+
 struct peer_port;
 struct peer_port_table {
     size_t (*take)(struct peer_port *port, struct peer_event *out_events, size_t max); /* never blocks */
@@ -58,6 +63,8 @@ struct peer_port_table {
 };
 struct peer_port {
     const struct peer_port_table *table;
+    peer_judge_fn *judge; /* the role's; NULL = everybody is welcome */
+    void *judge_context;
 };
 
 #endif

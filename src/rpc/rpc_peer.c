@@ -124,7 +124,7 @@ static bool is_unwelcome(const struct rpc_peer *peer, const struct peer_hello *h
                  (unsigned long long)self->cluster_id);
         return true;
     }
-    return false;
+    return peer->port.judge != NULL && !peer->port.judge(peer->port.judge_context, hello, text);
 }
 
 static void judge_hello(struct rpc_peer *peer, struct rpc_peer_in *in, struct peer_event *out_event)
@@ -273,7 +273,7 @@ static void peer_connect(struct peer_port *port, uint64_t id, const char *const 
     if (out == NULL) {
         ASSERT(peer->out_count < RAFT_MEMBERS_MAX && id != peer->options.self.member_id);
         out = ALLOC(struct rpc_peer_out);
-        rpc_peer_out_init(out, id, &peer->options, &peer->rng, peer->callbacks, &peer->inbox);
+        rpc_peer_out_init(out, id, &peer->options, &peer->port, &peer->rng, peer->callbacks, &peer->inbox);
         peer->outs[peer->out_count++] = out;
     }
     rpc_peer_out_set_urls(out, urls, url_count);

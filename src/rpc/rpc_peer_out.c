@@ -16,11 +16,11 @@
 #define GOOD_NS (100 * NS_PER_MS)   /* a stream that stood so long was a good one */
 #define REFUSED_NS (5 * NS_PER_S)   /* until a refused handshake is tried again: somebody has to change a setting first */
 
-void rpc_peer_out_init(struct rpc_peer_out *out, uint64_t peer, const struct rpc_peer_options *options, struct rng *rng,
-                       grpc_completion_queue *queue, struct rpc_signal_inbox *inbox)
+void rpc_peer_out_init(struct rpc_peer_out *out, uint64_t peer, const struct rpc_peer_options *options, const struct peer_port *port,
+                       struct rng *rng, grpc_completion_queue *queue, struct rpc_signal_inbox *inbox)
 {
     ASSERT(peer != 0 && options->reconnect_min_ns > 0 && options->reconnect_min_ns <= options->reconnect_max_ns);
-    *out = (struct rpc_peer_out){.peer = peer, .options = options, .rng = rng, .queue = queue, .due_ns = CLOCK_NEVER};
+    *out = (struct rpc_peer_out){.peer = peer, .options = options, .port = port, .rng = rng, .queue = queue, .due_ns = CLOCK_NEVER};
     rpc_signal_init(&out->greeted, RPC_TAG_OUT_GREETED, inbox);
     rpc_signal_init(&out->sent, RPC_TAG_OUT_SENT, inbox);
     rpc_signal_init(&out->closed, RPC_TAG_OUT_CLOSED, inbox);
@@ -179,6 +179,8 @@ static bool take_hello(struct rpc_peer_out *out, uint64_t now_ns, struct peer_ev
                  (unsigned long long)hello->member_id);
         return refuse(out, out_event);
     }
+    const struct peer_port *port = out->port;
+    if (port->judge != NULL && !port->judge(port->judge_context, hello, out_event->text)) return refuse(out, out_event);
     out->state = RPC_PEER_OUT_UP;
     out->due_ns = CLOCK_NEVER;
     out->up_ns = now_ns;

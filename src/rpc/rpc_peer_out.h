@@ -23,6 +23,7 @@ struct rpc_peer_out {
     uint64_t peer;
     enum rpc_peer_out_state state;
     const struct rpc_peer_options *options;
+    const struct peer_port *port; /* its judge */
     struct rng *rng;
     grpc_completion_queue *queue; /* a callback queue */
     char targets[RPC_PEER_OUT_URLS_MAX][RPC_PEER_OUT_TARGET_MAX];
@@ -45,8 +46,8 @@ struct rpc_peer_out {
     grpc_slice details;
 };
 
-void rpc_peer_out_init(struct rpc_peer_out *out, uint64_t peer, const struct rpc_peer_options *options, struct rng *rng,
-                       grpc_completion_queue *queue, struct rpc_signal_inbox *inbox);
+void rpc_peer_out_init(struct rpc_peer_out *out, uint64_t peer, const struct rpc_peer_options *options, const struct peer_port *port,
+                       struct rng *rng, grpc_completion_queue *queue, struct rpc_signal_inbox *inbox);
 void rpc_peer_out_set_urls(struct rpc_peer_out *out, const char *const *urls, size_t url_count); /* and tries at once */
 void rpc_peer_out_tick(struct rpc_peer_out *out, uint64_t now_ns);   /* what is due at due_ns */
 uint64_t rpc_peer_out_deadline_ns(const struct rpc_peer_out *out);

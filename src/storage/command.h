@@ -28,7 +28,7 @@ enum command_kind {
     COMMAND_STATE_HASH = 10010, /* our own */
 };
 
-/* Who asked: unique for ever (member, its boot count, a counter of that boot). */
+/* Who asked: unique for ever (member, a number drawn by its process, a counter of that process). */
 struct command_id {
     uint64_t member;
     uint64_t boot;

@@ -18,7 +18,7 @@ struct data_dir_identity {
     uint64_t cluster_id;
     uint64_t member_id;
     uint8_t uuid[16];     /* of this directory: a wiped directory under an old id is noticed by the others */
-    uint64_t boot_count;  /* raised and synced at each start: boot id of request ids */
+    uint64_t boot_count;  /* raised and synced at each start */
 };
 
 struct data_dir {

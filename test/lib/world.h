@@ -116,6 +116,7 @@ uint64_t world_trace_hash(const struct world *world);   /* over every step, post
 struct world_counts {
     uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
+    uint64_t refused_hellos;
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);

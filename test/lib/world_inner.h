@@ -84,6 +84,8 @@ struct world_member {
     struct fs *fs, *wal_fs, *snap_fs, *work_fs;
     enum world_disk_speed speed;
     bool chores_hang;
+    bool is_foreign;         /* its disk is not the one that it made its promises with */
+    char refusal[160];       /* what it said last about another's hello */
     bool start_is_armed;     /* a file operation of its start is going to fail */
     enum fs_kind start_fault;
     uint64_t start_failed;   /* of fs_sim_failed, before */

@@ -4,6 +4,8 @@
  * makes a new one), the rest is lost. A cut or a pause stalls it; it is found broken a while later, as pings would find it, or goes on,
  * and then what is late trickles in: old answers meet new questions. A process that died is found at once, a host without power is not.
  */
+#include <stdio.h>
+
 #include "lib/world_inner.h"
 #include "rpc/raft_codec.h"
 
@@ -11,6 +13,7 @@
 #define TRICKLE_NS (3 * NS_PER_MS)
 #define CONNECT_NS (2 * NS_PER_MS)   /* until an attempt is made, at most */
 #define REFUSED_NS (60 * NS_PER_MS)  /* the same, where nobody listens */
+#define REFUSAL_NS (5 * NS_PER_S)    /* after a handshake that was refused */
 #define REPEATS_MAX 8u               /* of a link, that are still to come */
 
 /* --- calls --- */
@@ -298,28 +301,52 @@ bool world_net_has_peers(const struct world_member *member) { return member->pee
 
 static struct peer_hello hello_of(const struct world_member *member)
 {
-    return (struct peer_hello){.protocol_min = 1, .protocol_max = 1, .member_id = member->id,
-                               .cluster_id = member->line.identity.cluster_id, .boot_id = member->line.identity.boot_count};
+    struct peer_hello hello;
+    line_hello(&member->line, &hello);
+    return hello;
+}
+
+/* Both ends judge the other's hello; true: one of them refuses, which only an old copy of a disk justifies. */
+static bool is_refused(struct world *world, struct world_member *judge, struct world_member *other)
+{
+    struct peer_event refusal = {.kind = PEER_REFUSED, .hello = hello_of(other)};
+    const struct peer_port *port = &judge->peers.port;
+    if (port->judge == NULL || port->judge(port->judge_context, &refusal.hello, refusal.text)) return false;
+    if (!other->is_foreign) fprintf(stderr, "m%u: %s\n", judge->number, refusal.text);
+    if (!other->is_foreign) world_watch_broken(world, "nobody is refused who has forgotten nothing", judge->number, other->number, 0);
+    world_note(world, "refused", judge->number, other->number, 0);
+    world->counts.refused_hellos++;
+    snprintf(judge->refusal, sizeof(judge->refusal), "%s", refusal.text);
+    refusal.peer = other->id;
+    peers_push(judge, refusal);
+    refusal.peer = judge->id;
+    peers_push(other, refusal);
+    return true;
 }
 
 static bool is_paused(const struct world_member *member) { return member->pause_until_ns > member->world->now_ns; }
+
+/* A moment in the future at which to look again. */
+static void look_at(struct world *world, uint64_t at_ns)
+{
+    if (at_ns < world->net_next_ns) world->net_next_ns = at_ns;
+}
 
 static void connect_link(struct world *world, uint32_t i, uint32_t j)
 {
     struct world_link *link = link_of(world, i, j);
     struct world_member *from = &world->members[i], *to = &world->members[j];
     drop_frames(link, 0);
-    link->is_up = true;
     link->bad_ns = 0;
+    if (is_refused(world, to, from) || is_refused(world, from, to)) {
+        link->try_ns = world->now_ns + REFUSAL_NS;
+        look_at(world, link->try_ns);
+        return;
+    }
+    link->is_up = true;
     world_note(world, "connect", i, j, 0);
     peers_push(from, (struct peer_event){.kind = PEER_UP, .peer = to->id, .hello = hello_of(to)});
     peers_push(to, (struct peer_event){.kind = PEER_HELLO, .peer = from->id, .hello = hello_of(from)});
-}
-
-/* A moment in the future at which to look again. */
-static void look_at(struct world *world, uint64_t at_ns)
-{
-    if (at_ns < world->net_next_ns) world->net_next_ns = at_ns;
 }
 
 static void tend_link(struct world *world, uint32_t i, uint32_t j)
@@ -479,7 +506,7 @@ void world_net_open(struct world_member *member)
     for (uint32_t i = member->config.calls_max; i > 0; i--) calls->free_slots[calls->free_count++] = i - 1;
     member->peers.first = member->peers.count = 0;
     memset(member->peers.wanted, 0, sizeof(member->peers.wanted));
-    member->peers.port.table = &peers_table;
+    member->peers.port = (struct peer_port){.table = &peers_table};
     member->peers.member = member;
 }
 

@@ -87,7 +87,7 @@ static void set_up(void)
                              .chunk_bytes = CONFIG_CHUNK_BYTES};
     memset(&shared, 0, sizeof shared);
     net_actor_init(&net, &(struct net_options){.config = &config, .shared = &shared, .port = &fake.port, .machine = rig.machine,
-                                               .cluster_id = 1, .self = 2, .boot_id = 3});
+                                               .cluster_id = 1, .self = 2, .run_id = 3});
     net.is_caught_up = true;
     struct lane **places[LANES] = {&net.lanes.from_raft, &net.lanes.from_apply, &net.lanes.from_snap, &net.lanes.from_main,
                                    &net.lanes.to_raft,   &net.lanes.to_snap,    &net.lanes.to_main};

@@ -282,13 +282,15 @@ static bool is_same_hello(const struct peer_hello *a, const struct peer_hello *b
     return a->protocol_min == b->protocol_min && a->protocol_max == b->protocol_max && a->features == b->features &&
            a->cluster_id == b->cluster_id && a->member_id == b->member_id && a->target_id == b->target_id &&
            memcmp(a->directory_uuid, b->directory_uuid, sizeof a->directory_uuid) == 0 && a->boot_id == b->boot_id &&
-           a->level == b->level;
+           a->level == b->level && a->run_id == b->run_id && a->start_term == b->start_term && a->start_vote == b->start_vote &&
+           a->start_index == b->start_index;
 }
 
 START_TEST(test_peer_hello_comes_back_and_agrees_with_the_proto_file)
 {
     struct peer_hello hello = {.protocol_min = 1, .protocol_max = 3, .features = 5, .cluster_id = UINT64_MAX, .member_id = 7,
-                               .target_id = 9, .directory_uuid = {1, 2, 3}, .boot_id = 77, .level = 4};
+                               .target_id = 9, .directory_uuid = {1, 2, 3}, .boot_id = 77, .level = 4, .run_id = UINT64_MAX - 1,
+                               .start_term = 5, .start_vote = 9, .start_index = UINT64_C(1) << 40};
     struct peer_hello came;
     struct buf bytes;
     buf_init(&bytes);
@@ -299,6 +301,7 @@ START_TEST(test_peer_hello_comes_back_and_agrees_with_the_proto_file)
     ck_assert_ptr_nonnull(seen);
     ck_assert(seen->protocol_max == 3 && seen->features == 5 && seen->cluster_id == UINT64_MAX && seen->member_id == 7);
     ck_assert(seen->target_id == 9 && seen->boot_id == 77 && seen->level == 4 && seen->directory_uuid.len == 16);
+    ck_assert(seen->run_id == UINT64_MAX - 1 && seen->start_term == 5 && seen->start_vote == 9 && seen->start_index == UINT64_C(1) << 40);
     kvd__hello__free_unpacked(seen, NULL);
     struct rng rng;
     rng_init(&rng, 4);

@@ -413,6 +413,34 @@ START_TEST(test_rpc_peer_refuses_strangers_and_both_sides_say_why)
 }
 END_TEST
 
+static bool judge_nobody(void *context, const struct peer_hello *hello, char out_text[160])
+{
+    uint64_t unwanted = *(const uint64_t *)context;
+    snprintf(out_text, 160, "member %llx is not wanted", (unsigned long long)hello->member_id);
+    return hello->member_id != unwanted;
+}
+
+/* The role's own judge is asked, of a hello that comes in and of an answer; who comes in is told what it said. */
+START_TEST(test_rpc_peer_asks_the_role_about_each_hello)
+{
+    for (uint64_t unwanted = 1; unwanted <= 2; unwanted++) {
+        struct side *one = side_of(1), *two = side_of(2);
+        struct side *judge = unwanted == 1 ? two : one, *other = unwanted == 1 ? one : two;
+        judge->port->judge_context = &unwanted;
+        judge->port->judge = judge_nobody;
+        connect_port(two, 1, 1); /* nobody listens there */
+        connect_port(one, 2, two->door.port);
+        char text[64];
+        snprintf(text, sizeof text, "member %llx is not wanted", (unsigned long long)unwanted);
+        expect_refusal(judge, unwanted, text);
+        if (unwanted == 1) expect_refusal(other, 2, text);
+        ck_assert_uint_eq(count_events(judge, 0, PEER_UP) + count_events(judge, 0, PEER_HELLO), 0);
+        side_end(one);
+        side_end(two);
+    }
+}
+END_TEST
+
 /* A stream made by hand: says `hello` (NULL: nothing) and stays open. It comes out of rig_client_wait when it is over. */
 static struct rig_call *open_stream(struct rig_client *client, size_t channel, const struct slice *hello)
 {
@@ -879,6 +907,7 @@ int main(void)
     tcase_add_test(tests, test_rpc_peer_takes_one_frame_at_a_time_and_none_while_down);
     tcase_add_test(tests, test_rpc_peer_gives_every_event_to_a_role_that_takes_one_at_a_time);
     tcase_add_test(tests, test_rpc_peer_refuses_strangers_and_both_sides_say_why);
+    tcase_add_test(tests, test_rpc_peer_asks_the_role_about_each_hello);
     tcase_add_test(tests, test_rpc_peer_survives_garbage_and_a_copy_of_itself);
     tcase_add_test(tests, test_rpc_peer_replaces_an_older_stream_by_a_newer);
     tcase_add_test(tests, test_rpc_peer_limits_streams_and_ends_those_that_say_nothing);
