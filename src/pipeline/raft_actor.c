@@ -107,11 +107,12 @@ static void post_fetches(struct raft_actor *role, const struct raft_output *outp
     }
 }
 
-/* In position: what is committed from now on builds upon it. Calls for entries that it covers have their deadlines. */
+/* In position: what is committed from now on builds upon it. */
 static void post_install(struct raft_actor *role, const struct raft_output *output)
 {
     ASSERT(role->installing.kind == MAIL_INSTALL && output->persist);
     role->posted_index = output->install_index;
+    raft_calls_covered(role, output->install_index);
     METRIC_ADD(&role->shared->metrics, snapshots_installed, 1);
     raft_actor_post_apply(role, &role->installing);
     role->installing = (struct mail){.kind = MAIL_NONE};

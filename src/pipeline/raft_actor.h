@@ -98,6 +98,7 @@ void raft_calls_propose(struct raft_actor *role, uint64_t call, struct blob *com
 void raft_calls_flush(struct raft_actor *role);                     /* held calls: into the log, or on their way to the leader */
 void raft_calls_expire(struct raft_actor *role);
 void raft_calls_committed(struct raft_actor *role, struct commit_batch *batch); /* fills in the calls */
+void raft_calls_covered(struct raft_actor *role, uint64_t index);   /* a snapshot stands for the log up to there: who knows what it holds */
 void raft_calls_take_forward(struct raft_actor *role, const struct raft_msg *msg); /* leader's side */
 void raft_calls_refused(struct raft_actor *role, uint64_t forward, bool is_full);
 void raft_calls_fail(struct raft_actor *role, uint64_t call, enum err err);

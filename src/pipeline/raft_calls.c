@@ -168,6 +168,16 @@ void raft_calls_committed(struct raft_actor *role, struct commit_batch *batch)
     }
 }
 
+/* Their entries, or others in their place, are in the snapshot: nobody here will meet them. */
+void raft_calls_covered(struct raft_actor *role, uint64_t index)
+{
+    while (!list_is_empty(&role->pending.proposed)) {
+        struct pending_call *call = LIST_ENTRY(role->pending.proposed.next, struct pending_call, queue);
+        if (call->index > index) break;
+        raft_calls_fail(role, finish_call(role, call), ERR_TIMEOUT);
+    }
+}
+
 void raft_calls_take_forward(struct raft_actor *role, const struct raft_msg *msg)
 {
     struct raft_status status;

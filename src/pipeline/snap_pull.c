@@ -41,10 +41,7 @@ static void forget(struct snap_pull *pull)
 
 void snap_pull_deinit(struct snap_pull *pull)
 {
-    ASSERT(!pull->io.in_flight);
-    if (pull->io.is_done && pull->phase == SNAP_PULL_OPEN && pull->io.op.error == 0) pull->file = pull->io.op.file;
-    if (pull->io.is_done && (pull->phase == SNAP_PULL_CLOSE || pull->phase == SNAP_PULL_CLOSE_BROKEN)) pull->file = NULL;
-    if (pull->file != NULL) fs_close(pull->io.fs, pull->file);
+    fs_close(pull->io.fs, snapshot_io_abandon(&pull->io, pull->file));
     pull->file = NULL;
     forget(pull);
     state_machine_loaded_free(pull->loaded);

@@ -17,10 +17,7 @@ void snap_serve_init(struct snap_serve *serve, struct fs *fs, const struct snaps
 
 void snap_serve_deinit(struct snap_serve *serve)
 {
-    ASSERT(!serve->io.in_flight);
-    if (serve->io.is_done && serve->phase == SNAP_SERVE_OPEN && serve->io.op.error == 0) serve->file = serve->io.op.file;
-    if (serve->io.is_done && serve->phase == SNAP_SERVE_CLOSE) serve->file = NULL;
-    if (serve->file != NULL) fs_close(serve->io.fs, serve->file);
+    fs_close(serve->io.fs, snapshot_io_abandon(&serve->io, serve->file));
     blob_unref(serve->chunk);
     alloc_free(serve->path);
     *serve = (struct snap_serve){.io = {.fs = NULL}};

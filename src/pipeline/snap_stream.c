@@ -22,9 +22,7 @@ static void forget(struct snap_stream *stream)
 
 void snap_streams_deinit(struct snap_streams *streams)
 {
-    ASSERT(!streams->io.in_flight);
-    if (streams->io.is_done && streams->io.op.kind == FS_OPEN && streams->io.op.error == 0) streams->current->file = streams->io.op.file;
-    if (streams->io.is_done && streams->io.op.kind == FS_CLOSE) streams->current->file = NULL;
+    if (streams->current != NULL) streams->current->file = snapshot_io_abandon(&streams->io, streams->current->file);
     for (uint32_t i = 0; i < SNAP_STREAM_MAX; i++) {
         struct snap_stream *stream = &streams->streams[i];
         if (stream->file != NULL) fs_close(streams->io.fs, stream->file);

@@ -30,3 +30,12 @@ bool snapshot_io_is_done(struct snapshot_io *io)
     io->is_done = false;
     return is_done;
 }
+
+struct fs_file *snapshot_io_abandon(struct snapshot_io *io, struct fs_file *file)
+{
+    ASSERT(!io->in_flight);
+    if (!io->is_done) return file;
+    io->is_done = false;
+    if (io->op.kind == FS_CLOSE) return NULL;
+    return io->op.kind == FS_OPEN && io->op.error == 0 ? io->op.file : file;
+}

@@ -18,5 +18,7 @@ struct snapshot_io {
 void snapshot_io_start(struct snapshot_io *io, const struct fs_op *op);
 /* Takes in whatever the fs has completed, for whomever. True: this one's is among it, or was before: once. */
 bool snapshot_io_is_done(struct snapshot_io *io);
+/* At an early end, with nothing in flight: `file` as its owner knows it; what is open after a completion that nobody looked at. */
+struct fs_file *snapshot_io_abandon(struct snapshot_io *io, struct fs_file *file);
 
 #endif

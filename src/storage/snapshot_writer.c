@@ -96,8 +96,7 @@ struct snapshot_writer *snapshot_writer_new(const struct snapshot_writer_options
 void snapshot_writer_free(struct snapshot_writer *writer)
 {
     if (writer == NULL) return;
-    ASSERT(!writer->io.in_flight);
-    fs_close(writer->io.fs, writer->file);
+    fs_close(writer->io.fs, snapshot_io_abandon(&writer->io, writer->file));
     mvcc_export_free(writer->export);
     state_machine_image_free(writer->image);
     buf_deinit(&writer->out);

@@ -33,6 +33,7 @@ static const struct field fields[] = {
     FIELD("lane-peer", world.lane_peer), FIELD("inflight-messages", world.inflight_messages), FIELD("tail-bytes", world.tail_bytes),
     FIELD("message-bytes", world.message_bytes), FIELD("inflight-bytes", world.inflight_bytes),
     FIELD("apply-bytes", world.apply_bytes), FIELD("uncommitted-bytes", world.uncommitted_bytes),
+    FIELD("snapshot-count", world.snapshot_count), FIELD("snapshot-catchup", world.snapshot_catchup),
     FIELD("segment-bytes", world.segment_bytes), FIELD("segment-entries", world.segment_entries),
     FIELD("election-ms", world.election_ms), FIELD("heartbeat-ms", world.heartbeat_ms),
     FIELD("request-timeout-ms", world.request_timeout_ms), FIELD("clients-seed", clients.seed), FIELD("clients", clients.clients),
@@ -249,6 +250,16 @@ static void draw_more(uint64_t seed, struct sim_options *options)
     if (rng_below(&rng, 20) == 0) draw_alike(&rng, options);
 }
 
+/* From a stream of its own. */
+static void draw_snapshots(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0x94d049bb133111eb) + 3);
+    options->world.snapshot_count = DRAW(&rng, 0, 5, 20, 100, 300);
+    options->world.snapshot_catchup = DRAW(&rng, 0, 0, 5, 50);
+    if (options->world.snapshot_count != 0) options->world.segment_entries = DRAW(&rng, 0, 10, 40, 40, 150);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -275,5 +286,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     if (rng_below(&rng, 10) == 0) draw_sleepers(&rng, &options);
     draw_state(seed, &options);
     draw_more(seed, &options);
+    draw_snapshots(seed, &options);
     *out_options = options;
 }

@@ -148,10 +148,11 @@ static bool leave_start(struct world_member *member)
 /* It says why it does not start; a full disk is such a reason, and space that comes later is the remedy. */
 static bool refuse_start(struct world_member *member, const char *message, bool has_failed)
 {
-    bool is_full = strstr(message, "No space left on device") != NULL, is_damaged = member->damage.is_there && !has_failed;
-    has_failed = has_failed && !is_full;
+    bool is_full = strstr(message, "No space left on device") != NULL, names_error = strstr(message, strerror(EIO)) != NULL;
+    has_failed = has_failed && !is_full && (names_error || !member->damage.is_there); /* with both, either is a reason */
+    bool is_damaged = member->damage.is_there && !has_failed;
     if (has_failed) {
-        bool has_reason = strstr(message, strerror(EIO)) != NULL || strstr(message, "corrupt") != NULL; /* too short is corrupt */
+        bool has_reason = names_error || strstr(message, "corrupt") != NULL; /* too short is corrupt */
         bool is_clear = has_reason && strstr(message, member->config.data_dir_path) != NULL;
         if (!is_clear) fprintf(stderr, "m%u: %s\n", member->number, message);
         if (!is_clear) world_watch_broken(member->world, "D4 a start that cannot read says which file and why", member->number, 0, 0);
@@ -176,7 +177,7 @@ bool world_start(struct world *world, uint32_t number)
     world_note(world, "start", number, 0, 0);
     member->fs = fs_sim_new(member->disk, true);
     member->wal_fs = world_disk_fs(member, false);
-    member->snap_fs = fs_sim_new(member->disk, true);
+    member->snap_fs = world_disk_fs(member, false);
     member->work_fs = world_disk_fs(member, false);
     world_disk_fail(world, number, false);
     member->failed_steps = 0;
@@ -190,6 +191,7 @@ bool world_start(struct world *world, uint32_t number)
     if (!is_good) return refuse_start(member, message, has_failed);
     world_disk_set_late(member->wal_fs, world->options.late_disks);
     world_disk_set_late(member->work_fs, world->options.late_chores);
+    world_disk_set_late(member->snap_fs, world->options.late_disks);
     member->id = member->line.identity.member_id;
     actor_init(&member->main, &main_table);
     world_net_open(member);
@@ -221,6 +223,7 @@ static void close_member(struct world_member *member)
     world_watch_end(member);
     world_disk_settle(member->wal_fs);
     world_disk_settle(member->work_fs);
+    world_disk_settle(member->snap_fs);
     while (member->line.net.calls != NULL && actor_step(&member->line.work.actor, world_local_ns(member))) continue; /* it gives back what it has */
     grace_period(world);
     line_deinit(&member->line); /* takes in what was under way; the disk that goes on was copied before */
@@ -378,7 +381,8 @@ static bool choose_byte(struct world_member *member)
     struct world *world = member->world;
     char directory[64], name[64], path[128];
     size_t count = 0;
-    snprintf(directory, sizeof(directory), "%.40s/wal", member->config.data_dir_path);
+    bool has_snapshots = world->options.snapshot_count != 0 && tape_below(&world->tape, 4) == 3;
+    snprintf(directory, sizeof(directory), "%.40s/%s", member->config.data_dir_path, has_snapshots ? "snap" : "wal");
     while (fs_sim_name(member->disk, directory, count, name, sizeof(name))) count++;
     for (uint32_t tries = 0; count > 0 && tries < 50; tries++) {
         uint8_t byte = 0;
@@ -556,6 +560,8 @@ static void make_member(struct world *world, uint32_t number)
     LIMIT(wal_segment_entries_max, world->options.segment_entries);
     LIMIT(election_timeout_ms, world->options.election_ms);
     LIMIT(heartbeat_ms, world->options.heartbeat_ms);
+    LIMIT(snapshot_count, world->options.snapshot_count);
+    if (world->options.snapshot_count != 0) config->snapshot_catchup_entries = world->options.snapshot_catchup;
     bool is_good = config_check(config, message, sizeof(message));
     if (!is_good) fatal("world: %s", message);
     set_limits(&world->options, config);

@@ -43,6 +43,7 @@ struct world_options {
     uint32_t calls_max, lane_calls, lane_peer, inflight_messages;
     uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries, chunk_bytes;
     uint64_t election_ms, heartbeat_ms, request_timeout_ms;
+    uint64_t snapshot_count, snapshot_catchup; /* entries between two snapshots, and kept behind one */
 };
 struct world;
 struct world *world_new(const struct world_options *options);
@@ -118,6 +119,7 @@ struct world_counts {
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
+    uint64_t snapshots, installs;
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

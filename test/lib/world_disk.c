@@ -43,8 +43,9 @@ static void submit(struct fs *base, struct fs_op *op)
 }
 
 /* After these the page cache is not to be trusted: the member has to stop. */
-static bool is_grave(const struct fs_op *op)
+static bool is_grave(const struct world_fs *fs, const struct fs_op *op)
 {
+    if (&fs->fs == fs->member->snap_fs) return false; /* a snapshot that fails is not trusted, and the log is still whole */
     bool changes = op->kind == FS_PWRITE || op->kind == FS_FDATASYNC || op->kind == FS_FSYNC_DIR || op->kind == FS_RENAME ||
                    op->kind == FS_ALLOCATE;
     return changes && op->error != 0 && op->error != ENOSPC;
@@ -57,7 +58,7 @@ static struct fs_op *take_done(struct fs *base)
     struct fs_op *op = fs->held;
     if (op == NULL) op = fs_take_done(fs->inner);
     fs->held = NULL;
-    if (op == NULL || !is_grave(op)) return op;
+    if (op == NULL || !is_grave(fs, op)) return op;
     if (fs->is_settled) op->error = 0; /* there is nobody any more who could stop */
     if (fs->is_settled) return op;
     if (member->world->depth > 1) {
@@ -118,6 +119,7 @@ void world_disk_tend(struct world_member *member)
 {
     tend_fs(member, (struct world_fs *)member->wal_fs, &member->line.wal.actor);
     tend_fs(member, (struct world_fs *)member->work_fs, &member->line.work.actor);
+    tend_fs(member, (struct world_fs *)member->snap_fs, &member->line.snap.actor);
 }
 
 static uint64_t stuck_ns(const struct world_member *member, const struct world_fs *fs)
@@ -151,6 +153,8 @@ static uint64_t next_ns_of(const struct world_fs *fs)
 uint64_t world_disk_next_ns(const struct world_member *member)
 {
     uint64_t wal_ns = next_ns_of((const struct world_fs *)member->wal_fs), work_ns = next_ns_of((const struct world_fs *)member->work_fs);
+    uint64_t snap_ns = next_ns_of((const struct world_fs *)member->snap_fs);
+    if (snap_ns < wal_ns) wal_ns = snap_ns;
     return wal_ns < work_ns ? wal_ns : work_ns;
 }
 
@@ -213,21 +217,43 @@ static void keep_term(void *context, const struct raft_entry *entry)
     log->last_index = entry->index;
 }
 
+/* The newest good snapshot: what it stands for is not asked of the log. */
+static enum err probe_snapshots(struct world_member *member, struct fs *fs, struct world_disk_log *log, struct blob **out_conf)
+{
+    char path[4200];
+    struct snapshot_dir dir;
+    struct state_machine_loaded *loaded = NULL;
+    snprintf(path, sizeof(path), "%s/snap", member->config.data_dir_path);
+    enum err err = snapshot_dir_open(fs, path, &dir, log->message, sizeof(log->message));
+    if (err != ERR_OK) return err;
+    err = snapshot_dir_load(&dir, member->watch.cluster_id, NULL, NULL, &loaded, log->message, sizeof(log->message));
+    if (err == ERR_OK && loaded != NULL) {
+        log->snapshot_index = loaded->index;
+        log->snapshot_term = loaded->term;
+        *out_conf = blob_ref(loaded->conf);
+    }
+    state_machine_loaded_free(loaded);
+    snapshot_dir_close(&dir);
+    return err;
+}
+
 void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log)
 {
     struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash);
     struct fs *fs = fs_sim_new(disk, true);
     char directory[4200];
     snprintf(directory, sizeof(directory), "%s/wal", member->config.data_dir_path);
-    struct wal_options options = {.fs = fs, .directory = directory, .cluster_id = member->watch.cluster_id, .member_id = member->id,
-                                  .segment_bytes = member->config.wal_segment_bytes, .batch_bytes_max = 4u << 20,
-                                  .must_exist = true};
+    struct blob *conf = NULL;
     struct wal *wal = NULL;
     struct wal_recovered found = {0};
     struct probe probe = {.log = out_log};
     *out_log = (struct world_disk_log){.is_good = false};
-    out_log->is_good = wal_open(&options, slice_empty(), keep_term, &probe, &wal, &found) == ERR_OK;
-    snprintf(out_log->message, sizeof(out_log->message), "%s", found.message);
+    bool has_state = probe_snapshots(member, fs, out_log, &conf) == ERR_OK;
+    struct wal_options options = {.fs = fs, .directory = directory, .cluster_id = member->watch.cluster_id, .member_id = member->id,
+                                  .segment_bytes = member->config.wal_segment_bytes, .batch_bytes_max = 4u << 20,
+                                  .snapshot_index = out_log->snapshot_index, .snapshot_term = out_log->snapshot_term, .must_exist = true};
+    out_log->is_good = has_state && wal_open(&options, blob_slice(conf), keep_term, &probe, &wal, &found) == ERR_OK;
+    if (has_state) snprintf(out_log->message, sizeof(out_log->message), "%s", found.message);
     for (size_t i = 0; out_log->is_good && i < found.pending_count; i++) keep_term(&probe, &found.pending[i]);
     if (out_log->is_good) {
         out_log->hard = found.hard;
@@ -235,6 +261,7 @@ void world_disk_probe(struct world_member *member, const struct fs_sim_crash *cr
         wal_close(wal);
     }
     wal_recovered_deinit(&found);
+    blob_unref(conf);
     fs_free(fs);
     fs_sim_disk_free(disk);
 }

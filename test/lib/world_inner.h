@@ -177,7 +177,8 @@ struct world_disk_log {
     bool is_good;
     struct raft_hard_state hard;
     uint64_t last_index;
-    uint64_t *terms;         /* [0 .. last_index] */
+    uint64_t *terms;         /* [0 .. last_index], of what is in the log */
+    uint64_t snapshot_index, snapshot_term; /* of the newest good one: 0 = none */
     uint64_t suspect_index;
     char message[512];
 };

@@ -84,6 +84,19 @@ static void log_put(struct world_watch_log *log, uint64_t index, uint64_t term)
     log->last_index = index;
 }
 
+/* A snapshot stands for the log up to there: what was committed. */
+static void log_cover(struct world *world, struct world_watch_log *log, uint64_t index)
+{
+    log->last_index = 0;
+    for (uint64_t i = 1; i <= index; i++) log_put(log, i, fact_of(world, i)->term);
+}
+
+/* The term at an index of a member's log, or of the snapshot in its place. */
+static uint64_t term_at(struct world_member *member, const struct raft_status *status, uint64_t index)
+{
+    return index < status->first_index ? fact_of(member->world, index)->term : raft_term_at(member->line.raft.raft, index);
+}
+
 /* What the wal role reports durable moves from `issued` to `durable`. */
 static void renew_durable(struct world_member *member)
 {
@@ -92,6 +105,7 @@ static void renew_durable(struct world_member *member)
     uint64_t durable = wal_durable_sequence(member->line.wal.wal);
     while (watch->appends_first != NULL && watch->appends_first->sequence <= durable) {
         struct world_watch_append *append = watch->appends_first;
+        if (append->reset_index > 0) log_cover(member->world, &watch->durable, append->reset_index);
         for (uint64_t i = 0; i < append->count; i++) log_put(&watch->durable, append->first_index + i, append->terms[i]);
         watch->appends_first = append->next;
         if (watch->appends_first == NULL) watch->appends_last = NULL;
@@ -114,6 +128,19 @@ static void check_match(struct world_member *member, const struct raft_entry *en
     fact->seen[fact->seen_count++] = (struct world_watch_seen){.term = entry->term, .previous_term = previous, .hash = hash};
 }
 
+/* An installed snapshot: committed, and further than what apply got. */
+static void take_reset(struct world_member *member, const struct append_batch *batch)
+{
+    struct world_watch_member *watch = &member->watch;
+    uint64_t index = batch->reset_index;
+    bool is_committed = index <= member->world->watch.commit_index && fact_of(member->world, index)->term == batch->reset_term;
+    require(member, is_committed, "R5 a snapshot holds only what is committed", index, batch->reset_term);
+    require(member, index > watch->posted_index, "R8 a snapshot does not take the state back", index, watch->posted_index);
+    log_cover(member->world, &watch->issued, index);
+    watch->owed.index = index;
+    member->world->counts.installs++;
+}
+
 static void take_append(struct world_member *member, const struct append_batch *batch)
 {
     struct world_watch_member *watch = &member->watch;
@@ -122,7 +149,9 @@ static void take_append(struct world_member *member, const struct append_batch *
     bool keeps = batch->hard.term > watch->hard.term || watch->hard.vote == RAFT_NONE || batch->hard.vote == watch->hard.vote;
     require(member, keeps, "R10 a vote stays", batch->hard.term, batch->hard.vote);
     watch->hard = batch->hard;
-    *append = (struct world_watch_append){.sequence = batch->sequence, .count = batch->entry_count};
+    *append = (struct world_watch_append){.sequence = batch->sequence, .count = batch->entry_count,
+                                          .reset_index = batch->is_reset ? batch->reset_index : 0};
+    if (batch->is_reset) take_reset(member, batch);
     for (uint32_t i = 0; i < batch->entry_count; i++) {
         const struct raft_entry *entry = &batch->entries[i];
         if (i == 0) append->first_index = entry->index;
@@ -310,15 +339,19 @@ void world_watch_point(struct world_member *member, const char *point)
 {
     const struct line *line = &member->line;
     if (point == line->raft.lanes.to_wal->name) {
-        take_append(member, newest(line->raft.lanes.to_wal)->append.batch);
+        const struct mail *mail = newest(line->raft.lanes.to_wal);
+        if (mail->kind == MAIL_APPEND) take_append(member, mail->append.batch);
     } else if (point == line->raft.lanes.to_apply->name) {
         const struct mail *mail = newest(line->raft.lanes.to_apply);
         if (mail->kind == MAIL_COMMIT) take_commit(member, mail->commit.batch);
+        if (mail->kind == MAIL_INSTALL) member->watch.posted_index = mail->loaded.state->index;
         if (mail->kind == MAIL_READ_BATCH) {
             check_floor(member, mail->read.batch, mail->read.index, "R14 a read index covers all that was committed before");
             require(member, mail->read.index <= member->watch.posted_index, "R14 a read stands behind its entries", mail->read.index,
                     member->watch.posted_index);
         }
+    } else if (point == line->snap.lanes.to_raft->name) {
+        member->world->counts.snapshots += newest(line->snap.lanes.to_raft)->kind == MAIL_SNAPSHOT;
     } else if (point == line->net.lanes.to_raft->name) {
         const struct mail *mail = newest(line->net.lanes.to_raft);
         if (mail->kind == MAIL_READ) note_floor(member, mail->read.batch);
@@ -355,6 +388,7 @@ static void check_leader(struct world_member *member, const struct raft_status *
     watch->leads_last = status->last_index;
     for (uint64_t index = 1; is_new && index <= world->watch.commit_index; index++) {
         uint64_t term = fact_of(world, index)->term;
+        if (index < status->first_index) continue; /* in its snapshot, and so in its state: A2 */
         if (fact_of(world, index)->commit_term >= status->term) continue; /* late votes make a leader of a term that is over */
         require(member, raft_term_at(member->line.raft.raft, index) == term, "R4 a new leader has all that is committed", index, term);
     }
@@ -536,6 +570,16 @@ static void check_owed(struct world_member *member, const struct raft_hard_state
     }
 }
 
+static void cover_probe(struct world *world, struct world_disk_log *log)
+{
+    if (log->snapshot_index == 0) return;
+    if (log->last_index < log->snapshot_index) {
+        log->last_index = log->snapshot_index;
+        log->terms = alloc_resize(log->terms, (log->last_index + 1) * sizeof(uint64_t));
+    }
+    for (uint64_t i = 1; i <= log->snapshot_index; i++) log->terms[i] = fact_of(world, i)->term;
+}
+
 void world_watch_disks(struct world *world)
 {
     world->counts.probes++;
@@ -547,6 +591,7 @@ void world_watch_disks(struct world *world)
         struct fs_sim_crash crash = {.loss = loses_all ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape),
                                      .names = loses_all ? FS_SIM_NAMES_NONE : FS_SIM_NAMES_SOME};
         world_disk_probe(member, &crash, &logs[i]);
+        cover_probe(world, &logs[i]);
         if (member->damage.is_there) continue;
         if (!logs[i].is_good) fprintf(stderr, "m%u: %s\n", i, logs[i].message);
         require(member, logs[i].is_good, "D a power loss leaves a log that can be read", 0, 0);
@@ -598,7 +643,7 @@ void world_watch_start(struct world_member *member)
     raft_get_status(raft, &status);
     watch->cluster_id = member->line.identity.cluster_id;
     uint64_t *terms = alloc_new((status.last_index + 1) * sizeof(uint64_t));
-    for (uint64_t index = 1; index <= status.last_index; index++) terms[index] = raft_term_at(raft, index);
+    for (uint64_t index = 1; index <= status.last_index; index++) terms[index] = term_at(member, &status, index);
     struct raft_hard_state hard = {.term = status.term, .vote = status.vote};
     if (member->damage.is_there && status.is_suspect) excuse(member, terms, status.last_index);
     check_owed(member, &hard, terms, status.last_index);

@@ -47,6 +47,7 @@ struct world_watch {
 struct world_watch_append {
     struct world_watch_append *next;
     uint64_t sequence;
+    uint64_t reset_index; /* the log begins behind it, with a snapshot in place of all before; 0 = goes on */
     uint64_t first_index;
     uint64_t count;
     uint64_t terms[];
