@@ -130,7 +130,7 @@ static int refuse(const char *reason)
 
 static int run(const struct options *options)
 {
-    char message[1024] = "unknown";
+    char message[2048] = "unknown";
     process_init(options->log_level, options->log_format);
     options_log_warnings(options);
     log_start(&options->config);

@@ -105,6 +105,9 @@
     X(D68, "who waits is not answered at stop", "each call leaves exactly once")                                                         \
     X(D69, "a reply that is gone still counts in the budget", "limits")                                                                  \
     X(D70, "a compaction that waits for a reader is forgotten at stop", "each call leaves exactly once")                                 \
+    X(D71, "a call whose entry is in an installed snapshot is said to be lost", "unknown outcomes are said to be so")                    \
+    X(D72, "the log is cut at the newest snapshot", "two snapshots, and the log back to the older one")                                  \
+    X(D73, "the log is cut behind a snapshot that was not synced", "nothing is dropped before its replacement stands")                   \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

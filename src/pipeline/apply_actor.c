@@ -162,6 +162,7 @@ static void take_install(struct apply_actor *role, const struct mail *mail)
     role->snapshots.entries = role->snapshots.log_bytes = 0;
     role->snapshots.taking_entries = role->snapshots.taking_log_bytes = 0; /* of the state that is gone */
     role->snapshots.last_bytes = mail->loaded.bytes;
+    role->snapshots.is_alone = true;
 }
 
 static void take_snap(struct apply_actor *role, const struct mail *mail)
@@ -174,6 +175,7 @@ static void take_snap(struct apply_actor *role, const struct mail *mail)
     role->snapshots.is_taking = false;
     if (mail->taken.err == ERR_OK) {
         if (mail->taken.bytes > 0) role->snapshots.last_bytes = mail->taken.bytes;
+        if (role->snapshots.is_taking_beside) role->snapshots.is_alone = false;
     } else { /* still due: the log is as long as before */
         role->snapshots.entries += role->snapshots.taking_entries;
         role->snapshots.log_bytes += role->snapshots.taking_log_bytes;
@@ -275,6 +277,7 @@ static bool is_snapshot_due(const struct apply_actor *role)
     if (snapshots->is_taking || role->now_ns < snapshots->not_before_ns) return false;
     if (snapshots->want > snapshots->want_taken) return true;
     if (snapshots->entries == 0) return false;
+    if (snapshots->is_alone) return true;
     bool is_much = snapshots->entries >= role->config->snapshot_count || snapshots->log_bytes >= SNAPSHOT_LOG_BYTES;
     return is_much && snapshots->log_bytes >= snapshots->last_bytes;
 }
@@ -288,6 +291,7 @@ static void take_snapshot(struct apply_actor *role)
     }
     state_machine_publish(role->machine);
     role->snapshots.is_taking = true;
+    role->snapshots.is_taking_beside = role->snapshots.is_alone;
     role->snapshots.taking_entries = role->snapshots.entries;
     role->snapshots.taking_log_bytes = role->snapshots.log_bytes;
     role->snapshots.entries = role->snapshots.log_bytes = 0;

@@ -28,6 +28,8 @@ struct apply_snapshots {
     uint64_t want;              /* number of the last WANT, and of the last that an image answers */
     uint64_t want_taken;
     bool is_taking;
+    bool is_alone;              /* the one that was installed has none beside it to fall back to */
+    bool is_taking_beside;      /* the one being taken is of a state behind that */
 };
 struct apply_actor {
     struct actor actor; /* first */

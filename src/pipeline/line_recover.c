@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "pipeline/first_start.h"
 
+#define BROKEN_TEXT 1024
 #define PUBLISH_EVERY 4096 /* entries replayed between two publishes: bounds what waits for reclamation */
 
 struct replay {
@@ -76,9 +77,12 @@ static void conf_from_cluster(const struct cluster *cluster, struct raft_conf *o
 
 /* --- the newest snapshot --- */
 
+/* `context` keeps them, the newest first: a start that fails in the end says them, too. */
 static void report_broken(void *context, const char *message)
 {
-    (void)context;
+    char *broken = context;
+    size_t length = strlen(broken);
+    snprintf(broken + length, BROKEN_TEXT - length, "%s%s", length == 0 ? "" : ", ", message);
     LOG(WARN, "a snapshot is damaged: falling back to the one before it, or to the log", LOG_F_TEXT("found", message));
 }
 
@@ -97,13 +101,14 @@ static uint64_t file_bytes(struct fs *fs, const struct snapshot_dir *dir, const 
     return size.result;
 }
 
-static bool load_snapshot(const struct line_recover_options *options, struct line_recovered *line, char *out_message, size_t size)
+static bool load_snapshot(const struct line_recover_options *options, struct line_recovered *line, char broken[BROKEN_TEXT],
+                          char *out_message, size_t size)
 {
     struct state_machine_loaded *loaded = NULL;
     uint64_t cluster_id = line->identity.cluster_id;
     uint64_t start_ns = clock_mono_ns();
     if (snapshot_dir_open(options->dir->fs, options->dir->snap_path, &line->snapshots, out_message, size) != ERR_OK) return false;
-    enum err err = snapshot_dir_load(&line->snapshots, cluster_id, report_broken, NULL, &loaded, out_message, size);
+    enum err err = snapshot_dir_load(&line->snapshots, cluster_id, report_broken, broken, &loaded, out_message, size);
     if (err != ERR_OK) {
         snapshot_dir_close(&line->snapshots);
         return false;
@@ -274,7 +279,8 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
     struct replay replay = {0};
     bool is_good = load_identity(options, &line.identity, out_message, message_size);
     if (!is_good) return false;
-    if (!load_snapshot(options, &line, out_message, message_size)) return false;
+    char broken[BROKEN_TEXT] = "";
+    if (!load_snapshot(options, &line, broken, out_message, message_size)) return false;
     replay.machine = line.machine;
     if (state_machine_applied_index(line.machine) > 0) {
         is_good = raft_conf_decode(state_machine_conf(line.machine), &replay.conf);
@@ -293,6 +299,8 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
         line.taken.log_bytes = replay.bytes;
         *out = line;
     } else {
+        size_t length = strlen(out_message);
+        if (broken[0] != '\0') snprintf(out_message + length, message_size - length, "; and what could stand for it cannot be used: %s", broken);
         rcu_wait_callbacks(); /* what the replay published before it met the damage may still be on its way back */
         state_machine_free(line.machine);
         snapshot_dir_close(&line.snapshots);

@@ -260,7 +260,7 @@ static void take_snapshot(struct raft_actor *role, const struct mail *mail)
 {
     uint64_t catchup = role->config->snapshot_catchup_entries;
     uint64_t behind = mail->snapshot.index > catchup ? mail->snapshot.index - catchup : 0;
-    uint64_t kept = mail->snapshot.kept_index < behind ? mail->snapshot.kept_index : behind;
+    uint64_t kept = mail->snapshot.kept_index < behind || MUTANT(D72) ? mail->snapshot.kept_index : behind;
     raft_offer(role->raft, mail->snapshot.index, mail->snapshot.term);
     if (kept == 0) return;
     raft_compact(role->raft, kept);

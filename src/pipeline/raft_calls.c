@@ -174,7 +174,7 @@ void raft_calls_covered(struct raft_actor *role, uint64_t index)
     while (!list_is_empty(&role->pending.proposed)) {
         struct pending_call *call = LIST_ENTRY(role->pending.proposed.next, struct pending_call, queue);
         if (call->index > index) break;
-        raft_calls_fail(role, finish_call(role, call), ERR_TIMEOUT);
+        raft_calls_fail(role, finish_call(role, call), MUTANT(D71) ? ERR_TIMEOUT_LEADER_FAIL : ERR_TIMEOUT);
     }
 }
 

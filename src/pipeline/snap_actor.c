@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #define MAILS_PER_STEP 64
 
@@ -54,14 +55,14 @@ static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_
     role->writer = snapshot_writer_new(&(struct snapshot_writer_options){.fs = role->fs, .directory = role->dir->path,
                                                                          .member_id = role->self,
                                                                          .rate_bytes = role->config->snapshot_rate_bytes,
-                                                                         .unsafe_no_fsync = role->config->unsafe_no_fsync},
+                                                                         .unsafe_no_fsync = role->config->unsafe_no_fsync || MUTANT(D73)},
                                        image);
 }
 
 /* The log is kept back to the older of the two newest snapshots, and to the one that somebody is getting now. */
 static uint64_t kept_index(const struct snap_actor *role, uint64_t now_ns)
 {
-    const struct snapshot_dir_entry *older = snapshot_dir_good(role->dir, 1);
+    const struct snapshot_dir_entry *older = snapshot_dir_good(role->dir, MUTANT(D72) ? 0 : 1);
     uint64_t index = older == NULL ? 0 : older->index;
     uint64_t held = snap_serve_held_index(&role->serve, now_ns);
     return held != 0 && held < index ? held : index;

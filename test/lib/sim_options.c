@@ -250,6 +250,24 @@ static void draw_more(uint64_t seed, struct sim_options *options)
     if (rng_below(&rng, 20) == 0) draw_alike(&rng, options);
 }
 
+/* One thing once more: members that come back so late that the log they need is gone, and who lose power while they catch up. */
+static void draw_laggards(struct rng *rng, struct sim_options *options)
+{
+    options->world.members = (uint32_t)DRAW(rng, 3, 3, 5);
+    options->clients.members = options->world.members;
+    options->world.snapshot_count = DRAW(rng, 5, 20);
+    options->world.snapshot_catchup = 0;
+    options->world.segment_entries = 10;
+    options->world.calls_max = 0;
+    options->run_ns = 15 * NS_PER_S;
+    memset(options->per_minute, 0, sizeof(options->per_minute));
+    options->per_minute[SIM_KILL] = (uint32_t)DRAW(rng, 20, 60);
+    options->per_minute[SIM_POWER_LOSS] = (uint32_t)DRAW(rng, 20, 60);
+    options->per_minute[SIM_PARTITION] = (uint32_t)DRAW(rng, 0, 20);
+    options->per_minute[SIM_FLIP] = (uint32_t)DRAW(rng, 0, 20);
+    options->starts_per_minute = (uint32_t)DRAW(rng, 20, 60);
+}
+
 /* From a stream of its own. */
 static void draw_snapshots(uint64_t seed, struct sim_options *options)
 {
@@ -258,6 +276,7 @@ static void draw_snapshots(uint64_t seed, struct sim_options *options)
     options->world.snapshot_count = DRAW(&rng, 0, 5, 20, 100, 300);
     options->world.snapshot_catchup = DRAW(&rng, 0, 0, 5, 50);
     if (options->world.snapshot_count != 0) options->world.segment_entries = DRAW(&rng, 0, 10, 40, 40, 150);
+    if (rng_below(&rng, 8) == 0) draw_laggards(&rng, options);
 }
 
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)

@@ -132,6 +132,7 @@ static void repair(struct world_member *member)
 {
     bool is_there = fs_sim_exists(member->disk, member->damage.path) && fs_sim_size(member->disk, member->damage.path) > member->damage.offset;
     if (is_there) fs_sim_flip(member->disk, member->damage.path, member->damage.offset, member->damage.mask);
+    if (strcmp(member->damage.path, member->damaged_snapshot) == 0) member->damaged_snapshot[0] = '\0';
     member->damage.is_there = false;
 }
 
@@ -143,6 +144,21 @@ static bool leave_start(struct world_member *member)
     fs_free(member->wal_fs);
     fs_free(member->fs);
     return false;
+}
+
+/* Is there another snapshot to fall back to? For one that was installed, only a newer one: the log begins behind it. */
+static bool has_other_snapshot(const struct world_member *member)
+{
+    char directory[64], name[64];
+    uint64_t index = 0, term = 0, other_index = 0;
+    bool has_other = false;
+    if (!snapshot_format_parse_name(strrchr(member->damage.path, '/') + 1, &index, &term)) return true; /* not finished, or no snapshot */
+    snprintf(directory, sizeof(directory), "%.40s/snap", member->config.data_dir_path);
+    for (size_t i = 0; fs_sim_name(member->disk, directory, i, name, sizeof(name)); i++) {
+        if (!snapshot_format_parse_name(name, &other_index, &term) || other_index == index) continue;
+        has_other = has_other || other_index > index || index != member->watch.installed_index;
+    }
+    return has_other;
 }
 
 /* It says why it does not start; a full disk is such a reason, and space that comes later is the remedy. */
@@ -162,6 +178,9 @@ static bool refuse_start(struct world_member *member, const char *message, bool 
     }
     if (!is_full && !is_damaged) fprintf(stderr, "m%u: %s\n", member->number, message);
     if (!is_full && !is_damaged) world_watch_broken(member->world, "a member starts again", member->number, 0, 0);
+    bool has_other = is_damaged && !is_full && member->flips == 1 && strstr(member->damage.path, "/snap/") != NULL && has_other_snapshot(member);
+    if (has_other) fprintf(stderr, "m%u, %s: %s\n", member->number, member->damage.path, message);
+    if (has_other) world_watch_broken(member->world, "D3 one damaged snapshot stops nobody", member->number, 0, 0);
     world_note(member->world, is_full ? "no space to start" : "too damaged to start", member->number, 0, 0);
     member->world->counts.refused_space += is_full;
     member->world->counts.refused_damage += !is_full;
@@ -172,7 +191,7 @@ static bool refuse_start(struct world_member *member, const char *message, bool 
 bool world_start(struct world *world, uint32_t number)
 {
     struct world_member *member = &world->members[number];
-    char message[512] = "";
+    char message[2048] = "";
     ASSERT(!member->is_up && world->depth == 0);
     world_note(world, "start", number, 0, 0);
     member->fs = fs_sim_new(member->disk, true);
@@ -381,7 +400,9 @@ static bool choose_byte(struct world_member *member)
     struct world *world = member->world;
     char directory[64], name[64], path[128];
     size_t count = 0;
-    bool has_snapshots = world->options.snapshot_count != 0 && tape_below(&world->tape, 4) == 3;
+    /* One damaged snapshot at a time: there is another one to fall back to. */
+    bool may_snapshot = world->options.snapshot_count != 0 && !fs_sim_exists(member->disk, member->damaged_snapshot);
+    bool has_snapshots = may_snapshot && tape_below(&world->tape, 4) == 3;
     snprintf(directory, sizeof(directory), "%.40s/%s", member->config.data_dir_path, has_snapshots ? "snap" : "wal");
     while (fs_sim_name(member->disk, directory, count, name, sizeof(name))) count++;
     for (uint32_t tries = 0; count > 0 && tries < 50; tries++) {
@@ -395,6 +416,7 @@ static bool choose_byte(struct world_member *member)
         fs_sim_peek(member->disk, path, offset, &byte, 1);
         if (byte == 0) continue;
         snprintf(member->damage.path, sizeof(member->damage.path), "%s", path);
+        if (has_snapshots) snprintf(member->damaged_snapshot, sizeof(member->damaged_snapshot), "%s", path);
         member->damage.offset = offset;
         return true;
     }
@@ -408,6 +430,7 @@ void world_flip(struct world *world, uint32_t number)
     if (!may || !choose_byte(member)) return;
     member->damage.mask = (uint8_t)(1u + tape_below(&world->tape, 255));
     member->damage.is_there = true;
+    member->flips++;
     world->counts.flips++;
     world_note(world, "flip", number, member->damage.offset, member->damage.mask);
     fs_sim_flip(member->disk, member->damage.path, member->damage.offset, member->damage.mask);

@@ -105,6 +105,8 @@ struct world_member {
         uint64_t offset;
         uint8_t mask;
     } damage;
+    char damaged_snapshot[128]; /* "" = none */
+    uint32_t flips;             /* ever */
     uint32_t rate_permille;  /* of its clock: it drifts */
     struct world_watch_member watch;
 };

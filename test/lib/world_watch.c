@@ -137,7 +137,7 @@ static void take_reset(struct world_member *member, const struct append_batch *b
     require(member, is_committed, "R5 a snapshot holds only what is committed", index, batch->reset_term);
     require(member, index > watch->posted_index, "R8 a snapshot does not take the state back", index, watch->posted_index);
     log_cover(member->world, &watch->issued, index);
-    watch->owed.index = index;
+    watch->owed.index = watch->installed_index = index;
     member->world->counts.installs++;
 }
 

@@ -64,6 +64,7 @@ struct world_watch_member {
     struct raft_hard_state hard;    /* last given to the wal role */
     uint64_t durable_sequence;
     uint64_t posted_index;          /* to apply */
+    uint64_t installed_index;       /* of the last snapshot that took the place of its log */
     uint64_t published_index;
     uint64_t commit_index;          /* as raft said last */
     uint64_t last_rounds[WORLD_MEMBERS_MAX];       /* to each member: of a forward or a read request that left */
