@@ -110,6 +110,7 @@ enum tool_exit readsnapshot_print(struct tool *tool, const struct readsnapshot_p
     buf_init(&print.value);
     tool_tree_init(&print.tree, tool->is_json ? TOOL_TREE_JSON : TOOL_TREE_LINE);
     tool_snap_init(&print.snap, tool, options->path);
+    print.snap.trailer = SNAPSHOT_READER_TRAILER;
     enum tool_exit code = tool_snap_read(&print.snap, 0, options->has_keys ? take_version : NULL, &print);
     print_kept(&print);
     print_whole(&print);

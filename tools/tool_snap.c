@@ -84,6 +84,7 @@ static void read_blocks(struct tool_snap *snap, tool_snap_version_fn *version_fn
     struct slice payload;
     enum snapshot_reader_progress progress;
     snapshot_reader_init(&reader, snap->tool->fs, snap->path, true);
+    snapshot_reader_set_trailer(&reader, snap->trailer);
     do {
         progress = snapshot_reader_step(&reader, &block, &payload);
         if (progress != SNAPSHOT_READER_BLOCK) continue;
@@ -102,7 +103,8 @@ static void read_blocks(struct tool_snap *snap, tool_snap_version_fn *version_fn
 static void verify(struct tool_snap *snap, uint64_t cluster_id)
 {
     const struct snapshot_load_options options = {
-        .fs = snap->tool->fs, .path = snap->path, .cluster_id = cluster_id, .is_verify_only = true, .is_blocking = true};
+        .fs = snap->tool->fs, .path = snap->path, .cluster_id = cluster_id, .trailer = snap->trailer, .is_verify_only = true,
+        .is_blocking = true};
     struct snapshot_load *load = snapshot_load_new(&options);
     while (snapshot_load_step(load)) continue;
     ASSERT(snapshot_load_state(load) != SNAPSHOT_LOAD_RUNNING);

@@ -28,6 +28,7 @@ typedef void tool_snap_version_fn(void *context, const struct mvcc_export_versio
 struct tool_snap {
     struct tool *tool;
     char *path;
+    enum snapshot_reader_trailer trailer; /* none, as a start wants it, unless the caller says otherwise before it reads */
     uint64_t file_bytes;
     bool has_head;
     struct snapshot_format_head head;

@@ -13,7 +13,7 @@
 
 #define SNAP_STREAM_MAX 16
 #define SNAP_STREAM_PIECE (256u << 10)
-#define SNAP_STREAM_BLOCK 512u
+#define SNAP_STREAM_BLOCK SNAPSHOT_FORMAT_SAVED_BLOCK
 
 enum snap_stream_phase {
     SNAP_STREAM_NONE,

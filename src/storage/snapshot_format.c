@@ -52,6 +52,9 @@
  * counts and the gapless history that head, SUMS and END promise. A damaged file is never half used: the next older one is loaded instead,
  * to which the log still reaches back.
  *
+ * A SAVED file is what clients are sent: the file, zeros up to a whole block of 512 bytes, and the SHA-256 of all that. Its own end block says
+ * where the zeros begin. Members never read such a file; tools do.
+ *
  * THE WRITER writes under the .tmp name, syncs the file, renames it and syncs the directory; only then may the log before it go.
  */
 #include "storage/snapshot_format.h"
@@ -152,6 +155,13 @@ const char *snapshot_format_get_head(const uint8_t bytes[SNAPSHOT_FORMAT_HEAD], 
     if (head.index == 0 || head.term == 0) return "it has no position in the log";
     if (head.revision < 1 || head.compact_revision < 0 || head.compact_revision > head.revision) return "its revisions make no sense";
     return NULL;
+}
+
+uint64_t snapshot_format_saved_bytes(uint64_t file_bytes)
+{
+    ASSERT(file_bytes <= UINT64_MAX - SNAPSHOT_FORMAT_SAVED_BLOCK - SNAPSHOT_FORMAT_TRAILER_BYTES);
+    uint64_t blocks = (file_bytes + SNAPSHOT_FORMAT_SAVED_BLOCK - 1) / SNAPSHOT_FORMAT_SAVED_BLOCK;
+    return blocks * SNAPSHOT_FORMAT_SAVED_BLOCK + SNAPSHOT_FORMAT_TRAILER_BYTES;
 }
 
 static uint64_t mix(uint64_t value)

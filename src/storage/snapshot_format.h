@@ -24,6 +24,8 @@
 #define SNAPSHOT_FORMAT_VERSION_MIN 3u          /* bytes of the smallest version that the history tells */
 #define SNAPSHOT_FORMAT_END_BYTES 40u            /* payload of the end block */
 #define SNAPSHOT_FORMAT_NAME_SIZE 40u           /* a file's name with its NUL */
+#define SNAPSHOT_FORMAT_SAVED_BLOCK 512u        /* a saved file is padded to whole ones, in front of its trailer */
+#define SNAPSHOT_FORMAT_TRAILER_BYTES 32u       /* SHA-256 */
 #define SNAPSHOT_FORMAT_SUFFIX ".snap"
 #define SNAPSHOT_FORMAT_TMP_SUFFIX ".tmp"
 
@@ -76,6 +78,8 @@ bool snapshot_format_parse_name(const char *name, uint64_t *out_index, uint64_t 
 void snapshot_format_put_head(struct buf *buf, const struct snapshot_format_head *head);
 /* NULL, or what is wrong with it. `is_supported` false: intact, but of a newer program. */
 const char *snapshot_format_get_head(const uint8_t bytes[SNAPSHOT_FORMAT_HEAD], struct snapshot_format_head *out_head, bool *out_is_supported);
+/* Of a saved file, padding and trailer included, whose snapshot has so many bytes. */
+uint64_t snapshot_format_saved_bytes(uint64_t file_bytes);
 /* Tells the blocks of one file from those of all others. */
 uint64_t snapshot_format_id(const struct snapshot_format_head *head);
 

@@ -7,7 +7,6 @@
 #include "base/assert.h"
 #include "storage/mvcc_content.h"
 #include "storage/mvcc_import.h"
-#include "storage/snapshot_reader.h"
 
 #define FINISH_BUDGET 1024 /* entries of the history linked per step */
 
@@ -31,6 +30,7 @@ struct snapshot_load *snapshot_load_new(const struct snapshot_load_options *opti
     ASSERT(options->fs != NULL && options->path != NULL);
     struct snapshot_load *load = ALLOC(struct snapshot_load);
     snapshot_reader_init(&load->reader, options->fs, options->path, options->is_blocking);
+    snapshot_reader_set_trailer(&load->reader, options->trailer);
     load->cluster_id = options->cluster_id;
     load->is_verify_only = options->is_verify_only;
     load->loaded = ALLOC(struct state_machine_loaded);
@@ -212,6 +212,31 @@ const struct snapshot_format_head *snapshot_load_head(const struct snapshot_load
 {
     ASSERT(load->state == SNAPSHOT_LOAD_DONE);
     return &load->reader.head;
+}
+
+const struct snapshot_format_end *snapshot_load_end(const struct snapshot_load *load)
+{
+    ASSERT(load->state == SNAPSHOT_LOAD_DONE);
+    return &load->end;
+}
+
+uint64_t snapshot_load_hash(const struct snapshot_load *load)
+{
+    ASSERT(load->state == SNAPSHOT_LOAD_DONE);
+    return load->image.hash - load->image.garbage_hash;
+}
+
+const struct cluster *snapshot_load_cluster(const struct snapshot_load *load)
+{
+    ASSERT(load->state == SNAPSHOT_LOAD_DONE && load->loaded != NULL);
+    return load->loaded->cluster;
+}
+
+void snapshot_load_get_place(const struct snapshot_load *load, uint64_t *out_bytes, uint64_t *out_total)
+{
+    *out_bytes = load->reader.offset + load->reader.used;
+    *out_total = load->reader.file_bytes;
+    ASSERT(*out_bytes <= *out_total);
 }
 
 struct state_machine_loaded *snapshot_load_take(struct snapshot_load *load)

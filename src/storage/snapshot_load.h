@@ -12,13 +12,14 @@
 
 #include "base/err.h"
 #include "base/fs.h"
-#include "storage/snapshot_format.h"
+#include "storage/snapshot_reader.h"
 #include "storage/state_machine.h"
 
 struct snapshot_load_options {
     struct fs *fs;         /* borrowed; see snapshot_io.h */
     const char *path;      /* of the file, whatever its name; copied */
     uint64_t cluster_id;   /* whose it must be; 0 = anybody's */
+    enum snapshot_reader_trailer trailer;
     bool is_verify_only;   /* all checksums and totals; builds nothing */
     bool is_blocking;
 };
@@ -31,8 +32,13 @@ void snapshot_load_free(struct snapshot_load *load); /* accepts NULL; no operati
 bool snapshot_load_step(struct snapshot_load *load);
 bool snapshot_load_is_waiting(const struct snapshot_load *load);
 enum snapshot_load_state snapshot_load_state(const struct snapshot_load *load);
+/* How far it has read. */
+void snapshot_load_get_place(const struct snapshot_load *load, uint64_t *out_bytes, uint64_t *out_total);
 /* After DONE. */
 const struct snapshot_format_head *snapshot_load_head(const struct snapshot_load *load);
+const struct snapshot_format_end *snapshot_load_end(const struct snapshot_load *load);
+uint64_t snapshot_load_hash(const struct snapshot_load *load);                  /* mvcc_hash at its revision */
+const struct cluster *snapshot_load_cluster(const struct snapshot_load *load);  /* borrowed; not after snapshot_load_take */
 struct state_machine_loaded *snapshot_load_take(struct snapshot_load *load); /* once; not with is_verify_only */
 /* After FAILED: ERR_CORRUPT (damaged), ERR_STOPPED (cannot be read, or a newer program wrote it), ERR_CLUSTER_ID_MISMATCH; file, offset
  * and reason. */

@@ -21,6 +21,12 @@ void snapshot_reader_init(struct snapshot_reader *reader, struct fs *fs, const c
     reader->phase = PHASE_OPEN;
 }
 
+void snapshot_reader_set_trailer(struct snapshot_reader *reader, enum snapshot_reader_trailer trailer)
+{
+    ASSERT(reader->phase == PHASE_OPEN && !reader->io.in_flight && !reader->io.is_done);
+    reader->trailer = trailer;
+}
+
 static void close_file(struct snapshot_reader *reader)
 {
     fs_close(reader->io.fs, reader->file);
@@ -33,6 +39,7 @@ void snapshot_reader_deinit(struct snapshot_reader *reader)
     if (reader->path == NULL) return;
     ASSERT(!reader->io.in_flight);
     close_file(reader);
+    sha256_free(reader->sha256);
     alloc_free(reader->buffer);
     alloc_free(reader->path);
     memset(reader, 0, sizeof *reader);
@@ -97,6 +104,28 @@ static enum snapshot_reader_progress read_on(struct snapshot_reader *reader, uin
     return start(reader, &op);
 }
 
+static void take_size(struct snapshot_reader *reader, uint64_t size)
+{
+    bool has_shape = size >= SNAPSHOT_FORMAT_TRAILER_BYTES &&
+                     (size - SNAPSHOT_FORMAT_TRAILER_BYTES) % SNAPSHOT_FORMAT_SAVED_BLOCK == 0;
+    bool is_looked_at = reader->trailer == SNAPSHOT_READER_TRAILER || reader->trailer == SNAPSHOT_READER_TRAILER_MUST;
+    ASSERT(reader->sha256 == NULL);
+    reader->file_bytes = size;
+    reader->phase = PHASE_HEAD;
+    if (has_shape && is_looked_at) reader->sha256 = sha256_new();
+}
+
+/* Bytes come in order, each once; the trailer is not part of its own sum. */
+static void take_bytes(struct snapshot_reader *reader, const struct fs_op *op)
+{
+    ASSERT(op->offset == reader->offset + reader->filled);
+    reader->filled += (size_t)op->result;
+    if (reader->sha256 == NULL) return;
+    uint64_t end = reader->file_bytes - SNAPSHOT_FORMAT_TRAILER_BYTES;
+    uint64_t rest = op->offset < end ? end - op->offset : 0;
+    sha256_add(reader->sha256, slice_make(op->memory, (size_t)(op->result < rest ? op->result : rest)));
+}
+
 static enum snapshot_reader_progress complete(struct snapshot_reader *reader)
 {
     struct fs_op *op = &reader->io.op;
@@ -109,11 +138,10 @@ static enum snapshot_reader_progress complete(struct snapshot_reader *reader)
     if (op->kind == FS_OPEN) {
         reader->phase = PHASE_SIZE;
     } else if (op->kind == FS_SIZE) {
-        reader->file_bytes = op->result;
-        reader->phase = PHASE_HEAD;
+        take_size(reader, op->result);
     } else {
         if (op->result < op->size) return refuse(reader, ERR_STOPPED, op->offset + op->result, "became shorter while it was read");
-        reader->filled += (size_t)op->result;
+        take_bytes(reader, op);
     }
     return SNAPSHOT_READER_AGAIN;
 }
@@ -144,24 +172,52 @@ static enum snapshot_reader_progress take_head(struct snapshot_reader *reader)
     return SNAPSHOT_READER_AGAIN;
 }
 
-static const char *check_end(const struct snapshot_reader *reader, struct slice payload)
+static const char *check_end(struct snapshot_reader *reader, struct slice payload)
 {
     struct snapshot_format_end end;
     if (!snapshot_format_get_end(payload, &end)) return "the end block makes no sense";
     if (end.blocks != reader->blocks) return "blocks are missing";
-    if (end.file_bytes != reader->file_bytes) return "the file has another size than it says";
-    return NULL;
+    if (end.file_bytes == reader->file_bytes) return NULL;
+    reader->is_saved = reader->trailer != SNAPSHOT_READER_NO_TRAILER && end.file_bytes < reader->file_bytes &&
+                       snapshot_format_saved_bytes(end.file_bytes) == reader->file_bytes;
+    return reader->is_saved ? NULL : "the file has another size than it says";
+}
+
+/* NULL, or what is wrong with the padding and the sum behind the end. */
+static const char *check_trailer(struct snapshot_reader *reader, struct slice rest)
+{
+    uint8_t sum[SHA256_BYTES];
+    size_t padding = rest.size - SHA256_BYTES;
+    ASSERT(rest.size >= SHA256_BYTES && padding < SNAPSHOT_FORMAT_SAVED_BLOCK);
+    for (size_t i = 0; i < padding; i++)
+        if (rest.data[i] != 0) return "the file goes on behind its end";
+    if (reader->sha256 == NULL) return NULL;
+    sha256_finish(reader->sha256, sum);
+    return memcmp(sum, rest.data + padding, SHA256_BYTES) == 0 ? NULL : "the hash at the end is not that of the file";
+}
+
+/* Behind the end block. */
+static enum snapshot_reader_progress take_rest(struct snapshot_reader *reader, uint64_t at)
+{
+    uint64_t rest = reader->file_bytes - at;
+    bool is_trailer = reader->is_saved && rest > 0 && snapshot_format_saved_bytes(at) == reader->file_bytes;
+    if (rest > 0 && !is_trailer) return refuse(reader, ERR_CORRUPT, at, "the file goes on behind its end");
+    if (rest == 0 && reader->trailer == SNAPSHOT_READER_TRAILER_MUST)
+        return refuse(reader, ERR_CORRUPT, at, "the hash is missing that a saved snapshot has at its end");
+    if (is_trailer) {
+        if (!has(reader, rest)) return read_on(reader, rest);
+        const char *complaint = check_trailer(reader, slice_make(reader->buffer + reader->used, (size_t)rest));
+        if (complaint != NULL) return refuse(reader, ERR_CORRUPT, at, complaint);
+    }
+    close_file(reader);
+    return SNAPSHOT_READER_END;
 }
 
 static enum snapshot_reader_progress take_block(struct snapshot_reader *reader, struct snapshot_format_block *out_block, struct slice *out_payload)
 {
     uint64_t at = place(reader);
     uint64_t rest = reader->file_bytes - at;
-    if (reader->has_ended) {
-        if (rest > 0) return refuse(reader, ERR_CORRUPT, at, "the file goes on behind its end");
-        close_file(reader);
-        return SNAPSHOT_READER_END;
-    }
+    if (reader->has_ended) return take_rest(reader, at);
     if (rest < SNAPSHOT_FORMAT_FRAME) return refuse(reader, ERR_CORRUPT, at, "cut off: there is no end block");
     if (!has(reader, SNAPSHOT_FORMAT_FRAME)) return read_on(reader, SNAPSHOT_FORMAT_FRAME);
     struct snapshot_format_block block = snapshot_format_get_frame(reader->buffer + reader->used);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/sha256.h"
 #include "storage/snapshot_format.h"
 #include "storage/snapshot_io.h"
 
@@ -18,8 +19,15 @@ enum snapshot_reader_progress {
     SNAPSHOT_READER_WAIT,   /* for a completion */
     SNAPSHOT_READER_AGAIN,  /* an operation was taken in; call again */
     SNAPSHOT_READER_BLOCK,  /* *out_block, *out_payload: borrowed until the next call */
-    SNAPSHOT_READER_END,    /* the last block was the end block, and the file ends there; it is closed */
+    SNAPSHOT_READER_END,    /* the last block was the end block, and the file ends there, or behind its trailer; it is closed */
     SNAPSHOT_READER_FAILED, /* err, message; it is closed */
+};
+/* What a saved file has behind its end (snapshot_format.c). */
+enum snapshot_reader_trailer {
+    SNAPSHOT_READER_NO_TRAILER, /* the file must end with its end block: a member's own */
+    SNAPSHOT_READER_TRAILER,    /* may be there, and is then verified */
+    SNAPSHOT_READER_TRAILER_MUST,
+    SNAPSHOT_READER_TRAILER_UNSEEN, /* may be there; its hash is not looked at */
 };
 struct snapshot_reader {
     struct snapshot_io io;
@@ -34,6 +42,9 @@ struct snapshot_reader {
     uint32_t blocks;
     int phase;
     bool has_ended;
+    bool is_saved;         /* the end block says that a trailer follows */
+    enum snapshot_reader_trailer trailer;
+    struct sha256 *sha256; /* of what was read, if the file may have a trailer that is to be verified */
     struct snapshot_format_head head; /* from the first block on */
     enum err err;         /* ERR_CORRUPT: damaged; ERR_STOPPED: cannot be read, or a newer program wrote it */
     bool is_unsupported;
@@ -41,6 +52,7 @@ struct snapshot_reader {
 };
 
 void snapshot_reader_init(struct snapshot_reader *reader, struct fs *fs, const char *path, bool is_blocking);
+void snapshot_reader_set_trailer(struct snapshot_reader *reader, enum snapshot_reader_trailer trailer); /* before the first step */
 void snapshot_reader_deinit(struct snapshot_reader *reader); /* no operation may be in flight; closes the file */
 enum snapshot_reader_progress snapshot_reader_step(struct snapshot_reader *reader, struct snapshot_format_block *out_block,
                                                    struct slice *out_payload);
