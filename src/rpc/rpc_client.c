@@ -45,6 +45,7 @@ struct call {
     uint32_t failures;          /* attempts that did not answer, connections included */
     uint32_t attempts;          /* times sent */
     bool is_canceled;
+    bool is_ending;             /* a stream's last message has come: its status is waited for */
     grpc_call *grpc;            /* in flight */
     grpc_metadata_array initial, trailing;
     grpc_byte_buffer *response;
@@ -174,6 +175,20 @@ static void on_timer(struct rpc_client *client, struct call *call, uint64_t now_
 
 /* --- an attempt -------------------------------------------------------------------------------------------------------- */
 
+static void start_batch(struct call *call, const grpc_op *ops, size_t count)
+{
+    grpc_call_error error = grpc_call_start_batch(call->grpc, ops, count, call, NULL);
+    ASSERT(error == GRPC_CALL_OK);
+}
+
+static grpc_op receive_status(struct call *call)
+{
+    return (grpc_op){.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+                     .data.recv_status_on_client = {.trailing_metadata = &call->trailing,
+                                                    .status = &call->status,
+                                                    .status_details = &call->details}};
+}
+
 static void send_call(struct rpc_client *client, struct call *call)
 {
     static const char LEADER_KEY[] = "hasleader", LEADER_VALUE[] = "true";
@@ -193,13 +208,9 @@ static void send_call(struct rpc_client *client, struct call *call)
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
         {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &call->initial},
         {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response},
-        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
-         .data.recv_status_on_client = {.trailing_metadata = &call->trailing,
-                                        .status = &call->status,
-                                        .status_details = &call->details}},
+        receive_status(call),
     };
-    grpc_call_error error = grpc_call_start_batch(call->grpc, ops, 6, call, NULL);
-    ASSERT(error == GRPC_CALL_OK);
+    start_batch(call, ops, call->request.message_fn == NULL ? 6 : 5); /* a stream's status is asked for behind its last message */
     grpc_byte_buffer_destroy(message); /* its slices were taken */
     if (call->is_canceled) grpc_call_cancel(call->grpc, NULL);
 }
@@ -304,13 +315,14 @@ static void finish_answered(struct rpc_client *client, struct call *call, grpc_b
     buf_init(&copy);
     bool is_known = call->status >= GRPC_STATUS_OK && call->status <= GRPC_STATUS_UNAUTHENTICATED;
     struct rpc_client_result result = {.code = is_known ? (enum err_code)call->status : ERR_CODE_UNKNOWN, .text = ""};
-    if (result.code == ERR_CODE_OK && response == NULL) {
+    bool is_stream = call->request.message_fn != NULL;
+    if (result.code == ERR_CODE_OK && response == NULL && !is_stream) {
         result.code = ERR_CODE_INTERNAL;
         result.text = "the server answered OK without a message";
         result.is_unknown = call->request.policy == RPC_CLIENT_WRITE;
-    } else if (result.code == ERR_CODE_OK) {
+    } else if (result.code == ERR_CODE_OK && !is_stream) {
         result.body = response_bytes(response, &copy);
-    } else {
+    } else if (result.code != ERR_CODE_OK) {
         result.text = text = grpc_slice_to_c_string(call->details);
         ASSERT(text != NULL);
         result.is_unreachable = was_never_sent(call);
@@ -320,6 +332,26 @@ static void finish_answered(struct rpc_client *client, struct call *call, grpc_b
     finish(client, call, &result);
     buf_deinit(&copy);
     gpr_free(text);
+}
+
+/* A message of a stream, or its end. */
+static void on_message(struct call *call)
+{
+    ASSERT(call->grpc != NULL && !call->is_ending);
+    grpc_byte_buffer *message = call->response;
+    call->response = NULL;
+    call->is_ending = message == NULL;
+    grpc_op next = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response};
+    if (call->is_ending) next = receive_status(call);
+    if (message != NULL) {
+        struct buf copy;
+        buf_init(&copy);
+        bool wants_more = call->request.message_fn(call->request.message_context, response_bytes(message, &copy));
+        if (!wants_more) rpc_client_cancel(call->client, call->name);
+        buf_deinit(&copy);
+        grpc_byte_buffer_destroy(message);
+    }
+    start_batch(call, &next, 1);
 }
 
 static bool may_try_again(const struct rpc_client *client, const struct call *call, uint64_t now_ns)
@@ -431,6 +463,7 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
 {
     ASSERT(request->path != NULL && done_fn != NULL && !client->is_stopping);
     ASSERT(client->calls.count < client->calls_max);
+    ASSERT(request->message_fn == NULL || request->policy == RPC_CLIENT_ONCE);
     ASSERT(request->endpoint == RPC_CLIENT_ANY || request->endpoint < client->endpoint_count);
     uint64_t now_ns = clock_mono_ns();
     struct call *call = take_free_call(client);
@@ -485,7 +518,8 @@ static void on_event(struct rpc_client *client, void *tag, uint64_t now_ns)
     }
     struct call *call = tag;
     ASSERT(call->client == client);
-    on_answer(client, call, now_ns);
+    if (call->request.message_fn != NULL && !call->is_ending) on_message(call);
+    else on_answer(client, call, now_ns);
 }
 
 static void run_timers(struct rpc_client *client, uint64_t now_ns)

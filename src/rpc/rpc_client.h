@@ -51,6 +51,9 @@ struct rpc_client_options {
     struct rpc_client_tls tls;    /* borrowed until rpc_client_new returns */
 };
 
+/* One message of a stream; `body` is borrowed. False: enough, the call ends with CANCELLED. Must not pump. */
+typedef bool rpc_client_message_fn(void *context, struct slice body);
+
 enum rpc_client_policy { RPC_CLIENT_READ, RPC_CLIENT_WRITE, RPC_CLIENT_ONCE };
 struct rpc_client_request {
     const char *path;       /* a constant: it outlives the client */
@@ -59,6 +62,10 @@ struct rpc_client_request {
     uint64_t timeout_ns;    /* for all attempts together; 0 = none */
     size_t endpoint;        /* its index, and no other is tried; RPC_CLIENT_ANY = the client chooses */
     bool require_leader;    /* metadata hasleader: true */
+    rpc_client_message_fn *message_fn; /* NULL = one message is the answer. Else the server answers with a stream: each message comes here,
+                                        * inside rpc_client_pump, and the next is taken when it returns; the result has no body.
+                                        * RPC_CLIENT_ONCE only: what came before a failure cannot be taken back */
+    void *message_context;
 };
 
 struct rpc_client_result {

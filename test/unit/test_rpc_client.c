@@ -14,6 +14,7 @@
 #define SOCKETS_MAX 64
 #define PUT "/etcdserverpb.KV/Put"
 #define RANGE "/etcdserverpb.KV/Range"
+#define STREAM "/etcdserverpb.Maintenance/Snapshot"
 
 /* ---- a scripted server ---- */
 struct fake {
@@ -27,9 +28,41 @@ struct fake {
     atomic_uint script_size, answer_bytes; /* 0: an echo */
     uint64_t held[CALLS_MAX];
     unsigned held_count;
+    atomic_uint stream_messages; /* of answer_bytes each, before a stream's answer */
+    unsigned stream_sent;
+    atomic_uint stream_lost;
     int sockets[SOCKETS_MAX]; /* duplicates of what was accepted, to cut */
     atomic_uint socket_count;
 };
+
+static struct blob *fake_piece(uint32_t size, unsigned number)
+{
+    struct blob *piece = blob_new(size);
+    for (uint32_t i = 0; i < size; i++) piece->data[i] = (uint8_t)(i * 31 + i / 4096 + number);
+    return piece;
+}
+
+/* The next message of the stream, one at a time, or its end. */
+static void fake_stream(struct fake *fake, uint64_t call)
+{
+    int answer = atomic_load(&fake->script[0]);
+    if (fake->stream_sent < atomic_load(&fake->stream_messages)) {
+        struct blob *piece = fake_piece(atomic_load(&fake->answer_bytes), fake->stream_sent++);
+        fake->port->table->send(fake->port, call, slice_empty(), &piece, 1);
+    } else if (answer != HOLD) {
+        fake->port->table->finish(fake->port, call, (enum err)answer);
+    }
+}
+
+static void fake_sent(struct fake *fake, const struct call_event *event)
+{
+    if (event->ok) {
+        fake_stream(fake, event->call);
+        return;
+    }
+    atomic_fetch_add(&fake->stream_lost, 1);
+    fake->port->table->finish(fake->port, event->call, ERR_CANCELED);
+}
 
 static void fake_answer(struct fake *fake, const struct call_event *event)
 {
@@ -41,8 +74,7 @@ static void fake_answer(struct fake *fake, const struct call_event *event)
         return;
     }
     uint32_t size = atomic_load(&fake->answer_bytes);
-    struct blob *piece = size == 0 ? NULL : blob_new(size);
-    for (uint32_t i = 0; i < size; i++) piece->data[i] = (uint8_t)(i * 31 + i / 4096);
+    struct blob *piece = size == 0 ? NULL : fake_piece(size, 0);
     bool is_ok = answer == ERR_OK;
     struct slice head = is_ok && size == 0 ? event->body : slice_empty();
     fake->port->table->reply(fake->port, event->call, (enum err)answer, head, &piece, is_ok && size > 0 ? 1 : 0);
@@ -57,7 +89,15 @@ static void *fake_run(void *context)
     while (!atomic_load(&fake->stop)) {
         size_t count = port->take(fake->port, events, 64);
         for (size_t i = 0; i < count; i++) {
-            if (events[i].kind == CALL_NEW) fake_answer(fake, &events[i]);
+            if (events[i].kind == CALL_SENT) fake_sent(fake, &events[i]);
+            if (events[i].kind != CALL_NEW) continue;
+            if (strcmp(events[i].method->path, STREAM) != 0) {
+                fake_answer(fake, &events[i]);
+                continue;
+            }
+            atomic_fetch_add(&fake->started, 1);
+            fake->stream_sent = 0;
+            fake_stream(fake, events[i].call);
         }
         for (unsigned i = 0; atomic_load(&fake->release) && i < fake->held_count; i++)
             port->reply(fake->port, fake->held[i], ERR_OK, slice_from_string("released"), NULL, 0);
@@ -627,6 +667,115 @@ START_TEST(test_rpc_client_free_ends_every_call_once)
 }
 END_TEST
 
+/* ---- streams ---- */
+struct stream {
+    unsigned messages;
+    unsigned wanted; /* messages; then it is enough */
+    uint32_t bytes;  /* of each */
+};
+
+static bool on_piece(void *context, struct slice body)
+{
+    struct stream *stream = context;
+    struct blob *expected = fake_piece(stream->bytes, stream->messages);
+    ck_assert_msg(slice_equal(body, blob_slice(expected)), "message %u of %zu bytes", stream->messages, body.size);
+    blob_unref(expected);
+    ck_assert_uint_lt(stream->messages, stream->wanted);
+    return ++stream->messages < stream->wanted;
+}
+
+static uint64_t start_stream(struct fake *fake, unsigned messages, struct stream *stream, struct outcome *outcome)
+{
+    atomic_store(&fake->stream_messages, messages);
+    atomic_store(&fake->answer_bytes, stream->bytes);
+    struct rpc_client_request request = request_of(STREAM, RPC_CLIENT_ONCE, 20000);
+    request.message_fn = on_piece;
+    request.message_context = stream;
+    return rpc_client_start(client, &request, on_done, outcome);
+}
+
+START_TEST(test_rpc_client_takes_a_stream_in_order_and_whole)
+{
+    static const struct {
+        unsigned messages;
+        uint32_t bytes;
+    } shapes[] = {{0, 1}, {1, 1}, {3, 0}, {1000, 10}, {40, 1u << 20}, {2, 9u << 20}};
+    struct fake *fake = fake_always(ERR_OK);
+    connect_to(fake, NULL);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        struct stream stream = {.wanted = UINT32_MAX, .bytes = shapes[i].bytes};
+        struct outcome outcome = {.times = 0};
+        start_stream(fake, shapes[i].messages, &stream, &outcome);
+        pump_until_idle();
+        ck_assert_uint_eq(stream.messages, shapes[i].messages);
+        check_ok(outcome, "", 0, 1);
+    }
+    ck_assert_uint_eq(atomic_load(&fake->stream_lost), 0);
+    rpc_client_free(client);
+    fake_stop(fake);
+}
+END_TEST
+
+START_TEST(test_rpc_client_stream_that_fails_gives_what_came_and_the_reason)
+{
+    const int script[] = {ERR_NO_SPACE};
+    struct fake *fake = fake_start(0, 1, script), *other = fake_always(ERR_OK);
+    connect_to(fake, other);
+    for (unsigned messages = 0; messages < 12; messages += 5) {
+        struct stream stream = {.wanted = UINT32_MAX, .bytes = 1000};
+        struct outcome outcome = {.times = 0};
+        rpc_client_free(client);
+        connect_client(5000); /* begins at the first endpoint */
+        start_stream(fake, messages, &stream, &outcome);
+        pump_until_idle();
+        ck_assert_uint_eq(stream.messages, messages);
+        check_failed(outcome, err_grpc_code(ERR_NO_SPACE), err_text(ERR_NO_SPACE), false, false);
+    }
+    ck_assert_uint_eq(atomic_load(&other->started), 0); /* nobody is asked again */
+    rpc_client_free(client);
+    fake_stop(fake);
+    fake_stop(other);
+}
+END_TEST
+
+START_TEST(test_rpc_client_stream_ends_when_enough_came)
+{
+    struct fake *fake = fake_always(ERR_OK);
+    connect_to(fake, NULL);
+    struct stream stream = {.wanted = 3, .bytes = 100000};
+    struct outcome outcome = {.times = 0};
+    start_stream(fake, 1000000, &stream, &outcome);
+    pump_until_idle();
+    ck_assert_uint_eq(stream.messages, 3);
+    check_failed(outcome, ERR_CODE_CANCELLED, NULL, false, false);
+    rpc_client_free(client);
+    fake_stop(fake);
+}
+END_TEST
+
+START_TEST(test_rpc_client_stream_that_is_cut_ends_once)
+{
+    struct fake *fake = fake_always(HOLD);
+    connect_to(fake, NULL);
+    for (int way = 0; way < 3; way++) {
+        struct stream stream = {.wanted = UINT32_MAX, .bytes = 10};
+        struct outcome outcome = {.times = 0};
+        uint64_t name = start_stream(fake, 4, &stream, &outcome);
+        for (int i = 0; i < 1000 && stream.messages < 4; i++) pump_for(10);
+        ck_assert_uint_eq(stream.messages, 4);
+        ck_assert_uint_eq(outcome.times, 0);
+        if (way == 0) fake_cut(fake, false);
+        if (way == 1) rpc_client_cancel(client, name);
+        if (way == 2) rpc_client_free(client);
+        else pump_until_idle();
+        ck_assert_uint_eq(outcome.times, 1);
+        check_failed(outcome, way == 0 ? ERR_CODE_UNAVAILABLE : ERR_CODE_CANCELLED, NULL, false, false);
+    }
+    ck_assert_uint_eq(atomic_load(&fake->started), 3);
+    fake_stop(fake);
+}
+END_TEST
+
 START_TEST(test_rpc_client_bad_endpoints_and_certificates_are_named)
 {
     static const char *const bad[] = {"", "localhost", "ftp://a:1", "http://", "unix://"};
@@ -669,6 +818,10 @@ int main(void)
     tcase_add_test(rules, test_rpc_client_holds_thousands_of_calls_in_flight);
     tcase_add_test(rules, test_rpc_client_call_backs_may_start_calls_which_go_round_the_endpoints);
     tcase_add_test(rules, test_rpc_client_free_ends_every_call_once);
+    tcase_add_test(rules, test_rpc_client_takes_a_stream_in_order_and_whole);
+    tcase_add_test(rules, test_rpc_client_stream_that_fails_gives_what_came_and_the_reason);
+    tcase_add_test(rules, test_rpc_client_stream_ends_when_enough_came);
+    tcase_add_test(rules, test_rpc_client_stream_that_is_cut_ends_once);
     tcase_add_test(rules, test_rpc_client_bad_endpoints_and_certificates_are_named);
     suite_add_tcase(suite, rules);
     SRunner *runner = srunner_create(suite);
