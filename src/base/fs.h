@@ -30,8 +30,8 @@ enum fs_kind {
     FS_ALLOCATE,   /* file, offset, size: writes zeros there (real bytes on disk, not a hole) */
     FS_TRUNCATE,   /* file, size */
     FS_SIZE,       /* file → result */
-    FS_RENAME,     /* path → path2 */
-    FS_UNLINK,     /* path */
+    FS_RENAME,     /* path → path2; of a directory too, over an empty one at most */
+    FS_UNLINK,     /* path; of an empty directory too */
     FS_MKDIR,      /* path, mode 0700; EEXIST is reported */
     FS_FSYNC_DIR,  /* path of the directory */
     FS_LIST,       /* path → names: calls list_fn(owner, name) for each entry but . and .., sorted by name */

@@ -208,7 +208,7 @@ static int perform(struct fs_op *op)
     case FS_TRUNCATE: return truncate_file(op->file->fd, op->size);
     case FS_SIZE: return size_of_file(op);
     case FS_RENAME: return rename(op->path, op->path2) == 0 ? 0 : errno;
-    case FS_UNLINK: return unlink(op->path) == 0 ? 0 : errno;
+    case FS_UNLINK: return remove(op->path) == 0 ? 0 : errno;
     case FS_MKDIR: return mkdir(op->path, 0700) == 0 ? 0 : errno;
     case FS_FSYNC_DIR: return sync_directory(op->path);
     case FS_LIST: return list_directory(op);

@@ -160,9 +160,37 @@ static bool is_in_directory(const char *path, const char *directory)
     return directory_length(path) == length && strncmp(path, directory, length) == 0;
 }
 
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return strncmp(path, directory, length) == 0 && path[length] == '/';
+}
+
+/* What is in a directory goes with it. */
+static void names_move(struct sim_names *names, const char *from, const char *to)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        char *old_path = names->list[i].path;
+        if (!is_below(old_path, from)) continue;
+        size_t size = strlen(to) + strlen(old_path + strlen(from)) + 1;
+        char *path = alloc_new(size);
+        (void)snprintf(path, size, "%s%s", to, old_path + strlen(from));
+        names->list[i].path = path;
+        alloc_free(old_path);
+    }
+}
+
+static bool names_have_below(const struct sim_names *names, const char *directory)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (is_below(names->list[i].path, directory)) return true;
+    return false;
+}
+
 static void name_apply(struct sim_names *names, const struct sim_name_change *change)
 {
     names_set(names, change->path, change->inode);
+    if (change->old_path != NULL) names_move(names, change->old_path, change->path);
     if (change->old_path != NULL) names_set(names, change->old_path, SIM_GONE);
 }
 
@@ -343,6 +371,7 @@ static int run_rename(struct fs_sim_disk *disk, struct fs_op *op)
 {
     size_t at = names_find(&disk->now, op->path);
     if (at == SIM_GONE) return ENOENT;
+    if (names_have_below(&disk->now, op->path2)) return ENOTEMPTY;
     disk_name(disk, op->path2, op->path, disk->now.list[at].inode);
     return 0;
 }
@@ -427,6 +456,7 @@ static int run_op(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up
     case FS_UNLINK:
         if (fault != 0) return fault;
         if (disk_find(disk, op->path) == NULL) return ENOENT;
+        if (names_have_below(&disk->now, op->path)) return ENOTEMPTY;
         disk_name(disk, op->path, NULL, SIM_GONE);
         return 0;
     case FS_MKDIR: return fault != 0 ? fault : run_mkdir(disk, op);
