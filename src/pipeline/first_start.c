@@ -105,6 +105,17 @@ static bool check_own_urls(const struct config *config, const struct cluster_mem
     return true;
 }
 
+void first_start_conf(const struct cluster *cluster, struct raft_conf *out_conf)
+{
+    memset(out_conf, 0, sizeof(*out_conf));
+    for (size_t i = 0; i < cluster->member_count; i++) {
+        ASSERT(!cluster->members[i].is_learner);
+        out_conf->voters[out_conf->voter_count++] = cluster->members[i].id;
+    }
+    out_conf->members = cluster_encode_members(cluster);
+    ASSERT(raft_conf_is_valid(out_conf));
+}
+
 struct cluster *first_start_cluster(const struct config *config, uint64_t *out_self, char *out_message, size_t message_size)
 {
     if (!check_state(config, out_message, message_size)) return NULL;

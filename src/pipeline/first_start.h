@@ -8,9 +8,12 @@
 #ifndef PIPELINE_FIRST_START_H
 #define PIPELINE_FIRST_START_H
 #include "pipeline/config.h"
+#include "raft/raft.h"
 #include "storage/cluster.h"
 
 /* The cluster that this member is to found with the others, and its own id. NULL: out_message says why not. */
 struct cluster *first_start_cluster(const struct config *config, uint64_t *out_self, char *out_message, size_t message_size);
+/* The configuration that these members begin with: all of them vote. Owned: raft_conf_deinit. */
+void first_start_conf(const struct cluster *cluster, struct raft_conf *out_conf);
 
 #endif

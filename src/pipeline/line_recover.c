@@ -64,17 +64,6 @@ static void make_uuid(uint8_t uuid[16])
     }
 }
 
-static void conf_from_cluster(const struct cluster *cluster, struct raft_conf *out_conf)
-{
-    memset(out_conf, 0, sizeof(*out_conf));
-    for (size_t i = 0; i < cluster->member_count; i++) {
-        ASSERT(!cluster->members[i].is_learner);
-        out_conf->voters[out_conf->voter_count++] = cluster->members[i].id;
-    }
-    out_conf->members = cluster_encode_members(cluster);
-    ASSERT(raft_conf_is_valid(out_conf));
-}
-
 /* --- the newest snapshot --- */
 
 /* `context` keeps them, the newest first: a start that fails in the end says them, too. */
@@ -153,7 +142,7 @@ static void ignore_entry(void *context, const struct raft_entry *entry)
 static bool bootstrap_log(const struct wal_options *options, const struct cluster *cluster, char *out_message, size_t size)
 {
     struct raft_conf conf;
-    conf_from_cluster(cluster, &conf);
+    first_start_conf(cluster, &conf);
     struct blob *bytes = raft_conf_encode(&conf);
     struct wal *wal = NULL;
     struct wal_recovered recovered = {0};

@@ -46,7 +46,7 @@ static uint64_t hash_bytes(uint64_t seed, struct slice bytes)
 }
 
 /* Members of a cluster compare sums of these, so the function is part of the replicated format: it never changes. */
-static uint64_t hash_of(const struct mvcc_record_options *options)
+uint64_t mvcc_record_hash(const struct mvcc_record_options *options)
 {
     uint64_t hash = mix((uint64_t)options->revision ^ HASH_SALT_A, (options->is_delete ? 2u : 1u) ^ HASH_SALT_B);
     hash = hash_bytes(hash, options->key);
@@ -141,7 +141,7 @@ struct mvcc_record *mvcc_record_new(const struct mvcc_record_options *options)
     struct mvcc_record *record = alloc_new(sizeof *record + tail_bytes + options->key.size + value_bytes);
     record->stamp = stamp;
     record->older = options->older;
-    record->hash = hash_of(options);
+    record->hash = mvcc_record_hash(options);
     record->key_size = (uint32_t)options->key.size;
     record->value_size = (uint32_t)options->value.size;
     fill_tail(record, options);

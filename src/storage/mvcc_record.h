@@ -63,6 +63,8 @@ struct mvcc_record_options {
     struct mvcc_record *older; /* the newest so far, or NULL */
     int64_t floor_revision;    /* what stands at or below it may have lost its older records */
 };
+/* Of all that is replicated of such a version. */
+uint64_t mvcc_record_hash(const struct mvcc_record_options *options);
 /* Copies key and value. */
 struct mvcc_record *mvcc_record_new(const struct mvcc_record_options *options);
 void mvcc_record_free(struct mvcc_record *record);
