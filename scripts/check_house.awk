@@ -11,7 +11,7 @@ BEGIN {
     allowed["rpc"] = "base raft storage rpc proto grpc"
     allowed["pipeline"] = "base raft storage watch rpc pipeline proto"
     allowed["apps/kvd"] = "base raft storage watch rpc pipeline proto"
-    allowed["apps/kvctl"] = "base rpc_client proto"
+    allowed["apps/kvctl"] = "base rpc_client restore first_start proto"
     allowed["apps/kvbench"] = "base rpc_client proto"
     allowed["tools"] = "base raft storage proto"
     fence["ck"] = "src/pipeline/ring.h"
@@ -76,6 +76,8 @@ function target_of(path, is_quoted, parts)
     if (path ~ /^urcu/) return "urcu"
     if (!is_quoted || path !~ /\//) return ""
     if (room ~ /^apps\/kv(ctl|bench)$/ && path == "rpc/rpc_client.h") return "rpc_client"
+    if (room == "apps/kvctl" && path == "storage/restore.h") return "restore"
+    if (room == "apps/kvctl" && path == "pipeline/first_start.h") return "first_start"
     split(path, parts, "/")
     return parts[1] == "apps" ? "apps/" parts[2] : parts[1]
 }

@@ -174,7 +174,10 @@ self_test_includes() {
     allow src/rpc/a.c '#include "grpc/health/v1/health.pb-c.h"'
     allow src/storage/rcu.h '#include <urcu/urcu-qsbr.h>'
     allow src/pipeline/ring.h '#include <ck_ring.h>'
+    plant apps/kvctl/main.c '#include "pipeline/node.h"' 'include: apps/kvctl may not include'
+    plant apps/kvbench/main.c '#include "storage/restore.h"' 'include: apps/kvbench may not include'
     allow apps/kvctl/main.c '#include "rpc/rpc_client.h"'
+    allow apps/kvctl/main.c '#include "storage/restore.h"'
     allow apps/kvd/main.c '#include "pipeline/node.h"'
 }
 

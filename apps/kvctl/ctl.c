@@ -111,7 +111,20 @@ void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_
     ASSERT(code == out_answer->code);
 }
 
-static enum ctl_exit fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer)
+void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer)
+{
+    ASSERT(ctl->client != NULL && message_fn != NULL);
+    struct rpc_client_request call = {.path = path,
+                                      .policy = RPC_CLIENT_ONCE,
+                                      .timeout_ns = ctl->has_timeout ? ctl->globals.command_timeout_ns : 0,
+                                      .endpoint = RPC_CLIENT_ANY,
+                                      .message_fn = message_fn,
+                                      .message_context = context};
+    enum err_code code = rpc_client_call(ctl->client, &call, out_answer);
+    ASSERT(code == out_answer->code);
+}
+
+enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer)
 {
     ASSERT(answer->code != ERR_CODE_OK);
     if (answer->is_unreachable)
@@ -130,7 +143,7 @@ enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice re
     enum ctl_exit code = CTL_OK;
     ctl_call(ctl, path, request, policy, RPC_CLIENT_ANY, &answer);
     if (answer.code != ERR_CODE_OK) {
-        code = fail_answer(ctl, &answer);
+        code = ctl_fail_answer(ctl, &answer);
         goto out;
     }
     ProtobufCMessage *message = ctl_unpack(type, buf_slice(&answer.body));

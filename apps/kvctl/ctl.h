@@ -19,6 +19,7 @@ enum ctl_exit {
     CTL_BAD_CONNECTION = 2,
     CTL_INVALID_INPUT = 3,
     CTL_BAD_FEATURE = 4,
+    CTL_INTERRUPTED = 5,
     CTL_BAD_ARGS = 128,
 };
 
@@ -37,12 +38,16 @@ struct ctl_options {
     int64_t limit, rev, min_create_rev, max_create_rev, min_mod_rev, max_mod_rev;
     bool prefix, from_key, range, prev_kv, keys_only, count_only, print_value_only, ignore_value, ignore_lease, physical,
         interactive, cluster;
+    const char *name, *initial_cluster, *initial_cluster_token, *initial_advertise_peer_urls, *data_dir, *wal_dir;
+    int64_t bump_revision;
+    bool skip_hash_check, mark_compacted;
 };
 
 struct ctl {
     struct ctl_globals globals;
     struct ctl_options options;
     enum ctl_format format;
+    bool has_timeout;    /* --command-timeout was given */
     struct rpc_client *client;
     char *endpoint_text; /* what `endpoints` points into */
     const char *endpoints[RPC_CLIENT_ENDPOINTS_MAX];
@@ -61,6 +66,10 @@ void ctl_disconnect(struct ctl *ctl);
 /* One call, without a word about its outcome. *out_answer is filled and owned in any case. */
 void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,
               struct rpc_client_answer *out_answer);
+/* One call that is answered with a stream: each message to message_fn. No endpoint is tried twice; without --command-timeout it may last. */
+void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer);
+/* Says why there is no good answer. */
+enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer);
 /* One call and its response unpacked (owned: protobuf_c_message_free_unpacked). Fails with a message. */
 enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy,
                               const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_message);

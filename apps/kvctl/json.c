@@ -90,6 +90,18 @@ void json_i64(struct json *json, const char *name, int64_t value)
     buf_printf(&json->text, "%" PRId64, value);
 }
 
+void json_number(struct json *json, const char *name, uint64_t value)
+{
+    begin(json, name);
+    buf_printf(&json->text, "%" PRIu64, value);
+}
+
+void json_string(struct json *json, const char *name, const char *value)
+{
+    begin(json, name);
+    put_string(&json->text, value);
+}
+
 void json_true(struct json *json, const char *name, bool value)
 {
     if (value) json_bool(json, name, value);

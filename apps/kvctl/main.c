@@ -1,7 +1,7 @@
 /* kvctl: the command line client. One table has every command; this file finds the command, parses flags, connects and runs.
  *
  * Flags are etcdctl's, from the command line, KVCTL_NAME or ETCDCTL_NAME (the first of these that says something counts).
- * Exit codes: 0 done, 1 refused or failed, 2 no endpoint could be reached, 3 bad input, 4 bad feature, 128 bad arguments.
+ * Exit codes: 0 done, 1 refused or failed, 2 no endpoint could be reached, 3 bad input, 4 bad feature, 5 interrupted, 128 bad arguments.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "kv_request.h"
 #include "maintenance_command.h"
 #include "member_command.h"
+#include "snapshot_command.h"
 #include "txn_command.h"
 
 #define API_VERSION "3.6"
@@ -110,6 +111,22 @@ static const struct command COMMANDS[] = {
     {"move-leader", "<transferee-member-id>", "Transfers leadership to another member",
      "  kvctl --endpoints a,b,c move-leader 8e9e05c52164694d   the id as member list prints it; one endpoint leads\n",
      NULL, maintenance_command_move_leader, false},
+    {"snapshot save", "<filename>", "Saves a snapshot of one member to a file",
+     "  kvctl --endpoints 10.0.0.1:2379 snapshot save backup.db\n"
+     "  The file appears under its name when it is whole, verified and durable; until then it is backup.db.part.\n",
+     NULL, snapshot_command_save, false},
+    {"snapshot status", "<filename>", "Verifies a snapshot file and says what it is",
+     "  kvctl snapshot status backup.db -w table  its hash is the one that endpoint hashkv shows at that revision\n"
+     "  Simple output: hash, revision, total keys, total size. Every block is verified; a file out of DATA/snap will do.\n",
+     NULL, snapshot_command_status, true},
+    {"snapshot restore", "<filename>", "Makes a new member's data directory out of a snapshot file",
+     "  On each member's machine, with its own name and URL, from the same file:\n"
+     "  kvctl snapshot restore backup.db --name a --data-dir a.etcd \\\n"
+     "      --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380 \\\n"
+     "      --initial-cluster-token after-the-fire --initial-advertise-peer-urls http://10.0.0.1:2380\n"
+     "  Revisions go on 1,000,000,000 further up and all below is compacted, so that clients with caches and watches notice;\n"
+     "  --bump-revision 0 --mark-compacted=false leaves both as they were.\n",
+     snapshot_command_restore_flags, snapshot_command_restore, true},
     {"version", "", "Prints the version of kvctl", "  kvctl version\n", NULL, run_version, true},
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof COMMANDS[0])
@@ -167,7 +184,8 @@ static void print_overview(const struct flag *flags, int flag_count)
            "  KVCTL_ENDPOINTS=10.0.0.1:2379 kvctl endpoint status -w table\n\n");
     flags_print_help(flags, flag_count);
     printf("\nEach global option may also stand in the environment: KVCTL_ENDPOINTS or ETCDCTL_ENDPOINTS, and so on.\n"
-           "Exit codes: 0 done, 1 refused or failed, 2 no endpoint reached, 3 bad input, 4 bad feature, 128 bad arguments.\n");
+           "Exit codes: 0 done, 1 refused or failed, 2 no endpoint reached, 3 bad input, 4 bad feature, 5 a stream broke,\n"
+           "128 bad arguments.\n");
 }
 
 static void print_group(const char *group)
@@ -299,12 +317,21 @@ static enum ctl_exit set_format(struct ctl *ctl)
 }
 
 /* The environment into the global options; the command line is parsed afterwards and so wins. */
-static bool parse_environment(struct flag *flags, int flag_count, char **argv, struct flags_result *result)
+static bool parse(struct ctl *ctl, struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,
+                  struct flags_result *result)
+{
+    bool is_good = flags_parse(flags, flag_count, argc, argv, options, result);
+    for (int i = 0; i < flag_count; i++)
+        if (flags[i].is_set && flags[i].target == &ctl->globals.command_timeout_ns) ctl->has_timeout = true;
+    return is_good;
+}
+
+static bool parse_environment(struct ctl *ctl, struct flag *flags, int flag_count, char **argv, struct flags_result *result)
 {
     static const char *const prefixes[] = {"ETCDCTL", "KVCTL"};
     for (size_t i = 0; i < 2; i++) {
         const struct flags_options options = {.environment_prefix = prefixes[i]};
-        if (!flags_parse(flags, flag_count, 1, argv, &options, result)) return false;
+        if (!parse(ctl, flags, flag_count, 1, argv, &options, result)) return false;
         ASSERT(result->arguments_count == 0);
     }
     return true;
@@ -346,7 +373,7 @@ static enum ctl_exit run(struct ctl *ctl, int argc, char **argv, const char **wo
     struct flags_result result = {.arguments = words};
     const struct flags_options first_word = {.stop_at_command = true}, all = {.environment_prefix = NULL};
     int flag_count = global_flags(&ctl->globals, flags), used = 0;
-    if (!parse_environment(flags, flag_count, argv, &result) || !flags_parse(flags, flag_count, argc, argv, &first_word, &result))
+    if (!parse_environment(ctl, flags, flag_count, argv, &result) || !parse(ctl, flags, flag_count, argc, argv, &first_word, &result))
         return ctl_fail(CTL_ERROR, "%s\nRun 'kvctl --help' for usage.", result.error);
     bool wants_help = ctl->globals.help;
     if (result.arguments_count > 0 && strcmp(words[0], "help") == 0) {
@@ -363,7 +390,7 @@ static enum ctl_exit run(struct ctl *ctl, int argc, char **argv, const char **wo
         return CTL_OK;
     }
     result.arguments = words;
-    if (!flags_parse(flags, flag_count + own_count, argc, argv, &all, &result))
+    if (!parse(ctl, flags, flag_count + own_count, argc, argv, &all, &result))
         return ctl_fail(CTL_ERROR, "%s\nRun 'kvctl %s --help' for usage.", result.error, command->name);
     if (ctl->globals.help) {
         print_command_help(command, flags + flag_count, own_count);

@@ -1,0 +1,45 @@
+/* progress: see progress.h. */
+#include "progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "print.h"
+
+#define DRAW_EVERY_NS (100 * NS_PER_MS)
+#define BAR_CELLS 30
+
+void progress_init(struct progress *progress)
+{
+    ASSERT(progress != NULL);
+    *progress = (struct progress){.start_ns = clock_mono_ns(), .is_terminal = isatty(STDERR_FILENO) == 1};
+}
+
+void progress_show(struct progress *progress, uint64_t done, uint64_t total)
+{
+    ASSERT(done <= total);
+    if (!progress->is_terminal || total == 0) return;
+    uint64_t now_ns = clock_mono_ns();
+    if (now_ns < progress->drawn_ns + DRAW_EVERY_NS) return;
+    char bar[BAR_CELLS + 1], size[PRINT_TIME_BYTES], rate[PRINT_TIME_BYTES];
+    double part = (double)done / (double)total, seconds = (double)(now_ns - progress->start_ns + 1) / (double)NS_PER_S;
+    for (int i = 0; i < BAR_CELLS; i++) bar[i] = i < (int)(part * BAR_CELLS) ? '=' : ' ';
+    bar[BAR_CELLS] = '\0';
+    print_format_size(total, size);
+    print_format_size((uint64_t)((double)done / seconds), rate);
+    (void)fprintf(stderr, "\r[%s] %3d%% of %s, %s/s", bar, (int)(part * 100), size, rate);
+    if (done > 0) (void)fprintf(stderr, ", %.0f s left", seconds * (double)(total - done) / (double)done);
+    (void)fprintf(stderr, "\033[K");
+    (void)fflush(stderr);
+    progress->drawn_ns = now_ns;
+}
+
+void progress_end(struct progress *progress)
+{
+    ASSERT(progress != NULL);
+    if (progress->drawn_ns != 0) (void)fprintf(stderr, "\r\033[K");
+    progress->drawn_ns = 0;
+}

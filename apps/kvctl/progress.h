@@ -1,0 +1,17 @@
+/* progress: a bar on the terminal for what takes long: how much, how fast, how long still. Nothing if standard error is no terminal.
+ * Owner: embedded. Thread: main. Limits: drawn ten times a second at most. */
+#ifndef KVCTL_PROGRESS_H
+#define KVCTL_PROGRESS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress {
+    uint64_t start_ns;
+    uint64_t drawn_ns; /* 0 = not yet */
+    bool is_terminal;
+};
+void progress_init(struct progress *progress);
+void progress_show(struct progress *progress, uint64_t done, uint64_t total); /* bytes */
+void progress_end(struct progress *progress);                                  /* takes the bar away */
+
+#endif
