@@ -12,6 +12,7 @@
 #define ASK_AGAIN_NS NS_PER_S          /* without a chunk for so long what is in flight counts as lost */
 #define ABANDON_NS (5 * NS_PER_S)      /* and for so long, another offer is better */
 #define PAUSE_NS (2 * NS_PER_S)        /* after a failure of the disk or of the file */
+#define FLUSH_BYTES (UINT64_C(16) << 20) /* between two syncs on the way: the log's own sync waits for the same disk */
 #define FILE_BYTES_MAX (UINT64_C(1) << 46)
 
 void snap_pull_init(struct snap_pull *pull, struct fs *fs, const struct snapshot_dir *dir, uint64_t self, uint64_t cluster_id,
@@ -35,7 +36,7 @@ static void forget(struct snap_pull *pull)
     pull->tmp_path = pull->path = NULL;
     pull->from = pull->index = pull->term = 0;
     pull->complaint = NULL;
-    pull->file_bytes = pull->asked = pull->received = pull->written = pull->restarts = 0;
+    pull->file_bytes = pull->asked = pull->received = pull->written = pull->synced = pull->restarts = 0;
     pull->phase = SNAP_PULL_IDLE;
 }
 
@@ -136,7 +137,7 @@ static const char *complaint(const struct snap_pull *pull, const struct raft_msg
 void snap_pull_chunk(struct snap_pull *pull, const struct raft_msg *msg, uint64_t now_ns)
 {
     ASSERT(msg->kind == RAFT_MSG_CHUNK);
-    bool is_expected = pull->phase == SNAP_PULL_GET && msg->from == pull->from && msg->index == pull->index &&
+    bool is_expected = (pull->phase == SNAP_PULL_GET || pull->phase == SNAP_PULL_FLUSH) && msg->from == pull->from && msg->index == pull->index &&
                        msg->log_term == pull->term && msg->hint_index == pull->received && pull->received < pull->asked;
     if (!is_expected || pull->count == SNAP_PULL_WINDOW) return;
     pull->complaint = complaint(pull, msg);
@@ -157,6 +158,10 @@ static bool get_more(struct snap_pull *pull, uint64_t now_ns)
         return true;
     }
     bool moved = ask_more(pull, now_ns);
+    if (pull->written - pull->synced >= FLUSH_BYTES && !pull->unsafe_no_fsync) {
+        start(pull, SNAP_PULL_FLUSH, &(struct fs_op){.kind = FS_FDATASYNC, .file = pull->file});
+        return true;
+    }
     if (pull->count > 0) {
         const struct blob *chunk = pull->chunks[pull->first];
         snapshot_io_start(&pull->io, &(struct fs_op){.kind = FS_PWRITE, .file = pull->file, .offset = pull->written,
@@ -235,6 +240,10 @@ static void io_done(struct snap_pull *pull, uint64_t now_ns)
         pull->phase = SNAP_PULL_GET;
         return;
     case SNAP_PULL_GET: chunk_written(pull); return;
+    case SNAP_PULL_FLUSH:
+        pull->synced = pull->written;
+        pull->phase = SNAP_PULL_GET;
+        return;
     case SNAP_PULL_SYNC: start(pull, SNAP_PULL_CLOSE, &(struct fs_op){.kind = FS_CLOSE, .file = pull->file}); return;
     case SNAP_PULL_CLOSE: begin_load(pull); return;
     case SNAP_PULL_RENAME:

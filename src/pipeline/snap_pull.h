@@ -20,6 +20,7 @@ enum snap_pull_phase {
     SNAP_PULL_IDLE,
     SNAP_PULL_OPEN,
     SNAP_PULL_GET,
+    SNAP_PULL_FLUSH, /* in between */
     SNAP_PULL_SYNC,
     SNAP_PULL_CLOSE,
     SNAP_PULL_LOAD,
@@ -41,9 +42,10 @@ struct snap_pull {
     char *tmp_path, *path;
     struct fs_file *file;
     uint64_t file_bytes;        /* 0 = not told yet */
-    uint64_t asked;             /* bytes asked for, received, written: offsets into the file */
+    uint64_t asked;             /* bytes asked for, received, written, synced: offsets into the file */
     uint64_t received;
     uint64_t written;
+    uint64_t synced;
     struct blob *chunks[SNAP_PULL_WINDOW]; /* received, not written */
     uint32_t first, count;
     const char *complaint;      /* what is wrong with a piece that came; NULL = nothing */

@@ -1,0 +1,387 @@
+/* test_snap_pull: does a snapshot get whole from one member to another, whatever is lost, repeated, wrong or damaged on the way? And does a
+ * client's stream say the same bytes? Sender and receiver have a disk each; the lanes between them are the test's. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "lib/snapshot_rig.h"
+#include "pipeline/snap_pull.h"
+#include "pipeline/snap_serve.h"
+#include "pipeline/snap_stream.h"
+
+#define INDEX 9
+#define SENDER 1
+#define RECEIVER 2
+#define LANE 64
+
+struct scene {
+    struct snapshot_rig_store store;
+    struct fs_sim_disk *from_disk, *to_disk;
+    struct fs *from_fs, *to_fs;
+    struct snapshot_dir from_dir, to_dir;
+    struct lane to_receiver, to_sender, to_net;
+    struct doorbell bell;
+    struct snap_serve serve;
+    struct snap_pull pull;
+    struct snap_streams streams;
+    uint64_t now_ns;
+    uint64_t term;
+    uint64_t asked;   /* questions that came to the sender */
+    uint64_t dropped;
+    uint64_t drop_at; /* every so many'th chunk is lost; 0 = none */
+};
+
+static void open_dir(struct fs *fs, struct snapshot_dir *dir)
+{
+    char message[256];
+    ck_assert_msg(snapshot_dir_open(fs, SNAPSHOT_RIG_DIR, dir, message, sizeof(message)) == ERR_OK, "%s", message);
+}
+
+static void scene_init(struct scene *scene, int changes)
+{
+    struct rng rng = snapshot_rig_rng(1);
+    memset(scene, 0, sizeof(*scene));
+    scene->now_ns = NS_PER_S;
+    scene->from_disk = fs_sim_disk_new();
+    scene->to_disk = fs_sim_disk_new();
+    scene->from_fs = fs_sim_new(scene->from_disk, true);
+    scene->to_fs = fs_sim_new(scene->to_disk, true);
+    snapshot_rig_make_dir(scene->from_fs);
+    snapshot_rig_make_dir(scene->to_fs);
+    snapshot_rig_store_init(&scene->store, NULL);
+    for (int i = 0; i < changes; i++) snapshot_rig_change(scene->store.mvcc, &rng, 400, true);
+    struct state_machine_image *image = snapshot_rig_image(scene->store.mvcc, INDEX);
+    scene->term = image->term;
+    ck_assert_int_eq(snapshot_rig_write(scene->from_fs, image, NULL, NULL), ERR_OK);
+    open_dir(scene->from_fs, &scene->from_dir);
+    open_dir(scene->to_fs, &scene->to_dir);
+    struct lane *lanes[] = {&scene->to_receiver, &scene->to_sender, &scene->to_net};
+    for (size_t i = 0; i < 3; i++) lane_init(lanes[i], "test", LANE, NULL);
+    snap_serve_init(&scene->serve, scene->from_fs, &scene->from_dir, SENDER);
+    scene->serve.to_peer = &scene->to_receiver;
+    snap_streams_init(&scene->streams, scene->from_fs, &scene->from_dir);
+    scene->streams.to_net = &scene->to_net;
+    snap_pull_init(&scene->pull, scene->to_fs, &scene->to_dir, RECEIVER, 0, false);
+    scene->pull.to_peer = &scene->to_sender;
+}
+
+static void scene_deinit(struct scene *scene)
+{
+    snap_serve_deinit(&scene->serve);
+    snap_streams_deinit(&scene->streams);
+    snap_pull_deinit(&scene->pull);
+    lane_deinit(&scene->to_receiver);
+    lane_deinit(&scene->to_sender);
+    lane_deinit(&scene->to_net);
+    snapshot_dir_close(&scene->from_dir);
+    snapshot_dir_close(&scene->to_dir);
+    snapshot_rig_store_deinit(&scene->store);
+    fs_free(scene->from_fs);
+    fs_free(scene->to_fs);
+    fs_sim_disk_free(scene->from_disk);
+    fs_sim_disk_free(scene->to_disk);
+}
+
+static void offer(struct scene *scene) { snap_pull_offer(&scene->pull, SENDER, INDEX, scene->term, scene->now_ns); }
+
+/* Both ends and what is between them, until nothing moves. */
+static void run(struct scene *scene)
+{
+    struct mail mail;
+    bool moved = true;
+    for (int rounds = 0; moved; rounds++) {
+        ck_assert_int_lt(rounds, 100000);
+        moved = snap_pull_step(&scene->pull, scene->now_ns);
+        while (lane_take(&scene->to_sender, &mail)) {
+            scene->asked++;
+            snap_serve_ask(&scene->serve, &mail.peer.message->msg, scene->now_ns);
+            mail_deinit(&mail);
+            moved = true;
+        }
+        moved = snap_serve_step(&scene->serve) || moved;
+        for (uint64_t n = 1; lane_take(&scene->to_receiver, &mail); n++) {
+            bool is_lost = scene->drop_at != 0 && (scene->asked + n) % scene->drop_at == 0;
+            scene->dropped += is_lost;
+            if (!is_lost) snap_pull_chunk(&scene->pull, &mail.peer.message->msg, scene->now_ns);
+            mail_deinit(&mail);
+            moved = true;
+        }
+    }
+}
+
+static struct state_machine_loaded *take(struct scene *scene)
+{
+    uint64_t bytes = 0;
+    struct state_machine_loaded *loaded = snap_pull_take(&scene->pull, &bytes);
+    char *path = snapshot_dir_file(&scene->from_dir, INDEX, scene->term, false);
+    if (loaded != NULL) ck_assert_uint_eq(bytes, fs_sim_size(scene->from_disk, path));
+    alloc_free(path);
+    return loaded;
+}
+
+static void expect_whole(struct scene *scene)
+{
+    struct state_machine_loaded *loaded = take(scene);
+    ck_assert_ptr_nonnull(loaded);
+    ck_assert_uint_eq(loaded->index, INDEX);
+    struct snapshot_rig_store copy;
+    snapshot_rig_store_init(&copy, loaded->content);
+    loaded->content = NULL;
+    snapshot_rig_compare(mvcc_view(scene->store.mvcc), mvcc_view(copy.mvcc));
+    snapshot_rig_store_deinit(&copy);
+    state_machine_loaded_free(loaded);
+    char *path = snapshot_dir_file(&scene->to_dir, INDEX, scene->term, false);
+    ck_assert(fs_sim_exists(scene->to_disk, path));
+    struct fs_sim_crash worst = {.loss = FS_SIM_LOSE_ALL, .names = FS_SIM_NAMES_NONE};
+    struct fs_sim_disk *after = fs_sim_crash(scene->to_disk, &worst); /* what raft is told of is durable */
+    ck_assert(fs_sim_exists(after, path));
+    ck_assert_uint_eq(fs_sim_size(after, path), fs_sim_size(scene->to_disk, path));
+    fs_sim_disk_free(after);
+    alloc_free(path);
+}
+
+START_TEST(test_snap_pull_gets_the_whole_file)
+{
+    struct scene scene;
+    scene_init(&scene, 3000);
+    offer(&scene);
+    offer(&scene); /* it comes again with every heartbeat */
+    run(&scene);
+    ck_assert_uint_gt(scene.asked, 3);
+    expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
+START_TEST(test_snap_pull_goes_on_from_where_it_was_when_chunks_are_lost)
+{
+    struct scene scene;
+    scene_init(&scene, 3000);
+    char *path = snapshot_dir_file(&scene.from_dir, INDEX, scene.term, false);
+    uint64_t chunks = fs_sim_size(scene.from_disk, path) / SNAP_SERVE_CHUNK + 1;
+    alloc_free(path);
+    scene.drop_at = 3;
+    offer(&scene);
+    for (int i = 0; i < 200 && scene.pull.phase != SNAP_PULL_READY; i++) {
+        run(&scene);
+        uint64_t received = scene.pull.received;
+        ck_assert_uint_eq(scene.pull.written, received); /* nothing that came is thrown away */
+        scene.now_ns += NS_PER_S;
+        ck_assert_uint_le(snap_pull_deadline_ns(&scene.pull), scene.pull.phase == SNAP_PULL_GET ? scene.now_ns : CLOCK_NEVER);
+    }
+    ck_assert_uint_gt(scene.dropped, 0);
+    ck_assert_uint_lt(scene.asked, chunks + (scene.dropped + 1) * SNAP_PULL_WINDOW);
+    expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
+START_TEST(test_snap_pull_gives_up_what_its_sender_has_no_more_and_takes_the_next_offer)
+{
+    struct scene scene;
+    scene_init(&scene, 50);
+    snap_pull_offer(&scene.pull, SENDER, INDEX + 1, scene.term, scene.now_ns);
+    run(&scene);
+    ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+    char name[128];
+    ck_assert(!fs_sim_name(scene.to_disk, SNAPSHOT_RIG_DIR, 0, name, sizeof(name))); /* no half file stays */
+    offer(&scene); /* not at once: that would be a storm */
+    ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+    scene.now_ns += 3 * NS_PER_S;
+    offer(&scene);
+    run(&scene);
+    expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
+START_TEST(test_snap_pull_leaves_a_silent_sender_for_another_one)
+{
+    struct scene scene;
+    scene_init(&scene, 50);
+    snap_pull_offer(&scene.pull, 3, INDEX, scene.term, scene.now_ns);
+    (void)snap_pull_step(&scene.pull, scene.now_ns);
+    (void)snap_pull_step(&scene.pull, scene.now_ns);
+    offer(&scene); /* while the first may still answer it is not left */
+    ck_assert_uint_eq(scene.pull.from, 3);
+    scene.now_ns += 6 * NS_PER_S;
+    offer(&scene);
+    struct mail mail;
+    while (lane_take(&scene.to_sender, &mail)) mail_deinit(&mail);
+    run(&scene);
+    scene.now_ns += 3 * NS_PER_S;
+    offer(&scene);
+    run(&scene);
+    expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
+START_TEST(test_snap_pull_of_a_damaged_file_is_never_taken)
+{
+    for (uint64_t part = 0; part < 8; part++) {
+        struct scene scene;
+        scene_init(&scene, 80);
+        char *path = snapshot_dir_file(&scene.from_dir, INDEX, scene.term, false);
+        uint64_t size = fs_sim_size(scene.from_disk, path);
+        fs_sim_flip(scene.from_disk, path, size * part / 8 + 5, 1);
+        offer(&scene);
+        run(&scene);
+        ck_assert_ptr_null(take(&scene));
+        ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+        alloc_free(path);
+        scene_deinit(&scene);
+    }
+}
+END_TEST
+
+/* A piece at another place, of another file, of a wrong size, without bytes: nothing of it is believed. */
+START_TEST(test_snap_pull_pieces_that_do_not_fit_do_no_harm)
+{
+    struct scene scene;
+    scene_init(&scene, 300);
+    struct blob *bytes = blob_new(100);
+    memset(bytes->data, 7, 100);
+    struct raft_entry entry = {.kind = RAFT_ENTRY_COMMAND, .data = bytes};
+    for (int kind = 0; kind < 6; kind++) {
+        struct raft_msg msg = {.kind = RAFT_MSG_CHUNK, .from = SENDER, .to = RECEIVER, .index = INDEX, .log_term = scene.term,
+                               .commit = 1000000, .entries = &entry, .entry_count = 1};
+        scene.now_ns += 3 * NS_PER_S;
+        offer(&scene);
+        for (int i = 0; i < 4; i++) (void)snap_pull_step(&scene.pull, scene.now_ns);
+        ck_assert_int_eq(scene.pull.phase, SNAP_PULL_GET);
+        if (kind == 0) msg.hint_index = SNAP_SERVE_CHUNK;
+        if (kind == 1) msg.index = INDEX + 1;
+        if (kind == 2) msg.from = 3;
+        if (kind == 3) msg.commit = UINT64_MAX;
+        if (kind == 4) msg.entry_count = 0;
+        snap_pull_chunk(&scene.pull, &msg, scene.now_ns);
+        ck_assert_uint_eq(scene.pull.received, 0);
+        if (kind < 3) continue; /* passed over: the right one may come */
+        struct mail mail;
+        while (lane_take(&scene.to_sender, &mail)) mail_deinit(&mail);
+        run(&scene);
+        ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+    }
+    blob_unref(bytes);
+    scene_deinit(&scene);
+}
+END_TEST
+
+START_TEST(test_snap_pull_survives_every_failure_of_its_disk)
+{
+    static const enum fs_kind kinds[] = {FS_OPEN, FS_PWRITE, FS_FDATASYNC, FS_RENAME, FS_FSYNC_DIR, FS_PREAD, FS_CLOSE};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        for (int error = 0; error < 2; error++) {
+            struct scene scene;
+            scene_init(&scene, 120);
+            fs_sim_fail(scene.to_disk, kinds[i], 1, error == 0 ? EIO : ENOSPC);
+            offer(&scene);
+            run(&scene);
+            if (scene.pull.phase != SNAP_PULL_READY) {
+                ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+                scene.now_ns += 3 * NS_PER_S;
+                offer(&scene);
+                run(&scene);
+            }
+            expect_whole(&scene);
+            scene_deinit(&scene);
+        }
+    }
+}
+END_TEST
+
+/* --- a client's stream --- */
+
+static uint64_t read_stream(struct scene *scene, uint64_t call, struct sha256 *sha256, uint8_t out_sum[SHA256_BYTES])
+{
+    struct mail mail;
+    uint64_t bytes = 0, remaining = 0;
+    for (;;) {
+        while (snap_streams_step(&scene->streams)) continue;
+        ck_assert(lane_take(&scene->to_net, &mail));
+        ck_assert_int_eq(mail.kind, MAIL_SNAP_PIECE);
+        ck_assert_uint_eq(mail.piece.call, call);
+        ck_assert_int_eq((int)mail.piece.err, ERR_OK);
+        ck_assert(!lane_take(&scene->to_net, &mail) || mail.kind != MAIL_SNAP_PIECE); /* one at a time */
+        remaining = mail.piece.remaining;
+        if (mail.piece.is_last) break;
+        bytes += mail.piece.bytes->size;
+        sha256_add(sha256, blob_slice(mail.piece.bytes));
+        mail_deinit(&mail);
+        snap_streams_next(&scene->streams, call);
+    }
+    ck_assert_uint_eq(remaining, 0);
+    ck_assert_uint_eq(mail.piece.bytes->size, SHA256_BYTES);
+    memcpy(out_sum, mail.piece.bytes->data, SHA256_BYTES);
+    mail_deinit(&mail);
+    return bytes;
+}
+
+START_TEST(test_snap_stream_tells_the_file_padded_and_its_sum)
+{
+    struct scene scene;
+    uint8_t told[SHA256_BYTES], counted[SHA256_BYTES];
+    scene_init(&scene, 300);
+    struct sha256 *sha256 = sha256_new();
+    ck_assert(snap_streams_open(&scene.streams, 77));
+    ck_assert(!snap_streams_step(&scene.streams)); /* it waits for a snapshot that was taken after it asked */
+    snap_streams_taken(&scene.streams, scene.streams.want, INDEX, scene.term, ERR_OK);
+    uint64_t bytes = read_stream(&scene, 77, sha256, told);
+    sha256_finish(sha256, counted);
+    ck_assert_mem_eq(told, counted, SHA256_BYTES);
+    char *path = snapshot_dir_file(&scene.from_dir, INDEX, scene.term, false);
+    ck_assert_uint_eq(bytes, (fs_sim_size(scene.from_disk, path) + 511) / 512 * 512);
+    alloc_free(path);
+    sha256_free(sha256);
+    while (snap_streams_step(&scene.streams)) continue;
+    ck_assert_int_eq(scene.streams.streams[0].phase, SNAP_STREAM_NONE);
+    scene_deinit(&scene);
+}
+END_TEST
+
+START_TEST(test_snap_stream_places_are_limited_and_given_back)
+{
+    struct scene scene;
+    struct mail mail;
+    scene_init(&scene, 20);
+    for (uint64_t round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < SNAP_STREAM_MAX; i++) ck_assert(snap_streams_open(&scene.streams, 1 + i + 100 * round));
+        ck_assert(!snap_streams_open(&scene.streams, 99));
+        snap_streams_taken(&scene.streams, scene.streams.want, INDEX, scene.term, round == 1 ? ERR_NO_SPACE : ERR_OK);
+        if (round == 0) (void)snap_streams_step(&scene.streams); /* one is being opened when its client goes */
+        for (uint64_t i = 0; i < SNAP_STREAM_MAX && round != 1; i++) snap_streams_close(&scene.streams, 1 + i + 100 * round);
+        while (snap_streams_step(&scene.streams)) continue;
+        uint32_t failed = 0;
+        while (lane_take(&scene.to_net, &mail)) failed += mail.piece.err == ERR_NO_SPACE, mail_deinit(&mail);
+        ck_assert_uint_eq(failed, round == 1 ? SNAP_STREAM_MAX : 0);
+    }
+    ck_assert(snap_streams_open(&scene.streams, 5));
+    scene_deinit(&scene);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("snap_pull");
+    TCase *pull = tcase_create("pull"), *stream = tcase_create("stream");
+    tcase_add_test(pull, test_snap_pull_gets_the_whole_file);
+    tcase_add_test(pull, test_snap_pull_goes_on_from_where_it_was_when_chunks_are_lost);
+    tcase_add_test(pull, test_snap_pull_gives_up_what_its_sender_has_no_more_and_takes_the_next_offer);
+    tcase_add_test(pull, test_snap_pull_leaves_a_silent_sender_for_another_one);
+    tcase_add_test(pull, test_snap_pull_of_a_damaged_file_is_never_taken);
+    tcase_add_test(pull, test_snap_pull_pieces_that_do_not_fit_do_no_harm);
+    tcase_add_test(pull, test_snap_pull_survives_every_failure_of_its_disk);
+    tcase_add_test(stream, test_snap_stream_tells_the_file_padded_and_its_sum);
+    tcase_add_test(stream, test_snap_stream_places_are_limited_and_given_back);
+    suite_add_tcase(suite, pull);
+    suite_add_tcase(suite, stream);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
