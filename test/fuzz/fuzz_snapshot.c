@@ -1,8 +1,10 @@
-/* fuzz_snapshot: a byte of flags, and a snapshot file that a member starts with or is sent.
+/* fuzz_snapshot: a byte of flags, and a snapshot file that a member starts with or is sent, or that a client saved and restores.
  *
  * As it is, a file is refused with its name and a reason, or it is one that a writer could have made. With the flag "forge" its checksums, ids
  * and numbers are made to fit first, and nothing is promised about what it says; but what is loaded must be a whole state all the same: it
- * has the hash that it names, it can be walked at every revision, written once more, compacted and taken apart. Thread: one. */
+ * has the hash that it names, it can be walked at every revision, written once more, compacted and taken apart. Whatever can be loaded can be
+ * restored, with and without a bump, and nothing else can. Thread: one. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -10,9 +12,11 @@
 #include "fuzz/fuzz.h"
 #include "lib/snapshot_rig.h"
 #include "storage/mvcc_content.h"
+#include "storage/restore.h"
 
-enum { FLAG_FORGE = 1, FLAG_STEPS = 2, FLAG_VERIFY = 4 };
+enum { FLAG_FORGE = 1, FLAG_STEPS = 2, FLAG_VERIFY = 4, FLAG_SAVED = 8, FLAG_RESTORE = 16, FLAG_BUMP = 32 };
 #define REVISIONS_MAX 40
+#define BUMP 1000
 
 static void put_u32(uint8_t *at, uint32_t value) { memcpy(at, &value, sizeof value); }
 
@@ -97,11 +101,40 @@ static void live(struct fs *fs, struct state_machine_loaded *loaded)
     alloc_free(path);
 }
 
+static void restore(struct fs *fs, const char *path, uint8_t flags, bool is_loaded)
+{
+    char message[512] = "";
+    struct restore_result result;
+    struct restore_file file;
+    struct cluster *cluster = cluster_from_initial("a=http://h:1", "another", message, sizeof message);
+    const struct restore_options options = {.fs = fs, .file = path, .data_path = "new", .wal_path = "", .cluster = cluster,
+                                            .member_id = cluster->members[0].id, .conf = slice_from_string("conf"),
+                                            .bump_revision = (flags & FLAG_BUMP) != 0 ? BUMP : 0, .segment_bytes = 4096,
+                                            .skip_hash_check = (flags & FLAG_SAVED) == 0};
+    enum err err = restore_run(&options, &result, message, sizeof message);
+    bool is_too_high = err == ERR_STOPPED && strstr(message, "cannot be raised") != NULL;
+    ASSERT((err == ERR_OK) == is_loaded || is_too_high);
+    ASSERT(err == ERR_OK || message[0] != '\0');
+    if (err == ERR_OK) {
+        char name[SNAPSHOT_FORMAT_NAME_SIZE], made[80];
+        snapshot_format_name(result.head.index, result.head.term, name);
+        (void)snprintf(made, sizeof made, "new/snap/%s", name);
+        err = restore_inspect(fs, made, SNAPSHOT_READER_NO_TRAILER, NULL, NULL, &file, message, sizeof message);
+        ASSERT(err == ERR_OK && file.head.revision == result.file_revision + options.bump_revision);
+    }
+    cluster_unref(cluster);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1) return 0;
     struct blob *file = blob_copy(slice_make(data + 1, size - 1));
     if ((data[0] & FLAG_FORGE) != 0) forge(file->data, file->size);
+    if ((data[0] & FLAG_SAVED) != 0) {
+        struct blob *saved = snapshot_rig_saved(blob_slice(file));
+        blob_unref(file);
+        file = saved;
+    }
     struct fs_sim_disk *disk = fs_sim_disk_new();
     struct fs *fs = fs_sim_new(disk, true);
     char *path = snapshot_rig_path(1);
@@ -109,12 +142,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snapshot_rig_put(fs, path, blob_slice(file));
     struct snapshot_load_options options = {.fs = fs, .path = path, .is_blocking = (data[0] & FLAG_STEPS) == 0};
     options.is_verify_only = (data[0] & FLAG_VERIFY) != 0;
+    if ((data[0] & FLAG_SAVED) != 0) options.trailer = SNAPSHOT_READER_TRAILER_MUST;
     struct snapshot_load *load = snapshot_load_new(&options);
     while (snapshot_load_step(load)) ASSERT(snapshot_load_state(load) == SNAPSHOT_LOAD_RUNNING);
     bool is_done = snapshot_load_state(load) == SNAPSHOT_LOAD_DONE;
     ASSERT(is_done || strncmp(snapshot_load_message(load), path, strlen(path)) == 0);
     struct state_machine_loaded *loaded = is_done && !options.is_verify_only ? snapshot_load_take(load) : NULL;
     snapshot_load_free(load);
+    if ((data[0] & FLAG_RESTORE) != 0 && !options.is_verify_only) restore(fs, path, data[0], is_done);
     if (loaded != NULL) live(fs, loaded);
     state_machine_loaded_free(loaded);
     alloc_free(path);

@@ -286,7 +286,8 @@ static const char *readsnapshot(size_t place, struct buf *out)
 static const char *snapshot(size_t place, struct buf *out)
 {
     static const struct snapshot_seed files[] = {{"empty", 0, 0, 0}, {"small", 1, 6, 0}, {"marked", 1, 20, 8}, {"steps", 2, 30, 12},
-                                                 {"forged", 1 + 2, 40, 20}, {"verify", 4, 10, 2}};
+                                                 {"forged", 1 + 2, 40, 20}, {"verify", 4, 10, 2}, {"saved", 1 + 8, 9, 0},
+                                                 {"restored", 1 + 8 + 16, 20, 8}, {"bumped", 1 + 16 + 32, 30, 12}};
     return place >= COUNT(files) ? NULL : put_snapshot(&files[place], place + 1, out);
 }
 

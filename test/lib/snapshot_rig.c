@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/sha256.h"
 #include "storage/alarm_state.h"
 #include "storage/mvcc_record.h"
 
@@ -151,6 +152,18 @@ struct blob *snapshot_rig_bytes(struct fs *fs, const char *path)
     struct blob *bytes = NULL;
     int error = fs_read_file(fs, path, 64u << 20, &bytes);
     ASSERT(error == 0);
+    return bytes;
+}
+
+struct blob *snapshot_rig_saved(struct slice file)
+{
+    struct blob *bytes = blob_new((size_t)snapshot_format_saved_bytes(file.size));
+    struct sha256 *sha256 = sha256_new();
+    memset(bytes->data, 0, bytes->size);
+    if (file.size > 0) memcpy(bytes->data, file.data, file.size);
+    sha256_add(sha256, slice_make(bytes->data, bytes->size - SHA256_BYTES));
+    sha256_finish(sha256, bytes->data + bytes->size - SHA256_BYTES);
+    sha256_free(sha256);
     return bytes;
 }
 

@@ -39,6 +39,8 @@ char *snapshot_rig_path(uint64_t index); /* the caller frees it */
 void snapshot_rig_make_dir(struct fs *fs);
 /* The whole file; the caller frees it. */
 struct blob *snapshot_rig_bytes(struct fs *fs, const char *path);
+/* A file as clients save it: with padding and the sum behind it. The caller frees it. */
+struct blob *snapshot_rig_saved(struct slice file);
 void snapshot_rig_put(struct fs *fs, const char *path, struct slice bytes);
 
 /* ASSERTs that both answer alike at every revision from the compact revision on, and tell the same history. */

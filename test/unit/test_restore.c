@@ -31,20 +31,6 @@ struct scene {
     char message[512];
 };
 
-/* The file with padding and sum, as snap_stream sends it. */
-static struct blob *saved_bytes(struct slice file)
-{
-    uint64_t size = snapshot_format_saved_bytes(file.size);
-    struct blob *bytes = blob_new((size_t)size);
-    struct sha256 *sha256 = sha256_new();
-    memset(bytes->data, 0, bytes->size);
-    memcpy(bytes->data, file.data, file.size);
-    sha256_add(sha256, slice_make(bytes->data, bytes->size - SHA256_BYTES));
-    sha256_finish(sha256, bytes->data + bytes->size - SHA256_BYTES);
-    sha256_free(sha256);
-    return bytes;
-}
-
 static void scene_init(struct scene *scene, int changes, uint32_t keys)
 {
     struct rng rng = snapshot_rig_rng(4);
@@ -57,7 +43,7 @@ static void scene_init(struct scene *scene, int changes, uint32_t keys)
     if (changes > 10) snapshot_rig_compact(scene->store.mvcc, changes / 3);
     ck_assert_int_eq(snapshot_rig_write(scene->fs, snapshot_rig_image(scene->store.mvcc, INDEX), NULL, NULL), ERR_OK);
     struct blob *file = snapshot_rig_bytes(scene->fs, scene->path);
-    struct blob *saved = saved_bytes(blob_slice(file));
+    struct blob *saved = snapshot_rig_saved(blob_slice(file));
     snapshot_rig_put(scene->fs, SAVED, blob_slice(saved));
     scene->cluster = cluster_from_initial(INITIAL, "another token", scene->message, sizeof scene->message);
     ck_assert_ptr_nonnull(scene->cluster);
