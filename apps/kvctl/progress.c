@@ -15,7 +15,7 @@
 void progress_init(struct progress *progress)
 {
     ASSERT(progress != NULL);
-    *progress = (struct progress){.start_ns = clock_mono_ns(), .is_terminal = isatty(STDERR_FILENO) == 1};
+    *progress = (struct progress){.is_terminal = isatty(STDERR_FILENO) == 1};
 }
 
 void progress_show(struct progress *progress, uint64_t done, uint64_t total)
@@ -23,16 +23,20 @@ void progress_show(struct progress *progress, uint64_t done, uint64_t total)
     ASSERT(done <= total);
     if (!progress->is_terminal || total == 0) return;
     uint64_t now_ns = clock_mono_ns();
-    if (now_ns < progress->drawn_ns + DRAW_EVERY_NS) return;
+    if (progress->start_ns == 0) {
+        progress->start_ns = now_ns;
+        progress->start_done = done;
+    }
+    uint64_t last_ns = progress->drawn_ns == 0 ? progress->start_ns : progress->drawn_ns;
+    if (now_ns < last_ns + DRAW_EVERY_NS || done <= progress->start_done) return;
     char bar[BAR_CELLS + 1], size[PRINT_TIME_BYTES], rate[PRINT_TIME_BYTES];
-    double part = (double)done / (double)total, seconds = (double)(now_ns - progress->start_ns + 1) / (double)NS_PER_S;
+    double part = (double)done / (double)total, seconds = (double)(now_ns - progress->start_ns) / (double)NS_PER_S;
+    double per_second = (double)(done - progress->start_done) / seconds;
     for (int i = 0; i < BAR_CELLS; i++) bar[i] = i < (int)(part * BAR_CELLS) ? '=' : ' ';
     bar[BAR_CELLS] = '\0';
     print_format_size(total, size);
-    print_format_size((uint64_t)((double)done / seconds), rate);
-    (void)fprintf(stderr, "\r[%s] %3d%% of %s, %s/s", bar, (int)(part * 100), size, rate);
-    if (done > 0) (void)fprintf(stderr, ", %.0f s left", seconds * (double)(total - done) / (double)done);
-    (void)fprintf(stderr, "\033[K");
+    print_format_size((uint64_t)per_second, rate);
+    (void)fprintf(stderr, "\r[%s] %3d%% of %s, %s/s, %.0f s left\033[K", bar, (int)(part * 100), size, rate, (double)(total - done) / per_second);
     (void)fflush(stderr);
     progress->drawn_ns = now_ns;
 }

@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 struct progress {
-    uint64_t start_ns;
-    uint64_t drawn_ns; /* 0 = not yet */
+    uint64_t start_ns;   /* when the first bytes were done: what was waited for them says nothing about the rest; 0 = not yet */
+    uint64_t start_done;
+    uint64_t drawn_ns;   /* 0 = not yet */
     bool is_terminal;
 };
 void progress_init(struct progress *progress);

@@ -48,6 +48,7 @@
     X(P34B, "the leader refuses a forward that it has proposed, so that it comes again", "retries of what is not idempotent")            \
     X(P36, "a member without its log starts anew under the old identity", "lost votes")                                                  \
     X(P37, "a member that comes with an old copy of its directory is let in", "lost votes and entries")                                  \
+    X(P37B, "what is restored from a backup goes back in revisions", "caches and watches that never notice")                             \
     X(P38, "election timers are all alike", "thesis 3.4")                                                                                \
     X(D1, "an acknowledgement leaves before its entries are durable", "a message waits for the disk")                                    \
     X(D2, "entries are applied that are not durable here", "applied: min(commit, own durable)")                                          \

@@ -18,6 +18,7 @@
 #define STAGES 3 /* the file is verified, rewritten, and what was written is read back */
 #define ASIDE ".part"
 #define NAMES_MAX 64
+#define POSITION_MAX (UINT64_C(1) << 62) /* far above every index and term */
 
 struct restore {
     const struct restore_options *options;
@@ -261,7 +262,7 @@ static void show(void *context, uint64_t done, uint64_t total)
 {
     const struct restore *restore = context;
     if (restore->options->progress_fn == NULL) return;
-    restore->options->progress_fn(restore->options->context, restore->stage * total + done, STAGES * total);
+    restore->options->progress_fn(restore->options->context, (restore->stage * total + done) / STAGES, total);
 }
 
 /* A bump makes new sums: the old ones are compared with the keys before. Without one they are, when the result is read back. */
@@ -387,16 +388,25 @@ static void set_paths(struct restore *restore)
     restore->wal_path = NULL;
 }
 
+/* What a file may say that is intact and yet not what a cluster comes to. */
+static enum err check_reach(struct restore *restore)
+{
+    const struct snapshot_format_head *head = &restore->file.head;
+    const char *file = restore->options->file;
+    if (head->index >= POSITION_MAX || head->term >= POSITION_MAX)
+        return refuse(restore, ERR_STOPPED, "%s: nothing can follow index %" PRIu64 " in term %" PRIu64, file, head->index, head->term);
+    if (restore->options->bump_revision < SNAPSHOT_REWRITE_REVISION_MAX - head->revision) return ERR_OK;
+    return refuse(restore, ERR_STOPPED, "%s: its revision is %" PRId64 ", which cannot be raised so far", file, head->revision);
+}
+
 static enum err run(struct restore *restore)
 {
     enum err err = check_free(restore, restore->data_path);
     if (err == ERR_OK && restore->wal_path != NULL) err = check_free(restore, restore->wal_path);
     if (err == ERR_OK) err = check_aside(restore);
     if (err == ERR_OK) err = verify_file(restore);
+    if (err == ERR_OK) err = check_reach(restore);
     if (err != ERR_OK) return err;
-    if (restore->options->bump_revision >= SNAPSHOT_REWRITE_REVISION_MAX - restore->file.head.revision)
-        return refuse(restore, ERR_STOPPED, "%s: its revision is %" PRId64 ", which cannot be raised so far", restore->options->file,
-                      restore->file.head.revision);
     err = data_dir_open(restore->options->fs, restore->data_aside, restore->wal_aside, &restore->dir, restore->message, restore->message_size);
     if (err != ERR_OK) return err;
     err = fill(restore);

@@ -296,7 +296,7 @@ bool snapshot_format_get_end(struct slice payload, struct snapshot_format_end *o
     end.history_count = reader_u64(&reader);
     end.blocks = reader_u32(&reader);
     (void)reader_u32(&reader);
-    if (reader.bad || reader_left(&reader) != 0) return false;
+    if (reader.bad || reader_left(&reader) != 0 || end.keys > end.versions) return false;
     *out_end = end;
     return true;
 }

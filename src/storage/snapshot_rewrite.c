@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 
 #define WRITE_BYTES (256u << 10)
 
@@ -36,7 +37,7 @@ struct rewrite {
     bool is_in_block;
 };
 
-static bool is_bump(const struct rewrite *rewrite) { return rewrite->options->bump_revision > 0; }
+static bool is_bump(const struct rewrite *rewrite) { return rewrite->options->bump_revision > 0 && !MUTANT(P37B); }
 
 /* --- bytes out --------------------------------------------------------------------------------------------------------------- */
 

@@ -194,6 +194,7 @@ restores() {
     for member in 0 1 2; do
         serve "$e2e_dir/new$member.log" $((e2e_port + 10 * member + 2)) --name "new$member" --data-dir "$e2e_dir/new$member" \
             --listen-peer-urls "$(client_of "$member" 3)"
+        last=$!
     done
     for member in 0 1 2; do ready "$e2e_dir/new$member.log"; done
     for member in 0 1 2; do
@@ -205,7 +206,7 @@ restores() {
 revisions_of() { "$1" get "" --prefix -w json | sed 's/.*"kvs"//; s/,"count.*//' | sha256sum; }
 
 one_cluster() {
-    local member hashes before after
+    local member before after
     before=$(status_number revision)
     after=$((before + 1000000000))
     member=1
@@ -217,11 +218,33 @@ one_cluster() {
     expect "behind it" "$((after + 1))" new_number key/2 mod_revision
     expect "with their versions" 3 new_number key/2 version
     expect "and what was before is there" $'key/2\nnewer 2' new get key/2 --rev="$after"
-    hashes=$("$kvctl" --endpoints "$(client_of 0 2),$(client_of 1 2),$(client_of 2 2)" endpoint hashkv | sed 's/.*, //' | sort -u | wc -l)
-    expect "all members have one hash" 1 echo "$hashes"
+    expect "all members have one hash" 1 count_hashes
     expect "three members" $'new0\nnew1\nnew2' names_of_new
     expect "of another cluster" different differs_from_old cluster_id
     expect "without its alarms" "" new alarm list
+}
+
+# A restored member comes back with its log.
+comes_back() {
+    local member=0
+    kill -KILL "$last"
+    wait "$last" 2>/dev/null || true
+    expect "writes without the third member" OK new put key/3 fourth
+    serve "$e2e_dir/new2-again.log" $((e2e_port + 22)) --name new2 --data-dir "$e2e_dir/new2" --listen-peer-urls "$(client_of 2 3)"
+    ready "$e2e_dir/new2-again.log"
+    expect "who has them when it is back" 1 count_hashes
+    member=2
+    expect_match "and saves" "^Snapshot saved at" new snapshot save "$e2e_dir/second.db"
+    expect "what is compacted where the first ended" "$(($(status_number revision) + 1000000000))" compacted_of "$e2e_dir/second.db"
+}
+
+compacted_of() { status_of "$1" json | number_of compactRevision; }
+
+# Different ones of the three new members, each asked when it has all that was written.
+count_hashes() {
+    local member
+    for member in 0 1 2; do new get x >/dev/null; done
+    "$kvctl" --endpoints "$(client_of 0 2),$(client_of 1 2),$(client_of 2 2)" endpoint hashkv | sed 's/.*, //' | sort -u | wc -l
 }
 
 names_of_new() { new member list | sed -E 's/([^,]*, ){2}([^,]*),.*/\2/' | sort; }
@@ -254,5 +277,6 @@ saves_nothing
 forms
 restores
 one_cluster
+comes_back
 unchanged
 broken_stream

@@ -34,6 +34,7 @@ static const char *const programs[] = {
     "test_txn",
     "test_state_machine", "test_alarm", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
     "test_wal_head", "test_wal_head_damage", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
+    "test_restore",
 };
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 
@@ -45,6 +46,7 @@ static const char *const unseen[] = {
     "D10",                                     /* nor has it an even number of voters */
     "A1", "A2", "A3",                          /* nor has it a quota, or alarms */
     "P34A",                                    /* nor a client of the library */
+    "P37B",                                    /* nor backups */
 };
 
 struct row {
