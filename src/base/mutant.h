@@ -109,6 +109,7 @@
     X(D71, "a call whose entry is in an installed snapshot is said to be lost", "unknown outcomes are said to be so")                    \
     X(D72, "the log is cut at the newest snapshot", "two snapshots, and the log back to the older one")                                  \
     X(D73, "the log is cut behind a snapshot that was not synced", "nothing is dropped before its replacement stands")                   \
+    X(D74, "a client is told a snapshot that was begun before it asked", "as new as the request")                                        \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -42,7 +42,7 @@ static const struct field fields[] = {
     FIELD("chunk-bytes", world.chunk_bytes), FIELD("look-permille", world.look_permille), FIELD("history-percent", clients.history_percent),
     FIELD("slow-percent", clients.slow_percent), FIELD("slow-ns", clients.slow_ns),
     FIELD("sticks", clients.sticks), FIELD("run-ns", run_ns), FIELD("buggify", buggify), FIELD("lag-ns", lag_ns), FIELD("heals-per-minute", heals_per_minute),
-    FIELD("starts-per-minute", starts_per_minute), FIELD("core-first", core_first), FIELD("repeat-permille", world.repeat_permille),
+    FIELD("starts-per-minute", starts_per_minute), FIELD("saves-per-minute", saves_per_minute), FIELD("core-first", core_first), FIELD("repeat-permille", world.repeat_permille),
     FIELD("even-delays", world.even_delays), FIELD("late-chores", world.late_chores),
     FIELD("start-fault-permille", world.start_fault_permille),
 };
@@ -277,6 +277,7 @@ static void draw_snapshots(uint64_t seed, struct sim_options *options)
     options->world.snapshot_catchup = DRAW(&rng, 0, 0, 5, 50);
     if (options->world.snapshot_count != 0) options->world.segment_entries = DRAW(&rng, 0, 10, 40, 40, 150);
     if (rng_below(&rng, 8) == 0) draw_laggards(&rng, options);
+    options->saves_per_minute = (uint32_t)DRAW(&rng, 0, 0, 20, 200);
 }
 
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)

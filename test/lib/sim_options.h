@@ -37,6 +37,7 @@ struct sim_options {
     uint32_t per_minute[SIM_FAULTS]; /* 0 = not in this run */
     bool buggify;                    /* rare behaviour of the product, in a build that has it */
     uint32_t heals_per_minute, starts_per_minute;
+    uint32_t saves_per_minute;       /* snapshots for a client (sim_saves.h) */
     bool core_first;                 /* at the end a majority is healed, and serves, before all are (sim_core.h) */
 };
 void sim_options_draw(uint64_t seed, struct sim_options *out_options);

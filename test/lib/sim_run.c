@@ -17,6 +17,7 @@ struct run {
     struct world *world;
     struct tape tape;
     struct sim_clients clients;
+    struct sim_saves saves;
     uint64_t faults[SIM_FAULTS];
     uint64_t cores, led_after[SIM_CORE_SPANS];
 };
@@ -191,13 +192,14 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
         if (world_now_ns(run->world) > until_ns) return false;
         world_run(run->world, 2 * NS_PER_MS);
         sim_clients_step(&run->clients, true);
+        sim_saves_step(&run->saves, 2 * NS_PER_MS, true);
     }
     return true;
 }
 
 static bool has_leader(struct run *run) { return world_leader(run->world) >= 0; }
 static bool all_are_ready(struct run *run) { return ready_count(run) == run->options->world.members; }
-static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients); }
+static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0; }
 
 static void demand(struct run *run, bool holds, const char *invariant)
 {
@@ -276,6 +278,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     run.world = world_new(&options->world);
     tape_init(&run.tape, options->world.seed + 2, options->world.reel, TAPE_FAULTS);
     sim_clients_init(&run.clients, run.world, &options->clients);
+    sim_saves_init(&run.saves, run.world, options->world.seed, options->world.members, options->saves_per_minute);
     uint64_t start_ns = world_now_ns(run.world);
     while (world_now_ns(run.world) < start_ns + options->run_ns) {
         uint64_t before_ns = world_now_ns(run.world);
@@ -283,6 +286,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         if (ask_ns < before_ns + ns) ns = ask_ns > before_ns ? ask_ns - before_ns : 1;
         world_run_to_answer(run.world, ns);
         sim_clients_step(&run.clients, false);
+        sim_saves_step(&run.saves, world_now_ns(run.world) - before_ns, false);
         some_faults(&run, world_now_ns(run.world) - before_ns);
     }
     finish(&run);
@@ -291,6 +295,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
                                       .unknown = run.clients.unknown, .entries = world_commit_index(run.world)};
     memcpy(out_result->faults, run.faults, sizeof(run.faults));
     memcpy(out_result->led_after, run.led_after, sizeof(run.led_after));
+    out_result->saves = run.saves.saved;
     out_result->cores = run.cores;
     count_fired(&fired, true);
     memcpy(out_result->fired, fired.fired, sizeof(fired.fired));

@@ -8,6 +8,7 @@
 #include "base/buggify.h"
 #include "lib/sim_core.h"
 #include "lib/sim_options.h"
+#include "lib/sim_saves.h"
 
 /* Nothing but uint64_t: results are added up field by field. */
 struct sim_result {
@@ -19,6 +20,7 @@ struct sim_result {
     uint64_t events;  /* lines of the trace: steps of roles, messages and frames, file operations, calls and answers, faults */
     uint64_t steps;   /* of roles, of these */
     uint64_t simulated_ns, done, unknown, entries;
+    uint64_t saves;   /* snapshots that a client got whole */
     uint64_t cores;   /* majorities that were healed first */
     uint64_t led_after[SIM_CORE_SPANS]; /* how many of them had a leader after so many election timeouts */
 };

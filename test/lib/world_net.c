@@ -125,7 +125,8 @@ uint64_t world_call(struct world *world, uint32_t number, const char *path, stru
     }
     uint64_t call = world->call_count++;
     world->calls[call] = (struct world_call){.member = number, .start = ++world->moment, .start_ns = world->now_ns,
-                                               .has_no_deadline = strcmp(path, "/etcdserverpb.KV/Compact") == 0};
+                                               .has_no_deadline = strcmp(path, "/etcdserverpb.KV/Compact") == 0 ||
+                                                                  strcmp(path, "/etcdserverpb.Maintenance/Snapshot") == 0};
     world_note(world, path, number, call, request.size);
     if (calls->free_count == 0) { /* as the real port does */
         end_call(world, call, ERR_TOO_MANY_REQUESTS, slice_empty(), NULL, 0);

@@ -61,6 +61,11 @@ void world_watch_deinit(struct world *world)
     map_deinit(&watch->index_of_id);
 }
 
+uint64_t world_watch_state_hash(const struct world *world, uint64_t index)
+{
+    return index < world->watch.fact_capacity ? world->watch.facts[index].state_hash : 0;
+}
+
 uint64_t world_watch_index_of(const struct world *world, uint64_t member_id, uint64_t boot, uint64_t counter)
 {
     void *found = map_get(&world->watch.index_of_id, hash_id(member_id, boot, counter));

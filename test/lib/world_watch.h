@@ -93,6 +93,7 @@ void world_watch_calls(struct world *world);             /* V6: none is open for
 void world_watch_frame(struct world_member *member, struct slice frame);
 /* The disks as a power loss would leave them still hold what is owed, and all that is committed is on a majority of them. */
 void world_watch_disks(struct world *world);
+uint64_t world_watch_state_hash(const struct world *world, uint64_t index); /* after that entry; 0 = nobody was looked at there */
 uint64_t world_watch_index_of(const struct world *world, uint64_t member_id, uint64_t boot, uint64_t counter); /* 0 = nowhere */
 
 /* Prints what is broken and aborts. */

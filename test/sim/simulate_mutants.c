@@ -43,6 +43,7 @@ static const char *const unseen[] = {
     "P2", "P3", "P4", "P5", "D8", "D9", "D11", /* a world does not change its configuration */
     "D17",
     "D16",                                     /* costs time, not truth */
+    "P22",                                     /* log files are not recycled: nothing of another segment is ever in one */
     "D10",                                     /* nor has it an even number of voters */
     "A1", "A2", "A3",                          /* nor has it a quota, or alarms */
     "P34A",                                    /* nor a client of the library */

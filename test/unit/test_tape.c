@@ -136,6 +136,7 @@ START_TEST(test_a_shrunk_run_breaks_the_same_invariant)
     options.world.delay_ns = 400 * NS_PER_MS;
     options.world.election_ms = 25;
     options.world.heartbeat_ms = 5;
+    options.core_first = false;
     struct sim_shrink_plan plan = {.options = &options, .until_ns = clock_mono_ns() + 3 * NS_PER_S};
     ck_assert(sim_shrink(&plan, &result));
     ck_assert_str_eq(result.invariant, "V1 a leader within ten election timeouts");
