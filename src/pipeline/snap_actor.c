@@ -196,7 +196,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     struct snap_actor *role = (struct snap_actor *)actor;
     bool moved = drain(role, now_ns);
     moved = write_more(role, now_ns) || moved;
-    moved = snap_serve_step(&role->serve) || moved;
+    moved = snap_serve_step(&role->serve, now_ns) || moved;
     moved = snap_streams_step(&role->streams) || moved;
     moved = pull_more(role, now_ns) || moved;
     return snapshot_dir_step(role->dir) || moved;
@@ -207,7 +207,9 @@ static uint64_t deadline_ns(struct actor *actor)
     const struct snap_actor *role = (const struct snap_actor *)actor;
     uint64_t pull_ns = snap_pull_deadline_ns(&role->pull);
     uint64_t writer_ns = role->writer == NULL ? CLOCK_NEVER : snapshot_writer_deadline_ns(role->writer);
-    return pull_ns < writer_ns ? pull_ns : writer_ns;
+    uint64_t serve_ns = snap_serve_deadline_ns(&role->serve);
+    uint64_t due_ns = pull_ns < writer_ns ? pull_ns : writer_ns;
+    return due_ns < serve_ns ? due_ns : serve_ns;
 }
 
 static const struct actor_table table = {.name = "kvd-snap", .is_reader = true, .step = step, .deadline_ns = deadline_ns};

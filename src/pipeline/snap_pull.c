@@ -2,6 +2,7 @@
 #include "pipeline/snap_pull.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -9,8 +10,11 @@
 #include "base/log.h"
 #include "pipeline/snap_serve.h"
 
-#define ASK_AGAIN_NS NS_PER_S          /* without a chunk for so long what is in flight counts as lost */
-#define ABANDON_NS (5 * NS_PER_S)      /* and for so long, another offer is better */
+#define WAIT_MIN_NS NS_PER_S           /* for a chunk that may be lost */
+#define WAIT_MAX_NS (30 * NS_PER_S)
+#define SLOW_NS (300 * NS_PER_MS)      /* a chunk that takes longer waits behind others: fewer are asked for at once */
+#define ABANDON_NS (3 * NS_PER_S)      /* without a chunk for so long, another offer is better */
+#define ASIDE_SUFFIX ".got" SNAPSHOT_FORMAT_TMP_SUFFIX /* not the name under which this member would write the same one */
 #define PAUSE_NS (2 * NS_PER_S)        /* after a failure of the disk or of the file */
 #define FLUSH_BYTES (UINT64_C(16) << 20) /* between two syncs on the way: the log's own sync waits for the same disk */
 #define FILE_BYTES_MAX (UINT64_C(1) << 46)
@@ -76,10 +80,19 @@ static void fail(struct snap_pull *pull, const char *reason, uint64_t now_ns)
 
 /* --- asking --- */
 
+static char *aside(const char *path)
+{
+    size_t size = strlen(path) + sizeof(ASIDE_SUFFIX);
+    char *name = alloc_new(size);
+    snprintf(name, size, "%s" ASIDE_SUFFIX, path);
+    return name;
+}
+
 void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint64_t term, uint64_t now_ns)
 {
     ASSERT(from != RAFT_NONE && index > 0);
-    bool is_stale = pull->phase == SNAP_PULL_GET && now_ns - pull->progress_ns > ABANDON_NS;
+    uint64_t patience_ns = pull->wait_ns > ABANDON_NS ? pull->wait_ns : ABANDON_NS;
+    bool is_stale = pull->phase == SNAP_PULL_GET && now_ns - pull->progress_ns > patience_ns;
     bool is_other = pull->index != index || pull->term != term || pull->from != from;
     if (is_stale && is_other && !pull->io.in_flight && !pull->io.is_done) {
         fail(pull, "its sender does not answer any more, another one is offered", now_ns);
@@ -89,20 +102,29 @@ void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint
     pull->from = from;
     pull->index = index;
     pull->term = term;
-    pull->tmp_path = snapshot_dir_file(pull->dir, index, term, true);
     pull->path = snapshot_dir_file(pull->dir, index, term, false);
+    pull->tmp_path = aside(pull->path);
     pull->progress_ns = now_ns;
+    pull->window = 1;
+    pull->wait_ns = WAIT_MIN_NS;
     LOG(INFO, "the log that this member needs is gone: getting the leader's snapshot", LOG_F_HEX("leader", from), LOG_F_U64("index", index),
         LOG_F_U64("term", term));
     start(pull, SNAP_PULL_OPEN, &(struct fs_op){.kind = FS_OPEN, .path = pull->tmp_path, .flags = FS_WRITE | FS_CREATE | FS_TRUNC});
 }
 
-static void ask(struct snap_pull *pull)
+static uint64_t *asked_ns(struct snap_pull *pull, uint64_t offset)
+{
+    return &pull->asked_ns[offset / SNAP_SERVE_CHUNK % SNAP_PULL_WINDOW];
+}
+
+static void ask(struct snap_pull *pull, uint64_t now_ns)
 {
     struct raft_msg msg = {.kind = RAFT_MSG_CHUNK_GET, .from = pull->self, .to = pull->from, .index = pull->index,
                            .log_term = pull->term, .hint_index = pull->asked};
     struct mail mail = {.kind = MAIL_CHUNK, .peer = {.message = mail_peer_new(&msg), .to = pull->from}};
     if (!lane_post(pull->to_peer, &mail)) mail_deinit(&mail); /* as if it were lost on its way */
+    if (pull->asked == pull->received) pull->waiting_ns = now_ns;
+    *asked_ns(pull, pull->asked) = now_ns;
     pull->asked += SNAP_SERVE_CHUNK;
 }
 
@@ -110,14 +132,16 @@ static void ask(struct snap_pull *pull)
 static bool ask_more(struct snap_pull *pull, uint64_t now_ns)
 {
     bool moved = false;
-    if (pull->asked > pull->received && now_ns - pull->progress_ns >= ASK_AGAIN_NS) {
+    if (now_ns >= snap_pull_deadline_ns(pull)) {
         pull->asked = pull->received;
-        pull->progress_ns = now_ns;
+        pull->window = 1;
+        pull->wait_ns = pull->wait_ns < WAIT_MAX_NS / 2 ? pull->wait_ns * 2 : WAIT_MAX_NS;
         pull->restarts++;
     }
     uint64_t end = pull->file_bytes == 0 ? 1 : pull->file_bytes;
-    while (pull->asked < end && pull->asked - pull->written < (uint64_t)SNAP_PULL_WINDOW * SNAP_SERVE_CHUNK) {
-        ask(pull);
+    while (pull->asked < end && pull->asked - pull->received < (uint64_t)pull->window * SNAP_SERVE_CHUNK &&
+           pull->asked - pull->written < (uint64_t)SNAP_PULL_WINDOW * SNAP_SERVE_CHUNK) {
+        ask(pull, now_ns);
         moved = true;
     }
     return moved;
@@ -134,6 +158,18 @@ static const char *complaint(const struct snap_pull *pull, const struct raft_msg
     return NULL;
 }
 
+/* A chunk of this file came: what that says about the stream. One that was asked for again counts from then: too short when the first one
+ * comes late, which the next ones put right; from the first time on, a few cuts in a row would pass for a stream that got slow. */
+static void note_speed(struct snap_pull *pull, uint64_t now_ns)
+{
+    uint64_t took_ns = now_ns - *asked_ns(pull, pull->received);
+    ASSERT(pull->window >= 1 && pull->window <= SNAP_PULL_WINDOW);
+    if (took_ns > SLOW_NS && pull->window > 1) pull->window--;
+    if (took_ns <= SLOW_NS && pull->window < SNAP_PULL_WINDOW) pull->window++;
+    pull->wait_ns = 2 * took_ns < WAIT_MIN_NS ? WAIT_MIN_NS : 2 * took_ns < WAIT_MAX_NS ? 2 * took_ns : WAIT_MAX_NS;
+    pull->progress_ns = pull->waiting_ns = now_ns;
+}
+
 void snap_pull_chunk(struct snap_pull *pull, const struct raft_msg *msg, uint64_t now_ns)
 {
     ASSERT(msg->kind == RAFT_MSG_CHUNK);
@@ -144,8 +180,8 @@ void snap_pull_chunk(struct snap_pull *pull, const struct raft_msg *msg, uint64_
     if (pull->complaint != NULL) return; /* given up when no operation is under way */
     pull->file_bytes = msg->commit;
     pull->chunks[(pull->first + pull->count++) % SNAP_PULL_WINDOW] = blob_ref(msg->entries[0].data);
+    note_speed(pull, now_ns);
     pull->received += msg->entries[0].data->size;
-    pull->progress_ns = now_ns;
 }
 
 /* --- writing and loading --- */
@@ -274,8 +310,8 @@ bool snap_pull_step(struct snap_pull *pull, uint64_t now_ns)
 
 uint64_t snap_pull_deadline_ns(const struct snap_pull *pull)
 {
-    bool is_asking = pull->phase == SNAP_PULL_GET && pull->asked > pull->received;
-    return is_asking ? pull->progress_ns + ASK_AGAIN_NS : CLOCK_NEVER;
+    bool is_asking = pull->phase == SNAP_PULL_GET && pull->asked > pull->received && !pull->io.in_flight;
+    return is_asking ? pull->waiting_ns + pull->wait_ns : CLOCK_NEVER;
 }
 
 struct state_machine_loaded *snap_pull_take(struct snap_pull *pull, uint64_t *out_file_bytes)

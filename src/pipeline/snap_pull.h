@@ -5,7 +5,9 @@
  *                                                                       any failure ─► REMOVE ─► IDLE
  *
  * Chunks come in order on one stream or are lost with it: what is missing is asked for again from where the file ends, so that a broken
- * stream costs what was in flight. Another leader's file has other bytes: then it begins anew.
+ * stream costs what was in flight. Another leader's file has other bytes: then it begins anew. How much is in flight follows the time
+ * that a chunk takes, since heartbeats wait behind chunks on the same stream; so does the time after which a chunk counts as lost, or a
+ * slow stream would carry the same chunk again and again.
  * Owner: the snap role, embedded. Thread: snap, with its fs. Limits: SNAP_PULL_WINDOW chunks in flight or waiting for the disk.
  */
 #ifndef PIPELINE_SNAP_PULL_H
@@ -46,10 +48,14 @@ struct snap_pull {
     uint64_t received;
     uint64_t written;
     uint64_t synced;
+    uint64_t asked_ns[SNAP_PULL_WINDOW];   /* when each chunk in flight was last asked for */
+    uint32_t window;            /* chunks in flight at most */
+    uint64_t wait_ns;           /* without a chunk for so long, what is in flight counts as lost */
     struct blob *chunks[SNAP_PULL_WINDOW]; /* received, not written */
     uint32_t first, count;
     const char *complaint;      /* what is wrong with a piece that came; NULL = nothing */
     uint64_t progress_ns;       /* when the last chunk came */
+    uint64_t waiting_ns;        /* since when the next chunk is waited for */
     uint64_t not_before_ns;     /* after a failure */
     struct snapshot_load *load;
     struct state_machine_loaded *loaded;

@@ -139,7 +139,7 @@ bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t t
 {
     ASSERT(dir->count <= SNAPSHOT_DIR_MAX);
     for (size_t at = 0; at < dir->count; at++)
-        if (dir->entries[at].index == index && dir->entries[at].term == term) return true;
+        if (dir->entries[at].index == index && dir->entries[at].term == term) return !dir->entries[at].is_broken;
     return false;
 }
 

@@ -47,6 +47,7 @@ void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term);
 void snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term);
 /* Good ones; NULL = none so far back. 0 = the newest. */
 const struct snapshot_dir_entry *snapshot_dir_good(const struct snapshot_dir *dir, size_t place);
+/* That one, and nothing is known against it. */
 bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t term);
 /* DIRECTORY/NAME, or with .tmp behind it. The caller frees it. */
 char *snapshot_dir_file(const struct snapshot_dir *dir, uint64_t index, uint64_t term, bool is_tmp);

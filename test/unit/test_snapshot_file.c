@@ -449,6 +449,7 @@ START_TEST(test_old_ones_go_and_the_newest_good_ones_stay)
     snapshot_dir_mark_broken(&dir, 600, 3);
     snapshot_dir_mark_broken(&dir, 400, 3);
     ck_assert_uint_eq(snapshot_dir_good(&dir, 0)->index, 500);
+    ck_assert(snapshot_dir_has(&dir, 500, 3) && !snapshot_dir_has(&dir, 600, 3));
     run_purge(&dir, 2); /* 600 and 400 are broken: 500 and 300 are the good ones */
     ck_assert_uint_eq(dir.count, 4);
     snapshot_dir_add(&dir, 700, 3);
