@@ -434,6 +434,28 @@ def _both_are_damaged(member, newest, older):
     check([newest in warned[0]["found"], older in warned[1]["found"]] == [True, True], "the warnings: %s", warned)
 
 
+def test_a_damaged_snapshot_is_written_anew_when_one_of_its_position_is_wanted():
+    """Nothing is written meanwhile: the state to be saved is that of the damaged file."""
+    needs_kvd("its files")
+    with Cluster(3, flags=SMALL) as cluster:
+        cluster.leader().client.put(b"a", b"v")
+        member = cluster.followers()[0]
+        for number in range(2):
+            member.client.put(b"b", b"%d" % number)
+            kit.Stream(member).read_all()
+        newest = os.path.join(kit.snap_dir(member), kit.snapshots(member)[0])
+        member.terminate()
+        _damage(newest)
+        member.start()
+        check(len(kit.lines(member, DAMAGED)) == 1, "the damage is not seen")
+        _, pairs = kit.parse_saved(kit.Stream(member).read_all())
+        check(pairs == {b"a": b"v", b"b": b"1"} and os.path.basename(newest) in kit.snapshots(member), "saved: %s", pairs)
+        member.terminate()
+        member.start()
+        check(not kit.lines(member, DAMAGED), "still damaged")
+        kit.check_agreement(cluster)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Clients that save one
 
