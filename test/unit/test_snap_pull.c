@@ -101,7 +101,7 @@ static void run(struct scene *scene)
             mail_deinit(&mail);
             moved = true;
         }
-        moved = snap_serve_step(&scene->serve) || moved;
+        moved = snap_serve_step(&scene->serve, scene->now_ns) || moved;
         for (uint64_t n = 1; lane_take(&scene->to_receiver, &mail); n++) {
             bool is_lost = scene->drop_at != 0 && (scene->asked + n) % scene->drop_at == 0;
             scene->dropped += is_lost;
@@ -169,8 +169,9 @@ START_TEST(test_snap_pull_goes_on_from_where_it_was_when_chunks_are_lost)
         run(&scene);
         uint64_t received = scene.pull.received;
         ck_assert_uint_eq(scene.pull.written, received); /* nothing that came is thrown away */
-        scene.now_ns += NS_PER_S;
-        ck_assert_uint_le(snap_pull_deadline_ns(&scene.pull), scene.pull.phase == SNAP_PULL_GET ? scene.now_ns : CLOCK_NEVER);
+        uint64_t due_ns = snap_pull_deadline_ns(&scene.pull);
+        ck_assert_uint_le(due_ns, scene.pull.phase == SNAP_PULL_GET ? scene.now_ns + 30 * NS_PER_S : CLOCK_NEVER);
+        if (due_ns != CLOCK_NEVER) scene.now_ns = due_ns;
     }
     ck_assert_uint_gt(scene.dropped, 0);
     ck_assert_uint_lt(scene.asked, chunks + (scene.dropped + 1) * SNAP_PULL_WINDOW);
@@ -207,15 +208,123 @@ START_TEST(test_snap_pull_leaves_a_silent_sender_for_another_one)
     (void)snap_pull_step(&scene.pull, scene.now_ns);
     offer(&scene); /* while the first may still answer it is not left */
     ck_assert_uint_eq(scene.pull.from, 3);
-    scene.now_ns += 6 * NS_PER_S;
-    offer(&scene);
     struct mail mail;
-    while (lane_take(&scene.to_sender, &mail)) mail_deinit(&mail);
+    for (int i = 0; i < 6 && scene.pull.phase == SNAP_PULL_GET; i++) { /* it is asked again all the while */
+        scene.now_ns += NS_PER_S;
+        while (snap_pull_step(&scene.pull, scene.now_ns)) continue;
+        while (lane_take(&scene.to_sender, &mail)) mail_deinit(&mail);
+        offer(&scene);
+    }
+    ck_assert_int_ne(scene.pull.phase, SNAP_PULL_GET);
     run(&scene);
     scene.now_ns += 3 * NS_PER_S;
     offer(&scene);
     run(&scene);
     expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
+/* A stream that carries one chunk in so many milliseconds, all of them in order. Answers how many were asked for. */
+static uint64_t carry(struct scene *scene, uint64_t chunk_ms, uint64_t *out_longest)
+{
+    struct mail mail;
+    uint64_t next_ns = 0;
+    *out_longest = 0;
+    offer(scene);
+    for (int tick = 0; tick < 20000 && scene->pull.phase != SNAP_PULL_READY; tick++) {
+        while (snap_pull_step(&scene->pull, scene->now_ns)) continue;
+        for (; lane_take(&scene->to_sender, &mail); scene->asked++) {
+            snap_serve_ask(&scene->serve, &mail.peer.message->msg, scene->now_ns);
+            mail_deinit(&mail);
+        }
+        bool was_empty = ring_size(&scene->to_receiver.ring) == 0;
+        while (snap_serve_step(&scene->serve, scene->now_ns)) continue;
+        uint64_t length = ring_size(&scene->to_receiver.ring);
+        if (length > *out_longest) *out_longest = length;
+        if (was_empty && length > 0) next_ns = scene->now_ns + chunk_ms * NS_PER_MS;
+        if (length > 0 && scene->now_ns >= next_ns && lane_take(&scene->to_receiver, &mail)) {
+            snap_pull_chunk(&scene->pull, &mail.peer.message->msg, scene->now_ns);
+            mail_deinit(&mail);
+            next_ns += chunk_ms * NS_PER_MS;
+        }
+        scene->now_ns += 10 * NS_PER_MS;
+    }
+    return scene->asked;
+}
+
+START_TEST(test_snap_pull_asks_a_slow_stream_for_little_at_once_and_for_each_chunk_once)
+{
+    static const struct {
+        uint64_t chunk_ms, queue_max, again_max;
+    } streams[] = {{10, SNAP_PULL_WINDOW, 0}, {200, 3, 0}, {600, 2, 0}, {4000, 8, 6}};
+    for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+        struct scene scene;
+        uint64_t longest = 0;
+        scene_init(&scene, 3000);
+        char *path = snapshot_dir_file(&scene.from_dir, INDEX, scene.term, false);
+        uint64_t chunks = (fs_sim_size(scene.from_disk, path) + SNAP_SERVE_CHUNK - 1) / SNAP_SERVE_CHUNK;
+        alloc_free(path);
+        uint64_t asked = carry(&scene, streams[i].chunk_ms, &longest);
+        ck_assert_uint_gt(chunks, 8);
+        ck_assert_uint_ge(asked, chunks);
+        ck_assert_uint_le(asked, chunks + streams[i].again_max);
+        ck_assert_uint_le(longest, streams[i].queue_max);
+        expect_whole(&scene);
+        struct mail mail;
+        while (lane_take(&scene.to_receiver, &mail)) mail_deinit(&mail);
+        scene_deinit(&scene);
+    }
+}
+END_TEST
+
+START_TEST(test_snap_pull_file_does_not_stay_open_when_nobody_asks_any_more)
+{
+    struct scene scene;
+    scene_init(&scene, 300);
+    offer(&scene);
+    run(&scene);
+    ck_assert_uint_eq(snap_serve_held_index(&scene.serve, scene.now_ns), INDEX);
+    uint64_t due_ns = snap_serve_deadline_ns(&scene.serve);
+    ck_assert_uint_eq(due_ns, scene.now_ns + SNAP_SERVE_HOLD_NS);
+    ck_assert(!snap_serve_step(&scene.serve, due_ns - 1));
+    ck_assert_uint_eq(snap_serve_held_index(&scene.serve, due_ns), 0);
+    while (snap_serve_step(&scene.serve, due_ns)) continue;
+    ck_assert_uint_eq(snap_serve_deadline_ns(&scene.serve), CLOCK_NEVER);
+    ck_assert_ptr_null(scene.serve.files[0].file);
+    expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
+START_TEST(test_snap_pull_by_several_members_holds_the_oldest_of_their_files)
+{
+    struct scene scene;
+    struct mail mail;
+    scene_init(&scene, 20);
+    for (uint64_t index = INDEX + 1; index <= INDEX + SNAP_SERVE_FILES + 1; index++) {
+        char *other = snapshot_dir_file(&scene.from_dir, index, scene.term, false);
+        snapshot_rig_put(scene.from_fs, other, slice_from_string("x"));
+        snapshot_dir_add(&scene.from_dir, index, scene.term);
+        alloc_free(other);
+    }
+    for (uint64_t round = 0; round < 3; round++) {
+        for (uint64_t index = INDEX; index <= INDEX + SNAP_SERVE_FILES + 1; index++) {
+            struct raft_msg msg = {.kind = RAFT_MSG_CHUNK_GET, .from = index, .to = SENDER, .index = index, .log_term = scene.term};
+            snap_serve_ask(&scene.serve, &msg, ++scene.now_ns);
+            while (snap_serve_step(&scene.serve, scene.now_ns)) continue;
+            ck_assert(lane_take(&scene.to_receiver, &mail));
+            ck_assert(!mail.peer.message->msg.reject && mail.peer.message->msg.index == index && mail.peer.to == index);
+            mail_deinit(&mail);
+        }
+    }
+    ck_assert_uint_eq(snap_serve_held_index(&scene.serve, scene.now_ns), INDEX + 2); /* of the last SNAP_SERVE_FILES */
+    snapshot_dir_mark_broken(&scene.from_dir, INDEX, scene.term);
+    struct raft_msg msg = {.kind = RAFT_MSG_CHUNK_GET, .from = 7, .to = SENDER, .index = INDEX, .log_term = scene.term};
+    snap_serve_ask(&scene.serve, &msg, scene.now_ns);
+    while (snap_serve_step(&scene.serve, scene.now_ns)) continue;
+    ck_assert(lane_take(&scene.to_receiver, &mail) && mail.peer.message->msg.reject);
+    mail_deinit(&mail);
     scene_deinit(&scene);
 }
 END_TEST
@@ -372,6 +481,9 @@ int main(void)
     tcase_add_test(pull, test_snap_pull_goes_on_from_where_it_was_when_chunks_are_lost);
     tcase_add_test(pull, test_snap_pull_gives_up_what_its_sender_has_no_more_and_takes_the_next_offer);
     tcase_add_test(pull, test_snap_pull_leaves_a_silent_sender_for_another_one);
+    tcase_add_test(pull, test_snap_pull_asks_a_slow_stream_for_little_at_once_and_for_each_chunk_once);
+    tcase_add_test(pull, test_snap_pull_file_does_not_stay_open_when_nobody_asks_any_more);
+    tcase_add_test(pull, test_snap_pull_by_several_members_holds_the_oldest_of_their_files);
     tcase_add_test(pull, test_snap_pull_of_a_damaged_file_is_never_taken);
     tcase_add_test(pull, test_snap_pull_pieces_that_do_not_fit_do_no_harm);
     tcase_add_test(pull, test_snap_pull_survives_every_failure_of_its_disk);
