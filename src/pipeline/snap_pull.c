@@ -159,14 +159,15 @@ static const char *complaint(const struct snap_pull *pull, const struct raft_msg
 }
 
 /* A chunk of this file came: what that says about the stream. One that was asked for again counts from then: too short when the first one
- * comes late, which the next ones put right; from the first time on, a few cuts in a row would pass for a stream that got slow. */
+ * comes late, so the wait gets shorter by halves only; from the first time on, a few cuts in a row would pass for a stream that got slow. */
 static void note_speed(struct snap_pull *pull, uint64_t now_ns)
 {
     uint64_t took_ns = now_ns - *asked_ns(pull, pull->received);
     ASSERT(pull->window >= 1 && pull->window <= SNAP_PULL_WINDOW);
     if (took_ns > SLOW_NS && pull->window > 1) pull->window--;
     if (took_ns <= SLOW_NS && pull->window < SNAP_PULL_WINDOW) pull->window++;
-    pull->wait_ns = 2 * took_ns < WAIT_MIN_NS ? WAIT_MIN_NS : 2 * took_ns < WAIT_MAX_NS ? 2 * took_ns : WAIT_MAX_NS;
+    uint64_t wait_ns = pull->wait_ns / 2 > 2 * took_ns ? pull->wait_ns / 2 : 2 * took_ns;
+    pull->wait_ns = wait_ns < WAIT_MIN_NS ? WAIT_MIN_NS : wait_ns < WAIT_MAX_NS ? wait_ns : WAIT_MAX_NS;
     pull->progress_ns = pull->waiting_ns = now_ns;
 }
 
