@@ -169,12 +169,30 @@ static bool bootstrap_log(const struct wal_options *options, const struct cluste
     return err == ERR_OK && !is_older;
 }
 
+/* Snapshots without an identity are of a member that had one: its log, with its votes, would begin anew behind them. */
+static bool is_without_snapshots(const struct line_recover_options *options, char *out_message, size_t size)
+{
+    struct snapshot_dir snapshots;
+    if (snapshot_dir_open(options->dir->fs, options->dir->snap_path, &snapshots, out_message, size) != ERR_OK) return false;
+    bool is_empty = snapshots.count == 0;
+    snapshot_dir_close(&snapshots);
+    if (!is_empty) {
+        snprintf(out_message, size, "%s: holds snapshots, but the identity of their member is missing: restore it, or remove them to start as a "
+                 "new member", options->dir->snap_path);
+    }
+    return is_empty;
+}
+
 static bool make_identity(const struct line_recover_options *options, struct data_dir_identity *out_identity,
                           char *out_message, size_t size)
 {
     uint64_t self = 0;
     struct cluster *cluster = first_start_cluster(options->config, &self, out_message, size);
     if (cluster == NULL) return false;
+    if (!is_without_snapshots(options, out_message, size)) {
+        cluster_unref(cluster);
+        return false;
+    }
     *out_identity = (struct data_dir_identity){.cluster_id = cluster->id, .member_id = self, .boot_count = 1};
     make_uuid(out_identity->uuid);
     struct wal_options wal_options = wal_options_of(options, out_identity);

@@ -74,6 +74,7 @@ static void die(const char *text)
 {
     struct world *world = the_world;
     if (world == NULL || !world->may_escape) return;
+    snprintf(world->current->message, sizeof(world->current->message), "%s", text);
     world_note(world, "fatal", world->current->number, 0, 0);
     if (world->depth != 1 || world->current->failed_steps == 0) {
         fprintf(stderr, "%s\n", text);
@@ -164,6 +165,7 @@ static bool has_other_snapshot(const struct world_member *member)
 /* It says why it does not start; a full disk is such a reason, and space that comes later is the remedy. */
 static bool refuse_start(struct world_member *member, const char *message, bool has_failed)
 {
+    snprintf(member->message, sizeof(member->message), "%.511s", message);
     bool is_full = strstr(message, "No space left on device") != NULL, names_error = strstr(message, strerror(EIO)) != NULL;
     has_failed = has_failed && !is_full && (names_error || !member->damage.is_there); /* with both, either is a reason */
     bool is_damaged = member->damage.is_there && !has_failed;
@@ -372,6 +374,43 @@ void world_disk_room(struct world *world, uint32_t member, bool is_plenty)
     world_note(world, "disk room", member, is_plenty, 0);
     fs_sim_set_room(disk, is_plenty ? UINT64_MAX : fs_sim_used(disk) + tape_below(&world->tape, 32 << 10));
 }
+
+void world_fail_start(struct world *world, uint32_t number, uint32_t kind, uint64_t nth, int error)
+{
+    struct world_member *member = &world->members[number];
+    ASSERT(!member->is_up && nth > 0);
+    member->next_start.kind = (enum fs_kind)kind;
+    member->next_start.nth = nth;
+    member->next_start.error = error;
+}
+
+struct fs_sim_disk *world_disk(struct world *world, uint32_t member) { return world->members[member].disk; }
+
+void world_damaged(struct world *world, uint32_t number)
+{
+    struct world_member *member = &world->members[number];
+    ASSERT(!member->is_up);
+    world_note(world, "damage", number, 0, 0);
+    member->damage.is_there = true;
+    member->damage.path[0] = '\0'; /* whoever did it puts it right */
+}
+
+void world_give_disk(struct world *world, uint32_t number, struct fs_sim_disk *disk, bool is_own)
+{
+    struct world_member *member = &world->members[number];
+    ASSERT(!member->is_up && disk != member->disk);
+    world_note(world, "another disk", number, is_own, 0);
+    fs_sim_disk_free(member->disk);
+    member->disk = disk;
+    member->is_foreign = !is_own;
+    if (is_own) return;
+    memset(&member->watch.owed, 0, sizeof(member->watch.owed));
+    memset(member->watch.last_rounds, 0, sizeof(member->watch.last_rounds));
+    member->watch.excused_index = 0;
+}
+
+const char *world_last_word(const struct world *world, uint32_t member) { return world->members[member].message; }
+const char *world_last_refusal(const struct world *world, uint32_t member) { return world->members[member].refusal; }
 
 bool world_is_whole(struct world *world)
 {

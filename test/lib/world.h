@@ -73,6 +73,19 @@ void world_disk_speed(struct world *world, uint32_t member, enum world_disk_spee
 void world_disk_fail(struct world *world, uint32_t member, bool fails); /* an operation that comes soon fails; false: none does */
 void world_disk_room(struct world *world, uint32_t member, bool is_plenty); /* false: what is there now, and a little */
 
+/* The nth operation of a kind (enum fs_kind) fails in the next start, whatever the options say. */
+void world_fail_start(struct world *world, uint32_t member, uint32_t kind, uint64_t nth, int error);
+/* The disk of a member: to look at, and while it is down to do harm to, which world_damaged tells. Its next start may refuse then. */
+struct fs_sim_disk;
+struct fs_sim_disk *world_disk(struct world *world, uint32_t member);
+void world_damaged(struct world *world, uint32_t member);
+/* Another disk for a member that is down (taken over). `is_own`: one on which all that it promised is. Otherwise nothing is asked of it any
+ * more, and the others may refuse it. */
+void world_give_disk(struct world *world, uint32_t member, struct fs_sim_disk *disk, bool is_own);
+/* Its last word: why it did not start, or stopped. And what it said last about another's hello. */
+const char *world_last_word(const struct world *world, uint32_t member);
+const char *world_last_refusal(const struct world *world, uint32_t member);
+
 /* Bits of a log file of a member that is down flip; only where enough others hold all that it holds (no two damaged members at once).
  * It must find it: refuse to start (then the bits are put right), or know what it may have lost. */
 void world_flip(struct world *world, uint32_t member);

@@ -47,8 +47,9 @@ static bool is_grave(const struct world_fs *fs, const struct fs_op *op)
 {
     if (&fs->fs == fs->member->snap_fs) return false; /* a snapshot that fails is not trusted, and the log is still whole */
     bool changes = op->kind == FS_PWRITE || op->kind == FS_FDATASYNC || op->kind == FS_FSYNC_DIR || op->kind == FS_RENAME ||
-                   op->kind == FS_ALLOCATE;
-    return changes && op->error != 0 && op->error != ENOSPC;
+                   op->kind == FS_ALLOCATE || op->kind == FS_OPEN;
+    bool is_made = op->kind == FS_PWRITE || op->kind == FS_FDATASYNC; /* room was made before: there cannot be too little */
+    return changes && op->error != 0 && (op->error != ENOSPC || (is_made && &fs->fs == fs->member->wal_fs));
 }
 
 static struct fs_op *take_done(struct fs *base)
@@ -175,7 +176,15 @@ void world_disk_arm_start(struct world_member *member)
     static const enum fs_kind kinds[] = {FS_OPEN, FS_PREAD, FS_PREAD, FS_PREAD, FS_SIZE, FS_LIST, FS_LOCK, FS_PWRITE, FS_FDATASYNC,
                                          FS_TRUNCATE, FS_RENAME, FS_UNLINK, FS_MKDIR, FS_FSYNC_DIR, FS_ALLOCATE};
     struct world *world = member->world;
-    bool has_lived = member->watch.cluster_id != 0;
+    bool has_lived = member->watch.cluster_id != 0, is_planned = member->next_start.nth > 0;
+    if (is_planned) {
+        member->start_fault = member->next_start.kind;
+        member->start_failed = fs_sim_failed(member->disk);
+        member->start_is_armed = true;
+        fs_sim_fail(member->disk, member->next_start.kind, member->next_start.nth, member->next_start.error);
+        member->next_start.nth = 0;
+        return;
+    }
     if (world->options.start_fault_permille == 0 || !has_lived) return;
     if (!tape_chance(&world->tape, world->options.start_fault_permille, 1000)) return;
     enum fs_kind kind = kinds[tape_below(&world->tape, sizeof(kinds) / sizeof(kinds[0]))];

@@ -86,6 +86,8 @@ struct world_member {
     bool chores_hang;
     bool is_foreign;         /* its disk is not the one that it made its promises with */
     char refusal[160];       /* what it said last about another's hello */
+    char message[512];       /* why it did not start, or stopped: its last word */
+    struct { uint64_t nth; enum fs_kind kind; int error; } next_start; /* of its next start: that operation fails; nth 0 = none */
     bool start_is_armed;     /* a file operation of its start is going to fail */
     enum fs_kind start_fault;
     uint64_t start_failed;   /* of fs_sim_failed, before */
