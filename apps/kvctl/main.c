@@ -223,7 +223,8 @@ static const char *nearest_command(const char *word)
 {
     static const char *const others[][2] = {{"set", "put"}, {"delete", "del"}, {"rm", "del"}, {"remove", "del"}, {"ls", "get"},
                                             {"list", "get"}, {"compact", "compaction"}, {"status", "endpoint status"},
-                                            {"health", "endpoint health"}, {"members", "member list"}};
+                                            {"health", "endpoint health"}, {"members", "member list"},
+                                            {"save", "snapshot save"}, {"backup", "snapshot save"}, {"restore", "snapshot restore"}};
     const char *near = NULL;
     size_t least = 3;
     if (strlen(word) > WORD_BYTES_MAX) return NULL;

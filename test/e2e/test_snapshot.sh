@@ -141,6 +141,7 @@ refuses() {
     ends_with 128 "cannot be negative" snapshot restore "$saved" --bump-revision -1
     ends_with 128 "couldn't find local name \"a\"" snapshot restore "$saved" --name a --initial-cluster b=http://127.0.0.1:1
     ends_with 1 "in the way|not empty" snapshot restore "$saved" --data-dir "$e2e_dir"
+    ends_with 1 "did you mean \"snapshot restore\"" restore "$saved"
     expect "none of this leaves a directory" "" find "$e2e_dir" -name 'none*' -o -name 'foreign*'
 }
 

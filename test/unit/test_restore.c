@@ -31,6 +31,24 @@ struct scene {
     char message[512];
 };
 
+/* An image whose cluster has no space left, as alarm_state_encode says it. */
+static struct state_machine_image *image_of(struct mvcc *mvcc)
+{
+    struct state_machine_image *image = snapshot_rig_image(mvcc, INDEX);
+    struct alarm_state *state = alarm_state_new();
+    const struct alarm_request request = {.action = ALARM_ACTIVATE, .alarm = {.member = 42, .type = ALARM_NOSPACE}};
+    bool is_named = false;
+    struct buf bytes;
+    ck_assert_int_eq(alarm_state_change(state, &request, &is_named), ERR_OK);
+    buf_init(&bytes);
+    alarm_state_encode(state, &bytes);
+    blob_unref(image->alarms);
+    image->alarms = buf_take_blob(&bytes);
+    buf_deinit(&bytes);
+    alarm_state_free(state);
+    return image;
+}
+
 static void scene_init(struct scene *scene, int changes, uint32_t keys)
 {
     struct rng rng = snapshot_rig_rng(4);
@@ -41,7 +59,7 @@ static void scene_init(struct scene *scene, int changes, uint32_t keys)
     snapshot_rig_store_init(&scene->store, NULL);
     for (int i = 0; i < changes; i++) snapshot_rig_change(scene->store.mvcc, &rng, keys, keys > 100);
     if (changes > 10) snapshot_rig_compact(scene->store.mvcc, changes / 3);
-    ck_assert_int_eq(snapshot_rig_write(scene->fs, snapshot_rig_image(scene->store.mvcc, INDEX), NULL, NULL), ERR_OK);
+    ck_assert_int_eq(snapshot_rig_write(scene->fs, image_of(scene->store.mvcc), NULL, NULL), ERR_OK);
     struct blob *file = snapshot_rig_bytes(scene->fs, scene->path);
     struct blob *saved = snapshot_rig_saved(blob_slice(file));
     snapshot_rig_put(scene->fs, SAVED, blob_slice(saved));
