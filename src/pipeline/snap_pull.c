@@ -96,7 +96,8 @@ void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint
     bool is_other = pull->index != index || pull->term != term || pull->from != from;
     if (is_stale && is_other && !pull->io.in_flight && !pull->io.is_done) {
         fail(pull, "its sender does not answer any more, another one is offered", now_ns);
-        return; /* the offer comes again */
+        pull->not_before_ns = now_ns; /* the offer comes again, and nothing speaks against it */
+        return;
     }
     if (pull->phase != SNAP_PULL_IDLE || now_ns < pull->not_before_ns) return;
     pull->from = from;

@@ -477,6 +477,7 @@ int main(void)
 {
     Suite *suite = suite_create("snap_pull");
     TCase *pull = tcase_create("pull"), *stream = tcase_create("stream");
+    tcase_set_timeout(pull, 60);
     tcase_add_test(pull, test_snap_pull_gets_the_whole_file);
     tcase_add_test(pull, test_snap_pull_goes_on_from_where_it_was_when_chunks_are_lost);
     tcase_add_test(pull, test_snap_pull_gives_up_what_its_sender_has_no_more_and_takes_the_next_offer);
