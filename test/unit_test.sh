@@ -4,7 +4,7 @@
 set -euo pipefail
 # shellcheck source=suite_lib.sh
 . "$(dirname "$0")/suite_lib.sh"
-suite_begin "unit tests" 180
+suite_begin "unit tests" 240
 
 build=${KVD_BUILD:-build/asan}
 words=$(IFS='|'; echo "${*:-.}")

@@ -255,6 +255,7 @@ START_TEST(test_wal_whose_last_batch_is_damaged_at_both_ends_is_refused)
     fs_sim_flip(rig.disk, path, offset + (blocks - 1) * WAL_FORMAT_BLOCK + 77, 1);
     ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
     ck_assert_ptr_nonnull(strstr(rig.found.message, "both ends of the last batch are damaged"));
+    wal_rig_close(&rig);
     rig.is_alone = true; /* with nobody to promise to, nothing was promised */
     ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
     wal_rig_deinit(&rig);

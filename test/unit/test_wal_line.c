@@ -64,6 +64,7 @@ static void start_down(struct start *start)
     rcu_wait_callbacks();
     state_machine_free(start->line.machine);
     cluster_unref(start->line.cluster);
+    snapshot_dir_close(&start->line.snapshots);
     memset(&start->line, 0, sizeof start->line);
     data_dir_close(&start->dir);
     fs_free(start->fs);
