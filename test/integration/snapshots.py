@@ -438,11 +438,12 @@ class Stream:
         """The next piece; None at the end."""
         return next(self._call, None)
 
-    def read_all(self):
-        """All bytes; checks what remains to be sent at each piece, and the sum at the end."""
+    def read_all(self, first=None):
+        """All bytes; checks what remains to be sent at each piece, and the sum at the end. `first` was read before."""
         pieces, remaining = [], None
         while True:
-            piece = self.read()
+            piece = first or self.read()
+            first = None
             if piece is None:
                 break
             if remaining is not None and len(piece.blob) != SHA256_BYTES:

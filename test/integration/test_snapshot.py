@@ -495,9 +495,10 @@ def test_clients_that_do_not_read_come_in_crowds_or_die_hurt_nobody():
         kit.fill(member.client, state // 16384, 16384, per_txn=20)
         kit.Stream(member).read_all()
         before = member.rss_bytes()
-        streams = [kit.Stream(member) for _ in range(STREAMS_MAX + 4)]
-        for stream in streams[:STREAMS_MAX]:
+        streams = [kit.Stream(member) for _ in range(STREAMS_MAX)]
+        for stream in streams:
             check(stream.read() is not None, "a stream begins")     # and is not read from now on
+        streams += [kit.Stream(member) for _ in range(4)]
         refused = [stream.end() for stream in streams[STREAMS_MAX:]]
         check(refused == [TOO_MANY] * 4, "beyond %d: %s", STREAMS_MAX, refused)
         time.sleep(1)
@@ -506,15 +507,27 @@ def test_clients_that_do_not_read_come_in_crowds_or_die_hurt_nobody():
         check(IS_SHORT or grown < STREAMS_MAX * 3 * MIB + 32 * MIB, "%d bytes for streams that do not read", grown)
         member.client.put(b"meanwhile", b"v")
         for stream in streams[:4]:
-            stream.close()                  # their clients are gone
-        more = [kit.Stream(member) for _ in range(4)]
-        wholes = {len(stream.read_all()) for stream in more}
+            stream.close()                  # their clients are gone, which the member hears of in its time
+        more = []
+        wait_until(lambda: len(more) == 4 or _begins(member, more), 10, "their places are free")
+        wholes = {len(stream.read_all(first)) for stream, first in more}
         check(len(wholes) == 1 and wholes.pop() > state, "beside those that wait: %s", wholes)
         ends = [stream.end() for stream in streams[4:STREAMS_MAX]]
         check(all(end[0] in ("OK", "CANCELLED", "UNAVAILABLE") for end in ends), "streams that begin to read again: %s", ends)
-        for stream in streams + more:
+        for stream in streams + [stream for stream, _ in more]:
             stream.close()
         kit.Stream(member).read_all()
+
+
+def _begins(member, streams):
+    """One more stream, with its first piece, if there is a place for it; False: there are too few of them yet."""
+    stream = kit.Stream(member)
+    try:
+        streams.append((stream, stream.read()))
+    except grpc.RpcError as error:
+        check((error.code().name, error.details()) == TOO_MANY, "a stream ends: %s", error)
+        stream.close()
+    return False
 
 
 def test_a_stream_whose_client_does_not_read_ends():
