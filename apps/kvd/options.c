@@ -76,6 +76,8 @@ static const struct option options_table[] = {
     {"force-new-cluster", FLAG_BOOL, AT(is_force_new_cluster), NULL, "refused: not supported by this version", "Unsafe"},
     {"unsafe-no-fsync", FLAG_BOOL, AT(config.unsafe_no_fsync), NULL, "do not sync: a power loss loses data", "Unsafe"},
 
+    {"snapshot-rate-bytes", FLAG_U64, AT(config.snapshot_rate_bytes), "<bytes>", "a snapshot is written at, per second; 0 = as fast as it goes",
+     "kvd's own"},
     {"wal-segment-bytes", FLAG_U64, AT(config.wal_segment_bytes), "<bytes>", "size of a file of the log", "kvd's own"},
     {"wal-segment-entries-max", FLAG_U64, AT(config.wal_segment_entries_max), "<n>",
      "entries of a file of the log; 0 = by size only", "kvd's own"},

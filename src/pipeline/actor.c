@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "storage/rcu.h"
+
+#define BACKGROUND_NICE 5
 
 /* The default place to wait: a futex word that every ring raises. */
 static void futex_ring(struct actor *actor)
@@ -112,9 +115,18 @@ static void sleep_until_rung(struct actor *actor)
     atomic_store_explicit(&actor->bell.sleeping, 0, memory_order_seq_cst);
 }
 
+/* Linux counts niceness and I/O priority by thread. Without them it still works: errors are of no account. */
+static void step_back(void)
+{
+    const int io_best_effort = 2 << 13, io_lowest = 7;
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), BACKGROUND_NICE);
+    (void)syscall(SYS_ioprio_set, 1, 0, io_best_effort | io_lowest);
+}
+
 static void *run(void *context)
 {
     struct actor *actor = context;
+    if (actor->table->is_background) step_back();
     if (actor->log_lane != NULL) log_set_thread_sink(log_to_main, actor);
     if (actor->table->is_reader) {
         rcu_reader_register();

@@ -18,6 +18,7 @@ struct actor;
 struct actor_table {
     const char *name;      /* the thread's name: "kvd-net" */
     bool is_reader;        /* registers with RCU; offline round every wait */
+    bool is_background;    /* its thread comes behind the others at the processor and the disk */
     /* Bounded work at time now_ns. True: there is more to do right now. */
     bool (*step)(struct actor *actor, uint64_t now_ns);
     uint64_t (*deadline_ns)(struct actor *actor); /* CLOCK_NEVER = none; may be NULL */

@@ -38,6 +38,7 @@ void config_init(struct config *config)
         .snapshot_catchup_entries = 5000,
         .max_snapshots = SNAPSHOTS_MIN,
         .max_wals = 1,
+        .snapshot_rate_bytes = 128 * MIB,
         .max_request_bytes = 1572864,
         .max_txn_ops = 128,
         .max_concurrent_streams = UINT32_MAX,

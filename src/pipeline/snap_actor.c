@@ -212,7 +212,7 @@ static uint64_t deadline_ns(struct actor *actor)
     return due_ns < serve_ns ? due_ns : serve_ns;
 }
 
-static const struct actor_table table = {.name = "kvd-snap", .is_reader = true, .step = step, .deadline_ns = deadline_ns};
+static const struct actor_table table = {.name = "kvd-snap", .is_reader = true, .is_background = true, .step = step, .deadline_ns = deadline_ns};
 
 void snap_actor_init(struct snap_actor *role, const struct snap_options *options)
 {
