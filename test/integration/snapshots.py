@@ -2,6 +2,7 @@
 a proxy before a member's peer URL that throttles and cuts, streams of Maintenance.Snapshot."""
 
 import collections
+import datetime
 import hashlib
 import json
 import multiprocessing
@@ -229,6 +230,22 @@ def table(title, rows):
     print("# %s" % title)
     for name, measured, bound in rows:
         print("#   %-52s %14s   %s" % (name, measured, bound), flush=True)
+
+
+def worst_waits_ms(members, waits):
+    """Of calls as (begin, end) in wall time: the longest while some member took a snapshot, and the longest of the others."""
+    taken = []
+    for member in members:
+        for line in lines(member, "took a snapshot"):
+            end = datetime.datetime.fromisoformat(line["ts"].replace("Z", "+00:00")).timestamp()
+            taken.append((end - int(line["took-ms"]) / 1000 - 0.01, end + 0.01))
+    beside = apart = 0.0
+    for begin, end in waits:
+        if any(begin < until and end > since for since, until in taken):
+            beside = max(beside, end - begin)
+        else:
+            apart = max(apart, end - begin)
+    return 1000 * beside, 1000 * apart
 
 
 # --------------------------------------------------------------------------------------------------------------------
