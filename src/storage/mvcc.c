@@ -279,6 +279,14 @@ void mvcc_unpin(struct mvcc *mvcc, int slot)
     __atomic_store_n(&mvcc->pins[slot], 0, __ATOMIC_RELEASE);
 }
 
+void mvcc_move_pin(struct mvcc *mvcc, int slot, int64_t revision)
+{
+    ASSERT(slot >= 0 && slot < MVCC_PINS_MAX);
+    int64_t pinned = __atomic_load_n(&mvcc->pins[slot], __ATOMIC_RELAXED);
+    ASSERT(pinned > 0 && pinned <= revision);
+    __atomic_store_n(&mvcc->pins[slot], revision, __ATOMIC_RELEASE);
+}
+
 /* --- small readers ----------------------------------------------------------------------------------------------------------- */
 
 struct mvcc_range mvcc_range_make(struct slice key, struct slice range_end)

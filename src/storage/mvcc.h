@@ -141,6 +141,8 @@ bool mvcc_history_next(struct mvcc_history *history, struct mvcc_change *out_cha
  * when the mark has passed: *out_compacted is set. */
 int mvcc_pin(struct mvcc *mvcc, int64_t revision, bool *out_compacted);
 void mvcc_unpin(struct mvcc *mvcc, int slot);
+/* A pin that is held goes forward: what lies before the new revision may go. Also where the mark has passed it already. */
+void mvcc_move_pin(struct mvcc *mvcc, int slot, int64_t revision);
 
 /* Additive hash of all versions up to `revision` less what compaction at the view's mark makes garbage: equal on all members at equal
  * (revision, compact revision), whatever was already freed. revision ≤ 0 = now. */
