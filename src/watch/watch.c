@@ -1,0 +1,330 @@
+/* watch: the face: streams, what their clients ask for, and the frames that they take. See watch.h. */
+#include "watch/watch.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "watch/watch_sweep.h"
+
+#define DUPLICATE_ID "mvcc: duplicate watch ID provided on the WatchStream"
+#define EMPTY_RANGE "mvcc: watcher range is empty"
+
+/* --- make and free --- */
+
+struct watch *watch_new(const struct watch_options *options, const struct mvcc_view *view)
+{
+    ASSERT(options->member_id != 0 && options->watchers_max > 0 && options->fragment_bytes > 0 && options->progress_ns > 0);
+    struct watch *watch = ALLOC(struct watch);
+    *watch = (struct watch){.options = *options, .live = mvcc_view_revision(view), .view_revision = mvcc_view_revision(view),
+                            .floor = mvcc_view_compact_revision(view)};
+    watch_registry_init(&watch->registry);
+    list_init(&watch->streams);
+    list_init(&watch->ready);
+    list_init(&watch->waiting);
+    list_init(&watch->swept);
+    list_init(&watch->notify);
+    list_init(&watch->progress);
+    heap_init(&watch->behind);
+    rng_init(&watch->rng, options->seed);
+    buf_init(&watch->head);
+    buf_init(&watch->events);
+    return watch;
+}
+
+void watch_free(struct watch *watch)
+{
+    if (watch == NULL) return;
+    while (!list_is_empty(&watch->streams)) watch_close(watch, LIST_ENTRY(watch->streams.next, struct watch_stream, of_watch));
+    ASSERT(watch->stats.watchers == 0 && watch->behind.count == 0);
+    watch_encode_forget(watch);
+    watch_registry_deinit(&watch->registry);
+    heap_deinit(&watch->behind);
+    buf_deinit(&watch->head);
+    buf_deinit(&watch->events);
+    alloc_free(watch);
+}
+
+/* --- streams --- */
+
+struct watch_stream *watch_open(struct watch *watch, uint64_t name)
+{
+    struct watch_stream *stream = ALLOC(struct watch_stream);
+    *stream = (struct watch_stream){.name = name};
+    list_init(&stream->of_ready);
+    list_init(&stream->of_progress);
+    list_init(&stream->watchers);
+    list_init(&stream->answers);
+    list_init(&stream->line);
+    map_init(&stream->ids);
+    list_push_back(&watch->streams, &stream->of_watch);
+    watch->stats.streams++;
+    return stream;
+}
+
+void watch_close(struct watch *watch, struct watch_stream *stream)
+{
+    ASSERT(watch->stats.streams > 0);
+    while (!list_is_empty(&stream->watchers)) {
+        watch_state_remove(watch, LIST_ENTRY(stream->watchers.next, struct watcher, of_stream));
+    }
+    struct list *node;
+    while ((node = list_pop_front(&stream->answers)) != NULL) alloc_free(LIST_ENTRY(node, struct watch_answer, node));
+    ASSERT(stream->behind_count == 0 && stream->watcher_count == 0);
+    list_remove(&stream->of_ready);
+    list_remove(&stream->of_progress);
+    list_remove(&stream->of_watch);
+    map_deinit(&stream->ids);
+    alloc_free(stream);
+    watch->stats.streams--;
+}
+
+bool watch_may_receive(const struct watch_stream *stream)
+{
+    return stream->answer_count < WATCH_ANSWERS_MAX && stream->progress_count < WATCH_ANSWERS_MAX;
+}
+
+void watch_sent(struct watch *watch, struct watch_stream *stream)
+{
+    ASSERT(stream->is_sending);
+    stream->is_sending = false;
+    if (watch_state_has_words(watch, stream)) watch_state_ready(watch, stream);
+}
+
+/* --- requests --- */
+
+static void answer(struct watch *watch, struct watch_stream *stream, const struct watch_answer *said)
+{
+    struct watch_answer *waiting = ALLOC(struct watch_answer);
+    *waiting = *said;
+    list_push_back(&stream->answers, &waiting->node);
+    stream->answer_count++;
+    watch_state_ready(watch, stream);
+}
+
+static void refuse(struct watch *watch, struct watch_stream *stream, const struct mvcc_view *view, const char *reason)
+{
+    ASSERT(reason != NULL);
+    answer(watch, stream, &(struct watch_answer){.watch_id = -1, .revision = mvcc_view_revision(view), .created = true, .canceled = true,
+                                                 .reason = reason});
+}
+
+/* 0 = the next one that is free. False: it is in use. */
+static bool choose_id(struct watch_stream *stream, int64_t asked, int64_t *out_id)
+{
+    if (asked == 0) {
+        while (map_get(&stream->ids, (uint64_t)stream->next_id) != NULL) stream->next_id++;
+        *out_id = stream->next_id++;
+        return true;
+    }
+    *out_id = asked;
+    return map_get(&stream->ids, (uint64_t)asked) == NULL;
+}
+
+static bool is_empty_range(struct slice key, struct slice range_end)
+{
+    bool is_open = range_end.size == 1 && range_end.data[0] == 0;
+    return range_end.size > 0 && !is_open && slice_compare(key, range_end) >= 0;
+}
+
+static struct watcher *make_watcher(struct watch *watch, struct watch_stream *stream, const struct watch_request *request, struct slice key,
+                                    int64_t id)
+{
+    struct watcher *watcher = ALLOC(struct watcher);
+    *watcher = (struct watcher){.stream = stream, .id = id, .state = WATCHER_LIVE, .progress_notify = request->progress_notify,
+                                .prev_kv = request->prev_kv, .fragment = request->fragment, .no_put = request->no_put,
+                                .no_delete = request->no_delete};
+    watcher->set = watch_registry_join(&watch->registry, key, request->range_end);
+    list_init(&watcher->of_set);
+    list_init(&watcher->queue);
+    list_init(&watcher->of_notify);
+    heap_node_init(&watcher->behind);
+    list_push_back(&stream->watchers, &watcher->of_stream);
+    bool is_put = map_put(&stream->ids, (uint64_t)id, watcher);
+    ASSERT(is_put);
+    stream->watcher_count++;
+    watch->stats.watchers++;
+    return watcher;
+}
+
+static void create(struct watch *watch, struct watch_stream *stream, const struct watch_request *request, const struct mvcc_view *view,
+                   uint64_t now_ns)
+{
+    static const uint8_t zero = 0;
+    struct slice key = request->key.size > 0 ? request->key : slice_make(&zero, 1);
+    int64_t revision = mvcc_view_revision(view), id;
+    if (is_empty_range(key, request->range_end)) return refuse(watch, stream, view, EMPTY_RANGE);
+    if (request->start_revision < 0) return refuse(watch, stream, view, err_text(ERR_COMPACTED));
+    if (watch->stats.watchers >= watch->options.watchers_max) return refuse(watch, stream, view, err_text(ERR_TOO_MANY_REQUESTS));
+    if (!choose_id(stream, request->watch_id, &id)) return refuse(watch, stream, view, DUPLICATE_ID);
+    answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = revision, .created = true});
+    struct watcher *watcher = make_watcher(watch, stream, request, key, id);
+    watcher->next = request->start_revision > 0 ? request->start_revision : revision + 1;
+    if (watcher->next > stream->start_max) stream->start_max = watcher->next;
+    if (watcher->progress_notify) watch_sweep_schedule(watch, watcher, now_ns);
+    if (watcher->next < mvcc_view_compact_revision(view)) watch_state_compacted(watch, watcher);
+    else if (watcher->next <= watch->live) watch_state_wait(watch, watcher);
+    else watch_state_live(watch, watcher);
+}
+
+static void cancel(struct watch *watch, struct watch_stream *stream, int64_t id, const struct mvcc_view *view)
+{
+    struct watcher *watcher = map_get(&stream->ids, (uint64_t)id);
+    if (watcher == NULL) return;
+    watch_state_remove(watch, watcher);
+    answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = mvcc_view_revision(view), .canceled = true});
+}
+
+enum err watch_request(struct watch *watch, struct watch_stream *stream, struct slice message, const struct mvcc_view *view, uint64_t now_ns)
+{
+    struct watch_request request;
+    ASSERT(mvcc_view_revision(view) >= watch->live);
+    enum err err = watch_request_decode(message, &request);
+    if (err != ERR_OK) return err;
+    if (request.kind == WATCH_REQUEST_CREATE) create(watch, stream, &request, view, now_ns);
+    if (request.kind == WATCH_REQUEST_CANCEL) cancel(watch, stream, request.watch_id, view);
+    if (request.kind == WATCH_REQUEST_PROGRESS && stream->watcher_count > 0) {
+        if (stream->progress_count++ == 0) list_push_back(&watch->progress, &stream->of_progress);
+        watch_state_ready(watch, stream);
+    }
+    return ERR_OK;
+}
+
+/* --- frames --- */
+
+static void put_head(struct watch *watch, uint64_t term, const struct watch_response *response)
+{
+    buf_clear(&watch->head);
+    watch_encode_head(&watch->head, &watch->options, term, response);
+}
+
+static void tell_answer(struct watch *watch, struct watch_stream *stream, uint64_t term)
+{
+    struct watch_answer *said = LIST_ENTRY(list_pop_front(&stream->answers), struct watch_answer, node);
+    ASSERT(stream->answer_count > 0);
+    stream->answer_count--;
+    put_head(watch, term, &(struct watch_response){.watch_id = said->watch_id, .revision = said->revision, .created = said->created,
+                                                   .canceled = said->canceled, .reason = said->reason});
+    alloc_free(said);
+}
+
+/* Where the watcher goes on, once its frame holds everything before. */
+static void move_on(struct watch *watch, struct watcher *watcher, const struct watch_memo *memo)
+{
+    watcher->next = memo->next_after;
+    watcher->sub = memo->sub_after;
+    if (memo->is_marked_after) watch_state_mark(watch, watcher, memo->next_after);
+    else if (watcher->next <= watch->live) watch_state_wait(watch, watcher);
+    else watch_state_live(watch, watcher);
+}
+
+static bool tell_events(struct watch *watch, struct watcher *watcher, const struct mvcc_view *view, uint64_t term, size_t *budget,
+                        struct watch_frame *frame)
+{
+    const struct watch_memo *memo = watch_encode_events(watch, watcher, view, budget);
+    move_on(watch, watcher, memo);
+    if (memo->count == 0) return false; /* none passed its filters */
+    put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = mvcc_view_revision(view), .fragment = memo->is_fragment});
+    frame->events = blob_ref(memo->events);
+    watcher->was_told = true;
+    watch->stats.events += memo->count;
+    return true;
+}
+
+static void tell_compacted(struct watch *watch, struct watcher *watcher, const struct mvcc_view *view, uint64_t term)
+{
+    put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .canceled = true,
+                                                   .compact_revision = mvcc_view_compact_revision(view)});
+    watch_state_remove(watch, watcher);
+}
+
+/* The head of the stream's line has its turn. False: it had nothing to say after all. */
+static bool tell_watcher(struct watch *watch, struct watch_stream *stream, const struct mvcc_view *view, uint64_t term, size_t *budget,
+                         struct watch_frame *frame)
+{
+    struct watcher *watcher = LIST_ENTRY(stream->line.next, struct watcher, queue);
+    bool is_notify_due = watcher->is_notify_due;
+    watcher->is_notify_due = false;
+    if (watcher->is_compacted) {
+        tell_compacted(watch, watcher, view, term);
+        return true;
+    }
+    if (watcher->state == WATCHER_MARKED) return tell_events(watch, watcher, view, term, budget, frame);
+    ASSERT(watcher->state == WATCHER_LIVE);
+    list_remove(&watcher->queue);
+    if (!is_notify_due || watcher->next > watch->live + 1) return false;
+    put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = watch->live});
+    return true;
+}
+
+static bool tell(struct watch *watch, struct watch_stream *stream, const struct mvcc_view *view, uint64_t term, size_t *budget,
+                 struct watch_frame *frame)
+{
+    if (!list_is_empty(&stream->answers)) {
+        tell_answer(watch, stream, term);
+        return true;
+    }
+    while (*budget > 0 && !list_is_empty(&stream->line)) {
+        if (tell_watcher(watch, stream, view, term, budget, frame)) return true;
+    }
+    if (!list_is_empty(&stream->line) || !watch_state_has_words(watch, stream)) return false;
+    ASSERT(stream->progress_count > 0);
+    if (--stream->progress_count == 0) list_remove(&stream->of_progress);
+    put_head(watch, term, &(struct watch_response){.watch_id = -1, .revision = watch->live});
+    return true;
+}
+
+bool watch_next(struct watch *watch, const struct mvcc_view *view, uint64_t term, size_t *budget, struct watch_frame *out_frame)
+{
+    while (*budget > 0 && !list_is_empty(&watch->ready)) {
+        struct watch_stream *stream = LIST_ENTRY(list_pop_front(&watch->ready), struct watch_stream, of_ready);
+        struct watch_frame frame = {.stream = stream, .name = stream->name};
+        ASSERT(!stream->is_sending);
+        (*budget)--;
+        if (!tell(watch, stream, view, term, budget, &frame)) {
+            if (!list_is_empty(&stream->line)) watch_state_ready(watch, stream);
+            continue;
+        }
+        list_remove(&stream->of_ready); /* what was told may have lined somebody up */
+        stream->is_sending = true;
+        frame.head = buf_slice(&watch->head);
+        watch->stats.frames++;
+        *out_frame = frame;
+        return true;
+    }
+    return false;
+}
+
+uint64_t watch_deadline_ns(const struct watch *watch)
+{
+    if (list_is_empty(&watch->notify)) return CLOCK_NEVER;
+    ASSERT(watch->stats.watchers > 0);
+    return LIST_ENTRY(watch->notify.next, struct watcher, of_notify)->notify_ns;
+}
+
+/* The newest mark that lies hold_bytes_max behind what is live. */
+static int64_t window_revision(const struct watch *watch)
+{
+    uint32_t count = watch->mark_count < WATCH_MARKS ? watch->mark_count : WATCH_MARKS;
+    for (uint32_t i = 1; i <= count; i++) {
+        uint32_t place = (watch->mark_count - i) % WATCH_MARKS;
+        if (watch->bytes - watch->marks[place].bytes >= watch->options.hold_bytes_max) return watch->marks[place].revision;
+    }
+    return 0;
+}
+
+int64_t watch_hold_revision(const struct watch *watch)
+{
+    const struct heap_node *first = heap_first(&watch->behind);
+    int64_t hold = watch->live;
+    if (first != NULL && (int64_t)first->key - 1 < hold) hold = (int64_t)first->key - 1;
+    int64_t window = window_revision(watch);
+    if (window > hold) hold = window;
+    return hold < 1 ? 1 : hold;
+}
+
+void watch_get_stats(const struct watch *watch, struct watch_stats *out_stats)
+{
+    *out_stats = watch->stats;
+    out_stats->behind = watch->behind.count;
+    ASSERT(out_stats->behind <= out_stats->watchers);
+}

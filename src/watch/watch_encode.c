@@ -1,0 +1,143 @@
+/* watch_encode: a WatchResponse's bytes: the head per response, the events once for all that want the same.
+ * The head ends before the events (field 11), which stand behind it as they are. */
+#include "base/assert.h"
+#include "storage/range.h"
+#include "watch/watch_inner.h"
+
+#define FRAME_REVISIONS_MAX 1000
+#define FRAME_LOOKS_MAX 1024      /* changes looked at for one frame: then the common sweep finds what is next */
+#define LOOK_BYTES 64             /* encoded bytes that cost as much as a look */
+enum { EVENT_PUT = 0, EVENT_DELETE = 1 };
+
+void watch_encode_head(struct buf *buf, const struct watch_options *options, uint64_t term, const struct watch_response *response)
+{
+    struct buf header;
+    ASSERT(options->member_id != 0);
+    buf_init(&header);
+    buf_put_pb_varint(&header, 1, options->cluster_id);
+    buf_put_pb_varint(&header, 2, options->member_id);
+    if (response->revision != 0) buf_put_pb_varint(&header, 3, (uint64_t)response->revision);
+    if (term != 0) buf_put_pb_varint(&header, 4, term);
+    buf_put_pb_bytes(buf, 1, buf_slice(&header));
+    buf_deinit(&header);
+    if (response->watch_id != 0) buf_put_pb_varint(buf, 2, (uint64_t)response->watch_id);
+    if (response->created) buf_put_pb_varint(buf, 3, 1);
+    if (response->canceled) buf_put_pb_varint(buf, 4, 1);
+    if (response->compact_revision != 0) buf_put_pb_varint(buf, 5, (uint64_t)response->compact_revision);
+    if (response->reason != NULL) buf_put_pb_bytes(buf, 6, slice_from_string(response->reason));
+    if (response->fragment) buf_put_pb_varint(buf, 7, 1);
+}
+
+/* The version before: what was there at the revision before, if that can still be read. */
+static bool get_prev(const struct watch *watch, const struct mvcc_view *view, const struct mvcc_change *change, struct mvcc_kv *out_kv)
+{
+    int64_t before = change->revision - 1;
+    bool is_create = !change->is_delete && change->kv.create_revision == change->revision;
+    if (is_create || before < 1 || before < watch->floor) return false;
+    return mvcc_get(view, change->kv.key, before, out_kv);
+}
+
+static void put_event(struct watch *watch, const struct mvcc_view *view, const struct mvcc_change *change, bool with_prev)
+{
+    struct buf event;
+    struct mvcc_kv prev;
+    buf_init(&event);
+    if (change->is_delete) {
+        struct mvcc_kv kv = {.key = change->kv.key, .mod_revision = change->revision};
+        buf_put_pb_varint(&event, 1, EVENT_DELETE);
+        range_put_kv(&event, 2, &kv, false);
+    } else {
+        range_put_kv(&event, 2, &change->kv, false);
+    }
+    if (with_prev && get_prev(watch, view, change, &prev)) range_put_kv(&event, 3, &prev, false);
+    buf_put_pb_bytes(&watch->events, 11, buf_slice(&event));
+    buf_deinit(&event);
+    watch->stats.encoded_events++;
+}
+
+static uint32_t flags_of(const struct watcher *watcher)
+{
+    return (uint32_t)watcher->prev_kv | (uint32_t)watcher->fragment << 1 | (uint32_t)watcher->no_put << 2 |
+           (uint32_t)watcher->no_delete << 3;
+}
+
+static bool wants(const struct watcher *watcher, const struct mvcc_change *change)
+{
+    if (change->revision == watcher->next && change->sub < watcher->sub) return false;
+    if (change->is_delete ? watcher->no_delete : watcher->no_put) return false;
+    return mvcc_range_contains(&watcher->set->range, change->kv.key);
+}
+
+static size_t change_bytes(const struct mvcc_change *change) { return change->kv.key.size + change->kv.value.size + 64; }
+
+/* Walks from the cursor until the view ends, or the frame is full at the end of a revision, or a fragment is. */
+static void collect(struct watch *watch, const struct watcher *watcher, const struct mvcc_view *view, struct watch_memo *memo, size_t *cost)
+{
+    struct mvcc_history history;
+    struct mvcc_change change;
+    int64_t revision = 0;
+    size_t looks = 0, revisions = 0;
+    bool is_inside = false; /* events of this revision are in the frame */
+    mvcc_history_init(&history, view, watcher->next);
+    while (mvcc_history_next(&history, &change)) {
+        looks++;
+        if (change.revision != revision) {
+            bool is_full = watch->events.size >= WATCH_FRAME_BYTES || revisions >= FRAME_REVISIONS_MAX;
+            if (revision != 0 && (is_full || looks > FRAME_LOOKS_MAX)) {
+                memo->next_after = change.revision;
+                memo->is_marked_after = is_full;
+                break;
+            }
+            revision = change.revision;
+            is_inside = change.revision == watcher->next && watcher->sub > 0;
+            revisions++;
+        }
+        if (!wants(watcher, &change)) continue;
+        if (watcher->fragment && memo->count > 0 && watch->events.size + change_bytes(&change) > watch->options.fragment_bytes) {
+            memo->is_fragment = is_inside;
+            memo->is_marked_after = true;
+            memo->next_after = change.revision;
+            memo->sub_after = is_inside ? change.sub : 0;
+            break;
+        }
+        put_event(watch, view, &change, watcher->prev_kv);
+        is_inside = true;
+        memo->count++;
+    }
+    *cost = looks + watch->events.size / LOOK_BYTES;
+}
+
+static struct watch_memo *memo_of(struct watch *watch, const struct watcher *watcher)
+{
+    uint64_t hash = watcher->set->priority ^ (uint64_t)watcher->next * UINT64_C(0x9e3779b97f4a7c15) ^ flags_of(watcher);
+    return &watch->memos[(hash ^ hash >> 32) % WATCH_MEMO_SLOTS];
+}
+
+const struct watch_memo *watch_encode_events(struct watch *watch, const struct watcher *watcher, const struct mvcc_view *view,
+                                             size_t *budget)
+{
+    struct watch_memo *memo = memo_of(watch, watcher);
+    size_t cost = 1;
+    ASSERT(watch->view_revision == mvcc_view_revision(view) && watcher->next <= watch->view_revision);
+    bool is_same = memo->set == watcher->set && memo->next == watcher->next && memo->sub == watcher->sub && memo->flags == flags_of(watcher);
+    if (!is_same) {
+        blob_unref(memo->events);
+        *memo = (struct watch_memo){.set = watcher->set, .next = watcher->next, .sub = watcher->sub, .flags = flags_of(watcher),
+                                    .next_after = watch->view_revision + 1};
+        buf_clear(&watch->events);
+        collect(watch, watcher, view, memo, &cost);
+        if (memo->count > 0) memo->events = buf_take_blob(&watch->events);
+    }
+    ASSERT((memo->count > 0) == (memo->events != NULL));
+    *budget -= cost < *budget ? cost : *budget;
+    return memo;
+}
+
+void watch_encode_forget(struct watch *watch)
+{
+    for (int i = 0; i < WATCH_MEMO_SLOTS; i++) {
+        blob_unref(watch->memos[i].events);
+        watch->memos[i] = (struct watch_memo){.set = NULL};
+    }
+    ASSERT(watch->memos[0].events == NULL);
+}

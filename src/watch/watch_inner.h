@@ -1,0 +1,116 @@
+/* watch_inner: what the files of this room share behind watch.h: the watcher, the stream, the whole; which state lies in which list.
+ * Owner, thread: watch.h. Source: watch.h. */
+#ifndef WATCH_WATCH_INNER_H
+#define WATCH_WATCH_INNER_H
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "watch/watch.h"
+#include "watch/watch_registry.h"
+#include "watch/watch_request.h"
+
+#define WATCH_MEMO_SLOTS 16
+
+enum watcher_state { WATCHER_LIVE, WATCHER_MARKED, WATCHER_WAITING, WATCHER_SWEPT };
+
+struct watcher {
+    struct watch_stream *stream;
+    struct watch_set *set;
+    struct list of_stream;
+    struct list of_set;        /* LIVE: set->live; SWEPT: set->swept; else alone */
+    struct list queue;         /* the stream's line (MARKED; LIVE with a notification due), or watch->waiting, watch->swept */
+    struct list of_notify;     /* wants progress notifications */
+    struct heap_node behind;   /* not LIVE: in the heap by `next` */
+    int64_t id;
+    int64_t next;              /* first revision not told */
+    int64_t sub;               /* of it, the first change not told: above 0 inside of fragments only */
+    uint64_t notify_ns;
+    enum watcher_state state;
+    bool is_compacted;         /* its turn will say so */
+    bool is_notify_due, was_told;
+    bool progress_notify, prev_kv, fragment, no_put, no_delete;
+};
+
+/* A response without events that waits for its turn. */
+struct watch_answer {
+    struct list node;
+    int64_t watch_id, revision;
+    const char *reason;        /* static; NULL = none */
+    bool created, canceled;
+};
+
+struct watch_stream {
+    struct list of_watch;
+    struct list of_ready;
+    struct list of_progress;   /* progress_count > 0 */
+    uint64_t name;
+    struct list watchers;
+    struct map ids;            /* id + 1 of a watcher's own, as unsigned */
+    struct list answers;
+    struct list line;          /* of watchers that have something to say */
+    uint32_t answer_count, watcher_count, behind_count;
+    uint32_t progress_count;   /* progress requests not yet answered */
+    int64_t next_id;
+    int64_t start_max;         /* no watcher begins above it */
+    bool is_sending;
+};
+
+/* Encoded events of one interval from one cursor on, for the next watcher that wants the same. */
+struct watch_memo {
+    const struct watch_set *set; /* NULL = free */
+    int64_t next, sub;
+    uint32_t flags;
+    struct blob *events;         /* NULL = there were none */
+    int64_t next_after, sub_after;
+    uint32_t count;
+    bool is_fragment, is_marked_after;
+};
+
+#define WATCH_MARKS 64
+struct watch {
+    struct watch_options options;
+    struct watch_registry registry;
+    struct list streams, ready;
+    struct list waiting, swept;  /* watchers */
+    struct list notify;          /* watchers, soonest first */
+    struct list progress;        /* streams that wait for an answer to a progress request */
+    struct heap behind;
+    int64_t live;                /* every change ≤ it has marked whom it concerns */
+    int64_t sweep;               /* the same for those that are swept */
+    int64_t floor;
+    int64_t view_revision;       /* that the memos belong to */
+    struct watch_memo memos[WATCH_MEMO_SLOTS];
+    /* Bytes of changes up to `live`, and where the revisions stood at steps of hold_bytes_max / WATCH_MARKS. */
+    uint64_t bytes;
+    struct { uint64_t bytes; int64_t revision; } marks[WATCH_MARKS];
+    uint32_t mark_count;
+    struct rng rng;
+    struct buf head, events;
+    struct watch_stats stats;
+};
+
+/* watch_state.c: a watcher from one state into another; its stream becomes ready where it has something to say. */
+void watch_state_live(struct watch *watch, struct watcher *watcher);
+void watch_state_mark(struct watch *watch, struct watcher *watcher, int64_t revision);
+void watch_state_wait(struct watch *watch, struct watcher *watcher);
+void watch_state_sweep(struct watch *watch, struct watcher *watcher);
+void watch_state_compacted(struct watch *watch, struct watcher *watcher);
+void watch_state_remove(struct watch *watch, struct watcher *watcher); /* and frees */
+void watch_state_line_up(struct watch *watch, struct watcher *watcher);
+bool watch_state_has_words(struct watch *watch, struct watch_stream *stream);
+void watch_state_ready(struct watch *watch, struct watch_stream *stream);
+
+/* watch_encode.c */
+struct watch_response {
+    int64_t watch_id, revision, compact_revision;
+    const char *reason;
+    bool created, canceled, fragment;
+};
+void watch_encode_head(struct buf *buf, const struct watch_options *options, uint64_t term, const struct watch_response *response);
+/* The watcher's events from its cursor on, by the memo if it is there. Moves nothing. */
+const struct watch_memo *watch_encode_events(struct watch *watch, const struct watcher *watcher, const struct mvcc_view *view,
+                                             size_t *budget);
+void watch_encode_forget(struct watch *watch); /* all memos */
+
+#endif

@@ -1,0 +1,38 @@
+/* watch_registry: which intervals of keys are watched: a hash for single keys, a tree with the largest end of each subtree for ranges.
+ * All watchers of one interval share one set; a set holds those that wait for changes at the live end and those that are swept through the
+ * past; who already knows of a change to fetch is in neither, so that a change costs no look at him.
+ * Owner: embedded; sets are freed when their last watcher leaves. Thread: the watch role's.
+ * Limits: sets ≤ watchers; a match costs O(log sets + matches). The tree's priorities are hashes of a count: no chance in it. */
+#ifndef WATCH_WATCH_REGISTRY_H
+#define WATCH_WATCH_REGISTRY_H
+#include "base/list.h"
+#include "base/map.h"
+#include "storage/mvcc.h"
+
+struct watch_set {
+    struct mvcc_range range;       /* its bytes stand behind */
+    uint32_t watcher_count;
+    struct list live, swept;       /* of watchers */
+    struct watch_set *chain;       /* single keys of one hash */
+    struct watch_set *left, *right;
+    uint64_t priority;
+    const struct watch_set *last;  /* of the subtree, the one whose end is the largest */
+    uint8_t bytes[];
+};
+struct watch_registry {
+    struct map singles;
+    struct watch_set *root;
+    uint64_t made;
+};
+
+void watch_registry_init(struct watch_registry *registry);
+void watch_registry_deinit(struct watch_registry *registry); /* empty */
+/* The set of that interval, made if it is not there; counts one more watcher. */
+struct watch_set *watch_registry_join(struct watch_registry *registry, struct slice key, struct slice range_end);
+/* One watcher less (out of its lists already). True: the set is gone. */
+bool watch_registry_leave(struct watch_registry *registry, struct watch_set *set);
+/* Each set whose interval holds the key. The function must not add or remove sets. */
+typedef void watch_registry_fn(void *context, struct watch_set *set);
+void watch_registry_match(const struct watch_registry *registry, struct slice key, watch_registry_fn *fn, void *context);
+
+#endif
