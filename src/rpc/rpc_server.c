@@ -26,6 +26,7 @@
 #include "rpc/rpc_listener.h"
 #include "rpc/rpc_unknown.h"
 #include "rpc/rpc_wake.h"
+#include "rpc/rpc_watch.h"
 
 #define HOT_REQUESTS 12                 /* requested calls per hot method: 8–16 serve equally well */
 #define OWN_MAX 256
@@ -51,6 +52,7 @@ struct rpc_server {
     struct rpc_listener listener;
     struct rpc_wake wake;
     struct rpc_unknown unknown;
+    struct rpc_watch *watch;
     struct rpc_tag shutdown;
     bool is_refusing, is_shut_down;
     struct server_method *methods;
@@ -396,10 +398,12 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     rpc_listener_init(&server->listener);
     make_server(server);
     register_methods(server);
+    if (options->watch_streams_max > 0) server->watch = rpc_watch_new(server->server, options->watch_streams_max);
     make_slots(server);
     rpc_listener_bind(&server->listener, server->server);
     grpc_server_start(server->server);
     rpc_wake_init(&server->wake, server->queue);
+    if (server->watch != NULL) rpc_watch_start(server->watch);
     rpc_unknown_init(&server->unknown, server->server, server->queue, true);
     for (uint32_t i = 0; i < server->method_count; i++) {
         for (uint32_t k = 0; k < request_count(&server->methods[i]); k++) arm(server, i);
@@ -413,19 +417,34 @@ struct call_port *rpc_server_port(struct rpc_server *server)
     return &server->port;
 }
 
+struct watch_port *rpc_server_watch_port(struct rpc_server *server)
+{
+    return server->watch == NULL ? NULL : rpc_watch_port(server->watch);
+}
+
 void rpc_server_adopt(struct rpc_server *server, int descriptor)
 {
     ASSERT(server->server != NULL);
     rpc_listener_adopt(&server->listener, descriptor);
 }
 
-/* Takes tags until every slot is free and the server is gone, or until the deadline. */
+static bool is_at_rest(struct rpc_server *server)
+{
+    bool is_watch_at_rest = server->watch == NULL || rpc_watch_drain(server->watch);
+    return is_watch_at_rest && server->is_shut_down && !server->unknown.is_busy && server->free_count == server->slot_count;
+}
+
+/* Takes tags until every slot is free and the server is gone, or until the deadline. The watch streams' tags come to a queue of their own:
+ * it is looked at in between. */
 static void drain_calls(struct rpc_server *server, gpr_timespec deadline)
 {
     struct call_event event;
-    while (!server->is_shut_down || server->unknown.is_busy || server->free_count < server->slot_count) {
-        if (!server->has_kept) server->kept = grpc_completion_queue_next(server->queue, deadline, NULL);
+    while (!is_at_rest(server)) {
+        gpr_timespec turn = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(1, GPR_TIMESPAN));
+        bool is_last = server->watch == NULL || gpr_time_cmp(deadline, turn) <= 0;
+        if (!server->has_kept) server->kept = grpc_completion_queue_next(server->queue, is_last ? deadline : turn, NULL);
         server->has_kept = false;
+        if (server->kept.type != GRPC_OP_COMPLETE && !is_last) continue;
         if (server->kept.type != GRPC_OP_COMPLETE) return;
         (void)handle(server, &server->kept, &event);
         release_borrowed(server);
@@ -451,11 +470,12 @@ void rpc_server_free(struct rpc_server *server)
     end_open_calls(server);
     drain_calls(server, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(FREE_GRACE_NS, GPR_TIMESPAN)));
     grpc_server_cancel_all_calls(server->server);
-    while (!server->is_shut_down || server->unknown.is_busy || server->free_count < server->slot_count) {
+    while (!is_at_rest(server)) {
         end_open_calls(server);
         drain_calls(server, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(10, GPR_TIMESPAN)));
     }
     grpc_server_destroy(server->server);
+    rpc_watch_free(server->watch);
     rpc_wake_deinit(&server->wake);
     rpc_unknown_deinit(&server->unknown);
     grpc_completion_queue_shutdown(server->queue);

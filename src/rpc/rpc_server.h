@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "rpc/call_port.h"
+#include "rpc/watch_port.h"
 
 void rpc_process_init(void);
 void rpc_process_deinit(void); /* blocks until gRPC's threads are gone */
@@ -18,15 +19,17 @@ struct rpc_server_options {
     size_t max_request_bytes;        /* receive limit = this + 512 KiB */
     uint32_t max_concurrent_streams;
     uint32_t calls_max;              /* in flight */
+    uint32_t watch_streams_max;      /* 0 = the Watch method is left out */
     uint64_t keepalive_min_time_ns, keepalive_interval_ns, keepalive_timeout_ns;
     size_t memory_bytes_max;         /* resource quota */
 };
 struct rpc_server;
 struct rpc_server *rpc_server_new(const struct rpc_server_options *options);
 struct call_port *rpc_server_port(struct rpc_server *server);
+struct watch_port *rpc_server_watch_port(struct rpc_server *server); /* the watch role's; NULL without one */
 /* Takes the connected descriptor (non-blocking, HTTP/2 preface not consumed). Any thread. */
 void rpc_server_adopt(struct rpc_server *server, int descriptor);
-/* Stop, last phase, after the net thread is joined: cancels what is left, drains, destroys. */
+/* Stop, last phase, after the threads of net and watch are joined: cancels what is left, drains, destroys. */
 void rpc_server_free(struct rpc_server *server);
 
 #endif

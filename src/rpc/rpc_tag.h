@@ -26,6 +26,10 @@ enum rpc_tag_kind {
     RPC_TAG_OUT_GREETED,     /* rpc_peer_out */
     RPC_TAG_OUT_SENT,
     RPC_TAG_OUT_CLOSED,
+    RPC_TAG_WATCH_ARRIVED,   /* rpc_watch */
+    RPC_TAG_WATCH_RECEIVED,
+    RPC_TAG_WATCH_SENT,
+    RPC_TAG_WATCH_FINISHED,
 };
 
 struct rpc_tag {

@@ -1,0 +1,440 @@
+/* rpc_watch: see rpc_watch.h.
+ *
+ * A stream's batches: one receive, one send, one end, each with its signal; it is over when the end is done and none is outstanding. A
+ * client that vanishes is met by the receive, or, where the role does not want a message now, by the send that is then under way. */
+#include "rpc/rpc_watch.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "rpc/rpc_bytes.h"
+#include "rpc/rpc_signal.h"
+#include "rpc/rpc_tag.h"
+#include "rpc/rpc_wake.h"
+
+#define STREAMS_PER_QUEUE 100
+#define BORROWED_MAX 256
+#define OWN_MAX 64 /* streams that the port itself turns away at the same time */
+
+struct watch_queue {
+    grpc_completion_queue *queue;
+    struct rpc_signal closed;
+    uint32_t stream_count;
+    bool is_closed;
+};
+
+struct watch_call {
+    struct rpc_watch *watch;
+    struct watch_queue *home;
+    grpc_call *call;
+    uint32_t slot, generation;
+    uint32_t batches;
+    bool is_own;               /* turned away; the role does not hear of it */
+    bool is_greeted, is_receiving, is_sending;
+    bool is_finished;          /* the end was asked for */
+    bool is_ending;            /* and its batch started */
+    bool is_ended;             /* and is done */
+    enum err end;
+    struct rpc_signal received, sent, finished;
+    grpc_byte_buffer *message, *answer;
+    grpc_slice text;
+    int is_cancelled;
+};
+
+struct rpc_watch {
+    struct watch_port port;
+    grpc_server *server;
+    grpc_completion_queue *queue;  /* arrivals; the role waits here */
+    void *method;
+    struct rpc_wake wake;
+    struct rpc_signal_inbox inbox;
+    struct rpc_tag arrived;
+    bool is_armed, has_kept, is_refusing;
+    grpc_event kept;
+    grpc_call *next_call;          /* the request that is armed */
+    gpr_timespec next_deadline;
+    grpc_metadata_array next_metadata;
+    struct watch_queue *next_home;
+    uint32_t streams_max, stream_count, own_count;
+    struct watch_call **calls;     /* by slot; streams_max + OWN_MAX */
+    uint32_t *generations;
+    uint32_t *free_slots;
+    uint32_t free_count, slot_count;
+    struct watch_queue **queues;
+    uint32_t queue_count, queues_max;
+    grpc_byte_buffer *borrowed[BORROWED_MAX];
+    size_t borrowed_count;
+};
+
+static struct rpc_watch *watch_of(struct watch_port *port) { return (struct rpc_watch *)(void *)port; }
+
+static uint64_t name_of(const struct watch_call *call) { return (uint64_t)call->generation << 32 | call->slot; }
+
+static struct watch_call *find(struct rpc_watch *watch, uint64_t name)
+{
+    uint32_t slot = (uint32_t)name;
+    if (slot >= watch->slot_count || watch->calls[slot] == NULL) return NULL;
+    struct watch_call *call = watch->calls[slot];
+    ASSERT(call->slot == slot);
+    return name_of(call) == name && !call->is_own ? call : NULL;
+}
+
+/* --- arrivals --- */
+
+static struct watch_queue *emptiest_queue(struct rpc_watch *watch)
+{
+    for (uint32_t i = 0; i < watch->queue_count; i++) {
+        if (watch->queues[i]->stream_count < STREAMS_PER_QUEUE) return watch->queues[i];
+    }
+    ASSERT(watch->queue_count < watch->queues_max);
+    struct watch_queue *home = ALLOC(struct watch_queue);
+    rpc_signal_init(&home->closed, RPC_TAG_SHUTDOWN, &watch->inbox);
+    home->queue = grpc_completion_queue_create_for_callback(&home->closed.functor, NULL);
+    watch->queues[watch->queue_count++] = home;
+    return home;
+}
+
+static void arm(struct rpc_watch *watch)
+{
+    if (watch->is_armed || watch->is_refusing || watch->free_count == 0) return;
+    watch->next_home = emptiest_queue(watch);
+    grpc_metadata_array_init(&watch->next_metadata);
+    RPC_TAG_RELEASE(&watch->arrived);
+    grpc_call_error error =
+        grpc_server_request_registered_call(watch->server, watch->method, &watch->next_call, &watch->next_deadline, &watch->next_metadata,
+                                            NULL, watch->next_home->queue, watch->queue, &watch->arrived);
+    ASSERT(error == GRPC_CALL_OK);
+    watch->is_armed = true;
+}
+
+/* Of a repeated key the first value counts, as in etcd. */
+static bool wants_leader(const grpc_metadata_array *metadata)
+{
+    for (size_t i = 0; i < metadata->count; i++) {
+        if (grpc_slice_str_cmp(metadata->metadata[i].key, "hasleader") != 0) continue;
+        return grpc_slice_str_cmp(metadata->metadata[i].value, "true") == 0;
+    }
+    return false;
+}
+
+static void start(struct watch_call *call, const grpc_op *ops, size_t op_count, struct rpc_signal *signal)
+{
+    rpc_signal_release(signal);
+    call->batches++;
+    grpc_call_error error = grpc_call_start_batch(call->call, ops, op_count, &signal->functor, NULL);
+    ASSERT(error == GRPC_CALL_OK);
+}
+
+static void start_end(struct watch_call *call)
+{
+    ASSERT(call->is_finished && !call->is_ending && !call->is_sending);
+    grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_STATUS_FROM_SERVER}, {.op = GRPC_OP_RECV_CLOSE_ON_SERVER}};
+    call->is_ending = true;
+    call->text = grpc_slice_from_static_string(err_text(call->end));
+    ops[1].data.send_status_from_server.status = (grpc_status_code)err_grpc_code(call->end);
+    ops[1].data.send_status_from_server.status_details = call->end == ERR_OK ? NULL : &call->text;
+    ops[2].data.recv_close_on_server.cancelled = &call->is_cancelled;
+    size_t first = call->is_greeted ? 1 : 0;
+    start(call, ops + first, 3 - first, &call->finished);
+}
+
+static void finish(struct watch_call *call, enum err err)
+{
+    if (call->is_finished) return;
+    call->is_finished = true;
+    call->end = err;
+    if (!call->is_sending) {
+        start_end(call);
+    } else if (err != ERR_OK) {
+        (void)grpc_call_cancel_with_status(call->call, (grpc_status_code)err_grpc_code(err), err_text(err), NULL);
+    }
+}
+
+static struct watch_call *open_call(struct rpc_watch *watch)
+{
+    struct watch_call *call = ALLOC(struct watch_call);
+    uint32_t slot = watch->free_slots[--watch->free_count];
+    *call = (struct watch_call){.watch = watch, .home = watch->next_home, .call = watch->next_call, .slot = slot,
+                                .generation = watch->generations[slot], .text = grpc_empty_slice()};
+    rpc_signal_init(&call->received, RPC_TAG_WATCH_RECEIVED, &watch->inbox);
+    rpc_signal_init(&call->sent, RPC_TAG_WATCH_SENT, &watch->inbox);
+    rpc_signal_init(&call->finished, RPC_TAG_WATCH_FINISHED, &watch->inbox);
+    watch->calls[slot] = call;
+    watch->next_call = NULL;
+    call->home->stream_count++;
+    return call;
+}
+
+static size_t call_arrived(struct rpc_watch *watch, bool ok, struct watch_event *out_event)
+{
+    bool require_leader = ok && wants_leader(&watch->next_metadata);
+    watch->is_armed = false;
+    grpc_metadata_array_destroy(&watch->next_metadata);
+    if (!ok) return 0;
+    struct watch_call *call = open_call(watch);
+    arm(watch);
+    call->is_own = watch->stream_count >= watch->streams_max || watch->is_refusing;
+    if (call->is_own) {
+        watch->own_count++;
+        finish(call, watch->is_refusing ? ERR_STOPPED : ERR_TOO_MANY_REQUESTS);
+        return 0;
+    }
+    watch->stream_count++;
+    *out_event = (struct watch_event){.kind = WATCH_OPEN, .stream = name_of(call), .require_leader = require_leader, .ok = true};
+    return 1;
+}
+
+/* --- completions --- */
+
+static void free_call(struct watch_call *call)
+{
+    struct rpc_watch *watch = call->watch;
+    ASSERT(call->batches == 0 && call->answer == NULL);
+    if (call->message != NULL) grpc_byte_buffer_destroy(call->message);
+    grpc_call_unref(call->call);
+    call->home->stream_count--;
+    watch->calls[call->slot] = NULL;
+    if (++watch->generations[call->slot] == 0) watch->generations[call->slot] = 1; /* 0 names no stream */
+    watch->free_slots[watch->free_count++] = call->slot;
+    if (call->is_own) watch->own_count--;
+    else watch->stream_count--;
+    alloc_free(call);
+    arm(watch);
+}
+
+static size_t over(struct watch_call *call, struct watch_event *out_event)
+{
+    if (!call->is_ended || call->batches > 0) return 0;
+    bool is_own = call->is_own;
+    *out_event = (struct watch_event){.kind = WATCH_CLOSED, .stream = name_of(call)};
+    free_call(call);
+    return is_own ? 0 : 1;
+}
+
+static size_t received(struct watch_call *call, bool ok, struct watch_event *out_event)
+{
+    struct rpc_watch *watch = call->watch;
+    call->batches--;
+    call->is_receiving = false;
+    if (call->is_finished) return over(call, out_event);
+    *out_event = (struct watch_event){.kind = WATCH_MESSAGE, .stream = name_of(call), .ok = ok && call->message != NULL};
+    if (call->message == NULL) return 1;
+    out_event->body = rpc_bytes_flatten(&call->message);
+    ASSERT(watch->borrowed_count < BORROWED_MAX);
+    watch->borrowed[watch->borrowed_count++] = call->message;
+    call->message = NULL;
+    return 1;
+}
+
+static size_t sent(struct watch_call *call, bool ok, struct watch_event *out_event)
+{
+    call->batches--;
+    call->is_sending = false;
+    grpc_byte_buffer_destroy(call->answer);
+    call->answer = NULL;
+    if (call->is_finished) {
+        start_end(call);
+        return 0;
+    }
+    *out_event = (struct watch_event){.kind = WATCH_SENT, .stream = name_of(call), .ok = ok};
+    return 1;
+}
+
+static size_t finished(struct watch_call *call, struct watch_event *out_event)
+{
+    call->batches--;
+    call->is_ended = true;
+    ASSERT(call->is_ending);
+    /* A client that sends on would keep the receive waiting: the call is over, so gRPC completes it. */
+    return over(call, out_event);
+}
+
+static size_t handle(struct rpc_signal *signal, struct watch_event *out_event)
+{
+    switch (signal->tag.kind) {
+    case RPC_TAG_WATCH_RECEIVED: return received(LIST_ENTRY(signal, struct watch_call, received), signal->ok, out_event);
+    case RPC_TAG_WATCH_SENT: return sent(LIST_ENTRY(signal, struct watch_call, sent), signal->ok, out_event);
+    case RPC_TAG_WATCH_FINISHED: return finished(LIST_ENTRY(signal, struct watch_call, finished), out_event);
+    case RPC_TAG_SHUTDOWN: LIST_ENTRY(signal, struct watch_queue, closed)->is_closed = true; return 0;
+    default: ASSERT(false && "a signal of a watch stream"); return 0;
+    }
+}
+
+static void release_borrowed(struct rpc_watch *watch)
+{
+    ASSERT(watch->borrowed_count <= BORROWED_MAX);
+    for (size_t i = 0; i < watch->borrowed_count; i++) grpc_byte_buffer_destroy(watch->borrowed[i]);
+    watch->borrowed_count = 0;
+}
+
+/* One completion of the arrivals' queue; false: there is none. */
+static bool take_arrival(struct rpc_watch *watch, struct watch_event *out_event, size_t *count)
+{
+    if (!watch->has_kept) watch->kept = grpc_completion_queue_next(watch->queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+    watch->has_kept = false;
+    if (watch->kept.type != GRPC_OP_COMPLETE) return false;
+    struct rpc_tag *tag = watch->kept.tag;
+    RPC_TAG_ACQUIRE(tag);
+    if (tag->kind == RPC_TAG_WAKE) {
+        rpc_wake_answer(&watch->wake);
+    } else {
+        ASSERT(tag == &watch->arrived);
+        *count += call_arrived(watch, watch->kept.success != 0, out_event);
+    }
+    return true;
+}
+
+static size_t watch_take(struct watch_port *port, struct watch_event *out_events, size_t max)
+{
+    struct rpc_watch *watch = watch_of(port);
+    size_t count = 0;
+    struct rpc_signal *signal;
+    ASSERT(max > 0);
+    if (max > BORROWED_MAX) max = BORROWED_MAX;
+    release_borrowed(watch);
+    for (size_t looked = 0; looked < max && count < max && take_arrival(watch, &out_events[count], &count); looked++) continue;
+    for (size_t looked = 0; looked < 2 * max && count < max && (signal = rpc_signal_take(&watch->inbox)) != NULL; looked++) {
+        count += handle(signal, &out_events[count]);
+    }
+    return count;
+}
+
+static void watch_wait(struct watch_port *port, uint64_t deadline_ns)
+{
+    struct rpc_watch *watch = watch_of(port);
+    if (watch->has_kept || !rpc_signal_sleep(&watch->inbox)) return;
+    watch->kept = grpc_completion_queue_next(watch->queue, rpc_tag_deadline(deadline_ns), NULL);
+    watch->has_kept = watch->kept.type == GRPC_OP_COMPLETE;
+    rpc_signal_awake(&watch->inbox);
+}
+
+static void watch_ring(struct watch_port *port) { rpc_wake_ring(&watch_of(port)->wake); }
+
+static void watch_next_message(struct watch_port *port, uint64_t name)
+{
+    struct watch_call *call = find(watch_of(port), name);
+    if (call == NULL || call->is_finished || call->is_receiving) return;
+    ASSERT(call->message == NULL);
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->message};
+    call->is_receiving = true;
+    start(call, &op, 1, &call->received);
+}
+
+static void watch_send(struct watch_port *port, uint64_t name, struct slice head, struct blob *rest)
+{
+    struct watch_call *call = find(watch_of(port), name);
+    if (call == NULL || call->is_finished) {
+        blob_unref(rest);
+        return;
+    }
+    ASSERT(!call->is_sending && call->answer == NULL);
+    grpc_op ops[2] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_MESSAGE}};
+    call->answer = rpc_bytes_make(head, &rest, rest == NULL ? 0 : 1);
+    ops[1].data.send_message.send_message = call->answer;
+    size_t first = call->is_greeted ? 1 : 0;
+    call->is_greeted = call->is_sending = true;
+    start(call, ops + first, 2 - first, &call->sent);
+}
+
+static void watch_finish(struct watch_port *port, uint64_t name, enum err err)
+{
+    struct watch_call *call = find(watch_of(port), name);
+    if (call != NULL) finish(call, err);
+}
+
+static const struct watch_port_table PORT_TABLE = {
+    .take = watch_take,
+    .wait = watch_wait,
+    .ring = watch_ring,
+    .next = watch_next_message,
+    .send = watch_send,
+    .finish = watch_finish,
+};
+
+/* --- make and free --- */
+
+struct rpc_watch *rpc_watch_new(grpc_server *server, uint32_t streams_max)
+{
+    ASSERT(streams_max > 0 && streams_max < UINT32_MAX / 2);
+    struct rpc_watch *watch = ALLOC(struct rpc_watch);
+    watch->port.table = &PORT_TABLE;
+    watch->server = server;
+    watch->streams_max = streams_max;
+    watch->arrived.kind = RPC_TAG_WATCH_ARRIVED;
+    watch->slot_count = streams_max + OWN_MAX;
+    watch->queues_max = watch->slot_count / STREAMS_PER_QUEUE + 2;
+    watch->queues = alloc_zero(watch->queues_max, sizeof(*watch->queues));
+    watch->calls = alloc_zero(watch->slot_count, sizeof(*watch->calls));
+    watch->generations = alloc_zero(watch->slot_count, sizeof(*watch->generations));
+    watch->free_slots = alloc_zero(watch->slot_count, sizeof(*watch->free_slots));
+    for (uint32_t i = 0; i < watch->slot_count; i++) {
+        watch->generations[i] = 1;
+        watch->free_slots[watch->free_count++] = watch->slot_count - 1 - i;
+    }
+    grpc_completion_queue_attributes attributes = {.version = GRPC_CQ_CURRENT_VERSION, .cq_completion_type = GRPC_CQ_NEXT,
+                                                   .cq_polling_type = GRPC_CQ_NON_POLLING};
+    watch->queue = grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
+    grpc_server_register_completion_queue(server, watch->queue, NULL);
+    watch->method = grpc_server_register_method(server, "/etcdserverpb.Watch/Watch", NULL, GRPC_SRM_PAYLOAD_NONE, 0);
+    ASSERT(watch->method != NULL);
+    rpc_signal_inbox_init(&watch->inbox, &watch->wake);
+    return watch;
+}
+
+void rpc_watch_start(struct rpc_watch *watch)
+{
+    rpc_wake_init(&watch->wake, watch->queue);
+    arm(watch);
+    ASSERT(watch->is_armed);
+}
+
+struct watch_port *rpc_watch_port(struct rpc_watch *watch)
+{
+    ASSERT(watch->port.table == &PORT_TABLE);
+    return &watch->port;
+}
+
+bool rpc_watch_drain(struct rpc_watch *watch)
+{
+    struct watch_event events[16];
+    watch->is_refusing = true;
+    for (uint32_t i = 0; watch->stream_count > 0 && i < watch->slot_count; i++) {
+        if (watch->calls[i] != NULL) finish(watch->calls[i], ERR_STOPPED);
+    }
+    (void)watch_take(&watch->port, events, 16);
+    release_borrowed(watch);
+    ASSERT(watch->free_count <= watch->slot_count);
+    return !watch->is_armed && watch->free_count == watch->slot_count;
+}
+
+static void close_queues(struct rpc_watch *watch)
+{
+    struct watch_event event;
+    for (uint32_t i = 0; i < watch->queue_count; i++) {
+        struct watch_queue *home = watch->queues[i];
+        rpc_signal_release(&home->closed);
+        grpc_completion_queue_shutdown(home->queue);
+        while (!home->is_closed) (void)watch_take(&watch->port, &event, 1);
+        grpc_completion_queue_destroy(home->queue);
+        alloc_free(home);
+    }
+    watch->queue_count = 0;
+}
+
+void rpc_watch_free(struct rpc_watch *watch)
+{
+    if (watch == NULL) return;
+    ASSERT(!watch->is_armed && watch->free_count == watch->slot_count);
+    close_queues(watch);
+    rpc_signal_inbox_deinit(&watch->inbox);
+    rpc_wake_deinit(&watch->wake);
+    grpc_completion_queue_shutdown(watch->queue);
+    while (grpc_completion_queue_next(watch->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;
+    grpc_completion_queue_destroy(watch->queue);
+    alloc_free(watch->queues);
+    alloc_free(watch->calls);
+    alloc_free(watch->generations);
+    alloc_free(watch->free_slots);
+    alloc_free(watch);
+}

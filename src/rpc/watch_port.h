@@ -1,0 +1,46 @@
+/* watch_port: the clients' watch streams as the watch role sees them: plain events in, plain actions out. gRPC stands behind it in
+ * production (rpc_watch), a table of bytes in tests.
+ *
+ * A stream is named {generation, slot} in one integer. It enters once (OPEN); after `next` one message of the client comes, or its end
+ * (MESSAGE, not ok); after `send` one SENT comes; after `finish` CLOSED comes, and nothing behind it. Actions on a dead name are ignored.
+ * Owner: the port owns streams and their bytes. Thread: everything but `ring` belongs to the role's thread; `ring` to any thread.
+ * Limits: streams ≤ what the port was made with: beyond it the port itself answers ERR_TOO_MANY_REQUESTS. One message each way at a time. */
+#ifndef RPC_WATCH_PORT_H
+#define RPC_WATCH_PORT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/err.h"
+
+enum watch_event_kind {
+    WATCH_OPEN,    /* require_leader; the role says `next` when it wants the first message */
+    WATCH_MESSAGE, /* body; not ok: the client has ended its side, or is gone */
+    WATCH_SENT,    /* not ok: the client is gone */
+    WATCH_CLOSED,
+};
+struct watch_event {
+    enum watch_event_kind kind;
+    uint64_t stream;
+    struct slice body;    /* borrowed until the next take */
+    bool require_leader;  /* metadata hasleader: true */
+    bool ok;
+};
+
+struct watch_port;
+struct watch_port_table {
+    size_t (*take)(struct watch_port *port, struct watch_event *out_events, size_t max); /* never blocks */
+    void (*wait)(struct watch_port *port, uint64_t deadline_ns); /* until an event, a ring, or the deadline (CLOCK_NEVER) */
+    void (*ring)(struct watch_port *port);                       /* any thread; makes the running or the next wait return */
+    void (*next)(struct watch_port *port, uint64_t stream);
+    /* Head (copied) and the bytes behind it (NULL, or a reference that is taken over) as one message. */
+    void (*send)(struct watch_port *port, uint64_t stream, struct slice head, struct blob *rest);
+    /* Ends the stream. A message that is on its way is waited for, or with an error given up. */
+    void (*finish)(struct watch_port *port, uint64_t stream, enum err err);
+};
+struct watch_port {
+    const struct watch_port_table *table; /* first member of every implementation */
+};
+
+#endif
