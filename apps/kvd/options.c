@@ -49,6 +49,10 @@ static const struct option options_table[] = {
      "pings to a silent client", "Member"},
     {"grpc-keepalive-timeout", FLAG_DURATION_NS, AT(config.keepalive_timeout_ns), "<time>",
      "a client that does not answer them for so long is disconnected", "Member"},
+    {"watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",
+     "between two progress notifications of a watch that wants them", "Member"},
+    {"experimental-watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",
+     "the same, by its older name", "Member"},
 
     {"initial-advertise-peer-urls", FLAG_STRING, AT(config.initial_advertise_peer_urls), "<urls>",
      "this member's peer URLs as the others see them", "Clustering"},
@@ -173,7 +177,6 @@ static const char *const options_accepted[] = {
     "compact-hash-check-time",
     "compaction-batch-limit",
     "compaction-sleep-interval",
-    "watch-progress-notify-interval",
     "bootstrap-defrag-threshold-megabytes",
     "max-learners",
     "downgrade-check-time",
@@ -202,7 +205,6 @@ static const char *const options_accepted[] = {
     "experimental-txn-mode-write-with-shared-buffer",
     "experimental-warning-apply-duration",
     "experimental-warning-unary-request-duration",
-    "experimental-watch-progress-notify-interval",
     /* one release only */
     "enable-v2",
     "experimental-enable-v2v3",

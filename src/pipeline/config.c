@@ -48,6 +48,7 @@ void config_init(struct config *config)
         .keepalive_min_time_ns = 5 * NS_PER_S,
         .keepalive_interval_ns = 7200 * NS_PER_S,
         .keepalive_timeout_ns = 20 * NS_PER_S,
+        .watch_progress_ns = 600 * NS_PER_S,
         .wal_segment_bytes = 16 * MIB,
     };
 }
@@ -92,6 +93,9 @@ static bool check_numbers(const struct config *config, char *out_message, size_t
     if (config->wal_segment_bytes % 4096 != 0) {
         return complain(out_message, size, "--wal-segment-bytes must be a multiple of 4096 (set to %" PRIu64 ")",
                         config->wal_segment_bytes);
+    }
+    if (config->watch_progress_ns < 100 * NS_PER_MS) {
+        return complain(out_message, size, "--watch-progress-notify-interval must be at least 100ms");
     }
     return check_range(config->max_request_bytes, 1024, CONFIG_REQUEST_BYTES_MAX, "max-request-bytes", out_message, size) &&
            check_range(config->max_txn_ops, 1, 65536, "max-txn-ops", out_message, size) &&
@@ -139,6 +143,9 @@ static void derive(struct config *config)
     config->inflight_partial_max = 2;
     config->reply_bytes_max = 256 * MIB;
     config->chunk_bytes = CONFIG_CHUNK_BYTES;
+    config->watch_streams_max = 20000;
+    config->watchers_max = 1000000;
+    config->watch_hold_bytes_max = 64 * MIB;
     config->quota_bytes = config->quota_backend_bytes < 0    ? 0
                           : config->quota_backend_bytes == 0 ? 2048 * MIB
                                                              : (uint64_t)config->quota_backend_bytes;

@@ -47,6 +47,7 @@ struct config {
     uint64_t keepalive_min_time_ns;
     uint64_t keepalive_interval_ns;
     uint64_t keepalive_timeout_ns;
+    uint64_t watch_progress_ns;           /* between two progress notifications of a watcher */
     uint64_t wal_segment_bytes;           /* SERVER_… of config.env come through flags of their own */
     uint64_t wal_segment_entries_max;
 
@@ -66,6 +67,9 @@ struct config {
     size_t reply_bytes_max;               /* large ranges being encoded at once */
     size_t chunk_bytes;                   /* one step of a range */
     uint64_t quota_bytes;                 /* 0 = off */
+    uint32_t watch_streams_max;           /* a stream beyond is refused */
+    uint32_t watchers_max;                /* over all streams; a watcher beyond is refused */
+    uint64_t watch_hold_bytes_max;        /* history that compaction leaves to watchers that are behind */
 };
 
 void config_init(struct config *config);  /* the defaults of the flags */

@@ -47,6 +47,9 @@ static void connect_line(struct line *line)
     line->snap.lanes.to_apply = line->apply.lanes.from_snap = connect(line, "snap→apply", 4, snap, apply);      /* the same */
     line->net.lanes.to_snap = line->snap.lanes.from_net = connect(line, "net→snap", 256, net, snap);            /* full: refuse the call */
     line->snap.lanes.to_net = line->net.lanes.from_snap = connect(line, "snap→net", 256, snap, net);            /* one piece per stream */
+    if (line->watch.port != NULL) {
+        line->apply.lanes.to_watch = line->watch.lanes.from_apply = connect(line, "apply→watch", 2, apply, &line->watch.actor); /* full: a wake is under way */
+    }
     line->peer.lanes.to_snap = line->snap.lanes.from_peer = connect(line, "peer→snap", 256, peer, snap);        /* full: drop */
     line->snap.lanes.to_peer = line->peer.lanes.from_snap = connect(line, "snap→peer", 256, snap, peer);        /* full: drop */
 }
@@ -68,6 +71,8 @@ static void connect_mains(struct line *line, struct actor *main)
     line->apply.lanes.to_main = line_connect_main(line, &line->apply.actor, main, &line->apply.lanes.from_main);
     line->work.to_main = line_connect_main(line, &line->work.actor, main, &line->work.from_main);
     line->snap.lanes.to_main = line_connect_main(line, &line->snap.actor, main, &line->snap.lanes.from_main);
+    if (line->watch.port == NULL) return;
+    line->watch.lanes.to_main = line_connect_main(line, &line->watch.actor, main, &line->watch.lanes.from_main);
 }
 
 /* --- make and free --- */
@@ -132,13 +137,21 @@ void line_connect(struct line *line, const struct line_ports *ports)
                                                         .dir = &line->snapshots, .self = line->identity.member_id,
                                                         .cluster_id = line->identity.cluster_id});
     work_actor_init(&line->work, ports->work_fs);
+    if (ports->watches != NULL) {
+        watch_actor_init(&line->watch, &(struct watch_actor_options){.config = &line->config, .shared = &line->shared,
+                                                                     .port = ports->watches, .machine = line->apply.machine,
+                                                                     .cluster_id = line->identity.cluster_id,
+                                                                     .self = line->identity.member_id, .seed = line->run_id});
+    }
     connect_line(line);
     wal_actor_connect_work(&line->wal, ports->wal_fs, line->work.from_wal, line->work.to_wal);
     snap_actor_connect(&line->snap);
     connect_mains(line, ports->main);
-    struct actor *roles[LINE_ROLES] = {&line->apply.actor, &line->work.actor, &line->wal.actor, &line->snap.actor,
-                                       &line->raft.actor,  &line->peer.actor, &line->net.actor};
-    memcpy(line->roles, roles, sizeof(roles));
+    struct actor *roles[] = {&line->apply.actor, &line->work.actor, &line->wal.actor, &line->snap.actor,
+                             &line->raft.actor,  &line->peer.actor, &line->net.actor};
+    if (line->watch.port != NULL) line->roles[line->role_count++] = &line->watch.actor;
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) line->roles[line->role_count++] = roles[i];
+    ASSERT(line->role_count <= LINE_ROLES_MAX);
 }
 
 void line_deinit(struct line *line)
@@ -149,6 +162,7 @@ void line_deinit(struct line *line)
     peer_actor_deinit(&line->peer);
     raft_actor_deinit(&line->raft);
     snap_actor_deinit(&line->snap);
+    watch_actor_deinit(&line->watch);
     for (uint32_t i = 0; i < line->lane_count; i++) lane_deinit(&line->lanes[i]);
     line->lane_count = 0;
     wal_actor_deinit(&line->wal);

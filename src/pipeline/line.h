@@ -12,12 +12,14 @@
 #include "pipeline/raft_actor.h"
 #include "pipeline/snap_actor.h"
 #include "pipeline/wal_actor.h"
+#include "pipeline/watch_actor.h"
 #include "pipeline/work_actor.h"
 #include "storage/data_dir.h"
 #include "storage/snapshot_dir.h"
 
 #define LINE_LANES_MAX 48
-#define LINE_ROLES 7
+#define LINE_ROLES 7     /* where there are no watch streams */
+#define LINE_ROLES_MAX 8
 
 /* What the log said when this run began. */
 struct line_start {
@@ -40,7 +42,9 @@ struct line {
     struct apply_actor apply;
     struct snap_actor snap;
     struct work_actor work;
-    struct actor *roles[LINE_ROLES]; /* back to front: the order of starting */
+    struct watch_actor watch; /* where there is a port for it */
+    struct actor *roles[LINE_ROLES_MAX]; /* back to front: the order of starting; net is the last */
+    uint32_t role_count;
     struct lane lanes[LINE_LANES_MAX];
     uint32_t lane_count;
 };
@@ -63,6 +67,7 @@ bool line_recover(struct line *line, const struct line_recover_options *options,
 struct line_ports {
     struct call_port *calls;
     struct peer_port *peers;
+    struct watch_port *watches;  /* NULL: without watch streams */
     struct fs *snap_fs;          /* the snap role's own */
     struct fs *wal_fs;           /* as given to line_recover */
     struct fs *work_fs;          /* the work role's own */

@@ -102,6 +102,7 @@ static void make_ports(struct node *node)
         .max_request_bytes = config->max_request_bytes,
         .max_concurrent_streams = (uint32_t)config->max_concurrent_streams,
         .calls_max = config->calls_max,
+        .watch_streams_max = config->watch_streams_max,
         .keepalive_min_time_ns = config->keepalive_min_time_ns,
         .keepalive_interval_ns = config->keepalive_interval_ns,
         .keepalive_timeout_ns = config->keepalive_timeout_ns,
@@ -141,7 +142,8 @@ struct node *node_open(const struct config *config, char *out_message, size_t me
     } else if (recover(node, config, out_message, message_size)) {
         make_ports(node);
         line_connect(&node->line, &(struct line_ports){.calls = rpc_server_port(node->server),
-                                                       .peers = rpc_peer_port(node->peers), .snap_fs = node->snap_fs,
+                                                       .peers = rpc_peer_port(node->peers),
+                                                       .watches = rpc_server_watch_port(node->server), .snap_fs = node->snap_fs,
                                                        .wal_fs = node->wal_fs, .work_fs = node->work_fs,
                                                        .wal_path = node->dir.wal_path, .main = &node->main});
         return node;
@@ -185,7 +187,7 @@ bool node_start(struct node *node, char *out_message, size_t message_size)
     struct lane *to_main = line_connect_main(&node->line, door_actor_base(node->door), &node->main, &from_main);
     door_actor_set_lanes(node->door, from_main, to_main);
     main_sleep(node);
-    for (int i = 0; i < LINE_ROLES; i++) actor_start(node->line.roles[i]);
+    for (uint32_t i = 0; i < node->line.role_count; i++) actor_start(node->line.roles[i]);
     actor_start(door_actor_base(node->door));
     return true;
 }
@@ -236,6 +238,7 @@ void node_stop(struct node *node, uint64_t timeout_ns)
     actor_stop(door_actor_base(node->door));
     post_from_main(node->line.raft.lanes.from_main, MAIL_TRANSFER);
     post_from_main(node->line.net.lanes.from_main, MAIL_DRAIN);
+    post_from_main(node->line.watch.lanes.from_main, MAIL_DRAIN);
     wait_main(node, &node->is_transferred, deadline_ns);
     wait_main(node, &node->is_drained, deadline_ns);
     actor_stop(&node->line.raft.actor);
@@ -243,6 +246,6 @@ void node_stop(struct node *node, uint64_t timeout_ns)
     raft_actor_fail_all(&node->line.raft, ERR_STOPPED);
     post_from_main(node->line.apply.lanes.from_main, MAIL_DRAIN);
     wait_main(node, &node->is_drained, clock_mono_ns() + 50 * NS_PER_MS);
-    for (int i = 0; i < LINE_ROLES; i++) actor_stop(node->line.roles[i]); /* net is the last */
+    for (uint32_t i = 0; i < node->line.role_count; i++) actor_stop(node->line.roles[i]); /* net is the last */
     node_main_step(node);
 }

@@ -1,0 +1,310 @@
+/* watch_actor: see watch_actor.h. */
+#include "pipeline/watch_actor.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define EVENTS_PER_STEP 128
+#define SWEEP_BUDGET 4096    /* changes */
+#define FRAME_BUDGET 32768   /* looks, or 64 bytes of events each */
+#define LEADERLESS_TIMEOUTS 3
+
+struct watch_actor_stream {
+    struct list node;
+    uint64_t name;
+    struct watch_stream *stream; /* NULL: ended by us, CLOSED has not come yet */
+    bool require_leader;
+    bool is_receiving;
+};
+
+/* --- streams --- */
+
+static struct watch_actor_stream *find(const struct watch_actor *role, uint64_t name) { return map_get(&role->names, name); }
+
+static void end(struct watch_actor *role, struct watch_actor_stream *held, enum err err)
+{
+    if (held->stream == NULL) return;
+    watch_close(role->watch, held->stream);
+    held->stream = NULL;
+    if (held->require_leader) role->leader_count--;
+    role->port->table->finish(role->port, held->name, err);
+}
+
+static void receive(struct watch_actor *role, struct watch_actor_stream *held)
+{
+    if (held->stream == NULL || held->is_receiving || !watch_may_receive(held->stream)) return;
+    held->is_receiving = true;
+    role->port->table->next(role->port, held->name);
+}
+
+static void take_open(struct watch_actor *role, const struct watch_event *event, uint64_t now_ns)
+{
+    bool is_leaderless = event->require_leader && SHARED_GET(role->shared, leader) == RAFT_NONE;
+    if (role->is_stopping || is_leaderless) {
+        role->port->table->finish(role->port, event->stream, role->is_stopping ? ERR_STOPPED : ERR_NO_LEADER);
+        return;
+    }
+    struct watch_actor_stream *held = ALLOC(struct watch_actor_stream);
+    held->name = event->stream;
+    held->require_leader = event->require_leader;
+    held->stream = watch_open(role->watch, event->stream);
+    bool is_new = map_put(&role->names, held->name, held);
+    ASSERT(is_new);
+    list_push_back(&role->streams, &held->node);
+    if (held->require_leader && role->leader_count++ == 0) role->look_ns = now_ns;
+    receive(role, held);
+}
+
+static void forget(struct watch_actor *role, struct watch_actor_stream *held)
+{
+    ASSERT(held->stream == NULL);
+    (void)map_take(&role->names, held->name);
+    list_remove(&held->node);
+    alloc_free(held);
+}
+
+static void take_message(struct watch_actor *role, struct watch_actor_stream *held, const struct watch_event *event,
+                         const struct mvcc_view *view, uint64_t now_ns)
+{
+    held->is_receiving = false;
+    if (held->stream == NULL) return;
+    if (!event->ok) { /* the client has said its last word: so do we */
+        end(role, held, ERR_OK);
+        return;
+    }
+    METRIC_ADD(&role->shared->metrics, client_received_bytes, event->body.size);
+    enum err err = watch_request(role->watch, held->stream, event->body, view, now_ns);
+    if (err != ERR_OK) end(role, held, err);
+    receive(role, held);
+}
+
+static void take_event(struct watch_actor *role, const struct watch_event *event, const struct mvcc_view *view, uint64_t now_ns)
+{
+    if (event->kind == WATCH_OPEN) {
+        take_open(role, event, now_ns);
+        return;
+    }
+    struct watch_actor_stream *held = find(role, event->stream);
+    if (held == NULL) return; /* refused when it came */
+    switch (event->kind) {
+    case WATCH_MESSAGE: take_message(role, held, event, view, now_ns); break;
+    case WATCH_SENT:
+        if (held->stream == NULL) break;
+        watch_sent(role->watch, held->stream);
+        if (!event->ok) end(role, held, ERR_OK);
+        receive(role, held);
+        break;
+    case WATCH_CLOSED:
+        ASSERT(held->stream == NULL);
+        forget(role, held);
+        break;
+    case WATCH_OPEN:
+    default: ASSERT(false);
+    }
+}
+
+static void end_all(struct watch_actor *role, bool only_with_leader, enum err err)
+{
+    for (struct list *at = role->streams.next; at != &role->streams; at = at->next) {
+        struct watch_actor_stream *held = LIST_ENTRY(at, struct watch_actor_stream, node);
+        if (!only_with_leader || held->require_leader) end(role, held, err);
+    }
+}
+
+/* Nobody tells when a leader is missing: it is looked at once in an election timeout while somebody wants to know. */
+static void look_at_leader(struct watch_actor *role, uint64_t now_ns)
+{
+    uint64_t timeout_ns = role->config->election_timeout_ms * NS_PER_MS;
+    role->look_ns = role->leader_count == 0 ? CLOCK_NEVER : now_ns + timeout_ns;
+    if (role->leader_count == 0 || SHARED_GET(role->shared, leader) != RAFT_NONE) {
+        role->leaderless_ns = 0;
+        return;
+    }
+    if (role->leaderless_ns == 0) role->leaderless_ns = now_ns;
+    if (now_ns - role->leaderless_ns < LEADERLESS_TIMEOUTS * timeout_ns) return;
+    LOG(WARN, "watch streams end: there is no leader", LOG_F_U64("streams", role->leader_count));
+    end_all(role, true, ERR_NO_LEADER);
+    role->leaderless_ns = 0;
+}
+
+/* --- history that is held --- */
+
+static void drop_pin(struct watch_actor *role)
+{
+    if (role->pin >= 0) mvcc_unpin(role->mvcc, role->pin);
+    role->pin = -1;
+}
+
+/* Forward the pin moves; back it is taken anew, as far as the mark lets it. Without streams nothing is held. */
+static void hold(struct watch_actor *role, const struct mvcc_view *view)
+{
+    bool is_compacted;
+    if (!role->is_watched) {
+        drop_pin(role);
+        return;
+    }
+    int64_t revision = watch_hold_revision(role->watch);
+    if (role->pin >= 0 && revision == role->pin_revision) return;
+    if (role->pin >= 0 && revision > role->pin_revision) {
+        mvcc_move_pin(role->mvcc, role->pin, revision);
+        role->pin_revision = revision;
+        return;
+    }
+    int64_t mark = mvcc_view_compact_revision(view);
+    if (revision < mark) revision = mark; /* whoever needs the changes of the mark's own revision: they are still there */
+    if (role->pin >= 0 && revision >= role->pin_revision) return;
+    int pin = mvcc_pin(role->mvcc, revision, &is_compacted);
+    if (pin < 0) return; /* what is held already stays */
+    drop_pin(role);
+    role->pin = pin;
+    role->pin_revision = revision;
+}
+
+/* The first revision whose changes are all in the view. */
+static int64_t floor_of(struct watch_actor *role, const struct mvcc_view *view)
+{
+    int64_t floor = mvcc_view_compact_revision(view);
+    if (role->epoch != mvcc_view_epoch(view)) { /* a snapshot was installed: pins below its mark are void */
+        role->epoch = mvcc_view_epoch(view);
+        drop_pin(role);
+    }
+    if (role->pin >= 0 && mvcc_view_check_pinned(view, role->pin_revision) != ERR_OK) drop_pin(role);
+    return role->pin >= 0 && role->pin_revision < floor ? role->pin_revision : floor;
+}
+
+/* --- the role --- */
+
+static void take_mail(struct watch_actor *role)
+{
+    struct mail mail;
+    while (lane_take(role->lanes.from_apply, &mail)) ASSERT(mail.kind == MAIL_PUBLISHED);
+    while (lane_take(role->lanes.from_main, &mail)) {
+        if (mail.kind == MAIL_DRAIN) {
+            role->is_stopping = true;
+            end_all(role, false, ERR_STOPPED);
+            continue;
+        }
+        ASSERT(mail.kind == MAIL_PING);
+        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
+        (void)lane_post(role->lanes.to_main, &pong); /* full: main will miss it */
+    }
+}
+
+/* True: there may be more. */
+static bool send_frames(struct watch_actor *role, const struct mvcc_view *view)
+{
+    size_t budget = FRAME_BUDGET;
+    struct watch_frame frame;
+    uint64_t term = SHARED_GET(role->shared, term);
+    while (watch_next(role->watch, view, term, &budget, &frame)) {
+        METRIC_ADD(&role->shared->metrics, client_sent_bytes, frame.head.size + blob_slice(frame.events).size);
+        role->port->table->send(role->port, frame.name, frame.head, frame.events);
+    }
+    return budget == 0;
+}
+
+static void note_metrics(struct watch_actor *role)
+{
+    struct watch_stats stats;
+    struct metrics *metrics = &role->shared->metrics;
+    watch_get_stats(role->watch, &stats);
+    METRIC_SET(metrics, watch_streams, stats.streams);
+    METRIC_SET(metrics, watchers, stats.watchers);
+    METRIC_SET(metrics, watchers_behind, stats.behind);
+    METRIC_SET(metrics, watch_events, stats.events);
+    METRIC_SET(metrics, watch_frames, stats.frames);
+    METRIC_SET(metrics, watchers_compacted, stats.compacted);
+}
+
+/* While there is no stream, apply does not wake us. True: the first one came, so that what was published meanwhile is to be looked at: either
+ * apply sees the word, or we see its view. */
+static bool ask_for_wakes(struct watch_actor *role)
+{
+    bool is_watched = !list_is_empty(&role->streams);
+    if (is_watched == role->is_watched) return false;
+    role->is_watched = is_watched;
+    atomic_store_explicit(&role->shared->is_watched, is_watched, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
+    return is_watched;
+}
+
+static bool step(struct actor *actor, uint64_t now_ns)
+{
+    struct watch_actor *role = (struct watch_actor *)actor;
+    struct watch_event events[EVENTS_PER_STEP];
+    take_mail(role);
+    const struct mvcc_view *view = mvcc_view(role->mvcc);
+    bool has_more = watch_step(role->watch, view, floor_of(role, view), SWEEP_BUDGET, now_ns);
+    size_t count = role->port->table->take(role->port, events, EVENTS_PER_STEP);
+    for (size_t i = 0; i < count; i++) take_event(role, &events[i], view, now_ns);
+    if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
+    has_more = send_frames(role, view) || has_more;
+    has_more = ask_for_wakes(role) || has_more;
+    hold(role, view);
+    note_metrics(role);
+    return has_more || count == EVENTS_PER_STEP;
+}
+
+static uint64_t deadline_ns(struct actor *actor)
+{
+    const struct watch_actor *role = (const struct watch_actor *)actor;
+    uint64_t due_ns = watch_deadline_ns(role->watch);
+    return due_ns < role->look_ns ? due_ns : role->look_ns;
+}
+
+static void wait(struct actor *actor, uint64_t until_ns)
+{
+    struct watch_port *port = ((struct watch_actor *)actor)->port;
+    port->table->wait(port, until_ns);
+}
+
+static void ring(struct actor *actor)
+{
+    struct watch_port *port = ((struct watch_actor *)actor)->port;
+    port->table->ring(port);
+}
+
+static const struct actor_table table = {
+    .name = "kvd-watch", .is_reader = true, .step = step, .deadline_ns = deadline_ns, .wait = wait, .ring = ring};
+
+void watch_actor_init(struct watch_actor *role, const struct watch_actor_options *options)
+{
+    const struct config *config = options->config;
+    memset(role, 0, sizeof(*role));
+    actor_init(&role->actor, &table);
+    role->config = config;
+    role->shared = options->shared;
+    role->port = options->port;
+    role->mvcc = state_machine_mvcc(options->machine);
+    role->pin = -1;
+    role->look_ns = CLOCK_NEVER;
+    role->epoch = mvcc_view_epoch(mvcc_view(role->mvcc));
+    role->watch = watch_new(&(struct watch_options){.cluster_id = options->cluster_id,
+                                                    .member_id = options->self,
+                                                    .watchers_max = config->watchers_max,
+                                                    .fragment_bytes = (size_t)config->max_request_bytes + 512 * 1024,
+                                                    .progress_ns = config->watch_progress_ns,
+                                                    .hold_bytes_max = config->watch_hold_bytes_max,
+                                                    .seed = options->seed},
+                            mvcc_view(role->mvcc));
+    list_init(&role->streams);
+    map_init(&role->names);
+    ASSERT(role->port != NULL);
+}
+
+void watch_actor_deinit(struct watch_actor *role)
+{
+    if (role->port == NULL) return;
+    actor_deinit(&role->actor);
+    while (!list_is_empty(&role->streams)) {
+        struct watch_actor_stream *held = LIST_ENTRY(role->streams.next, struct watch_actor_stream, node);
+        if (held->stream != NULL) watch_close(role->watch, held->stream);
+        held->stream = NULL;
+        forget(role, held);
+    }
+    map_deinit(&role->names);
+    watch_free(role->watch);
+    drop_pin(role);
+    role->port = NULL;
+}
