@@ -107,6 +107,12 @@ void json_true(struct json *json, const char *name, bool value)
     if (value) json_bool(json, name, value);
 }
 
+void json_null(struct json *json, const char *name)
+{
+    begin(json, name);
+    buf_printf(&json->text, "null");
+}
+
 void json_bool(struct json *json, const char *name, bool value)
 {
     begin(json, name);

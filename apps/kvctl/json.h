@@ -28,6 +28,7 @@ void json_bytes(struct json *json, const char *name, struct slice value);
 /* Always written. */
 void json_number(struct json *json, const char *name, uint64_t value);
 void json_string(struct json *json, const char *name, const char *value);
+void json_null(struct json *json, const char *name);
 void json_bool(struct json *json, const char *name, bool value);
 
 #endif

@@ -14,6 +14,7 @@
 #include "endpoint_command.h"
 #include "kv_command.h"
 #include "kv_request.h"
+#include "lease_command.h"
 #include "maintenance_command.h"
 #include "member_command.h"
 #include "snapshot_command.h"
@@ -83,6 +84,17 @@ static const struct command COMMANDS[] = {
      "  kvctl compaction 1000                     reads and watches below revision 1000 are no longer possible\n"
      "  kvctl compaction --physical 1000          and wait until the space is free\n",
      kv_command_compaction_flags, kv_command_compaction, false},
+    {"lease grant", "<ttl>", "Creates leases",
+     "  kvctl lease grant 60                      a lease of 60 seconds; prints its id\n"
+     "  kvctl put --lease 1c0ffee00c0ffee0 session/1 alive\n",
+     NULL, lease_command_grant, false},
+    {"lease revoke", "<leaseID>", "Revokes leases",
+     "  kvctl lease revoke 1c0ffee00c0ffee0       deletes all keys that belong to it, too\n",
+     NULL, lease_command_revoke, false},
+    {"lease timetolive", "<leaseID>", "Get lease information",
+     "  kvctl lease timetolive --keys 1c0ffee00c0ffee0   how long it lives, and what belongs to it\n",
+     lease_command_time_to_live_flags, lease_command_time_to_live, false},
+    {"lease list", "", "List all active leases", "  kvctl lease list\n", NULL, lease_command_list, false},
     {"endpoint health", "", "Checks the healthiness of endpoints specified in `--endpoints` flag",
      "  kvctl endpoint health\n"
      "  kvctl endpoint health --cluster -w table  ask every member that the cluster knows\n",

@@ -70,12 +70,18 @@ static void put_bytes(const char *prefix, const char *name, ProtobufCBinaryData 
     put_quoted(bytes.data, bytes.len);
 }
 
-static void put_header(const Etcdserverpb__ResponseHeader *header)
+void print_fields_header(const Etcdserverpb__ResponseHeader *header)
 {
     static const Etcdserverpb__ResponseHeader none = ETCDSERVERPB__RESPONSE_HEADER__INIT;
     if (header == NULL) header = &none;
     printf("\"ClusterID\" : %" PRIu64 "\n\"MemberID\" : %" PRIu64 "\n", header->cluster_id, header->member_id);
     printf("\"Revision\" : %" PRId64 "\n\"RaftTerm\" : %" PRIu64 "\n", header->revision, header->raft_term);
+}
+
+void print_fields_bytes(const char *name, struct slice bytes)
+{
+    printf("\"%s\" : ", name);
+    put_quoted(bytes.data, bytes.size);
 }
 
 static void put_kv(const char *prefix, const Mvccpb__KeyValue *kv)
@@ -91,27 +97,27 @@ static void put_kv(const char *prefix, const Mvccpb__KeyValue *kv)
 
 void print_fields_range(const Etcdserverpb__RangeResponse *response)
 {
-    put_header(response->header);
+    print_fields_header(response->header);
     for (size_t i = 0; i < response->n_kvs; i++) put_kv("", response->kvs[i]);
     printf("\"More\" : %s\n\"Count\" : %" PRId64 "\n", response->more ? "true" : "false", response->count);
 }
 
 void print_fields_put(const Etcdserverpb__PutResponse *response)
 {
-    put_header(response->header);
+    print_fields_header(response->header);
     if (response->prev_kv != NULL) put_kv("Prev", response->prev_kv);
 }
 
 void print_fields_del(const Etcdserverpb__DeleteRangeResponse *response)
 {
-    put_header(response->header);
+    print_fields_header(response->header);
     printf("\"Deleted\" : %" PRId64 "\n", response->deleted);
     for (size_t i = 0; i < response->n_prev_kvs; i++) put_kv("Prev", response->prev_kvs[i]);
 }
 
 void print_fields_txn(const Etcdserverpb__TxnResponse *response)
 {
-    put_header(response->header);
+    print_fields_header(response->header);
     printf("\"Succeeded\" : %s\n", response->succeeded ? "true" : "false");
     for (size_t i = 0; i < response->n_responses; i++) {
         const Etcdserverpb__ResponseOp *op = response->responses[i];
@@ -126,7 +132,7 @@ void print_fields_txn(const Etcdserverpb__TxnResponse *response)
 
 void print_fields_alarms(const Etcdserverpb__AlarmResponse *response)
 {
-    if (response->header != NULL) put_header(response->header);
+    if (response->header != NULL) print_fields_header(response->header);
     for (size_t i = 0; i < response->n_alarms; i++)
         printf("\"MemberID\" : %" PRIu64 "\n\"AlarmType\" : %s\n\n", response->alarms[i]->memberid,
                print_alarm_name((int32_t)response->alarms[i]->alarm));
@@ -134,7 +140,7 @@ void print_fields_alarms(const Etcdserverpb__AlarmResponse *response)
 
 void print_fields_members(const Etcdserverpb__MemberListResponse *response)
 {
-    put_header(response->header);
+    print_fields_header(response->header);
     for (size_t i = 0; i < response->n_members; i++) {
         const Etcdserverpb__Member *member = response->members[i];
         printf("\"ID\" : %" PRIu64 "\n\"Name\" : \"%s\"\n", member->id, member->name);
@@ -146,7 +152,7 @@ void print_fields_members(const Etcdserverpb__MemberListResponse *response)
 
 static void put_status(const Etcdserverpb__StatusResponse *status)
 {
-    put_header(status->header);
+    print_fields_header(status->header);
     printf("\"Version\" : \"%s\"\n\"StorageVersion\" : \"%s\"\n", status->version, status->storageversion);
     printf("\"DBSize\" : %" PRId64 "\n\"DBSizeInUse\" : %" PRId64 "\n\"DBSizeQuota\" : %" PRId64 "\n", status->dbsize,
            status->dbsizeinuse, status->dbsizequota);
@@ -175,7 +181,7 @@ void print_fields_hashes(const struct print_endpoint *endpoints, size_t count)
     for (size_t i = 0; i < count; i++) {
         const Etcdserverpb__HashKVResponse *hash = (const Etcdserverpb__HashKVResponse *)endpoints[i].response;
         if (hash == NULL) continue;
-        put_header(hash->header);
+        print_fields_header(hash->header);
         printf("\"Endpoint\" : \"%s\"\n\"Hash\" : %" PRIu32 "\n", endpoints[i].endpoint, hash->hash);
         printf("\"HashRevision\" : %" PRId64 "\n\n", hash->hash_revision);
     }

@@ -1,8 +1,10 @@
-/* print_fields: -w fields: one "Name" : value per line. Inside of print only; see print.h. */
+/* print_fields: -w fields: one "Name" : value per line. Inside of the print files only; see print.h. */
 #ifndef KVCTL_PRINT_FIELDS_H
 #define KVCTL_PRINT_FIELDS_H
 #include "print.h"
 
+void print_fields_header(const Etcdserverpb__ResponseHeader *header); /* NULL = all zero */
+void print_fields_bytes(const char *name, struct slice bytes);
 void print_fields_range(const Etcdserverpb__RangeResponse *response);
 void print_fields_put(const Etcdserverpb__PutResponse *response);
 void print_fields_del(const Etcdserverpb__DeleteRangeResponse *response);

@@ -15,6 +15,8 @@
 #define FREE_AGAIN_NS (20 * NS_PER_MS) /* readers that are gone ring nobody */
 #define SNAPSHOT_LOG_BYTES (UINT64_C(64) << 20)
 #define SNAPSHOT_AGAIN_NS (10 * NS_PER_S) /* after one that failed; looked at when something is applied */
+#define EXPIRIES_PER_STEP 64
+#define DISCARD_BUDGET 1024  /* leases and their keys, of a state that is gone */
 #define CLUSTER_VERSION "3.6.0"
 
 struct waiting_compaction {
@@ -52,12 +54,17 @@ static void answer(struct apply_actor *role, uint64_t call, struct state_machine
     list_push_back(&role->compactions, &waiting->node);
 }
 
-static void propose(struct apply_actor *role, enum command_kind kind, struct slice body)
+static struct blob *own_command(struct apply_actor *role, enum command_kind kind, struct slice body)
 {
     struct command command = {.level = COMMAND_LEVEL, .kind = kind, .body = body,
                               .id = {.member = role->self, .boot = role->run_id,
                                      .counter = role->counter++ | UINT64_C(1) << 63}};
-    struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = command_encode(&command)};
+    return command_encode(&command);
+}
+
+static void propose(struct apply_actor *role, enum command_kind kind, struct slice body)
+{
+    struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = own_command(role, kind, body)};
     if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* whoever wants it asks again */
 }
 
@@ -105,6 +112,7 @@ static void apply_entry(struct apply_actor *role, const struct raft_entry *whole
     } else {
         blob_unref(result.body);
     }
+    apply_leases_met(&role->leases, entry);
     raft_conf_deinit(&conf);
     if (MUTANT(A4)) blob_unref(copy.data);
     if (entry->index % ALARM_CHECK_INTERVAL == 0) report_hash(role, entry->index);
@@ -127,9 +135,28 @@ static void take_leader(struct apply_actor *role, const struct mail *mail)
     role->leader = mail->leader.leader;
     role->is_leader = mail->leader.is_me;
     role->propose_ns = role->now_ns;
+    apply_leases_lead(&role->leases, mail->leader.is_me ? mail->leader.term : 0);
 }
 
-static void take_read_batch(struct apply_actor *role, const struct mail *mail)
+static void answer_question(struct apply_actor *role, uint64_t call, const struct lease_question *question)
+{
+    struct lease_set *set = state_machine_leases(role->machine);
+    int64_t revision = mvcc_view_revision(mvcc_writer_view(state_machine_mvcc(role->machine)));
+    if (question->is_list) {
+        apply_leases_list(&role->leases, set, call, revision);
+        return;
+    }
+    struct buf body;
+    buf_init(&body);
+    struct state_machine_result result = {.revision = revision};
+    result.err = apply_leases_time_to_live(&role->leases, set, question, role->now_ns, &body);
+    if (body.size > 0) result.body = buf_take_blob(&body);
+    buf_deinit(&body);
+    answer(role, call, &result);
+}
+
+
+static void take_read_batch(struct apply_actor *role, struct mail *mail)
 {
     /* The one lane keeps position: whatever the read needs was posted before it. */
     ASSERT(mail->read.index <= state_machine_applied_index(role->machine) || MUTANT(D30));
@@ -137,8 +164,12 @@ static void take_read_batch(struct apply_actor *role, const struct mail *mail)
         struct mail ready = {.kind = MAIL_READY};
         lane_must_post(role->lanes.to_main, &ready);
         after_publish(role, &(struct mail){.kind = MAIL_CAUGHT_UP});
-    } else {
+    } else if (mail->read.batch->questions == NULL) {
         after_publish(role, mail);
+    } else {
+        const struct read_batch *batch = mail->read.batch;
+        for (uint32_t i = 0; i < batch->count; i++) answer_question(role, batch->calls[i], &batch->questions[i]);
+        mail_deinit(mail);
     }
 }
 
@@ -358,6 +389,7 @@ static void free_garbage(struct apply_actor *role)
         mvcc_publish(mvcc);
     }
     role->more_to_free = mvcc_reclaim_step(mvcc, RECLAIM_BUDGET) || role->more_to_free;
+    role->more_to_free = state_machine_discard_step(role->machine, DISCARD_BUDGET) || role->more_to_free;
     if (mvcc_is_unpublished(mvcc)) role->more_to_free = true;
     struct mvcc_stats stats;
     mvcc_get_stats(mvcc, &stats);
@@ -433,12 +465,40 @@ static void auto_compact(struct apply_actor *role)
     LOG(INFO, "auto compaction", LOG_F_I64("revision", revision));
 }
 
+/* --- leases --- */
+
+/* True: there may be more. */
+static bool ask_for_expiries(struct apply_actor *role)
+{
+    struct lease_set *set = state_machine_leases(role->machine);
+    struct lease_request_expiry expiry;
+    uint32_t n = 0;
+    struct buf body;
+    buf_init(&body);
+    for (; n < EXPIRIES_PER_STEP && apply_leases_next_expiry(&role->leases, set, role->now_ns, &expiry); n++) {
+        buf_clear(&body);
+        lease_request_put_expiry(&expiry, &body);
+        struct mail mail = {.kind = MAIL_EXPIRE,
+                            .expire = {.command = own_command(role, COMMAND_LEASE_EXPIRE, buf_slice(&body)), .term = role->leases.term}};
+        if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked for again */
+    }
+    buf_deinit(&body);
+    return n == EXPIRIES_PER_STEP;
+}
+
+static void list_leases(struct apply_actor *role)
+{
+    struct mail reply;
+    if (apply_leases_list_step(&role->leases, &reply)) lane_must_post(role->lanes.to_net, &reply);
+}
+
 /* --- the role --- */
 
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct apply_actor *role = (struct apply_actor *)actor;
     role->now_ns = now_ns;
+    apply_leases_arm_step(&role->leases, state_machine_leases(role->machine), now_ns);
     drain(role);
     publish(role);
     post_after(role);
@@ -448,7 +508,10 @@ static bool step(struct actor *actor, uint64_t now_ns)
     if (role->disarm_ns <= now_ns) auto_disarm(role);
     if (role->propose_ns <= now_ns) propose_missing(role);
     if (compactor_deadline_ns(&role->compactor) <= now_ns) auto_compact(role);
-    return role->more_to_free;
+    bool more = ask_for_expiries(role);
+    if (apply_leases_is_listing(&role->leases)) list_leases(role);
+    more = more || apply_leases_is_listing(&role->leases) || apply_leases_is_arming(&role->leases, state_machine_leases(role->machine));
+    return more || role->more_to_free;
 }
 
 static uint64_t deadline_ns(struct actor *actor)
@@ -458,6 +521,8 @@ static uint64_t deadline_ns(struct actor *actor)
     uint64_t due_ns = role->propose_ns < compact_ns ? role->propose_ns : compact_ns;
     if (role->disarm_ns < due_ns) due_ns = role->disarm_ns;
     if (role->snapshots.want > role->snapshots.want_taken && role->snapshots.not_before_ns < due_ns) due_ns = role->snapshots.not_before_ns;
+    uint64_t lease_ns = apply_leases_deadline_ns(&role->leases, state_machine_leases(role->machine));
+    if (lease_ns < due_ns) due_ns = lease_ns;
     return due_ns < role->free_ns ? due_ns : role->free_ns;
 }
 
@@ -481,6 +546,7 @@ void apply_actor_init(struct apply_actor *role, const struct apply_options *opti
     role->disarm_ns = CLOCK_NEVER;
     role->alarms = alarm_list_new();
     role->snapshots = options->snapshots;
+    apply_leases_init(&role->leases, options->config->election_timeout_ms * NS_PER_MS);
     list_init(&role->compactions);
     bool is_good = compactor_init(&role->compactor, options->config->auto_compaction_mode,
                                   options->config->auto_compaction_retention, options->now_ns);
@@ -499,6 +565,7 @@ void apply_actor_deinit(struct apply_actor *role)
     }
     alloc_free(role->after);
     alarm_list_unref(role->alarms);
+    apply_leases_deinit(&role->leases);
     state_machine_free(role->machine);
     role->machine = NULL;
 }

@@ -2,13 +2,14 @@
  * replies and read batches. Compaction and reclamation run in bounded steps between drains.
  *
  * Besides it says what only the state knows is missing: the member's own attributes, the cluster version, auto compaction, what its state
- * hashes to, that there is room again; as commands of the member's own through raft.
+ * hashes to, that there is room again, which leases are over; as commands of the member's own through raft.
  * Owner: the node. Thread: apply (the one writer). Limits: entries per step, waiting physical compactions ≤ calls in flight.
  */
 #ifndef PIPELINE_APPLY_ACTOR_H
 #define PIPELINE_APPLY_ACTOR_H
 #include "base/list.h"
 #include "pipeline/actor.h"
+#include "pipeline/apply_leases.h"
 #include "pipeline/config.h"
 #include "pipeline/shared.h"
 #include "storage/compactor.h"
@@ -48,6 +49,7 @@ struct apply_actor {
     struct apply_snapshots snapshots;
     struct list compactions;    /* physical ones that wait */
     bool is_draining;           /* none of them waits any more */
+    struct apply_leases leases;
     struct compactor compactor;
     uint64_t counter;           /* ids of own commands; top bit set, apart from net's */
     uint64_t leader;

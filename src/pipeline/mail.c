@@ -107,7 +107,20 @@ struct read_batch *mail_read_new(const uint64_t *calls, uint32_t count, uint64_t
     struct read_batch *batch = alloc_new(sizeof(struct read_batch) + count * sizeof(uint64_t));
     batch->made_ns = now_ns;
     batch->count = count;
+    batch->questions = NULL;
     memcpy(batch->calls, calls, count * sizeof(uint64_t));
+    return batch;
+}
+
+struct read_batch *mail_questions_new(const uint64_t *calls, const struct lease_question *questions, uint32_t count, uint64_t now_ns)
+{
+    ASSERT(count > 0);
+    struct read_batch *batch = alloc_new(sizeof(struct read_batch) + count * (sizeof(uint64_t) + sizeof(struct lease_question)));
+    batch->made_ns = now_ns;
+    batch->count = count;
+    batch->questions = (struct lease_question *)(void *)(batch->calls + count);
+    memcpy(batch->calls, calls, count * sizeof(uint64_t));
+    memcpy(batch->questions, questions, count * sizeof(struct lease_question));
     return batch;
 }
 
@@ -122,6 +135,7 @@ void mail_deinit(struct mail *mail)
     switch ((enum mail_kind)mail->kind) {
     case MAIL_PROPOSE:
     case MAIL_INTERNAL: blob_unref(mail->propose.command); break;
+    case MAIL_EXPIRE: blob_unref(mail->expire.command); break;
     case MAIL_READ:
     case MAIL_READ_BATCH:
     case MAIL_READ_FAIL: alloc_free(mail->read.batch); break;

@@ -12,6 +12,7 @@
 #include "base/blob.h"
 #include "base/err.h"
 #include "raft/raft.h"
+#include "storage/lease_request.h"
 
 enum mail_kind {
     MAIL_NONE = 0,
@@ -45,6 +46,7 @@ enum mail_kind {
     /* apply → raft */
     MAIL_APPLIED,     /* applied: credit */
     MAIL_INTERNAL,    /* propose: a command of the member's own (attributes, cluster version, auto compaction), no call */
+    MAIL_EXPIRE,      /* expire: a lease is over; appended by the leader of that term only, else dropped */
 
     /* → net */
     MAIL_REPLY,       /* reply: apply's answer to a call */
@@ -96,10 +98,12 @@ enum mail_kind {
 struct state_machine_loaded;
 struct state_machine_image;
 
-/* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. */
+/* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. One of questions about leases ends in apply, which answers
+ * each call by a REPLY. */
 struct read_batch {
     uint64_t made_ns;
     uint32_t count;
+    struct lease_question *questions; /* of each call; same allocation; NULL = reads of the view */
     uint64_t calls[];
 };
 
@@ -147,6 +151,7 @@ struct mail {
     uint32_t flags;
     union {
         struct { uint64_t call; struct blob *command; } propose;
+        struct { struct blob *command; uint64_t term; } expire;
         struct { struct read_batch *batch; uint64_t index; uint32_t err; } read;
         struct { struct peer_message *message; uint64_t to; } peer;
         struct { uint64_t peer; uint64_t boot_id; uint32_t state; } link;
@@ -187,6 +192,7 @@ void mail_append_free(struct append_batch *batch);                     /* accept
 struct commit_batch *mail_commit_new(const struct raft_entry *entries, uint32_t count); /* calls all 0 */
 void mail_commit_free(struct commit_batch *batch);
 struct read_batch *mail_read_new(const uint64_t *calls, uint32_t count, uint64_t now_ns);
+struct read_batch *mail_questions_new(const uint64_t *calls, const struct lease_question *questions, uint32_t count, uint64_t now_ns);
 /* Frees what a mail carries: for what is left in lanes at stop. */
 void mail_deinit(struct mail *mail);
 

@@ -56,7 +56,7 @@ static void send_reply(struct net_actor *role, struct net_call *call, struct mai
 static void take_reply(struct net_actor *role, struct mail *mail)
 {
     struct net_call *call = find(role, mail->reply.call);
-    if (call != NULL && call->state == NET_PROPOSED) {
+    if (call != NULL && (call->state == NET_PROPOSED || call->state == NET_ASKED)) {
         if (call->refusal != ERR_OK) {
             net_actor_fail(role, call, call->refusal);
         } else if (mail->reply.err == ERR_OK) {
@@ -88,7 +88,7 @@ static void take_read_batch(struct net_actor *role, struct mail *mail)
     const struct read_batch *batch = mail->read.batch;
     for (uint32_t i = 0; i < batch->count; i++) {
         struct net_call *call = find(role, batch->calls[i]);
-        if (call == NULL || call->state != NET_READ_WAITING) continue;
+        if (call == NULL || (call->state != NET_READ_WAITING && call->state != NET_ASKED)) continue;
         if (mail->kind == MAIL_READ_FAIL) {
             net_actor_fail(role, call, (enum err)mail->read.err);
         } else {
@@ -128,10 +128,21 @@ static void take_mail(struct net_actor *role, struct mail *mail)
 
 /* --- in --- */
 
+/* Not like any other: of this member, this run and this call; positive, as clients print them. */
+static int64_t choose_lease_id(const struct net_actor *role)
+{
+    uint64_t id = role->run_id ^ role->self * UINT64_C(0x9e3779b97f4a7c15);
+    id = (id ^ id >> 32) * UINT64_C(0xd6e8feb86659fd93) + role->counter;
+    id &= INT64_MAX;
+    return id == 0 ? 1 : (int64_t)id;
+}
+
 static void propose(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
 {
     struct command command = {.level = COMMAND_LEVEL, .kind = plan->kind, .body = plan->body,
                               .id = {.member = role->self, .boot = role->run_id, .counter = role->counter++}};
+    command.chosen_ttl = plan->chosen_ttl;
+    if (plan->chooses_lease_id) command.chosen_lease_id = choose_lease_id(role);
     struct mail mail = {.kind = MAIL_PROPOSE, .propose = {.call = call->call, .command = command_encode(&command)}};
     uint32_t bytes = mail.propose.command->size;
     bool has_room = role->request_bytes + bytes <= NET_REQUEST_BYTES_MAX;
@@ -167,6 +178,12 @@ static void route(struct net_actor *role, struct net_call *call, struct service_
     switch (plan->action) {
     case SERVICE_REFUSE: net_actor_fail(role, call, plan->err); break;
     case SERVICE_PROPOSE: propose(role, call, plan); break;
+    case SERVICE_ASK:
+        call->state = NET_ASKED;
+        role->questions[role->ask_count] = plan->question;
+        role->asks[role->ask_count++] = call->call;
+        METRIC_ADD(&role->shared->metrics, reads_linearizable, 1);
+        break;
     case SERVICE_MOVE_LEADER: move_leader(role, call, plan->target); break;
     case SERVICE_SNAPSHOT: net_snapshot_open(role, call); break;
     case SERVICE_READ:
@@ -240,17 +257,22 @@ static void take_event(struct net_actor *role, const struct call_event *event)
 
 /* --- the step --- */
 
-static void post_reads(struct net_actor *role)
+static void post_read_batch(struct net_actor *role, struct read_batch *batch)
 {
-    if (role->read_count == 0) return;
-    struct read_batch *batch = mail_read_new(role->reads, role->read_count, role->now_ns);
     struct mail mail = {.kind = MAIL_READ, .read.batch = batch};
-    role->read_count = 0;
     if (lane_post(role->lanes.to_raft, &mail)) return;
     METRIC_ADD(&role->shared->metrics, lane_full, 1);
     mail.kind = MAIL_READ_FAIL;
     mail.read.err = ERR_TOO_MANY_REQUESTS;
     take_read_batch(role, &mail);
+}
+
+static void post_reads(struct net_actor *role)
+{
+    if (role->read_count > 0) post_read_batch(role, mail_read_new(role->reads, role->read_count, role->now_ns));
+    if (role->ask_count > 0) post_read_batch(role, mail_questions_new(role->asks, role->questions, role->ask_count, role->now_ns));
+    role->read_count = 0;
+    role->ask_count = 0;
 }
 
 static void renew_env(struct net_actor *role)
@@ -351,6 +373,8 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
     buf_init(&role->out);
     role->calls = alloc_zero(options->config->calls_max, sizeof(struct net_call));
     role->reads = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(uint64_t));
+    role->asks = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(uint64_t));
+    role->questions = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(struct lease_question));
     list_init(&role->jobs);
     list_init(&role->unread);
     role->env = (struct service_env){
@@ -360,6 +384,7 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
         .gather_bytes_max = options->config->reply_bytes_max,
         .range_memo = range_memo_new(),
         .quota_bytes = options->config->quota_bytes,
+        .lease_ttl_min = (int64_t)(options->config->election_timeout_ms * 3 / 2 + 999) / 1000,
         .cluster_id = options->cluster_id,
         .member_id = options->self,
         .scratch = &role->scratch,
@@ -375,6 +400,8 @@ void net_actor_deinit(struct net_actor *role)
     }
     alloc_free(role->calls);
     alloc_free(role->reads);
+    alloc_free(role->asks);
+    alloc_free(role->questions);
     range_memo_free(role->env.range_memo);
     arena_deinit(&role->scratch);
     buf_deinit(&role->out);

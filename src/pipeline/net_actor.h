@@ -25,7 +25,7 @@
 struct net_lanes {
     struct lane *from_raft, *from_apply, *from_snap, *from_main, *to_raft, *to_snap, *to_main;
 };
-enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_SNAPSHOT, NET_SNAPSHOT_SENDING, NET_ANSWERED };
+enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_ASKED, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_SNAPSHOT, NET_SNAPSHOT_SENDING, NET_ANSWERED };
 struct net_call {
     uint64_t call;
     const struct rpc_method *method;
@@ -58,6 +58,9 @@ struct net_actor {
     uint32_t call_count;         /* entered and not answered */
     uint64_t *reads;             /* linearizable reads of this step */
     uint32_t read_count;
+    uint64_t *asks;              /* questions about leases of this step */
+    struct lease_question *questions;
+    uint32_t ask_count;
     struct list jobs;
     struct list unread;          /* large replies and chunks, by answered_ns */
     size_t request_bytes;

@@ -37,6 +37,16 @@ static void propose_internal(struct raft_actor *role, struct blob *command)
     }
 }
 
+/* Whoever led in that term and leads no more knows nothing of renewals since. */
+void raft_calls_expire_lease(struct raft_actor *role, struct blob *command, uint64_t term)
+{
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    ASSERT(term > 0 && term <= status.term);
+    if (status.role == RAFT_LEADER && status.term == term) propose_internal(role, command);
+    blob_unref(command);
+}
+
 void raft_calls_propose(struct raft_actor *role, uint64_t call, struct blob *command)
 {
     struct command_id id;

@@ -26,15 +26,6 @@ static bool is_over_quota(const struct service_env *env, uint64_t cost_bytes)
     return bytes >= env->quota_bytes || cost_bytes >= env->quota_bytes - bytes;
 }
 
-/* A write as it may leave: `err` is what its own bytes say, `cost_bytes` what it adds (0: it makes room, and is refused only when the log
- * itself takes no more). */
-struct write {
-    enum command_kind kind;
-    struct slice request;
-    enum err err;
-    uint64_t cost_bytes;
-};
-
 static enum err check_compaction(struct slice request)
 {
     int64_t revision = 0;
@@ -43,7 +34,7 @@ static enum err check_compaction(struct slice request)
 }
 
 /* The alarms are asked last, as they would be at apply. */
-static void plan_write(struct service_env *env, const struct write *write, struct service_plan *plan)
+void kv_service_plan_write(struct service_env *env, const struct kv_service_write *write, struct service_plan *plan)
 {
     ASSERT(plan != NULL);
     enum err err = write->err;
@@ -61,10 +52,10 @@ static void plan_write(struct service_env *env, const struct write *write, struc
 
 static void plan_put(struct service_env *env, struct slice request, struct service_plan *plan)
 {
-    struct write write = {.kind = COMMAND_PUT, .request = request, .err = request_check_put(request)};
+    struct kv_service_write write = {.kind = COMMAND_PUT, .request = request, .err = request_check_put(request)};
     if (!is_malformed(write.err)) write.cost_bytes = request_put_cost(request);
     ASSERT(is_malformed(write.err) || write.cost_bytes > 0);
-    plan_write(env, &write, plan);
+    kv_service_plan_write(env, &write, plan);
 }
 
 static void plan_range(struct service_env *env, enum rpc_method_id method, struct slice request, struct service_plan *plan)
@@ -90,8 +81,8 @@ static void plan_txn(struct service_env *env, struct slice request, struct servi
     struct request_txn_info info = {.is_read_only = false};
     enum err err = request_check_txn(request, &env->limits, env->scratch, &info);
     if (!info.is_read_only) {
-        struct write write = {.kind = COMMAND_TXN, .request = request, .err = err, .cost_bytes = info.has_put ? info.cost_bytes : 0};
-        plan_write(env, &write, plan);
+        struct kv_service_write write = {.kind = COMMAND_TXN, .request = request, .err = err, .cost_bytes = info.has_put ? info.cost_bytes : 0};
+        kv_service_plan_write(env, &write, plan);
         return;
     }
     if (err != ERR_OK) {
@@ -112,12 +103,12 @@ void kv_service_plan(struct service_env *env, enum rpc_method_id method, struct 
     case RPC_KV_RANGE_STREAM: plan_range(env, method, request, plan); break;
     case RPC_KV_PUT: plan_put(env, request, plan); break;
     case RPC_KV_DELETE_RANGE:
-        plan_write(env, &(struct write){.kind = COMMAND_DELETE_RANGE, .request = request, .err = request_check_delete_range(request)}, plan);
+        kv_service_plan_write(env, &(struct kv_service_write){.kind = COMMAND_DELETE_RANGE, .request = request, .err = request_check_delete_range(request)}, plan);
         break;
     case RPC_KV_TXN: plan_txn(env, request, plan); break;
     default:
         ASSERT(method == RPC_KV_COMPACT);
-        plan_write(env, &(struct write){.kind = COMMAND_COMPACTION, .request = request, .err = check_compaction(request)}, plan);
+        kv_service_plan_write(env, &(struct kv_service_write){.kind = COMMAND_COMPACTION, .request = request, .err = check_compaction(request)}, plan);
         break;
     }
 }

@@ -22,11 +22,11 @@ static const struct rpc_method METHODS[] = {
 
     BIDI("/etcdserverpb.Watch/Watch", OTHER),
 
-    UNARY("/etcdserverpb.Lease/LeaseGrant", OTHER),
-    UNARY("/etcdserverpb.Lease/LeaseRevoke", OTHER),
+    UNARY("/etcdserverpb.Lease/LeaseGrant", LEASE_GRANT),
+    UNARY("/etcdserverpb.Lease/LeaseRevoke", LEASE_REVOKE),
     BIDI("/etcdserverpb.Lease/LeaseKeepAlive", OTHER),
-    UNARY("/etcdserverpb.Lease/LeaseTimeToLive", OTHER),
-    UNARY("/etcdserverpb.Lease/LeaseLeases", OTHER),
+    UNARY("/etcdserverpb.Lease/LeaseTimeToLive", LEASE_TIME_TO_LIVE),
+    UNARY("/etcdserverpb.Lease/LeaseLeases", LEASE_LEASES),
 
     UNARY("/etcdserverpb.Cluster/MemberAdd", OTHER),
     UNARY("/etcdserverpb.Cluster/MemberRemove", OTHER),

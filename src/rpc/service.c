@@ -6,6 +6,7 @@
 #include "rpc/cluster_service.h"
 #include "rpc/health_service.h"
 #include "rpc/kv_service.h"
+#include "rpc/lease_service.h"
 #include "rpc/maintenance_service.h"
 #include "rpc/service_clean.h"
 #include "rpc/service_job.h"
@@ -35,6 +36,10 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_KV_DELETE_RANGE:
     case RPC_KV_TXN:
     case RPC_KV_COMPACT: kv_service_plan(env, method->id, request, out_plan); break;
+    case RPC_LEASE_GRANT:
+    case RPC_LEASE_REVOKE:
+    case RPC_LEASE_TIME_TO_LIVE:
+    case RPC_LEASE_LEASES: lease_service_plan(env, method->id, request, out_plan); break;
     case RPC_MAINTENANCE_ALARM:
     case RPC_MAINTENANCE_STATUS:
     case RPC_MAINTENANCE_DEFRAGMENT:

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "rpc/rpc_method.h"
 #include "storage/command.h"
+#include "storage/lease_request.h"
 #include "storage/range_memo.h"
 #include "storage/request.h"
 #include "storage/state_machine.h"
@@ -30,6 +31,7 @@ struct service_env {
     size_t gather_bytes_max;
     struct range_memo *range_memo;   /* borrowed; NULL = none */
     uint64_t quota_bytes;            /* 0 = off */
+    int64_t lease_ttl_min;           /* seconds; shorter ones are granted for as long */
     uint64_t cluster_id;
     uint64_t member_id;
     uint64_t term;
@@ -46,6 +48,7 @@ enum service_action {
     SERVICE_PROPOSE, /* plan.kind, plan.body (borrowed from the request or the scratch arena) */
     SERVICE_SNAPSHOT, /* a stream of the state, which the caller's member feeds: service_encode_piece */
     SERVICE_READ,    /* plan.job; plan.linearizable: only after a read-index round */
+    SERVICE_ASK,     /* plan.question, which the state's writer answers after a read-index round */
     SERVICE_MOVE_LEADER, /* plan.target: hand leadership over, answer when that member leads */
 };
 struct service_job;
@@ -54,9 +57,12 @@ struct service_plan {
     enum err err;
     enum command_kind kind;
     struct slice body;
+    bool chooses_lease_id; /* of a proposal: the caller has to choose one */
+    int64_t chosen_ttl;    /* likewise; 0 = as the body says */
     enum err refusal;  /* a proposal in the call's stead: once it is through, the call is refused with this; ERR_OK = the call's own */
     struct service_job *job;
     bool linearizable;
+    struct lease_question question;
     uint64_t target;
 };
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan);

@@ -13,7 +13,7 @@
 /* Each nested transaction stands in a RequestOp, plus the outermost message and its leaves. */
 #define DEPTH_MAX (2 * REQUEST_DEPTH_MAX + 4)
 
-enum shape_id { SHAPE_NONE, SHAPE_PUT, SHAPE_DELETE_RANGE, SHAPE_COMPACTION, SHAPE_ALARM, SHAPE_RANGE, SHAPE_COMPARE, SHAPE_TXN, SHAPE_OP };
+enum shape_id { SHAPE_NONE, SHAPE_PUT, SHAPE_DELETE_RANGE, SHAPE_COMPACTION, SHAPE_LEASE_GRANT, SHAPE_LEASE_REVOKE, SHAPE_ALARM, SHAPE_RANGE, SHAPE_COMPARE, SHAPE_TXN, SHAPE_OP };
 struct shape {
     uint32_t varints;          /* bit n: field n is a varint */
     uint32_t bytes;            /* bit n: field n is bytes or a message */
@@ -27,6 +27,8 @@ static const struct shape SHAPES[] = {
     [SHAPE_PUT] = {.varints = BITS(3, 6), .bytes = BITS(1, 2)},
     [SHAPE_DELETE_RANGE] = {.varints = BIT(3), .bytes = BITS(1, 2)},
     [SHAPE_COMPACTION] = {.varints = BITS(1, 2)},
+    [SHAPE_LEASE_GRANT] = {.varints = BITS(1, 2)},
+    [SHAPE_LEASE_REVOKE] = {.varints = BIT(1)},
     [SHAPE_ALARM] = {.varints = BITS(1, 3)},
     [SHAPE_RANGE] = {.varints = BITS(3, 13), .bytes = BITS(1, 2)},
     [SHAPE_COMPARE] = {.varints = BITS(1, 2) | BITS(4, 6) | BIT(8), .bytes = BIT(3) | BIT(7), .last_bytes = 64},
@@ -136,6 +138,8 @@ static enum shape_id shape_of(enum command_kind kind)
     case COMMAND_DELETE_RANGE: return SHAPE_DELETE_RANGE;
     case COMMAND_TXN: return SHAPE_TXN;
     case COMMAND_COMPACTION: return SHAPE_COMPACTION;
+    case COMMAND_LEASE_GRANT: return SHAPE_LEASE_GRANT;
+    case COMMAND_LEASE_REVOKE: return SHAPE_LEASE_REVOKE;
     case COMMAND_ALARM: return SHAPE_ALARM;
     default: return SHAPE_NONE;
     }

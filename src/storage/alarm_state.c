@@ -92,7 +92,10 @@ enum err alarm_state_admit(const struct alarm_state *state, const struct command
     if (list->count == 0) return ERR_OK;
     switch (command->kind) {
     case COMMAND_PUT: return alarm_admit_change(list, true);
-    case COMMAND_DELETE_RANGE: return alarm_admit_change(list, false);
+    case COMMAND_LEASE_GRANT: return alarm_admit_change(list, true);
+    case COMMAND_DELETE_RANGE:
+    case COMMAND_LEASE_REVOKE:
+    case COMMAND_LEASE_EXPIRE: return alarm_admit_change(list, false);
     case COMMAND_COMPACTION: return alarm_admit_change(list, MUTANT(A3));
     case COMMAND_TXN: return alarm_admit_change(list, list->has_no_space && has_put(command->body));
     case COMMAND_ALARM:

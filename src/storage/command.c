@@ -2,6 +2,7 @@
  *
  *   level (10000) varint · request member (10001) fixed64 · boot (10002) fixed64 · counter (10003) varint
  *   header (100) { user name (2), auth revision (3) }, only if there is one
+ *   chosen lease id (10004) varint, chosen TTL (10005) varint, only if they are not 0
  *   body, as the field whose number is the kind
  *
  * Protobuf lets fields stand in any order; ours come first and the three of the id always stand, zero or not, so that the id is read
@@ -19,8 +20,10 @@ enum {
     FIELD_MEMBER = 10001,
     FIELD_BOOT = 10002,
     FIELD_COUNTER = 10003,
+    FIELD_CHOSEN_LEASE_ID = 10004,
+    FIELD_CHOSEN_TTL = 10005,
 };
-#define HEAD_BYTES_MAX 80 /* of everything before the body, user name apart */
+#define HEAD_BYTES_MAX 112 /* of everything before the body, user name apart */
 
 const char *command_kind_name(enum command_kind kind)
 {
@@ -29,10 +32,13 @@ const char *command_kind_name(enum command_kind kind)
     case COMMAND_DELETE_RANGE: return "delete_range";
     case COMMAND_TXN: return "txn";
     case COMMAND_COMPACTION: return "compaction";
+    case COMMAND_LEASE_GRANT: return "lease_grant";
+    case COMMAND_LEASE_REVOKE: return "lease_revoke";
     case COMMAND_ALARM: return "alarm";
     case COMMAND_CLUSTER_VERSION_SET: return "cluster_version_set";
     case COMMAND_CLUSTER_MEMBER_ATTR_SET: return "cluster_member_attr_set";
     case COMMAND_STATE_HASH: return "state_hash";
+    case COMMAND_LEASE_EXPIRE: return "lease_expire";
     }
     return "unknown";
 }
@@ -44,10 +50,13 @@ static bool is_kind(uint32_t number)
     case COMMAND_DELETE_RANGE:
     case COMMAND_TXN:
     case COMMAND_COMPACTION:
+    case COMMAND_LEASE_GRANT:
+    case COMMAND_LEASE_REVOKE:
     case COMMAND_ALARM:
     case COMMAND_CLUSTER_VERSION_SET:
     case COMMAND_CLUSTER_MEMBER_ATTR_SET:
-    case COMMAND_STATE_HASH: return true;
+    case COMMAND_STATE_HASH:
+    case COMMAND_LEASE_EXPIRE: return true;
     default: return false;
     }
 }
@@ -81,6 +90,8 @@ struct blob *command_encode(const struct command *command)
     put_fixed64(&buf, FIELD_BOOT, command->id.boot);
     buf_put_pb_varint(&buf, FIELD_COUNTER, command->id.counter);
     put_header(&buf, command);
+    if (command->chosen_lease_id != 0) buf_put_pb_varint(&buf, FIELD_CHOSEN_LEASE_ID, (uint64_t)command->chosen_lease_id);
+    if (command->chosen_ttl != 0) buf_put_pb_varint(&buf, FIELD_CHOSEN_TTL, (uint64_t)command->chosen_ttl);
     buf_put_pb_bytes(&buf, (uint32_t)command->kind, command->body);
     ASSERT(buf.size <= HEAD_BYTES_MAX + command->user.size + command->body.size);
     return buf_take_blob(&buf);
@@ -114,6 +125,16 @@ static bool read_head(struct reader *reader, uint32_t *out_level, struct command
     return true;
 }
 
+/* False: it is none, or stands twice. */
+static bool take_chosen(struct command *command, const struct pb_field *field)
+{
+    int64_t *place = field->number == FIELD_CHOSEN_LEASE_ID ? &command->chosen_lease_id : &command->chosen_ttl;
+    bool is_chosen = field->number == FIELD_CHOSEN_LEASE_ID || field->number == FIELD_CHOSEN_TTL;
+    if (!is_chosen || *place != 0 || field->value == 0) return false;
+    *place = (int64_t)field->value;
+    return true;
+}
+
 bool command_decode(struct slice bytes, struct command *out_command)
 {
     ASSERT(out_command != NULL);
@@ -124,6 +145,7 @@ bool command_decode(struct slice bytes, struct command *out_command)
     struct pb_field field;
     bool has_header = false, has_body = false;
     while (reader_pb_field(&reader, &field)) {
+        if (field.wire == PB_VARINT && take_chosen(&command, &field)) continue;
         if (field.wire != PB_BYTES) return false;
         if (field.number == FIELD_HEADER && !has_header) {
             has_header = true;
@@ -137,6 +159,8 @@ bool command_decode(struct slice bytes, struct command *out_command)
         }
     }
     if (reader.bad || !has_body) return false;
+    bool has_chosen = command.chosen_lease_id != 0 || command.chosen_ttl != 0;
+    if (has_chosen && command.kind != COMMAND_LEASE_GRANT) return false;
     *out_command = command;
     return true;
 }

@@ -22,10 +22,13 @@ enum command_kind {
     COMMAND_DELETE_RANGE = 5,
     COMMAND_TXN = 6,
     COMMAND_COMPACTION = 7,
+    COMMAND_LEASE_GRANT = 8,
+    COMMAND_LEASE_REVOKE = 9,
     COMMAND_ALARM = 10,
     COMMAND_CLUSTER_VERSION_SET = 1300,
     COMMAND_CLUSTER_MEMBER_ATTR_SET = 1301,
     COMMAND_STATE_HASH = 10010, /* our own */
+    COMMAND_LEASE_EXPIRE = 10011, /* our own: the leader's */
 };
 
 /* Who asked: unique for ever (member, a number drawn by its process, a counter of that process). */
@@ -41,6 +44,8 @@ struct command {
     struct command_id id;
     struct slice user;          /* empty = none */
     uint64_t auth_revision;
+    int64_t chosen_lease_id;    /* of a grant without an id; 0 = none was chosen */
+    int64_t chosen_ttl;         /* of a grant, in seconds; 0 = the body's */
     struct slice body;
 };
 

@@ -23,13 +23,15 @@
  *     20  u32 bytes of payload
  *     24  payload
  *
- * SECTIONS, in this order; each but KEYS is one block:
+ * SECTIONS, in this order; each but LEASES and KEYS is one block:
  *
  *     CONF     the raft configuration in force at index, as the log holds it
  *     CLUSTER  a message {1: the members' message, 2: version}
  *     SUMS     u64 hash, superseded, vanished (mvcc_history_log_sums at the revision), u64 garbage hash
  *     ALARMS   active ones and members' reports of their hashes, as alarm_state.c says; without it there are none
- *     others   to come: leases, auth. Unknown ones are skipped, or refuse the file by their flag
+ *     LEASES   messages {1: id, 2: granted TTL in seconds, 3: index of the entry that granted it}, each behind its size (varint), in no order.
+ *              A block is closed as one of keys. Which keys belong to them, the keys say
+ *     others   to come: auth. Unknown ones are skipped, or refuse the file by their flag
  *     KEYS     versions, in the order of keys, each key's oldest first. A block is closed when it holds 64 KiB, so its size is bounded by that
  *              and the largest version; no version spans two blocks
  *     END      u64 bytes of the file, keys, versions, changes told; u32 blocks before this one, u32 zero. The file ends here: one without
@@ -359,5 +361,38 @@ bool snapshot_format_get_version(struct reader *reader, struct mvcc_export_versi
     if ((flags & ~FLAGS_KNOWN) != 0 || ordinal > UINT32_MAX || kv->mod_revision < 1) reader->bad = true;
     if (reader->bad) return false;
     *out_version = version;
+    return true;
+}
+
+void snapshot_format_put_lease(struct buf *buf, const struct lease_row *row)
+{
+    struct buf message;
+    ASSERT(row->id != 0 && row->ttl > 0 && row->granted_index > 0);
+    buf_init(&message);
+    buf_put_pb_varint(&message, 1, (uint64_t)row->id);
+    buf_put_pb_varint(&message, 2, (uint64_t)row->ttl);
+    buf_put_pb_varint(&message, 3, row->granted_index);
+    buf_put_varint(buf, message.size);
+    buf_put_slice(buf, buf_slice(&message));
+    buf_deinit(&message);
+}
+
+bool snapshot_format_get_lease(struct reader *reader, struct lease_row *out_row)
+{
+    struct pb_field field;
+    uint64_t values[3] = {0, 0, 0};
+    if (reader->bad || reader_left(reader) == 0) return false;
+    struct reader message = reader_make(reader_bytes(reader, reader_varint(reader)));
+    while (reader_pb_field(&message, &field)) {
+        bool is_known = field.number <= 3 && field.wire == PB_VARINT && values[field.number - 1] == 0;
+        if (!is_known) break;
+        values[field.number - 1] = field.value;
+    }
+    bool is_read = !reader->bad && !message.bad && reader_left(&message) == 0;
+    if (!is_read || values[0] == 0 || (int64_t)values[1] <= 0 || values[2] == 0) {
+        reader->bad = true;
+        return false;
+    }
+    *out_row = (struct lease_row){.id = (int64_t)values[0], .ttl = (int64_t)values[1], .granted_index = values[2]};
     return true;
 }

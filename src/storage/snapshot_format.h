@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "storage/cluster.h"
+#include "storage/lease.h"
 #include "storage/mvcc_export.h"
 
 #define SNAPSHOT_FORMAT_MAJOR 1
@@ -52,8 +53,8 @@ enum snapshot_format_section {
     SNAPSHOT_FORMAT_KEYS = 4,    /* any number of blocks */
     SNAPSHOT_FORMAT_END = 5,
     SNAPSHOT_FORMAT_ALARMS = 16,
-    SNAPSHOT_FORMAT_LEASES = 17, /* numbers that are taken for sections to come */
-    SNAPSHOT_FORMAT_AUTH = 18,
+    SNAPSHOT_FORMAT_LEASES = 17, /* any number of blocks */
+    SNAPSHOT_FORMAT_AUTH = 18,   /* a number that is taken for a section to come */
 };
 #define SNAPSHOT_FORMAT_INCOMPATIBLE UINT16_C(1) /* flag of a section: who does not know it must not load the file */
 
@@ -97,6 +98,9 @@ void snapshot_format_put_cluster(struct buf *buf, const struct cluster *cluster)
 struct cluster *snapshot_format_get_cluster(struct slice payload, uint64_t cluster_id); /* NULL: damaged */
 void snapshot_format_put_sums(struct buf *buf, const struct mvcc_export_image *image);
 bool snapshot_format_get_sums(struct slice payload, struct mvcc_export_image *image);
+void snapshot_format_put_lease(struct buf *buf, const struct lease_row *row);
+/* The next one of a block of leases; false at the end or when bad (look at reader->bad). */
+bool snapshot_format_get_lease(struct reader *reader, struct lease_row *out_row);
 void snapshot_format_put_end(struct buf *buf, const struct snapshot_format_end *end);
 bool snapshot_format_get_end(struct slice payload, struct snapshot_format_end *out_end);
 void snapshot_format_put_version(struct buf *buf, const struct mvcc_export_version *version);

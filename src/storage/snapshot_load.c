@@ -22,6 +22,8 @@ struct snapshot_load {
     struct snapshot_format_end end;
     uint64_t keys;                     /* met */
     uint64_t versions;
+    struct buf key;                    /* the last one met, and what it belongs to: */
+    int64_t lease;                     /* 0 = to none, or it is deleted */
     struct state_machine_loaded *loaded;
 };
 
@@ -34,6 +36,7 @@ struct snapshot_load *snapshot_load_new(const struct snapshot_load_options *opti
     load->cluster_id = options->cluster_id;
     load->is_verify_only = options->is_verify_only;
     load->loaded = ALLOC(struct state_machine_loaded);
+    buf_init(&load->key);
     return load;
 }
 
@@ -43,6 +46,7 @@ void snapshot_load_free(struct snapshot_load *load)
     snapshot_reader_deinit(&load->reader);
     mvcc_import_free(load->import);
     state_machine_loaded_free(load->loaded);
+    buf_deinit(&load->key);
     alloc_free(load);
 }
 
@@ -92,6 +96,20 @@ static void take_alarms(struct snapshot_load *load, struct slice payload)
     load->loaded->alarms = alarms;
 }
 
+static void take_leases(struct snapshot_load *load, struct slice payload)
+{
+    struct reader reader = reader_make(payload);
+    struct lease_row row;
+    if (load->loaded->leases == NULL) load->loaded->leases = lease_set_new();
+    while (snapshot_format_get_lease(&reader, &row)) {
+        bool is_granted = row.granted_index <= load->reader.head.index && lease_set_grant(load->loaded->leases, &row) == ERR_OK;
+        if (is_granted) continue;
+        refuse(load, ERR_CORRUPT, "a lease stands twice, or is not of its time");
+        return;
+    }
+    if (reader.bad) refuse(load, ERR_CORRUPT, "a lease makes no sense");
+}
+
 static void take_sums(struct snapshot_load *load, struct slice payload)
 {
     const struct snapshot_format_head *head = &load->reader.head;
@@ -123,6 +141,25 @@ static bool begin_keys(struct snapshot_load *load)
     return true;
 }
 
+/* The last version that came is its key's newest: that one says to which lease the key belongs. */
+static void end_key(struct snapshot_load *load)
+{
+    if (load->lease != 0) lease_set_attach(load->loaded->leases, buf_slice(&load->key), load->lease);
+    load->lease = 0;
+}
+
+static void follow_lease(struct snapshot_load *load, const struct mvcc_export_version *version)
+{
+    if (load->loaded->leases == NULL) return;
+    if (version->is_first) {
+        end_key(load);
+        buf_clear(&load->key);
+        buf_put_slice(&load->key, version->kv.key);
+    }
+    load->lease = version->is_delete ? 0 : version->kv.lease;
+    ASSERT(load->key.size > 0);
+}
+
 static void take_keys(struct snapshot_load *load, struct slice payload)
 {
     if (!begin_keys(load) || load->is_verify_only) return;
@@ -133,6 +170,7 @@ static void take_keys(struct snapshot_load *load, struct slice payload)
             refuse(load, ERR_CORRUPT, mvcc_import_complaint(load->import));
             return;
         }
+        follow_lease(load, &version);
         load->versions++;
         if (version.is_first) load->keys++;
     }
@@ -142,6 +180,7 @@ static void take_keys(struct snapshot_load *load, struct slice payload)
 static void take_end(struct snapshot_load *load, struct slice payload)
 {
     if (!begin_keys(load)) return;
+    end_key(load);
     bool is_good = snapshot_format_get_end(payload, &load->end);
     ASSERT(is_good); /* the reader has seen it */
     bool differs = load->keys != load->end.keys || load->versions != load->end.versions;
@@ -161,6 +200,7 @@ static void take_block(struct snapshot_load *load, const struct snapshot_format_
     case SNAPSHOT_FORMAT_CLUSTER: take_cluster(load, payload); break;
     case SNAPSHOT_FORMAT_SUMS: take_sums(load, payload); break;
     case SNAPSHOT_FORMAT_ALARMS: take_alarms(load, payload); break;
+    case SNAPSHOT_FORMAT_LEASES: take_leases(load, payload); break;
     case SNAPSHOT_FORMAT_KEYS: take_keys(load, payload); break;
     case SNAPSHOT_FORMAT_END: take_end(load, payload); break;
     default:

@@ -44,6 +44,8 @@ struct snapshot_writer {
     struct fs_file *file;
     struct buf out;        /* what the next write, or the one in flight, takes along */
     size_t block_begin;    /* in `out` */
+    size_t leases_left;
+    uint32_t lease_cursor;
     bool is_in_block;
     uint32_t blocks;
     uint64_t offset;       /* of `out` in the file */
@@ -71,6 +73,7 @@ struct snapshot_writer *snapshot_writer_new(const struct snapshot_writer_options
     snapshot_format_name(image->index, image->term, name);
     writer->io.fs = options->fs;
     writer->image = image;
+    writer->leases_left = image->leases == NULL ? 0 : lease_image_count(image->leases);
     writer->export = mvcc_export_new(&image->keys);
     writer->head = (struct snapshot_format_head){.major = SNAPSHOT_FORMAT_MAJOR,
                                                  .minor = SNAPSHOT_FORMAT_MINOR,
@@ -201,9 +204,27 @@ static void put_version(struct snapshot_writer *writer, const struct mvcc_export
     if (version->is_told) writer->told++;
 }
 
+static void walk_leases(struct snapshot_writer *writer)
+{
+    struct lease_row row;
+    ASSERT(!writer->is_in_block && writer->stats.versions == 0);
+    begin_block(writer);
+    while (writer->leases_left > 0 && writer->out.size < SNAPSHOT_FORMAT_BLOCK_BYTES) {
+        bool is_there = lease_image_next(writer->image->leases, &writer->lease_cursor, &row);
+        ASSERT(is_there);
+        snapshot_format_put_lease(&writer->out, &row);
+        writer->leases_left--;
+    }
+    end_block(writer, SNAPSHOT_FORMAT_LEASES);
+}
+
 /* True: `out` holds a write's worth. */
 static bool walk(struct snapshot_writer *writer)
 {
+    if (writer->leases_left > 0) {
+        walk_leases(writer);
+        return true;
+    }
     size_t budget = BUGGIFY(SNAPSHOT_ONE) ? 1 : WALK_BUDGET;
     struct mvcc_export_version version;
     enum mvcc_export_progress progress = MVCC_EXPORT_VERSION;

@@ -11,6 +11,8 @@
 #include "base/list.h"
 #include "base/mutant.h"
 #include "storage/alarm_state.h"
+#include "storage/lease.h"
+#include "storage/lease_request.h"
 #include "storage/mvcc_content.h"
 #include "storage/operation.h"
 #include "storage/txn.h"
@@ -31,6 +33,8 @@ struct state_machine {
     struct blob *conf;         /* raft_conf_encode's bytes; NULL = none known */
     struct alarm_state *alarms;             /* the writer's */
     struct alarm_list *published_alarms;    /* the readers'; one reference */
+    struct lease_set *leases;
+    struct lease_set *old_leases;           /* of a state that an install replaced; being freed */
     uint64_t applied_index;
     uint64_t applied_term;
     struct txn txn;            /* room that is used again and again */
@@ -45,6 +49,7 @@ void state_machine_loaded_free(struct state_machine_loaded *loaded)
     cluster_unref(loaded->cluster);
     blob_unref(loaded->conf);
     alarm_state_free(loaded->alarms);
+    lease_set_free(loaded->leases);
     alloc_free(loaded);
 }
 
@@ -66,6 +71,10 @@ static void take_position(struct state_machine *machine, struct state_machine_lo
     alarm_state_free(machine->alarms);
     machine->alarms = loaded->alarms != NULL ? loaded->alarms : alarm_state_new();
     loaded->alarms = NULL;
+    lease_set_free(machine->old_leases);
+    machine->old_leases = machine->leases;
+    machine->leases = loaded->leases != NULL ? loaded->leases : lease_set_new();
+    loaded->leases = NULL;
     machine->applied_index = loaded->index;
     machine->applied_term = loaded->term;
     state_machine_loaded_free(loaded);
@@ -83,6 +92,7 @@ struct state_machine *state_machine_new(const struct state_machine_options *opti
     if (loaded != NULL) take_position(machine, loaded);
     else if (options->conf.size > 0) machine->conf = blob_copy(options->conf);
     if (machine->alarms == NULL) machine->alarms = alarm_state_new();
+    if (machine->leases == NULL) machine->leases = lease_set_new();
     machine->published_alarms = alarm_list_ref(machine->alarms->list);
     txn_init(&machine->txn);
     atomic_init(&machine->returned, NULL);
@@ -113,6 +123,8 @@ void state_machine_free(struct state_machine *machine)
     cluster_unref(machine->cluster);
     alarm_list_unref(machine->published_alarms);
     alarm_state_free(machine->alarms);
+    lease_set_free(machine->leases);
+    lease_set_free(machine->old_leases);
     mvcc_free(machine->mvcc);
     blob_unref(machine->conf);
     alloc_free(machine);
@@ -211,6 +223,7 @@ struct state_machine_image *state_machine_take_image(struct state_machine *machi
     buf_init(&alarms);
     alarm_state_encode(machine->alarms, &alarms);
     image->alarms = buf_take_blob(&alarms);
+    if (lease_set_count(machine->leases) > 0) image->leases = lease_set_freeze(machine->leases);
     buf_deinit(&alarms);
     return image;
 }
@@ -228,6 +241,7 @@ void state_machine_image_free(struct state_machine_image *image)
     cluster_unref(image->cluster);
     blob_unref(image->conf);
     blob_unref(image->alarms);
+    lease_image_free(image->leases);
     alloc_free(image);
 }
 
@@ -242,16 +256,63 @@ void state_machine_install(struct state_machine *machine, struct state_machine_l
     publish_cluster_and_alarms(machine);
 }
 
+bool state_machine_discard_step(struct state_machine *machine, size_t budget)
+{
+    ASSERT(budget > 0);
+    if (machine->old_leases != NULL && !lease_set_free_step(machine->old_leases, budget)) machine->old_leases = NULL;
+    return machine->old_leases != NULL;
+}
+
+struct lease_set *state_machine_leases(struct state_machine *machine)
+{
+    ASSERT(machine != NULL);
+    return machine->leases;
+}
+
 /* --- leases -------------------------------------------------------------------------------------------------------------- */
 
-/* Where a put asks for its lease. No command grants one at this level. */
+/* Where a put asks for its lease. */
 static bool lease_exists(const void *leases, int64_t lease)
 {
     ASSERT(leases != NULL && lease != 0);
-    return false;
+    return lease_set_find(leases, lease) != NULL;
 }
 
-/* --- KV ------------------------------------------------------------------------------------------------------------------ */
+static int64_t current_revision(struct state_machine *machine)
+{
+    int64_t revision = mvcc_view_revision(mvcc_writer_view(machine->mvcc));
+    ASSERT(revision > 0);
+    return revision;
+}
+
+/* What was written belongs to the leases that it names now. `before`: the revision in front of it. */
+static void follow_leases(struct state_machine *machine, int64_t before)
+{
+    const struct mvcc_view *view = mvcc_writer_view(machine->mvcc);
+    struct mvcc_history history;
+    struct mvcc_change change;
+    if (lease_set_count(machine->leases) == 0 || mvcc_view_revision(view) == before) return;
+    mvcc_history_init(&history, view, before + 1);
+    while (mvcc_history_next(&history, &change)) {
+        ASSERT(change.revision == before + 1);
+        lease_set_attach(machine->leases, change.kv.key, change.is_delete ? 0 : change.kv.lease);
+    }
+}
+
+/* All of it in one revision, in the order of the keys. */
+static void end_lease(struct state_machine *machine, struct lease *lease)
+{
+    struct slice *keys = lease_set_keys(machine->leases, lease);
+    mvcc_begin(machine->mvcc);
+    for (uint32_t i = 0; i < lease->key_count; i++) {
+        struct mvcc_range range = mvcc_range_make(keys[i], slice_empty());
+        int64_t deleted = mvcc_delete(machine->mvcc, &range, NULL, NULL);
+        ASSERT(deleted == 1); /* a key that goes leaves its lease */
+    }
+    (void)mvcc_commit(machine->mvcc);
+    alloc_free(keys);
+    lease_set_remove(machine->leases, lease);
+}
 
 static void demand(const struct raft_entry *entry, enum err err)
 {
@@ -266,12 +327,45 @@ static void take_body(struct buf *body, struct state_machine_result *result)
     buf_deinit(body);
 }
 
-static int64_t current_revision(struct state_machine *machine)
+static void apply_lease_grant(struct state_machine *machine, const struct raft_entry *entry, const struct command *command, bool wants_reply,
+                              struct state_machine_result *result)
 {
-    int64_t revision = mvcc_view_revision(mvcc_writer_view(machine->mvcc));
-    ASSERT(revision > 0);
-    return revision;
+    struct lease_request_grant request;
+    demand(entry, lease_request_parse_grant(command->body, &request));
+    struct lease_row row = {.id = request.id != 0 ? request.id : command->chosen_lease_id,
+                            .ttl = command->chosen_ttl != 0 ? command->chosen_ttl : request.ttl,
+                            .granted_index = entry->index};
+    demand(entry, row.id == 0 || row.ttl <= 0 ? ERR_MALFORMED : ERR_OK); /* the door chooses both where the client did not */
+    result->err = lease_set_grant(machine->leases, &row);
+    if (result->err != ERR_OK || !wants_reply) return;
+    struct buf body;
+    buf_init(&body);
+    buf_put_pb_varint(&body, 2, (uint64_t)row.id);
+    buf_put_pb_varint(&body, 3, (uint64_t)row.ttl);
+    take_body(&body, result);
 }
+
+static void apply_lease_revoke(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
+                               struct state_machine_result *result)
+{
+    int64_t id = 0;
+    demand(entry, lease_request_parse_revoke(bytes, &id));
+    struct lease *lease = lease_set_find(machine->leases, id);
+    if (lease == NULL) result->err = ERR_LEASE_NOT_FOUND;
+    else end_lease(machine, lease);
+}
+
+/* The leader's word may come late: the lease was revoked meanwhile, and its id perhaps granted again. */
+static void apply_lease_expire(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
+{
+    struct lease_request_expiry expiry;
+    demand(entry, lease_request_parse_expiry(bytes, &expiry));
+    struct lease *lease = lease_set_find(machine->leases, expiry.id);
+    if (lease == NULL || lease_set_row(machine->leases, lease)->granted_index != expiry.granted_index) return;
+    end_lease(machine, lease);
+}
+
+/* --- KV ------------------------------------------------------------------------------------------------------------------ */
 
 /* Here the lease is asked for before the key; in a transaction it is the other way round (API, Put and Txn). */
 static void apply_put(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes, bool wants_reply,
@@ -280,14 +374,16 @@ static void apply_put(struct state_machine *machine, const struct raft_entry *en
     struct operation_put put;
     demand(entry, operation_parse_put(bytes, &put));
     demand(entry, put.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
-    if (put.lease != 0 && !lease_exists(machine, put.lease)) result->err = ERR_LEASE_NOT_FOUND;
+    if (put.lease != 0 && !lease_exists(machine->leases, put.lease)) result->err = ERR_LEASE_NOT_FOUND;
     else result->err = txn_check_put_key(mvcc_writer_view(machine->mvcc), &put);
     if (result->err != ERR_OK) return;
     struct buf body;
     buf_init(&body);
+    int64_t before = current_revision(machine);
     mvcc_begin(machine->mvcc);
     txn_put(machine->mvcc, &put, wants_reply ? &body : NULL);
     (void)mvcc_commit(machine->mvcc);
+    follow_leases(machine, before);
     take_body(&body, result);
 }
 
@@ -299,9 +395,11 @@ static void apply_delete_range(struct state_machine *machine, const struct raft_
     demand(entry, request.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
     struct buf body;
     buf_init(&body);
+    int64_t before = current_revision(machine);
     mvcc_begin(machine->mvcc);
     txn_delete_range(machine->mvcc, &request, wants_reply ? &body : NULL);
     (void)mvcc_commit(machine->mvcc);
+    follow_leases(machine, before);
     bool is_over = body.size > TXN_REPLY_BYTES_MAX;
     if (is_over) buf_clear(&body);
     if (is_over) result->err = ERR_TIMEOUT; /* done, but the answer cannot be sent: outcome unknown to the caller */
@@ -311,13 +409,15 @@ static void apply_delete_range(struct state_machine *machine, const struct raft_
 static void apply_txn(struct state_machine *machine, struct slice bytes, bool wants_reply, struct state_machine_result *result)
 {
     struct mvcc *mvcc = machine->mvcc;
-    result->err = txn_decide(&machine->txn, bytes, mvcc_writer_view(mvcc), lease_exists, machine);
+    result->err = txn_decide(&machine->txn, bytes, mvcc_writer_view(mvcc), lease_exists, machine->leases);
     if (result->err != ERR_OK) return;
     struct buf body;
     buf_init(&body);
+    int64_t before = current_revision(machine);
     mvcc_begin(mvcc);
     bool is_whole = txn_run(&machine->txn, mvcc, wants_reply ? &body : NULL);
     (void)mvcc_commit(mvcc);
+    follow_leases(machine, before);
     if (!is_whole) buf_clear(&body);
     if (!is_whole) result->err = ERR_TIMEOUT; /* as for delete_range */
     take_body(&body, result);
@@ -479,7 +579,7 @@ uint64_t state_machine_hash(struct state_machine *machine)
     uint32_t rest = crc32c(crc32c(0, marks, sizeof marks), buf_slice(&alarms).data, alarms.size);
     buf_deinit(&alarms);
     ASSERT(marks[0] >= marks[1]);
-    return mvcc_hash(view, 0) ^ (uint64_t)rest << 16;
+    return (mvcc_hash(view, 0) ^ (uint64_t)rest << 16) + lease_set_hash(machine->leases);
 }
 
 /* For the mutant: what is allocated depends on how far this member came with freeing. */
@@ -516,6 +616,9 @@ static void apply_command(struct state_machine *machine, const struct raft_entry
     case COMMAND_DELETE_RANGE: apply_delete_range(machine, entry, command.body, wants_reply, result); break;
     case COMMAND_TXN: apply_txn(machine, command.body, wants_reply, result); break;
     case COMMAND_COMPACTION: apply_compaction(machine, entry, command.body, result); break;
+    case COMMAND_LEASE_GRANT: apply_lease_grant(machine, entry, &command, wants_reply, result); break;
+    case COMMAND_LEASE_REVOKE: apply_lease_revoke(machine, entry, command.body, result); break;
+    case COMMAND_LEASE_EXPIRE: apply_lease_expire(machine, entry, command.body); break;
     case COMMAND_CLUSTER_VERSION_SET: apply_version_set(machine, entry, command.body); break;
     case COMMAND_CLUSTER_MEMBER_ATTR_SET: apply_attributes_set(machine, entry, command.body, result); break;
     case COMMAND_ALARM: apply_alarm(machine, entry, command.body, wants_reply, result); break;

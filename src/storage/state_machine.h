@@ -1,5 +1,5 @@
-/* state_machine: applies one log entry after another: same bytes in, same state out, on every member. MVCC, cluster, alarms, (later)
- * leases, auth. Depends on (state, entry) only: no clock, no chance, no flag.
+/* state_machine: applies one log entry after another: same bytes in, same state out, on every member. MVCC, leases, cluster, alarms,
+ * (later) auth. Depends on (state, entry) only: no clock, no chance, no flag.
  *
  * Owner: state_machine_new/_free. Thread: apply; readers use state_machine_mvcc()'s view, state_machine_cluster() and
  * state_machine_alarms() under RCU.
@@ -15,6 +15,7 @@
 #include "storage/alarm_state.h"
 #include "storage/cluster.h"
 #include "storage/command.h"
+#include "storage/lease.h"
 #include "storage/mvcc.h"
 #include "storage/mvcc_export.h"
 
@@ -35,6 +36,7 @@ struct state_machine_image {
     struct blob *conf;       /* raft_conf_encode's bytes in force at index; one reference */
     struct cluster *cluster; /* one reference */
     struct blob *alarms;     /* alarm_state_encode's bytes; one reference; NULL = none */
+    struct lease_image *leases; /* owned; NULL = none */
     struct mvcc *mvcc;       /* borrowed: the image goes before the state machine does */
     struct mvcc_export_image keys;
 };
@@ -45,6 +47,7 @@ struct state_machine_loaded {
     struct blob *conf;            /* one reference */
     struct cluster *cluster;      /* one reference */
     struct alarm_state *alarms;   /* alarm_state_decode's; NULL = none */
+    struct lease_set *leases;     /* with their keys; NULL = none */
     struct mvcc_content *content; /* NULL once a state machine has taken it */
 };
 void state_machine_loaded_free(struct state_machine_loaded *loaded); /* accepts NULL; what nobody has taken is freed at once */
@@ -71,18 +74,22 @@ void state_machine_image_unpin(struct state_machine_image *image); /* the keys h
 void state_machine_image_free(struct state_machine_image *image);  /* accepts NULL */
 /* Everything becomes what `loaded` (taken over and freed) says, and is published. Its index is above the applied one. Readers of views from
  * before stay valid for their grace period; pins hold on in the new store, but those below its compact revision are void: their owners see
- * ERR_COMPACTED by mvcc_view_check_pinned. What was there is freed by mvcc_reclaim_step. */
+ * ERR_COMPACTED by mvcc_view_check_pinned. What was there is freed by mvcc_reclaim_step and
+ * state_machine_discard_step. */
 void state_machine_install(struct state_machine *machine, struct state_machine_loaded *loaded);
+bool state_machine_discard_step(struct state_machine *machine, size_t budget); /* true while something is left */
 uint64_t state_machine_applied_index(const struct state_machine *machine);
 uint64_t state_machine_applied_term(const struct state_machine *machine); /* of that entry; 0 = none */
 /* Of the newest CONF entry applied, the snapshot, or the bootstrap; borrowed until the next apply or install. */
 struct slice state_machine_conf(const struct state_machine *machine);
 struct mvcc *state_machine_mvcc(struct state_machine *machine);
+/* The writer's: their timers are the caller's business, their state is not. Another set after an install. */
+struct lease_set *state_machine_leases(struct state_machine *machine);
 /* The published cluster; any registered reader, until its next quiescent state (take a reference to keep it). */
 const struct cluster *state_machine_cluster(const struct state_machine *machine);
 /* The published alarms, likewise. */
 const struct alarm_list *state_machine_alarms(const struct state_machine *machine);
-/* O(1): of the keys with their history, the marks and the alarms, behind the last applied entry. Equal on all members at one index. */
+/* O(1): of the keys with their history, the marks, the alarms and the leases, behind the last applied entry. Equal on all members at one index. */
 uint64_t state_machine_hash(struct state_machine *machine);
 
 #endif

@@ -38,7 +38,8 @@
  * Its first batch is written and synced while it is still called so; then it is renamed and the directory synced. A file with a
  * segment's name therefore holds a durable first batch: damage there is always corruption. A segment ends where the first batch
  * of the next one says: batches up to (that one's sequence - 1) count, whatever lies behind them. That is how a damaged tail is
- * cut without touching it: a new segment is begun.
+ * cut without touching it: a new segment is begun. Afterwards the file is shortened to what counts of it: one that is shorter than its
+ * capacity says that there was a next one, should that be missing.
  *
  * THE HEAD OF THE LOG. A snapshot that reaches index s stands for the entries up to s. A segment may go, oldest first, once the
  * next one begins at or below s + 1; the directory is synced before the one after it may go, so that never one in the middle is

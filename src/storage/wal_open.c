@@ -60,6 +60,19 @@ static int open_write_first(struct wal *wal, struct wal_segment *segment, const 
     return error;
 }
 
+/* The segment whose tail was cut is shortened to what counts of it, as a full one is: then a later start knows that there was a next one. */
+static void retire_cut(struct wal *wal, const struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
+    struct fs_file *file = NULL;
+    ASSERT(wal->retired.sequence == 0 && reader->at + 1 == reader->segment_count);
+    if (fs_open(wal->options.fs, reader->path, FS_READ | FS_WRITE, &file) != 0) return; /* nothing depends on it */
+    wal->retired.sequence = reader->segments[reader->at].sequence;
+    wal_core_segment_begin(wal, &wal->retired, reader->head.first_index, reader->head.capacity, file);
+    wal->retired.offset = recover->cut_offset;
+    wal->retired_truncated = false;
+}
+
 /* Begins a segment: the log is new, or the damaged end of the last one must never be read again. As in wal_format.c, the file
  * gets its name once its first batch is durable. */
 static enum err open_segment(struct wal *wal, struct wal_recover *recover)
@@ -86,6 +99,7 @@ static enum err open_segment(struct wal *wal, struct wal_recover *recover)
     wal->durable_batch = wal->next_batch++;
     wal->last_is_mark = true;
     if (recover->found.is_reset) wal->old.void_sequence = wal->current.sequence;
+    if (recover->found.cut_bytes > 0 && !recover->found.is_reset) retire_cut(wal, recover);
     wal->stats.segments++;
     return ERR_OK;
 }

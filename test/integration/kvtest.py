@@ -96,6 +96,9 @@ METHODS = {
     "MoveLeader": ("/etcdserverpb.Maintenance/MoveLeader", rpc.MoveLeaderResponse),
     "MemberList": ("/etcdserverpb.Cluster/MemberList", rpc.MemberListResponse),
     "LeaseGrant": ("/etcdserverpb.Lease/LeaseGrant", rpc.LeaseGrantResponse),
+    "LeaseRevoke": ("/etcdserverpb.Lease/LeaseRevoke", rpc.LeaseRevokeResponse),
+    "LeaseTimeToLive": ("/etcdserverpb.Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveResponse),
+    "LeaseLeases": ("/etcdserverpb.Lease/LeaseLeases", rpc.LeaseLeasesResponse),
     "Health": ("/grpc.health.v1.Health/Check", health.HealthCheckResponse),
 }
 

@@ -514,9 +514,9 @@ def _methods():
             yield "/%s.%s/%s" % (file.package, service.name, method.name), method.client_streaming, method.server_streaming
 
 
-BUILT = ("/etcdserverpb.KV/", "Maintenance/Alarm", "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash", "Maintenance/MoveLeader",
-         "Maintenance/Downgrade", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/",
-         "Maintenance/Snapshot")
+BUILT = ("/etcdserverpb.KV/", "Lease/LeaseGrant", "Lease/LeaseRevoke", "Lease/LeaseTimeToLive", "Lease/LeaseLeases", "Maintenance/Alarm",
+         "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash", "Maintenance/MoveLeader", "Maintenance/Downgrade",
+         "Maintenance/Snapshot", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/")
 
 
 def test_every_method_that_is_not_built_answers_unimplemented():

@@ -298,7 +298,8 @@ static void take_reply(struct world_member *member, const struct mail *mail)
 {
     struct world_call *call = call_of(member, mail->reply.call);
     note_answer(member, mail->reply.call);
-    uint64_t index = world_watch_index_of(member->world, member->id, call->boot, call->counter);
+    bool is_question = call->boot == 0; /* never proposed: about leases */
+    uint64_t index = is_question ? 1 : world_watch_index_of(member->world, member->id, call->boot, call->counter);
     require(member, index > 0, "D1 only what is committed is acknowledged", mail->reply.call, call->counter);
     require(member, index <= member->watch.published_index, "the view is published before its replies", index,
             member->watch.published_index);

@@ -27,13 +27,16 @@ static void assert_same(const struct command *a, const struct command *b)
     ck_assert(slice_equal(a->user, b->user));
     ck_assert_uint_eq(a->auth_revision, b->auth_revision);
     ck_assert(slice_equal(a->body, b->body));
+    ck_assert_int_eq(a->chosen_lease_id, b->chosen_lease_id);
+    ck_assert_int_eq(a->chosen_ttl, b->chosen_ttl);
 }
 
 START_TEST(test_command_comes_back_as_it_went_in)
 {
     static const enum command_kind kinds[] = {COMMAND_PUT,        COMMAND_DELETE_RANGE,        COMMAND_TXN,
                                               COMMAND_COMPACTION, COMMAND_CLUSTER_VERSION_SET, COMMAND_CLUSTER_MEMBER_ATTR_SET,
-                                              COMMAND_ALARM,      COMMAND_STATE_HASH};
+                                              COMMAND_ALARM,      COMMAND_STATE_HASH,          COMMAND_LEASE_GRANT,
+                                              COMMAND_LEASE_REVOKE, COMMAND_LEASE_EXPIRE};
     struct rng rng;
     rng_init(&rng, 1);
     for (int round = 0; round < 2000; round++) {
@@ -45,6 +48,8 @@ START_TEST(test_command_comes_back_as_it_went_in)
         command.body = slice_make(body, rng_below(&rng, sizeof body));
         if (rng_below(&rng, 2) == 0) command.user = slice_from_string("somebody");
         if (rng_below(&rng, 2) == 0) command.auth_revision = rng_next(&rng);
+        if (command.kind == COMMAND_LEASE_GRANT && rng_below(&rng, 2) == 0) command.chosen_lease_id = (int64_t)rng_next(&rng);
+        if (command.kind == COMMAND_LEASE_GRANT && rng_below(&rng, 2) == 0) command.chosen_ttl = 1 + (int64_t)rng_below(&rng, 99);
         struct blob *blob = command_encode(&command);
         struct command decoded;
         ck_assert(command_decode(blob_slice(blob), &decoded));

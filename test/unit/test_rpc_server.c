@@ -286,7 +286,7 @@ START_TEST(test_rpc_server_answers_unknown_methods_as_go_does)
     check_answer("/etcdserverpb.KVX/Put", slice_empty(), 12, "unknown service etcdserverpb.KVX");
     check_answer("/a/b/c", slice_empty(), 12, "unknown service a/b");
     check_answer("/etcdserverpb.Watch/Watch", slice_empty(), 12, err_text(ERR_UNIMPLEMENTED));
-    check_answer("/etcdserverpb.Lease/LeaseGrant", slice_empty(), 12, err_text(ERR_UNIMPLEMENTED));
+    check_answer("/etcdserverpb.Cluster/MemberAdd", slice_empty(), 12, err_text(ERR_UNIMPLEMENTED));
 }
 END_TEST
 

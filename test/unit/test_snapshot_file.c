@@ -211,7 +211,7 @@ START_TEST(test_a_newer_program_s_file_is_refused_by_name)
         struct state_machine_loaded *loaded = NULL;
         if (kind == 0) changed->data[8]++;  /* major */
         if (kind == 1) changed->data[17]++; /* a feature bit */
-        if (kind == 2) changed->data[SNAPSHOT_FORMAT_HEAD + 4] = SNAPSHOT_FORMAT_LEASES; /* a section that must not be left out */
+        if (kind == 2) changed->data[SNAPSHOT_FORMAT_HEAD + 4] = SNAPSHOT_FORMAT_AUTH; /* a section that must not be left out */
         if (kind == 3) changed->data[10]++; /* minor: fine */
         uint32_t checksum = crc32c(0, changed->data, SNAPSHOT_FORMAT_HEAD - 4);
         memcpy(changed->data + SNAPSHOT_FORMAT_HEAD - 4, &checksum, sizeof checksum);

@@ -43,6 +43,27 @@ static void raise_alarm(struct kv_rig *rig)
     buf_deinit(&body);
 }
 
+static enum err grant(struct kv_rig *rig, int64_t id, int64_t ttl)
+{
+    struct buf body;
+    buf_init(&body);
+    buf_put_pb_varint(&body, 1, (uint64_t)ttl);
+    buf_put_pb_varint(&body, 2, (uint64_t)id);
+    enum err err = kv_rig_apply(rig, COMMAND_LEASE_GRANT, buf_slice(&body));
+    buf_deinit(&body);
+    return err;
+}
+
+static enum err revoke(struct kv_rig *rig, int64_t id)
+{
+    struct buf body;
+    buf_init(&body);
+    buf_put_pb_varint(&body, 1, (uint64_t)id);
+    enum err err = kv_rig_apply(rig, COMMAND_LEASE_REVOKE, buf_slice(&body));
+    buf_deinit(&body);
+    return err;
+}
+
 /* Entries of all kinds that change what a snapshot holds. */
 static void work(struct kv_rig *rig, int rounds)
 {
@@ -53,7 +74,9 @@ static void work(struct kv_rig *rig, int rounds)
     (void)kv_rig_apply(rig, COMMAND_CLUSTER_VERSION_SET, buf_slice(&body));
     buf_deinit(&body);
     for (int i = 0; i < rounds; i++) {
-        (void)snprintf(text, sizeof text, "k%02d=%d", i % 40, i);
+        (void)grant(rig, 1 + i % 50, 10 + i);
+        if (i % 11 == 0) (void)revoke(rig, 1 + i * 3 % 50);
+        (void)snprintf(text, sizeof text, i % 2 == 0 ? "k%02d=%d" : "k%02d=%d,lease=%d", i % 40, i, 1 + i % 7);
         (void)kv_rig_put(rig, text);
         (void)snprintf(text, sizeof text, "k%02d", i * 7 % 50);
         if (i % 3 == 0) (void)kv_rig_delete(rig, text);
@@ -100,6 +123,10 @@ static void compare(struct kv_rig *a, struct kv_rig *b)
     blob_unref(members_a);
     blob_unref(members_b);
     ck_assert(alarm_list_has(state_machine_alarms(b->machine), ALARM_NOSPACE, 77) == alarm_list_has(state_machine_alarms(a->machine), ALARM_NOSPACE, 77));
+    struct lease_set *leases_a = state_machine_leases(a->machine), *leases_b = state_machine_leases(b->machine);
+    ck_assert_uint_eq(lease_set_count(leases_a), lease_set_count(leases_b));
+    ck_assert_uint_eq(lease_set_key_count(leases_a), lease_set_key_count(leases_b));
+    ck_assert_uint_eq(lease_set_hash(leases_a), lease_set_hash(leases_b));
     ck_assert_uint_eq(state_machine_hash(a->machine), state_machine_hash(b->machine));
     snapshot_rig_compare(mvcc_view(a->mvcc), mvcc_view(b->mvcc));
 }
@@ -175,6 +202,34 @@ START_TEST(test_a_transaction_of_reads_whose_revision_is_gone_by_an_install_says
 }
 END_TEST
 
+/* More of them than one block of the file holds; who belongs to whom follows from the newest version of each key. */
+START_TEST(test_leases_and_what_belongs_to_them_come_back_from_a_snapshot)
+{
+    char text[64];
+    for (int64_t id = 1; id <= 20000; id++) ck_assert_int_eq(grant(&leader, id * INT64_C(1000000007), 5 + id), ERR_OK);
+    for (int i = 0; i < 3000; i++) {
+        (void)snprintf(text, sizeof text, "a%d=v,lease=%lld", i % 1000, (long long)(1 + i % 17) * 1000000007);
+        (void)kv_rig_put(&leader, text);
+    }
+    (void)kv_rig_put(&leader, "a7=v"); /* detached, deleted, moved */
+    (void)kv_rig_delete(&leader, "a8");
+    (void)kv_rig_put(&leader, "a9=v,lease=14000000098");
+    ck_assert_uint_eq(lease_set_key_count(state_machine_leases(leader.machine)), 998);
+    state_machine_install(follower.machine, snapshot_of(&leader));
+    follower.index = leader.index;
+    follower.mvcc = state_machine_mvcc(follower.machine);
+    compare(&leader, &follower);
+    while (state_machine_discard_step(follower.machine, 10)) {}
+    for (int64_t id = 1; id <= 17; id++) {
+        ck_assert_int_eq(revoke(&leader, id * 1000000007), ERR_OK);
+        ck_assert_int_eq(revoke(&follower, id * 1000000007), ERR_OK);
+        compare(&leader, &follower);
+    }
+    ck_assert_str_eq(kv_rig_range(&follower, "a7"), kv_rig_range(&leader, "a7"));
+    ck_assert_int_eq(mvcc_view_key_count(mvcc_view(follower.mvcc)), 1);
+}
+END_TEST
+
 START_TEST(test_no_image_without_a_pin)
 {
     int slots[MVCC_PINS_MAX];
@@ -199,6 +254,7 @@ int main(void)
     tcase_add_test(tcase, test_a_machine_that_begins_with_a_snapshot_is_the_one_that_applied_the_log);
     tcase_add_test(tcase, test_an_install_brings_everything_at_once);
     tcase_add_test(tcase, test_a_transaction_of_reads_whose_revision_is_gone_by_an_install_says_so);
+    tcase_add_test(tcase, test_leases_and_what_belongs_to_them_come_back_from_a_snapshot);
     tcase_add_test(tcase, test_no_image_without_a_pin);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -83,6 +83,75 @@ START_TEST(test_state_machine_put_under_an_unknown_lease_is_refused_before_all_e
 }
 END_TEST
 
+/* --- leases --- */
+
+static enum err lease_command(enum command_kind kind, uint64_t first, uint64_t second)
+{
+    struct buf body;
+    buf_init(&body);
+    buf_put_pb_varint(&body, 1, first);
+    if (second != 0) buf_put_pb_varint(&body, 2, second);
+    enum err err = kv_rig_apply(&rig, kind, buf_slice(&body));
+    buf_deinit(&body);
+    return err;
+}
+static enum err grant(uint64_t id) { return lease_command(COMMAND_LEASE_GRANT, 60, id); }
+
+START_TEST(test_state_machine_keys_of_a_lease_go_with_it_in_one_revision)
+{
+    ck_assert_int_eq(grant(7), ERR_OK);
+    ck_assert_int_eq(rig.result.revision, 1);
+    ck_assert(slice_equal(blob_slice(rig.result.body), slice_make("\x10\x07\x18\x3c", 4)));
+    ck_assert_int_eq(grant(7), ERR_LEASE_EXISTS);
+    ck_assert_str_eq(kv_rig_put(&rig, "a=1,lease=7"), "@2 put{}");
+    ck_assert_str_eq(kv_rig_txn(&rig, "then put(c=1,lease=7) put(b=1,lease=7) put(d=1)"), "@3 yes[put@3{} put@3{} put@3{}]");
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 8, 0), ERR_LEASE_NOT_FOUND);
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 7, 0), ERR_OK);
+    ck_assert_int_eq(rig.result.revision, 4);
+    ck_assert_str_eq(kv_rig_range(&rig, "*..*"), "@4 get{d=1/3.3.1} count=1");
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 7, 0), ERR_LEASE_NOT_FOUND);
+    ck_assert_str_eq(kv_rig_put(&rig, "a=1,lease=7"), "LEASE_NOT_FOUND");
+}
+END_TEST
+
+START_TEST(test_state_machine_a_key_belongs_to_the_lease_of_its_newest_version)
+{
+    ck_assert(grant(7) == ERR_OK && grant(8) == ERR_OK);
+    kv_rig_put(&rig, "moved=1,lease=7");
+    kv_rig_put(&rig, "moved=2,lease=8");
+    kv_rig_put(&rig, "loose=1,lease=7");
+    kv_rig_put(&rig, "loose=2");
+    kv_rig_put(&rig, "kept=1,lease=7");
+    kv_rig_put(&rig, "kept=2,keeplease");
+    kv_rig_put(&rig, "again=1,lease=7");
+    kv_rig_delete(&rig, "again");
+    kv_rig_put(&rig, "again=2");
+    ck_assert_uint_eq(lease_set_key_count(state_machine_leases(rig.machine)), 2);
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 7, 0), ERR_OK);
+    ck_assert_str_eq(kv_rig_range(&rig, "*..*,keys"), "@11 get{again=/10.10.1 loose=/4.5.2 moved=/2.3.2/l8} count=3");
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 8, 0), ERR_OK);
+    ck_assert_int_eq(rig.result.revision, 12);
+    ck_assert_uint_eq(lease_set_hash(state_machine_leases(rig.machine)), 0);
+}
+END_TEST
+
+START_TEST(test_state_machine_an_expiry_ends_the_lease_that_it_means_and_no_later_one_of_its_id)
+{
+    ck_assert_int_eq(grant(7), ERR_OK);
+    uint64_t first = rig.index;
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 7, 0), ERR_OK);
+    ck_assert_int_eq(grant(7), ERR_OK);
+    uint64_t second = rig.index;
+    kv_rig_put(&rig, "a=1,lease=7");
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 7, first), ERR_OK);
+    ck_assert_str_eq(kv_rig_range(&rig, "a"), "@2 get{a=1/2.2.1/l7} count=1");
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 7, second), ERR_OK);
+    ck_assert_str_eq(kv_rig_range(&rig, "a"), "@3 get{} count=0");
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 7, second), ERR_OK);
+    ck_assert_int_eq(rig.result.revision, 3);
+}
+END_TEST
+
 START_TEST(test_state_machine_compaction_is_between_mark_and_current)
 {
     kv_rig_put(&rig, "a=1");
@@ -283,6 +352,9 @@ int main(void)
     TCase *tcase = tcase_create("entries");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, test_state_machine_keys_of_a_lease_go_with_it_in_one_revision);
+    tcase_add_test(tcase, test_state_machine_a_key_belongs_to_the_lease_of_its_newest_version);
+    tcase_add_test(tcase, test_state_machine_an_expiry_ends_the_lease_that_it_means_and_no_later_one_of_its_id);
     tcase_add_test(tcase, test_state_machine_fresh_store_is_at_revision_1);
     tcase_add_test(tcase, test_state_machine_put_counts_versions_and_a_delete_ends_them);
     tcase_add_test(tcase, test_state_machine_delete_of_nothing_keeps_the_revision);

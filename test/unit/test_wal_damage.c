@@ -199,6 +199,33 @@ START_TEST(test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it)
 }
 END_TEST
 
+START_TEST(test_wal_segment_that_was_begun_behind_a_damaged_tail_is_missed)
+{
+    struct wal_rig rig;
+    char path[256];
+    struct fs_sim_disk *whole = script_disk(&rig, COVER_NONE);
+    fs_sim_disk_free(whole);
+    size_t count = 0;
+    while (wal_rig_segment(&rig, count, path, sizeof path)) count++;
+    uint64_t last = last_batch(&rig), batch = 0, offset = 0;
+    while (!block_is_used(&rig, path, offset, &batch) || batch != last) offset += WAL_FORMAT_BLOCK;
+    fs_sim_flip(rig.disk, path, offset + WAL_FORMAT_BLOCK + 100, 4);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    wal_rig_continue_from(&rig, rig.appended - 1);
+    wal_rig_append(&rig, 22, 2, 6, 20, 200);
+    wal_rig_run(&rig);
+    wal_rig_close(&rig);
+    ck_assert_uint_eq(fs_sim_size(rig.disk, path), offset);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_OK);
+    wal_rig_close(&rig);
+    ck_assert(wal_rig_segment(&rig, count, path, sizeof path));
+    fs_sim_remove(rig.disk, path);
+    ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(rig.found.message, "shorter than its head says"));
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 /* The last batch of a log that promised term 9 and a vote; so many blocks of it. */
 static uint32_t vote_and_close(struct wal_rig *rig, uint64_t entries, char *out_path, size_t path_size, uint64_t *out_offset)
 {
@@ -719,6 +746,7 @@ int main(void)
     tcase_add_test(damage, test_wal_name_of_a_segment_covers_its_first_batch);
     tcase_add_test(damage, test_wal_refusal_changes_nothing_on_disk);
     tcase_add_test(damage, test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it);
+    tcase_add_test(damage, test_wal_segment_that_was_begun_behind_a_damaged_tail_is_missed);
     tcase_add_test(damage, test_wal_vote_survives_any_one_damaged_block_of_its_batch);
     tcase_add_test(damage, test_wal_whose_last_batch_is_damaged_at_both_ends_is_refused);
     tcase_add_test(damage, test_wal_write_that_stopped_inside_its_blocks_is_torn);

@@ -1,0 +1,183 @@
+/* apply_leases: see apply_leases.h. */
+#include "pipeline/apply_leases.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/mutant.h"
+
+#define ARM_BUDGET 4096                 /* timers per step */
+#define LIST_BUDGET 8192                /* leases of an answer per step */
+#define EXPIRE_AGAIN_NS (3 * NS_PER_S)  /* what is not in the log by then is asked for again */
+
+struct listing {
+    struct list node;
+    uint64_t call;
+    int64_t revision;
+    struct lease_image *image;
+    uint32_t cursor;
+    struct buf body;
+};
+
+void apply_leases_init(struct apply_leases *leases, uint64_t election_timeout_ns)
+{
+    ASSERT(election_timeout_ns > 0);
+    *leases = (struct apply_leases){.election_timeout_ns = election_timeout_ns, .held_until_ns = CLOCK_NEVER};
+    list_init(&leases->listings);
+}
+
+static void listing_free(struct listing *listing)
+{
+    list_remove(&listing->node);
+    lease_image_free(listing->image);
+    buf_deinit(&listing->body);
+    alloc_free(listing);
+}
+
+void apply_leases_deinit(struct apply_leases *leases)
+{
+    while (!list_is_empty(&leases->listings)) listing_free(LIST_ENTRY(leases->listings.next, struct listing, node));
+}
+
+/* --- timers -------------------------------------------------------------------------------------------------------------- */
+
+void apply_leases_lead(struct apply_leases *leases, uint64_t term)
+{
+    if (term == leases->term) return;
+    leases->term = term;
+    leases->first_index = 0;
+    leases->is_disarming = true;
+    leases->is_held = false;
+}
+
+/* All entries of a term in which this member leads are its own, the first one included. */
+void apply_leases_met(struct apply_leases *leases, const struct raft_entry *entry)
+{
+    if (leases->term == 0 || leases->first_index != 0 || entry->term != leases->term) return;
+    leases->first_index = entry->index;
+    ASSERT(entry->index > 0);
+}
+
+static uint64_t lifetime_ns(const struct apply_leases *leases, const struct lease_row *row)
+{
+    ASSERT(row->ttl > 0 && row->ttl <= LEASE_TTL_MAX);
+    uint64_t ns = (uint64_t)row->ttl * NS_PER_S;
+    return row->granted_index <= leases->first_index ? ns + leases->election_timeout_ns : ns;
+}
+
+void apply_leases_arm_step(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns)
+{
+    struct lease *lease;
+    if (leases->is_disarming) {
+        leases->is_disarming = lease_set_disarm_step(set, ARM_BUDGET);
+        if (leases->is_disarming) return;
+        lease_set_new_round(set);
+    }
+    if (leases->first_index == 0) return;
+    for (uint32_t i = 0; i < ARM_BUDGET && (lease = lease_set_first_unarmed(set)) != NULL; i++)
+        lease_set_arm(set, lease, now_ns + lifetime_ns(leases, lease_set_row(set, lease)));
+}
+
+bool apply_leases_is_arming(const struct apply_leases *leases, const struct lease_set *set)
+{
+    return leases->is_disarming || (leases->first_index != 0 && lease_set_first_unarmed(set) != NULL);
+}
+
+static bool is_running(const struct apply_leases *leases) { return leases->first_index != 0 && !leases->is_disarming; }
+
+/* What was asked for and is not there yet may have been lost: then it is asked for again, and as many may be under way as at first. */
+static bool may_ask(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns)
+{
+    if (lease_set_expiring(set) < APPLY_LEASES_EXPIRIES_MAX) return true;
+    if (!leases->is_held) {
+        leases->is_held = true;
+        leases->held_until_ns = now_ns + EXPIRE_AGAIN_NS;
+    }
+    if (now_ns < leases->held_until_ns) return false;
+    lease_set_new_round(set);
+    return true;
+}
+
+bool apply_leases_next_expiry(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns, struct lease_request_expiry *out_expiry)
+{
+    if (!is_running(leases)) return false;
+    struct lease *lease = lease_set_first_due(set);
+    if (lease == NULL || lease->timer.key > now_ns) return false;
+    if (!may_ask(leases, set, now_ns)) return false;
+    leases->is_held = false;
+    *out_expiry = (struct lease_request_expiry){.id = lease->id, .granted_index = lease_set_row(set, lease)->granted_index};
+    lease_set_note_expiring(set, lease);
+    lease_set_arm(set, lease, now_ns + EXPIRE_AGAIN_NS);
+    return true;
+}
+
+uint64_t apply_leases_deadline_ns(const struct apply_leases *leases, const struct lease_set *set)
+{
+    const struct lease *lease = is_running(leases) ? lease_set_first_due(set) : NULL;
+    if (lease == NULL) return CLOCK_NEVER;
+    bool is_held = leases->is_held && lease_set_expiring(set) >= APPLY_LEASES_EXPIRIES_MAX;
+    return is_held && lease->timer.key < leases->held_until_ns ? leases->held_until_ns : lease->timer.key;
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------------------- */
+
+/* Whole seconds, rounded down; of one whose expiry was asked for: 0. One that is not armed yet begins its life now. */
+static int64_t remaining_s(const struct apply_leases *leases, const struct lease_set *set, const struct lease *lease, uint64_t now_ns)
+{
+    bool is_armed = lease->timer.place != HEAP_NONE && !leases->is_disarming;
+    if (!is_armed) return (int64_t)(lifetime_ns(leases, lease_set_row(set, lease)) / NS_PER_S);
+    if (lease->expiring != 0 || lease->timer.key <= now_ns) return 0;
+    return (int64_t)((lease->timer.key - now_ns) / NS_PER_S);
+}
+
+enum err apply_leases_time_to_live(const struct apply_leases *leases, const struct lease_set *set, const struct lease_question *question,
+                                   uint64_t now_ns, struct buf *out_body)
+{
+    if (leases->first_index == 0) return ERR_NOT_LEADER;
+    const struct lease *lease = lease_set_find(set, question->lease);
+    ASSERT(out_body->size == 0);
+    if (question->lease != 0) buf_put_pb_varint(out_body, 2, (uint64_t)question->lease);
+    if (lease == NULL) {
+        buf_put_pb_varint(out_body, 3, (uint64_t)INT64_C(-1));
+        return ERR_OK;
+    }
+    int64_t remaining = remaining_s(leases, set, lease, now_ns);
+    if (remaining > 0) buf_put_pb_varint(out_body, 3, (uint64_t)remaining);
+    buf_put_pb_varint(out_body, 4, (uint64_t)lease_set_row(set, lease)->ttl);
+    if (!question->wants_keys) return ERR_OK;
+    struct slice *keys = lease_set_keys(set, lease);
+    for (uint32_t i = 0; i < lease->key_count; i++) buf_put_pb_bytes(out_body, 5, keys[i]);
+    alloc_free(keys);
+    return ERR_OK;
+}
+
+void apply_leases_list(struct apply_leases *leases, struct lease_set *set, uint64_t call, int64_t revision)
+{
+    struct listing *listing = ALLOC(struct listing);
+    ASSERT(revision > 0);
+    listing->call = call;
+    listing->revision = revision;
+    listing->image = lease_set_freeze(set);
+    buf_init(&listing->body);
+    list_push_back(&leases->listings, &listing->node);
+}
+
+bool apply_leases_list_step(struct apply_leases *leases, struct mail *out_reply)
+{
+    ASSERT(apply_leases_is_listing(leases));
+    struct listing *listing = LIST_ENTRY(leases->listings.next, struct listing, node);
+    struct lease_row row;
+    for (uint32_t i = 0; i < LIST_BUDGET; i++) {
+        if (!lease_image_next(listing->image, &listing->cursor, &row)) {
+            *out_reply = (struct mail){.kind = MAIL_REPLY, .reply = {.call = listing->call, .revision = listing->revision}};
+            if (listing->body.size > 0) out_reply->reply.body = buf_take_blob(&listing->body);
+            listing_free(listing);
+            return true;
+        }
+        size_t size = 1 + pb_varint_size((uint64_t)row.id);
+        buf_put_varint(&listing->body, pb_tag(2, PB_BYTES));
+        buf_put_varint(&listing->body, size);
+        buf_put_pb_varint(&listing->body, 1, (uint64_t)row.id);
+    }
+    return false;
+}

@@ -1,0 +1,72 @@
+/* lease_request: every message here has at most two fields, both integers. */
+#include "storage/lease_request.h"
+
+#include "base/assert.h"
+
+/* Fields 1 and 2; the last of each wins, others are skipped. */
+static enum err parse_integers(struct slice bytes, uint64_t out_values[2])
+{
+    struct reader reader = reader_make(bytes);
+    struct pb_field field;
+    uint64_t values[2] = {0, 0};
+    while (reader_pb_field(&reader, &field)) {
+        if (field.number > 2) continue;
+        if (field.wire != PB_VARINT) return ERR_MALFORMED;
+        values[field.number - 1] = field.value;
+    }
+    if (reader.bad) return ERR_MALFORMED;
+    out_values[0] = values[0];
+    out_values[1] = values[1];
+    return ERR_OK;
+}
+
+enum err lease_request_parse_grant(struct slice bytes, struct lease_request_grant *out_request)
+{
+    uint64_t values[2];
+    ASSERT(out_request != NULL);
+    enum err err = parse_integers(bytes, values);
+    if (err == ERR_OK) *out_request = (struct lease_request_grant){.ttl = (int64_t)values[0], .id = (int64_t)values[1]};
+    return err;
+}
+
+/* Its message has one field: a second one is unknown, whatever its type. */
+enum err lease_request_parse_revoke(struct slice bytes, int64_t *out_id)
+{
+    struct reader reader = reader_make(bytes);
+    struct pb_field field;
+    int64_t id = 0;
+    ASSERT(out_id != NULL);
+    while (reader_pb_field(&reader, &field)) {
+        if (field.number != 1) continue;
+        if (field.wire != PB_VARINT) return ERR_MALFORMED;
+        id = (int64_t)field.value;
+    }
+    if (reader.bad) return ERR_MALFORMED;
+    *out_id = id;
+    return ERR_OK;
+}
+
+enum err lease_request_parse_time_to_live(struct slice bytes, struct lease_question *out_question)
+{
+    uint64_t values[2];
+    ASSERT(out_question != NULL);
+    enum err err = parse_integers(bytes, values);
+    if (err == ERR_OK) *out_question = (struct lease_question){.lease = (int64_t)values[0], .wants_keys = values[1] != 0};
+    return err;
+}
+
+enum err lease_request_parse_expiry(struct slice bytes, struct lease_request_expiry *out_expiry)
+{
+    uint64_t values[2];
+    ASSERT(out_expiry != NULL);
+    enum err err = parse_integers(bytes, values);
+    if (err == ERR_OK) *out_expiry = (struct lease_request_expiry){.id = (int64_t)values[0], .granted_index = values[1]};
+    return err;
+}
+
+void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct buf *out)
+{
+    ASSERT(expiry->id != 0 && expiry->granted_index > 0);
+    buf_put_pb_varint(out, 1, (uint64_t)expiry->id);
+    buf_put_pb_varint(out, 2, expiry->granted_index);
+}

@@ -1,0 +1,36 @@
+/* lease_request: the messages of the Lease service, and the leader's word that a lease is over, as plain values.
+ * The door and the state machine read the bytes through these same functions. Rules as in operation.h.
+ * Owner: plain values. Thread: any. Source: the API's messages; proto/kvd/command.proto.
+ */
+#ifndef STORAGE_LEASE_REQUEST_H
+#define STORAGE_LEASE_REQUEST_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+/* What is asked of the leases, which only their writer can look at: how long one has to live, or which there are. */
+struct lease_question {
+    bool is_list;
+    bool wants_keys;
+    int64_t lease;
+};
+struct lease_request_grant {
+    int64_t ttl;
+    int64_t id; /* 0 = to be chosen */
+};
+struct lease_request_expiry {
+    int64_t id;
+    uint64_t granted_index;
+};
+
+/* Each: ERR_OK or ERR_MALFORMED. */
+MUST_USE enum err lease_request_parse_grant(struct slice bytes, struct lease_request_grant *out_request);
+MUST_USE enum err lease_request_parse_revoke(struct slice bytes, int64_t *out_id);
+MUST_USE enum err lease_request_parse_time_to_live(struct slice bytes, struct lease_question *out_question);
+MUST_USE enum err lease_request_parse_expiry(struct slice bytes, struct lease_request_expiry *out_expiry);
+void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct buf *out);
+
+#endif
