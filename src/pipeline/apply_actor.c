@@ -238,8 +238,7 @@ static void drain(struct apply_actor *role)
 static void wake_watch(struct apply_actor *role)
 {
     if (role->lanes.to_watch == NULL) return;
-    atomic_thread_fence(memory_order_seq_cst);
-    if (!atomic_load_explicit(&role->shared->is_watched, memory_order_seq_cst)) return;
+    if (atomic_fetch_add_explicit(&role->shared->is_watched, 0, memory_order_seq_cst) == 0) return;
     (void)lane_post(role->lanes.to_watch, &(struct mail){.kind = MAIL_PUBLISHED});
 }
 

@@ -16,7 +16,7 @@ struct shared {
     atomic_bool is_leader;              /* raft */
     atomic_bool is_learner;             /* raft */
     atomic_bool no_space;               /* raft */
-    atomic_bool is_watched;             /* watch: there are streams, each publish is to wake it. Exact: sequentially consistent */
+    atomic_uint is_watched;             /* watch: there are streams, each publish is to wake it. Exact: read by adding 0 */
     struct metrics metrics;
 };
 

@@ -217,15 +217,14 @@ static void note_metrics(struct watch_actor *role)
     METRIC_SET(metrics, watchers_compacted, stats.compacted);
 }
 
-/* While there is no stream, apply does not wake us. True: the first one came, so that what was published meanwhile is to be looked at: either
- * apply sees the word, or we see its view. */
+/* While there is no stream, apply does not wake us. True: the first one came, so that what was published meanwhile is to be looked at: both
+ * sides change the word, so that either apply finds ours, or we find its, and with it its view. */
 static bool ask_for_wakes(struct watch_actor *role)
 {
     bool is_watched = !list_is_empty(&role->streams);
     if (is_watched == role->is_watched) return false;
     role->is_watched = is_watched;
-    atomic_store_explicit(&role->shared->is_watched, is_watched, memory_order_seq_cst);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_exchange_explicit(&role->shared->is_watched, is_watched, memory_order_seq_cst);
     return is_watched;
 }
 
