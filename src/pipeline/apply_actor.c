@@ -314,8 +314,9 @@ static void auto_disarm(struct apply_actor *role)
 static bool is_snapshot_due(const struct apply_actor *role)
 {
     const struct apply_snapshots *snapshots = &role->snapshots;
-    if (snapshots->is_taking || role->now_ns < snapshots->not_before_ns) return false;
-    if (snapshots->want > snapshots->want_taken) return true;
+    if (snapshots->is_taking || role->now_ns < snapshots->pin_ns) return false;
+    if (snapshots->want > snapshots->want_taken) return true; /* a client asks: what failed before may go well now */
+    if (role->now_ns < snapshots->not_before_ns) return false;
     if (snapshots->entries == 0) return false;
     if (snapshots->is_alone) return true;
     bool is_much = snapshots->entries >= role->config->snapshot_count || snapshots->log_bytes >= SNAPSHOT_LOG_BYTES;
@@ -326,7 +327,7 @@ static void take_snapshot(struct apply_actor *role)
 {
     struct state_machine_image *image = state_machine_take_image(role->machine);
     if (image == NULL) { /* every pin is taken by readers */
-        role->snapshots.not_before_ns = role->now_ns + SNAPSHOT_AGAIN_NS;
+        role->snapshots.pin_ns = role->now_ns + NS_PER_S;
         return;
     }
     state_machine_publish(role->machine);
@@ -519,7 +520,8 @@ static uint64_t deadline_ns(struct actor *actor)
     uint64_t compact_ns = compactor_deadline_ns(&role->compactor);
     uint64_t due_ns = role->propose_ns < compact_ns ? role->propose_ns : compact_ns;
     if (role->disarm_ns < due_ns) due_ns = role->disarm_ns;
-    if (role->snapshots.want > role->snapshots.want_taken && role->snapshots.not_before_ns < due_ns) due_ns = role->snapshots.not_before_ns;
+    bool is_wanted = role->snapshots.want > role->snapshots.want_taken && !role->snapshots.is_taking;
+    if (is_wanted && role->snapshots.pin_ns < due_ns) due_ns = role->snapshots.pin_ns;
     uint64_t lease_ns = apply_leases_deadline_ns(&role->leases, state_machine_leases(role->machine));
     if (lease_ns < due_ns) due_ns = lease_ns;
     return due_ns < role->free_ns ? due_ns : role->free_ns;

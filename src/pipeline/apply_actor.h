@@ -26,6 +26,7 @@ struct apply_snapshots {
     uint64_t taking_log_bytes;
     uint64_t last_bytes;        /* of the last snapshot's file; 0 = none yet */
     uint64_t not_before_ns;     /* after one that failed */
+    uint64_t pin_ns;            /* when a free pin is looked for again: readers have them all */
     uint64_t want;              /* number of the last WANT, and of the last that an image answers */
     uint64_t want_taken;
     bool is_taking;

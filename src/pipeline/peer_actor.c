@@ -160,7 +160,10 @@ static bool judge(void *context, const struct peer_hello *hello, char out_text[1
 {
     struct peer_actor *role = context;
     struct peer_link *link = find(role, hello->member_id);
-    ASSERT(link != NULL);
+    if (link == NULL) {
+        snprintf(out_text, 160, "member %016llx is not known here", (unsigned long long)hello->member_id);
+        return false;
+    }
     if (peer_past_conflict(&link->past, role->self, hello, out_text)) return false;
     peer_past_meet(&link->past, hello);
     return true;

@@ -477,7 +477,8 @@ enum range_progress range_step(struct range *range, const struct mvcc_view *view
         if (range->is_counted && (range->request.count_only || range->count == 0)) return finish(range, out_body);
     }
     if (!is_first && !range->is_kept && mvcc_view_check_pinned(view, range->revision) != ERR_OK) {
-        *out_err = ERR_COMPACTED;
+        /* A leader's snapshot took the store's place. Who asked for "now" asked for no revision: it may simply ask again. */
+        *out_err = range->request.revision > 0 ? ERR_COMPACTED : ERR_LEADER_CHANGED;
         return RANGE_FAILED;
     }
     enum range_progress progress = go_on(range, view, size_max, rows_max, out_body, out_err);

@@ -216,7 +216,7 @@ enum range_progress txn_reader_step(struct txn_reader *reader, const struct mvcc
         }
     }
     if (reader->pin >= 0 && mvcc_view_check_pinned(view, reader->revision_min) != ERR_OK) {
-        *out_err = ERR_COMPACTED;
+        *out_err = ERR_LEADER_CHANGED; /* a leader's snapshot took the store's place: decided anew when it is asked again */
         return RANGE_FAILED;
     }
     enum range_progress progress = go_on(reader, view, size_before + bytes_max, rows_max, out_body, out_err);
