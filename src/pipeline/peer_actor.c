@@ -1,6 +1,8 @@
 /* peer_actor: see peer_actor.h. */
 #include "pipeline/peer_actor.h"
 
+#include <stdio.h>
+
 #include "base/buggify.h"
 #include "base/log.h"
 #include "rpc/raft_codec.h"
