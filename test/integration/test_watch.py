@@ -567,6 +567,73 @@ def test_streams_that_need_a_leader_end_without_one_and_watching_resumes_elsewhe
                 _follow(local, log, revisions[-1])
 
 
+def _installed(member):
+    return member.log().count("the state is the leader's snapshot from now on")
+
+
+def _behind_a_snapshot(act):
+    """A member with a watch sleeps until the others have dropped what it lacks, and wakes up to a snapshot. Answers the watch's stream and
+    what it was told before to `act`'s second part."""
+    flags = ["--snapshot-count", "200", "--snapshot-catchup-entries", "10", "--wal-segment-bytes", "65536"]
+    with Cluster(3, flags=flags) as cluster:
+        leader = cluster.leader()
+        lagging = cluster.followers()[0]
+        with Stream(lagging.target) as stream:
+            stream.open(b"k/", range_end=b"k0", prev_kv=True)
+            first = _put(leader.client, b"k/0", b"x" * 100)
+            log = Log(0, first)
+            _follow(stream, log, first)
+            lagging.pause()
+            try:
+                rest = act(leader.client)
+                next(rest)
+            finally:
+                lagging.resume()
+            wait_until(lambda: _installed(lagging), 30, "a snapshot is installed")
+            rest.send((stream, log))
+
+
+def _put_many(client, count):
+    return [_put(client, b"k/%d" % (i % 9), b"y" * 1000) for i in range(count)]
+
+
+def test_watches_go_on_behind_an_installed_snapshot():
+    needs_kvd("these flags")
+
+    def act(client):
+        revisions = _put_many(client, 1200)
+        stream, log = yield
+        _follow(stream, log, revisions[-1])
+        check([e.kv.mod_revision for e in log.events[1:]] == revisions, "%d of %d", len(log.events) - 1, len(revisions))
+        check(all(e.HasField("prev_kv") for e in log.events[10:]), "previous pairs")
+        yield
+
+    _behind_a_snapshot(act)
+
+
+def test_watches_that_an_installed_snapshot_has_nothing_for_are_canceled_as_compacted():
+    needs_kvd("these flags")
+
+    def act(client):
+        mark = _put_many(client, 600)[-1]
+        client.call("Compact", rpc.CompactionRequest(revision=mark))
+        _put_many(client, 1200)
+        stream, log = yield
+        response = stream.next()
+        while response.events:     # what was on the way to it when it fell asleep
+            log.take(response)
+            response = stream.next()
+        check(log.events[-1].kv.mod_revision < mark, "told %d", log.events[-1].kv.mod_revision)
+        check((response.watch_id, response.canceled, response.compact_revision) == (0, True, mark), "%s", response)
+        created = stream.open(b"k/", range_end=b"k0", start_revision=mark)
+        log = Log(created.watch_id, mark)
+        _follow(stream, log, _put(client, b"k/0"))
+        check(len(log.events) == 1202, "%d events", len(log.events))
+        yield
+
+    _behind_a_snapshot(act)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 
 
