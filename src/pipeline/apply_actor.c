@@ -16,6 +16,7 @@
 #define SNAPSHOT_LOG_BYTES (UINT64_C(64) << 20)
 #define SNAPSHOT_AGAIN_NS (10 * NS_PER_S) /* after one that failed; looked at when something is applied */
 #define EXPIRIES_PER_STEP 64
+#define ANSWERS_BYTES_MAX (UINT32_C(16) << 20) /* of one message to another member */
 #define DISCARD_BUDGET 1024  /* leases and their keys, of a state that is gone */
 #define CLUSTER_VERSION "3.6.0"
 
@@ -156,6 +157,26 @@ static void answer_question(struct apply_actor *role, uint64_t call, const struc
 }
 
 
+static void answer_remote(struct apply_actor *role, const struct read_batch *batch)
+{
+    struct buf answers, body;
+    buf_init(&answers);
+    buf_init(&body);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct lease_answer told = {.revision = mvcc_view_revision(mvcc_writer_view(state_machine_mvcc(role->machine)))};
+        buf_clear(&body);
+        told.err = apply_leases_time_to_live(&role->leases, state_machine_leases(role->machine), &batch->questions[i], role->now_ns, &body);
+        if (answers.size + body.size > ANSWERS_BYTES_MAX) told.err = ERR_TOO_MANY_REQUESTS;
+        if (told.err == ERR_OK) told.body = buf_slice(&body);
+        lease_request_put_answer(&told, &answers);
+    }
+    struct mail mail = {.kind = MAIL_ANSWERED, .answered = {.peer = batch->remote_peer, .context = batch->remote_context}};
+    mail.answered.bytes = buf_take_blob(&answers);
+    if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked again */
+    buf_deinit(&answers);
+    buf_deinit(&body);
+}
+
 static void take_read_batch(struct apply_actor *role, struct mail *mail)
 {
     /* The one lane keeps position: whatever the read needs was posted before it. */
@@ -168,7 +189,8 @@ static void take_read_batch(struct apply_actor *role, struct mail *mail)
         after_publish(role, mail);
     } else {
         const struct read_batch *batch = mail->read.batch;
-        for (uint32_t i = 0; i < batch->count; i++) answer_question(role, batch->calls[i], &batch->questions[i]);
+        if (batch->remote_peer != RAFT_NONE) answer_remote(role, batch);
+        for (uint32_t i = 0; batch->remote_peer == RAFT_NONE && i < batch->count; i++) answer_question(role, batch->calls[i], &batch->questions[i]);
         mail_deinit(mail);
     }
 }

@@ -133,7 +133,7 @@ static int64_t remaining_s(const struct apply_leases *leases, const struct lease
 enum err apply_leases_time_to_live(const struct apply_leases *leases, const struct lease_set *set, const struct lease_question *question,
                                    uint64_t now_ns, struct buf *out_body)
 {
-    if (leases->first_index == 0) return ERR_NOT_LEADER;
+    if (leases->first_index == 0) return ERR_LEADER_CHANGED;
     const struct lease *lease = lease_set_find(set, question->lease);
     ASSERT(out_body->size == 0);
     if (question->lease != 0) buf_put_pb_varint(out_body, 2, (uint64_t)question->lease);

@@ -39,7 +39,7 @@ bool apply_leases_is_arming(const struct apply_leases *leases, const struct leas
 bool apply_leases_next_expiry(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns, struct lease_request_expiry *out_expiry);
 uint64_t apply_leases_deadline_ns(const struct apply_leases *leases, const struct lease_set *set);
 
-/* ERR_OK and the fields of a TimeToLiveResponse behind its header; ERR_NOT_LEADER: only who leads knows. */
+/* ERR_OK and the fields of a TimeToLiveResponse behind its header; ERR_LEADER_CHANGED: only who leads knows. */
 enum err apply_leases_time_to_live(const struct apply_leases *leases, const struct lease_set *set, const struct lease_question *question,
                                    uint64_t now_ns, struct buf *out_body);
 void apply_leases_list(struct apply_leases *leases, struct lease_set *set, uint64_t call, int64_t revision);

@@ -108,6 +108,7 @@ struct read_batch *mail_read_new(const uint64_t *calls, uint32_t count, uint64_t
     batch->made_ns = now_ns;
     batch->count = count;
     batch->questions = NULL;
+    batch->remote_peer = batch->remote_context = 0;
     memcpy(batch->calls, calls, count * sizeof(uint64_t));
     return batch;
 }
@@ -119,6 +120,7 @@ struct read_batch *mail_questions_new(const uint64_t *calls, const struct lease_
     batch->made_ns = now_ns;
     batch->count = count;
     batch->questions = (struct lease_question *)(void *)(batch->calls + count);
+    batch->remote_peer = batch->remote_context = 0;
     memcpy(batch->calls, calls, count * sizeof(uint64_t));
     memcpy(batch->questions, questions, count * sizeof(struct lease_question));
     return batch;
@@ -135,6 +137,7 @@ void mail_deinit(struct mail *mail)
     switch ((enum mail_kind)mail->kind) {
     case MAIL_PROPOSE:
     case MAIL_INTERNAL: blob_unref(mail->propose.command); break;
+    case MAIL_ANSWERED: blob_unref(mail->answered.bytes); break;
     case MAIL_EXPIRE: blob_unref(mail->expire.command); break;
     case MAIL_READ:
     case MAIL_READ_BATCH:

@@ -46,6 +46,7 @@ enum mail_kind {
     /* apply → raft */
     MAIL_APPLIED,     /* applied: credit */
     MAIL_INTERNAL,    /* propose: a command of the member's own (attributes, cluster version, auto compaction), no call */
+    MAIL_ANSWERED,    /* answered: questions that another member asked of the leader */
     MAIL_EXPIRE,      /* expire: a lease is over; appended by the leader of that term only, else dropped */
 
     /* → net */
@@ -99,11 +100,14 @@ struct state_machine_loaded;
 struct state_machine_image;
 
 /* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. One of questions about leases ends in apply, which answers
- * each call by a REPLY. */
+ * each call by a REPLY; what lives how long only the leader's knows: from a follower it travels raft → leader's raft → apply → raft and back, and
+ * the follower's raft posts the REPLYs. */
 struct read_batch {
     uint64_t made_ns;
     uint32_t count;
     struct lease_question *questions; /* of each call; same allocation; NULL = reads of the view */
+    uint64_t remote_peer;             /* who asked, and how it knows the answers; 0 = a member's own calls */
+    uint64_t remote_context;
     uint64_t calls[];
 };
 
@@ -152,6 +156,7 @@ struct mail {
     union {
         struct { uint64_t call; struct blob *command; } propose;
         struct { struct blob *command; uint64_t term; } expire;
+        struct { struct blob *bytes; uint64_t peer; uint64_t context; } answered;
         struct { struct read_batch *batch; uint64_t index; uint32_t err; } read;
         struct { struct peer_message *message; uint64_t to; } peer;
         struct { uint64_t peer; uint64_t boot_id; uint32_t state; } link;

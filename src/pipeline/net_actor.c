@@ -173,17 +173,36 @@ static bool must_wait(const struct net_actor *role, const struct net_call *call,
     return plan->linearizable || (is_of_state && !role->is_caught_up);
 }
 
+static void post_read_batch(struct net_actor *role, struct read_batch *batch)
+{
+    struct mail mail = {.kind = MAIL_READ, .read.batch = batch};
+    if (lane_post(role->lanes.to_raft, &mail)) return;
+    METRIC_ADD(&role->shared->metrics, lane_full, 1);
+    mail.kind = MAIL_READ_FAIL;
+    mail.read.err = ERR_TOO_MANY_REQUESTS;
+    take_read_batch(role, &mail);
+}
+
+/* Which leases there are, every member knows, and that answer may be long: it travels alone and no further than a read of the view. */
+static void ask(struct net_actor *role, struct net_call *call, const struct lease_question *question)
+{
+    call->state = NET_ASKED;
+    METRIC_ADD(&role->shared->metrics, reads_linearizable, 1);
+    if (question->is_list) {
+        post_read_batch(role, mail_questions_new(&call->call, question, 1, role->now_ns));
+        return;
+    }
+    role->questions[role->ask_count] = *question;
+    role->asks[role->ask_count++] = call->call;
+    ASSERT(role->ask_count <= CONFIG_NET_EVENTS_MAX);
+}
+
 static void route(struct net_actor *role, struct net_call *call, struct service_plan *plan)
 {
     switch (plan->action) {
     case SERVICE_REFUSE: net_actor_fail(role, call, plan->err); break;
     case SERVICE_PROPOSE: propose(role, call, plan); break;
-    case SERVICE_ASK:
-        call->state = NET_ASKED;
-        role->questions[role->ask_count] = plan->question;
-        role->asks[role->ask_count++] = call->call;
-        METRIC_ADD(&role->shared->metrics, reads_linearizable, 1);
-        break;
+    case SERVICE_ASK: ask(role, call, &plan->question); break;
     case SERVICE_MOVE_LEADER: move_leader(role, call, plan->target); break;
     case SERVICE_SNAPSHOT: net_snapshot_open(role, call); break;
     case SERVICE_READ:
@@ -256,16 +275,6 @@ static void take_event(struct net_actor *role, const struct call_event *event)
 }
 
 /* --- the step --- */
-
-static void post_read_batch(struct net_actor *role, struct read_batch *batch)
-{
-    struct mail mail = {.kind = MAIL_READ, .read.batch = batch};
-    if (lane_post(role->lanes.to_raft, &mail)) return;
-    METRIC_ADD(&role->shared->metrics, lane_full, 1);
-    mail.kind = MAIL_READ_FAIL;
-    mail.read.err = ERR_TOO_MANY_REQUESTS;
-    take_read_batch(role, &mail);
-}
 
 static void post_reads(struct net_actor *role)
 {

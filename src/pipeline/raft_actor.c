@@ -168,6 +168,8 @@ static void take_apply(struct raft_actor *role, const struct mail *mail)
 {
     if (mail->kind == MAIL_APPLIED) {
         step_simple(role, &(struct raft_input){.kind = RAFT_IN_APPLIED, .index = mail->applied.index});
+    } else if (mail->kind == MAIL_ANSWERED) {
+        raft_reads_answer(role, mail);
     } else if (mail->kind == MAIL_EXPIRE) {
         raft_calls_expire_lease(role, mail->expire.command, mail->expire.term);
     } else {
@@ -208,7 +210,9 @@ static void take_peer_call(struct raft_actor *role, struct mail *mail)
         raft_calls_refused(role, msg->round, msg->reject);
         if (!msg->reject && role->retry_ns == CLOCK_NEVER) role->retry_ns = role->now_ns + RETRY_NS;
     } else if (msg->kind == RAFT_MSG_READ_INDEX) {
-        raft_reads_add_remote(role, msg->from, msg->round);
+        raft_reads_add_remote(role, msg);
+    } else if (msg->kind == RAFT_MSG_READ_ANSWER && msg->entry_count > 0) {
+        raft_reads_answered(role, msg);
     } else if (msg->kind == RAFT_MSG_READ_ANSWER && !msg->reject) {
         raft_reads_confirmed(role, msg->round, msg->index);
     } else if (msg->kind == RAFT_MSG_READ_ANSWER) {
@@ -432,7 +436,7 @@ static void fail_backlog(struct raft_actor *role, enum err err)
     flush_backlog(role);
     for (uint32_t i = 0; i < role->backlog_count; i++) {
         struct mail *mail = &role->backlog[role->backlog_first + i];
-        if (mail->kind == MAIL_READ_BATCH && mail->read.batch != NULL) {
+        if (mail->kind == MAIL_READ_BATCH && mail->read.batch != NULL && mail->read.batch->remote_peer == RAFT_NONE) {
             struct mail failed = {.kind = MAIL_READ_FAIL, .read = {.batch = mail->read.batch, .err = err}};
             lane_must_post(role->lanes.to_net, &failed);
             mail->read.batch = NULL; /* net's now */

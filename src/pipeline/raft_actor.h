@@ -35,7 +35,7 @@ struct raft_read_wait {
     struct list confirmed;     /* own ones, by index */
     enum raft_read_state state;
     uint64_t context;          /* fresh for each asking */
-    struct read_batch *batch;  /* NULL: remote or probe */
+    struct read_batch *batch;  /* NULL: probe, or remote without questions */
     uint64_t remote_peer;
     uint64_t remote_context;
     uint64_t index;
@@ -107,7 +107,9 @@ uint64_t raft_calls_deadline_ns(const struct raft_actor *role);
 
 /* raft_reads.c */
 void raft_reads_add(struct raft_actor *role, struct read_batch *batch);
-void raft_reads_add_remote(struct raft_actor *role, uint64_t peer, uint64_t context);
+void raft_reads_add_remote(struct raft_actor *role, const struct raft_msg *msg);
+void raft_reads_answered(struct raft_actor *role, const struct raft_msg *msg);      /* the leader told what only it knows */
+void raft_reads_answer(struct raft_actor *role, const struct mail *mail);           /* ANSWERED by our apply: back to who asked */
 void raft_reads_probe(struct raft_actor *role);                     /* readiness */
 void raft_reads_flush(struct raft_actor *role);                     /* asks for all that wait, if there is anybody to ask */
 void raft_reads_confirmed(struct raft_actor *role, uint64_t context, uint64_t index);

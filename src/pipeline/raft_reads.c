@@ -31,8 +31,13 @@ static void wait_free(struct raft_actor *role, struct raft_read_wait *wait)
 
 static bool is_probe(const struct raft_read_wait *wait) { return wait->batch == NULL && wait->remote_peer == RAFT_NONE; }
 
+/* Whoever asked from afar asks again. */
 static void fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err)
 {
+    if (batch->remote_peer != RAFT_NONE) {
+        alloc_free(batch);
+        return;
+    }
     struct mail mail = {.kind = MAIL_READ_FAIL, .read = {.batch = batch, .err = err}};
     lane_must_post(role->lanes.to_net, &mail);
 }
@@ -46,12 +51,71 @@ void raft_reads_add(struct raft_actor *role, struct read_batch *batch)
     (void)wait_new(role, batch);
 }
 
-void raft_reads_add_remote(struct raft_actor *role, uint64_t peer, uint64_t context)
+/* NULL: they make no sense. */
+static struct read_batch *questions_of(const struct raft_actor *role, const struct raft_msg *msg)
+{
+    struct reader reader = reader_make(blob_slice(msg->entries[0].data));
+    struct lease_question question;
+    uint32_t count = 0;
+    while (lease_request_next_question(&reader, &question)) count++;
+    if (reader.bad || count == 0) return NULL;
+    struct lease_question *questions = alloc_zero(count, sizeof *questions);
+    uint64_t *calls = alloc_zero(count, sizeof *calls);
+    reader = reader_make(blob_slice(msg->entries[0].data));
+    for (uint32_t i = 0; i < count; i++) (void)lease_request_next_question(&reader, &questions[i]);
+    struct read_batch *batch = mail_questions_new(calls, questions, count, role->now_ns);
+    batch->remote_peer = msg->from;
+    batch->remote_context = msg->round;
+    alloc_free(questions);
+    alloc_free(calls);
+    return batch;
+}
+
+void raft_reads_add_remote(struct raft_actor *role, const struct raft_msg *msg)
 {
     if (role->read_count >= RAFT_READS_MAX) return; /* asked again by the follower */
-    struct raft_read_wait *wait = wait_new(role, NULL);
-    wait->remote_peer = peer;
-    wait->remote_context = context;
+    struct read_batch *batch = msg->entry_count > 0 ? questions_of(role, msg) : NULL;
+    if (msg->entry_count > 0 && batch == NULL) return;
+    struct raft_read_wait *wait = wait_new(role, batch);
+    wait->remote_peer = msg->from;
+    wait->remote_context = msg->round;
+}
+
+/* One answer per question, in their order. */
+static bool answers_fit(const struct read_batch *batch, struct slice bytes)
+{
+    struct reader reader = reader_make(bytes);
+    struct lease_answer told;
+    uint32_t count = 0;
+    while (lease_request_next_answer(&reader, &told)) count++;
+    return !reader.bad && count == batch->count;
+}
+
+void raft_reads_answered(struct raft_actor *role, const struct raft_msg *msg)
+{
+    struct raft_read_wait *wait = map_get(&role->reads, msg->round);
+    struct slice bytes = blob_slice(msg->entries[0].data);
+    struct lease_answer told;
+    if (wait == NULL || wait->batch == NULL || wait->batch->questions == NULL || !answers_fit(wait->batch, bytes)) return;
+    struct reader reader = reader_make(bytes);
+    for (uint32_t i = 0; lease_request_next_answer(&reader, &told); i++) {
+        struct mail mail = {.kind = MAIL_REPLY, .reply = {.call = wait->batch->calls[i], .revision = told.revision, .err = told.err}};
+        if (told.body.size > 0) mail.reply.body = blob_copy(told.body);
+        lane_must_post(role->lanes.to_net, &mail);
+    }
+    alloc_free(wait->batch);
+    wait_free(role, wait);
+}
+
+void raft_reads_answer(struct raft_actor *role, const struct mail *mail)
+{
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    struct raft_entry entry = {.kind = RAFT_ENTRY_COMMAND, .data = mail->answered.bytes};
+    struct raft_msg msg = {.kind = RAFT_MSG_READ_ANSWER, .from = role->self, .to = mail->answered.peer, .term = status.term,
+                           .round = mail->answered.context, .entries = &entry, .entry_count = 1};
+    raft_actor_send_call(role, &msg);
+    blob_unref(mail->answered.bytes);
 }
 
 void raft_reads_probe(struct raft_actor *role)
@@ -67,6 +131,7 @@ static void answer_remote(struct raft_actor *role, struct raft_read_wait *wait, 
     struct raft_msg msg = {.kind = RAFT_MSG_READ_ANSWER, .from = role->self, .to = wait->remote_peer, .term = status.term,
                            .index = index, .round = wait->remote_context, .reject = reject};
     raft_actor_send_call(role, &msg);
+    alloc_free(wait->batch);
     wait_free(role, wait);
 }
 
@@ -88,8 +153,19 @@ static void ask_leader(struct raft_actor *role, struct raft_read_wait *wait, con
 {
     struct raft_msg msg = {.kind = RAFT_MSG_READ_INDEX, .from = role->self, .to = status->leader, .term = status->term,
                            .round = wait->context};
+    struct raft_entry entry = {.kind = RAFT_ENTRY_COMMAND, .data = NULL};
+    bool asks_leader = wait->batch != NULL && wait->batch->questions != NULL && !wait->batch->questions[0].is_list;
+    if (asks_leader) {
+        struct buf questions;
+        buf_init(&questions);
+        for (uint32_t i = 0; i < wait->batch->count; i++) lease_request_put_question(&wait->batch->questions[i], &questions);
+        entry.data = buf_take_blob(&questions);
+        msg.entries = &entry;
+        msg.entry_count = 1;
+    }
     set_asked(role, wait);
     raft_actor_send_call(role, &msg);
+    blob_unref(entry.data);
 }
 
 void raft_reads_flush(struct raft_actor *role)
@@ -132,7 +208,7 @@ void raft_reads_confirmed(struct raft_actor *role, uint64_t context, uint64_t in
     ASSERT(wait->state == RAFT_READ_ASKED);
     wait->state = RAFT_READ_CONFIRMED;
     wait->index = index;
-    if (wait->remote_peer != RAFT_NONE) {
+    if (wait->remote_peer != RAFT_NONE && wait->batch == NULL) {
         answer_remote(role, wait, index, false);
     } else {
         insert_confirmed(role, wait);

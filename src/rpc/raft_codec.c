@@ -7,7 +7,8 @@
  *
  * What makes a message garbage: an unknown kind, a known field of another wire type, an entry without index, term or with an unknown
  * kind, entries of an APPEND that are not contiguous from index + 1, whose terms fall, or lie outside [log_term, term], entries of a
- * FORWARD or CHUNK with an index or a term, entries on any other kind, more than RAFT_CODEC_ENTRIES_MAX (of a CHUNK: one). Unknown
+ * FORWARD, CHUNK, READ_INDEX or READ_ANSWER with an index or a term, entries on any other kind, more than RAFT_CODEC_ENTRIES_MAX (of all but
+ * APPEND and FORWARD: one). Unknown
  * fields are passed over. */
 #include "rpc/raft_codec.h"
 
@@ -78,7 +79,11 @@ static void put_fixed(struct buf *frame, uint32_t field, uint64_t value)
 }
 
 /* Entries that have no place in a log. */
-static bool carries_bytes(enum raft_msg_kind kind) { return kind == RAFT_MSG_FORWARD || kind == RAFT_MSG_CHUNK; }
+static bool carries_one(enum raft_msg_kind kind)
+{
+    return kind == RAFT_MSG_CHUNK || kind == RAFT_MSG_READ_INDEX || kind == RAFT_MSG_READ_ANSWER;
+}
+static bool carries_bytes(enum raft_msg_kind kind) { return kind == RAFT_MSG_FORWARD || carries_one(kind); }
 
 static void put_entry(struct buf *frame, const struct raft_msg *msg, size_t i)
 {
@@ -162,7 +167,7 @@ static bool read_scalars(struct slice bytes, struct raft_msg *msg)
     if (reader.bad || !is_known_kind(kind) || msg->entry_count > RAFT_CODEC_ENTRIES_MAX) return false;
     msg->kind = (enum raft_msg_kind)kind;
     if (msg->kind == RAFT_MSG_APPEND) return msg->index <= UINT64_MAX - 1 - msg->entry_count;
-    if (msg->kind == RAFT_MSG_CHUNK) return msg->entry_count <= 1;
+    if (carries_one(msg->kind)) return msg->entry_count <= 1;
     return msg->kind == RAFT_MSG_FORWARD || msg->entry_count == 0;
 }
 

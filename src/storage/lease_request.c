@@ -70,3 +70,66 @@ void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct 
     buf_put_pb_varint(out, 1, (uint64_t)expiry->id);
     buf_put_pb_varint(out, 2, expiry->granted_index);
 }
+
+/* --- between members ----------------------------------------------------------------------------------------------------- */
+
+/* The bytes of the next field 1; false at the end, or on anything else: then the reader is bad. */
+static bool next_message(struct reader *reader, struct slice *out_bytes)
+{
+    struct pb_field field;
+    if (!reader_pb_field(reader, &field)) return false;
+    if (field.number != 1 || field.wire != PB_BYTES) reader->bad = true;
+    if (reader->bad) return false;
+    *out_bytes = field.bytes;
+    return true;
+}
+
+void lease_request_put_question(const struct lease_question *question, struct buf *out)
+{
+    struct buf message;
+    ASSERT(!question->is_list);
+    buf_init(&message);
+    buf_put_pb_varint(&message, 1, (uint64_t)question->lease);
+    buf_put_pb_varint(&message, 2, question->wants_keys);
+    buf_put_pb_bytes(out, 1, buf_slice(&message));
+    buf_deinit(&message);
+}
+
+bool lease_request_next_question(struct reader *reader, struct lease_question *out_question)
+{
+    struct slice bytes;
+    ASSERT(out_question != NULL);
+    if (!next_message(reader, &bytes)) return false;
+    bool is_good = lease_request_parse_time_to_live(bytes, out_question) == ERR_OK;
+    if (!is_good) reader->bad = true;
+    return is_good;
+}
+
+void lease_request_put_answer(const struct lease_answer *answer, struct buf *out)
+{
+    struct buf message;
+    ASSERT(answer->revision > 0);
+    buf_init(&message);
+    buf_put_pb_varint(&message, 1, (uint64_t)answer->err);
+    buf_put_pb_varint(&message, 2, (uint64_t)answer->revision);
+    buf_put_pb_bytes(&message, 3, answer->body);
+    buf_put_pb_bytes(out, 1, buf_slice(&message));
+    buf_deinit(&message);
+}
+
+bool lease_request_next_answer(struct reader *reader, struct lease_answer *out_answer)
+{
+    struct slice bytes;
+    struct pb_field err, revision, body;
+    if (!next_message(reader, &bytes)) return false;
+    struct reader message = reader_make(bytes);
+    bool is_good = reader_pb_field(&message, &err) && reader_pb_field(&message, &revision) && reader_pb_field(&message, &body) &&
+                   err.wire == PB_VARINT && err.value < ERR_COUNT && revision.wire == PB_VARINT && (int64_t)revision.value > 0 &&
+                   body.wire == PB_BYTES;
+    if (!is_good) {
+        reader->bad = true;
+        return false;
+    }
+    *out_answer = (struct lease_answer){.err = (enum err)err.value, .revision = (int64_t)revision.value, .body = body.bytes};
+    return true;
+}

@@ -31,6 +31,16 @@ MUST_USE enum err lease_request_parse_grant(struct slice bytes, struct lease_req
 MUST_USE enum err lease_request_parse_revoke(struct slice bytes, int64_t *out_id);
 MUST_USE enum err lease_request_parse_time_to_live(struct slice bytes, struct lease_question *out_question);
 MUST_USE enum err lease_request_parse_expiry(struct slice bytes, struct lease_request_expiry *out_expiry);
+/* Between members: questions of how long a lease lives, and their answers in the same order. */
+struct lease_answer {
+    enum err err;
+    int64_t revision;
+    struct slice body; /* the response's fields after the header */
+};
+void lease_request_put_question(const struct lease_question *question, struct buf *out);
+bool lease_request_next_question(struct reader *reader, struct lease_question *out_question); /* false at the end or when bad */
+void lease_request_put_answer(const struct lease_answer *answer, struct buf *out);
+bool lease_request_next_answer(struct reader *reader, struct lease_answer *out_answer);
 void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct buf *out);
 
 #endif

@@ -26,8 +26,9 @@ static void check_same(const struct raft_msg *a, const struct raft_msg *b)
 static void check_message(const struct raft_msg *msg)
 {
     ASSERT(msg->entry_count <= RAFT_CODEC_ENTRIES_MAX);
-    bool is_chunk = msg->kind == RAFT_MSG_CHUNK && msg->entry_count == 1;
-    ASSERT(msg->entry_count == 0 || msg->kind == RAFT_MSG_APPEND || msg->kind == RAFT_MSG_FORWARD || is_chunk);
+    bool may_carry_one = msg->kind == RAFT_MSG_CHUNK || msg->kind == RAFT_MSG_READ_INDEX || msg->kind == RAFT_MSG_READ_ANSWER;
+    bool is_one = may_carry_one && msg->entry_count == 1;
+    ASSERT(msg->entry_count == 0 || msg->kind == RAFT_MSG_APPEND || msg->kind == RAFT_MSG_FORWARD || is_one);
     for (size_t i = 0; msg->kind == RAFT_MSG_APPEND && i < msg->entry_count; i++) {
         ASSERT(msg->entries[i].index == msg->index + 1 + i && msg->entries[i].index > msg->index);
         ASSERT(msg->entries[i].term <= msg->term && msg->entries[i].term >= msg->log_term);

@@ -151,11 +151,17 @@ def test_leases_survive_a_change_of_leader_with_their_whole_time():
         check(names(other.client, b"long") == [(b"long", long)], "the long lease went as well")
 
 
-def test_followers_grant_attach_revoke_and_list():
+def test_followers_grant_attach_tell_revoke_and_list():
     with Cluster(3) as cluster:
         one, two = cluster.followers()
         lease = grant(one.client, 300).ID
         check(put(two.client, b"f", lease).code == "OK" and lease in leases(two.client) and lease in leases(one.client), "the other follower")
+        for member in cluster.members:
+            answer = time_to_live(member.client, lease)
+            check(290 < answer.TTL <= 300 and answer.grantedTTL == 300 and list(answer.keys) == [b"f"], "%s: %s", member.name, answer)
+            check(time_to_live(member.client, 4711).TTL == -1, "%s: an unknown lease", member.name)
+        futures = [two.client.send("LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease)) for _ in range(200)]
+        check(all(290 < future.result().TTL <= 300 for future in futures), "many at once")
         check(revoke(two.client, lease).code == "OK" and not names(one.client, b"f") and lease not in leases(one.client), "revoked")
 
 

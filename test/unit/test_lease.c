@@ -238,7 +238,7 @@ START_TEST(test_the_time_to_live_is_the_leaders_to_tell)
     buf_init(&body);
     apply_leases_init(&leases, ELECTION_NS);
     ck_assert_int_eq(grant(1, 10, 3), ERR_OK);
-    ck_assert_int_eq(apply_leases_time_to_live(&leases, set, &question, 0, &body), ERR_NOT_LEADER);
+    ck_assert_int_eq(apply_leases_time_to_live(&leases, set, &question, 0, &body), ERR_LEADER_CHANGED);
     lead(4, 5);
     arm(0);
     ck_assert_int_eq(apply_leases_time_to_live(&leases, set, &question, 3 * NS_PER_S + 1, &body), ERR_OK);

@@ -273,6 +273,10 @@ START_TEST(test_raft_codec_refuses_too_many_entries)
     ck_assert(!is_read_with_entries(RAFT_MSG_FORWARD, RAFT_CODEC_ENTRIES_MAX + 1));
     ck_assert(is_read_with_entries(RAFT_MSG_CHUNK, 1));
     ck_assert(!is_read_with_entries(RAFT_MSG_CHUNK, 2));
+    ck_assert(is_read_with_entries(RAFT_MSG_READ_INDEX, 1));
+    ck_assert(!is_read_with_entries(RAFT_MSG_READ_INDEX, 2));
+    ck_assert(is_read_with_entries(RAFT_MSG_READ_ANSWER, 1));
+    ck_assert(!is_read_with_entries(RAFT_MSG_READ_ANSWER, 2));
 }
 END_TEST
 
