@@ -94,6 +94,7 @@ enum mail_kind {
     MAIL_READY,       /* raft: the member serves */
     MAIL_TRANSFERRED, /* raft: leadership is elsewhere, or there is none to hand over */
     MAIL_DRAINED,     /* net: no call is waiting any more */
+    MAIL_UNWATCHED,   /* watch: no stream is open any more */
 };
 
 struct state_machine_loaded;

@@ -16,6 +16,8 @@
 #include "rpc/rpc_peer.h"
 #include "rpc/rpc_server.h"
 
+#define UNWATCHED_NS (200 * NS_PER_MS) /* for streams to get their last word; clients that do not read do not hold a stop up */
+
 struct node {
     struct line line;
     struct fs *fs, *wal_fs, *snap_fs, *work_fs;
@@ -28,7 +30,7 @@ struct node {
     int main_event;
     struct door_actor *door;
     uint32_t pong_count;
-    bool is_ready, is_transferred, is_drained;
+    bool is_ready, is_transferred, is_drained, is_unwatched;
 };
 
 /* --- main --- */
@@ -61,6 +63,7 @@ static void take_main_mail(struct node *node, struct mail *mail)
     case MAIL_PONG: node->pong_count++; break;
     case MAIL_TRANSFERRED: node->is_transferred = true; break;
     case MAIL_DRAINED: node->is_drained = true; break;
+    case MAIL_UNWATCHED: node->is_unwatched = true; break;
     default: ASSERT(false);
     }
     mail_deinit(mail);
@@ -241,6 +244,7 @@ void node_stop(struct node *node, uint64_t timeout_ns)
     post_from_main(node->line.watch.lanes.from_main, MAIL_DRAIN);
     wait_main(node, &node->is_transferred, deadline_ns);
     wait_main(node, &node->is_drained, deadline_ns);
+    wait_main(node, &node->is_unwatched, clock_mono_ns() + UNWATCHED_NS);
     actor_stop(&node->line.raft.actor);
     /* What is left gets its one answer. */
     raft_actor_fail_all(&node->line.raft, ERR_STOPPED);

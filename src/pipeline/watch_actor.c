@@ -228,6 +228,13 @@ static bool ask_for_wakes(struct watch_actor *role)
     return is_watched;
 }
 
+static void report_unwatched(struct watch_actor *role)
+{
+    if (role->has_reported || !list_is_empty(&role->streams)) return;
+    struct mail mail = {.kind = MAIL_UNWATCHED};
+    role->has_reported = lane_post(role->lanes.to_main, &mail);
+}
+
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct watch_actor *role = (struct watch_actor *)actor;
@@ -242,6 +249,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     has_more = ask_for_wakes(role) || has_more;
     hold(role, view);
     note_metrics(role);
+    if (role->is_stopping) report_unwatched(role);
     return has_more || count == EVENTS_PER_STEP;
 }
 

@@ -39,6 +39,7 @@ struct watch_actor {
     uint64_t leaderless_ns;  /* since; 0 = there is one */
     bool is_watched;         /* as apply was told */
     bool is_stopping;
+    bool has_reported;       /* that no stream is left */
 };
 struct watch_actor_options {
     const struct config *config;
