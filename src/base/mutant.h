@@ -110,6 +110,7 @@
     X(D72, "the log is cut at the newest snapshot", "two snapshots, and the log back to the older one")                                  \
     X(D73, "the log is cut behind a snapshot that was not synced", "nothing is dropped before its replacement stands")                   \
     X(D74, "a client is told a snapshot that was begun before it asked", "as new as the request")                                        \
+    X(D75, "a snapshot that a start finds is built upon before its name is on the disk", "D5 for names")                                 \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

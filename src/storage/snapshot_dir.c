@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "storage/snapshot_load.h"
 
 static char *join(const char *directory, const char *name)
@@ -108,6 +109,24 @@ static enum err load_one(struct snapshot_dir *dir, const struct snapshot_dir_ent
     return err;
 }
 
+/* It may have been seen in the page cache only, because its writer died before the last sync: nothing may be built upon it before it is on
+ * the disk. */
+static enum err make_durable(struct snapshot_dir *dir, const struct snapshot_dir_entry *entry, char *out_message, size_t message_size)
+{
+    char *path = snapshot_dir_file(dir, entry->index, entry->term, false);
+    struct fs *fs = dir->io.fs;
+    struct fs_file *file = NULL;
+    int error = fs_open(fs, path, FS_READ | FS_WRITE, &file);
+    struct fs_op sync = {.kind = FS_FDATASYNC, .file = file};
+    if (error == 0) error = fs_run(fs, &sync);
+    fs_close(fs, file);
+    struct fs_op sync_dir = {.kind = FS_FSYNC_DIR, .path = dir->path};
+    if (error == 0 && !MUTANT(D75)) error = fs_run(fs, &sync_dir);
+    if (error != 0) (void)snprintf(out_message, message_size, "%s: cannot be made durable: %s", path, strerror(error));
+    alloc_free(path);
+    return error == 0 ? ERR_OK : ERR_STOPPED;
+}
+
 enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_id, snapshot_dir_report_fn *report_fn, void *context,
                            struct state_machine_loaded **out_loaded, char *out_message, size_t message_size)
 {
@@ -117,8 +136,10 @@ enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_id, snapsh
         struct state_machine_loaded *loaded = NULL;
         enum err err = load_one(dir, &dir->entries[at], cluster_id, &loaded, &is_unsupported, out_message, message_size);
         if (err == ERR_OK) {
-            *out_loaded = loaded;
-            return ERR_OK;
+            err = make_durable(dir, &dir->entries[at], out_message, message_size);
+            if (err == ERR_OK) *out_loaded = loaded;
+            else state_machine_loaded_free(loaded);
+            return err;
         }
         if (is_unsupported || err == ERR_CLUSTER_ID_MISMATCH) return err;
         dir->entries[at].is_broken = true;
