@@ -4,7 +4,7 @@
 set -euo pipefail
 # shellcheck source=suite_lib.sh
 . "$(dirname "$0")/suite_lib.sh"
-suite_begin "all tests" 1300
+suite_begin "all tests" 1400
 jobs=${JOBS:-2}
 
 # build PRESET [TARGET...]

@@ -188,7 +188,8 @@ static bool check_life(struct mvcc_import *import, const struct mvcc_export_vers
         bool follows_nothing = older == NULL ? is_behind_mark : mvcc_record_is_delete(older);
         return follows_nothing ? refuse(import, "a key that is not there is deleted") : true;
     }
-    if (kv->version < 1 || kv->create_revision < 1 || kv->create_revision > kv->mod_revision) return refuse(import, "a version makes no sense");
+    bool is_possible = kv->version >= 1 && kv->version <= kv->mod_revision && kv->create_revision >= 1;
+    if (!is_possible || kv->create_revision > kv->mod_revision) return refuse(import, "a version makes no sense");
     if (kv->version == 1 && kv->create_revision != kv->mod_revision) return refuse(import, "a first version is not the one that creates");
     if (is_first_life) {
         bool must_create = older != NULL || is_behind_mark;
@@ -196,7 +197,7 @@ static bool check_life(struct mvcc_import *import, const struct mvcc_export_vers
     }
     struct mvcc_kv before;
     mvcc_record_kv(older, &before);
-    bool follows = kv->version == before.version + 1 && kv->create_revision == before.create_revision;
+    bool follows = kv->version - 1 == before.version && kv->create_revision == before.create_revision;
     return follows ? true : refuse(import, "a version does not follow the one before it");
 }
 
