@@ -62,14 +62,17 @@ void actor_connect(struct actor *from, struct actor *to, struct lane *lane)
     lane->bell = &to->bell;
 }
 
+void actor_answer_ping(const struct mail *mail, struct lane *to_main)
+{
+    ASSERT(mail->kind == MAIL_PING);
+    struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail->ping.cookie};
+    (void)lane_post(to_main, &pong); /* full: main will miss it */
+}
+
 void actor_answer_pings(struct lane *from_main, struct lane *to_main)
 {
     struct mail mail;
-    while (lane_take(from_main, &mail)) {
-        ASSERT(mail.kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
-        (void)lane_post(to_main, &pong); /* full: main will miss it */
-    }
+    while (lane_take(from_main, &mail)) actor_answer_ping(&mail, to_main);
 }
 
 bool actor_has_mail(const struct actor *actor)

@@ -47,6 +47,8 @@ void actor_connect(struct actor *from, struct actor *to, struct lane *lane);
 /* One step by hand: what the runner does between two waits, without threads. */
 bool actor_step(struct actor *actor, uint64_t now_ns);
 uint64_t actor_deadline_ns(struct actor *actor);
+/* Answers one PING. */
+void actor_answer_ping(const struct mail *mail, struct lane *to_main);
 /* Takes what main posted, where that can only be PING, and answers it. */
 void actor_answer_pings(struct lane *from_main, struct lane *to_main);
 bool actor_has_mail(const struct actor *actor);

@@ -201,9 +201,7 @@ static void take_main(struct apply_actor *role, const struct mail *mail)
         role->is_draining = true;
         return;
     }
-    ASSERT(mail->kind == MAIL_PING);
-    struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail->ping.cookie};
-    (void)lane_post(role->lanes.to_main, &pong);
+    actor_answer_ping(mail, role->lanes.to_main);
 }
 
 /* What was answered from the old state stands: the new one holds all of it. */

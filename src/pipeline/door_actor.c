@@ -313,10 +313,8 @@ static void take_mail(struct door_actor *door)
 {
     struct mail mail;
     while (door->from_main != NULL && lane_take(door->from_main, &mail)) {
-        ASSERT(mail.kind == MAIL_PING || mail.kind == MAIL_DRAIN);
-        struct mail answer = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
-        if (mail.kind == MAIL_PING) (void)lane_post(door->to_main, &answer); /* full: main will ask again */
         if (mail.kind == MAIL_DRAIN) close_ports(door);
+        else actor_answer_ping(&mail, door->to_main);
     }
 }
 

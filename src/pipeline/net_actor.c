@@ -106,9 +106,7 @@ static void take_main(struct net_actor *role, const struct mail *mail)
         net_snapshot_end_all(role);
         role->port->table->refuse(role->port);
     } else {
-        ASSERT(mail->kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail->ping.cookie};
-        (void)lane_post(role->lanes.to_main, &pong);
+        actor_answer_ping(mail, role->lanes.to_main);
     }
 }
 

@@ -311,9 +311,7 @@ static void take_main(struct raft_actor *role, const struct mail *mail)
         role->transferring = true;
         step_simple(role, &(struct raft_input){.kind = RAFT_IN_TRANSFER, .peer = RAFT_NONE});
     } else {
-        ASSERT(mail->kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail->ping.cookie};
-        (void)lane_post(role->lanes.to_main, &pong);
+        actor_answer_ping(mail, role->lanes.to_main);
     }
 }
 

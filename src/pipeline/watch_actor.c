@@ -185,9 +185,7 @@ static void take_mail(struct watch_actor *role)
             end_all(role, false, ERR_STOPPED);
             continue;
         }
-        ASSERT(mail.kind == MAIL_PING);
-        struct mail pong = {.kind = MAIL_PONG, .ping.cookie = mail.ping.cookie};
-        (void)lane_post(role->lanes.to_main, &pong); /* full: main will miss it */
+        actor_answer_ping(&mail, role->lanes.to_main);
     }
 }
 
