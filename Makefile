@@ -22,7 +22,7 @@ build:
 # What `make server` needs: the programs without tests and benchmarks.
 programs:
 	cmake --preset release
-	cmake --build --preset release -j $(JOBS) --target kvd kvctl
+	cmake --build --preset release -j $(JOBS) --target kvd kvctl readwal readstate readsnapshot readpb
 
 server: deps programs
 	@scripts/start_servers.sh
