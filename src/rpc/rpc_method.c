@@ -72,9 +72,11 @@ static const struct rpc_method METHODS[] = {
 
     UNARY("/grpc.health.v1.Health/Check", HEALTH_CHECK),
     STREAM("/grpc.health.v1.Health/Watch", HEALTH_WATCH),
+
+    UNARY("/kvd.v1.Extra/Features", EXTRA_FEATURES),
 };
 #define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
-STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2, "every method of the wire API has a row");
+STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2 + 1, "every method of the wire API has a row, and of kvd.v1");
 
 const struct rpc_method *rpc_method_table(size_t *out_count)
 {

@@ -31,6 +31,7 @@ enum rpc_method_id {
     RPC_CLUSTER_MEMBER_LIST,
     RPC_HEALTH_CHECK,
     RPC_HEALTH_WATCH,
+    RPC_EXTRA_FEATURES,
     RPC_OTHER, /* in the table, not built yet */
 };
 

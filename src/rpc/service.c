@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "rpc/cluster_service.h"
+#include "rpc/extra_service.h"
 #include "rpc/health_service.h"
 #include "rpc/kv_service.h"
 #include "rpc/lease_service.h"
@@ -16,7 +17,7 @@
 static bool learner_may_serve(enum rpc_method_id method)
 {
     return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_MAINTENANCE_SNAPSHOT || method == RPC_HEALTH_CHECK ||
-           method == RPC_HEALTH_WATCH;
+           method == RPC_HEALTH_WATCH || method == RPC_EXTRA_FEATURES;
 }
 
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan)
@@ -51,6 +52,7 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_CLUSTER_MEMBER_LIST: cluster_service_plan(env, request, out_plan); break;
     case RPC_HEALTH_CHECK:
     case RPC_HEALTH_WATCH: health_service_plan(method->id, request, out_plan); break;
+    case RPC_EXTRA_FEATURES: extra_service_plan(method->id, request, out_plan); break;
     case RPC_OTHER: break;
     }
     ASSERT((out_plan->action == SERVICE_READ) == (out_plan->job != NULL));
@@ -74,6 +76,7 @@ enum service_progress service_job_step(struct service_job *job, struct service_e
     case RPC_MAINTENANCE_HASH:
     case RPC_MAINTENANCE_HASH_KV: progress = maintenance_service_step(job, env, out, out_err); break;
     case RPC_CLUSTER_MEMBER_LIST: progress = cluster_service_step(job, env, out); break;
+    case RPC_EXTRA_FEATURES: progress = extra_service_step(job, env, out); break;
     default:
         ASSERT(job->method == RPC_HEALTH_CHECK || job->method == RPC_HEALTH_WATCH);
         progress = health_service_step(job, out);

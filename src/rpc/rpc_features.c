@@ -1,0 +1,44 @@
+/* rpc_features: see rpc_features.h. */
+#include "rpc/rpc_features.h"
+
+#include "base/assert.h"
+
+static const char *const NAMES[] = {
+    [RPC_FEATURE_KVD] = "kvd",
+};
+STATIC_ASSERT(sizeof NAMES / sizeof NAMES[0] == RPC_FEATURE_COUNT && RPC_FEATURE_COUNT <= 32, "a name and a bit each");
+
+void rpc_features_put(const struct rpc_features *features, struct buf *out)
+{
+    buf_put_pb_bytes(out, 2, slice_from_string(KVD_VERSION));
+    for (uint32_t i = 0; i < RPC_FEATURE_COUNT; i++) {
+        ASSERT(NAMES[i] != NULL);
+        if (rpc_features_have(features, (enum rpc_feature)i)) buf_put_pb_bytes(out, 3, slice_from_string(NAMES[i]));
+    }
+}
+
+bool rpc_features_decode(struct slice bytes, struct rpc_features *out_features)
+{
+    struct reader reader = reader_make(bytes);
+    struct pb_field field;
+    ASSERT(out_features != NULL);
+    *out_features = (struct rpc_features){.bits = 0};
+    while (reader_pb_field(&reader, &field)) {
+        if (field.number != 3 || field.wire != PB_BYTES) continue;
+        for (uint32_t i = 0; i < RPC_FEATURE_COUNT; i++)
+            if (slice_equal(field.bytes, slice_from_string(NAMES[i]))) out_features->bits |= UINT32_C(1) << i;
+    }
+    return !reader.bad;
+}
+
+bool rpc_features_ask(struct rpc_client *client, size_t endpoint, uint64_t timeout_ns, struct rpc_features *out_features,
+                      struct rpc_client_answer *out_answer)
+{
+    const struct rpc_client_request request = {
+        .path = "/kvd.v1.Extra/Features", .policy = RPC_CLIENT_READ, .timeout_ns = timeout_ns, .endpoint = endpoint};
+    *out_features = (struct rpc_features){.bits = 0};
+    enum err_code code = rpc_client_call(client, &request, out_answer);
+    ASSERT(code == out_answer->code);
+    if (code == ERR_CODE_UNIMPLEMENTED) return true;
+    return code == ERR_CODE_OK && rpc_features_decode(buf_slice(&out_answer->body), out_features);
+}
