@@ -1,28 +1,24 @@
 #!/usr/bin/python3
 """Does a watcher get exactly the history that it asked for, in order and once, whatever happens to clients, members and old revisions?
 
-One validator (Log) looks at every response of a watch: created first and once, order, no event twice, revisions whole, filters, header
-revisions, nothing behind a cancel. What Debian's etcd 3.4 answers to the same requests is compared field by field at the end.
+One validator (watches.Log) looks at every response of a watch. What Debian's etcd 3.4 answers to the same requests is compared field by
+field at the end.
 """
 
 import os
-import queue
 import subprocess
 import threading
 import time
 
-import grpc
-
-from kvtest import (BINARY, CHANNEL_OPTIONS, REFERENCE_BINARY, ROOT, Client, Cluster, check, clean_environment, is_kvd, kvpb, main, needs_kvd, pick,
-                    rpc, wait_until)
+from kvtest import (BINARY, REFERENCE_BINARY, ROOT, Client, Cluster, check, clean_environment, is_kvd, kvpb, main, needs_kvd, pick, rpc,
+                    wait_until)
+from watches import Log, Stream, follow
 
 BUDGET_S = 60
 MIB = 1 << 20
-PATH = "/etcdserverpb.Watch/Watch"
 DUPLICATE = "mvcc: duplicate watch ID provided on the WatchStream"
 EMPTY = "mvcc: watcher range is empty"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
-QUIET_S = 0.3
 
 _shared = []
 
@@ -34,120 +30,6 @@ def _member():
         cluster.leader()
         _shared.append(cluster)
     return _shared[0].members[0]
-
-
-class Stream:
-    """One watch stream. With is_reading false nothing is taken from it until `read` is called."""
-
-    def __init__(self, target, metadata=(), is_reading=True):
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
-        self._requests = queue.Queue()
-        self._responses = queue.Queue()
-        call = self._channel.stream_stream(PATH, request_serializer=lambda r: r if isinstance(r, bytes) else r.SerializeToString(),
-                                           response_deserializer=rpc.WatchResponse.FromString)
-        self.call = call(iter(self._requests.get, None), metadata=list(metadata))
-        self.error = None
-        if is_reading:
-            self.read()
-
-    def read(self):
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        try:
-            for response in self.call:
-                self._responses.put(response)
-            self._responses.put(None)
-        except grpc.RpcError as error:
-            self.error = error
-            self._responses.put(None)
-
-    def send(self, request):
-        self._requests.put(request)
-
-    def create(self, key, **options):
-        self.send(rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=key, **options)))
-
-    def cancel(self, watch_id):
-        self.send(rpc.WatchRequest(cancel_request=rpc.WatchCancelRequest(watch_id=watch_id)))
-
-    def progress(self):
-        self.send(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
-
-    def half_close(self):
-        self._requests.put(None)
-
-    def next(self, timeout_s=10.0):
-        try:
-            response = self._responses.get(timeout=timeout_s)
-        except queue.Empty:
-            check(False, "no response within %.1f s", timeout_s)
-        check(response is not None, "the stream ended: %s", self.error)
-        return response
-
-    def quiet(self, timeout_s=QUIET_S):
-        try:
-            response = self._responses.get(timeout=timeout_s)
-        except queue.Empty:
-            return
-        check(False, "unexpected: %s (%s)", response, self.error)
-
-    def end(self, timeout_s=10.0):
-        """Waits for the end of the stream; answers its code and text."""
-        while self._responses.get(timeout=timeout_s) is not None:
-            pass
-        return ("OK", "") if self.error is None else (self.error.code().name, self.error.details())
-
-    def open(self, key, **options):
-        """Creates a watcher and takes its created response."""
-        self.create(key, **options)
-        response = self.next()
-        check(response.created and not response.canceled and not response.events, "not created: %s", response)
-        return response
-
-    def close(self):
-        self.call.cancel()
-        self._requests.put(None)
-        self._channel.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.close()
-
-
-class Log:
-    """What one watcher was told so far."""
-
-    def __init__(self, watch_id, start):
-        self.watch_id, self.start = watch_id, start
-        self.events = []
-        self.progress = 0
-        self._is_open = False
-
-    def take(self, response):
-        check(response.watch_id == self.watch_id, "id %d: %s", self.watch_id, response)
-        check(not response.created and not response.canceled, "%s", response)
-        if not response.events:
-            check(response.header.revision >= self.progress, "progress goes back")
-            self.progress = response.header.revision
-            return
-        last = self.events[-1].kv.mod_revision if self.events else self.start - 1
-        for place, event in enumerate(response.events):
-            revision = event.kv.mod_revision
-            is_glued = place > 0 or self._is_open
-            check(revision > last or (is_glued and revision == last), "revision %d behind %d", revision, last)
-            check(revision > self.progress, "revision %d after progress %d", revision, self.progress)
-            check(revision <= response.header.revision, "revision %d, header %d", revision, response.header.revision)
-            last = revision
-        self._is_open = response.fragment
-        self.events.extend(response.events)
-
-
-def _follow(stream, log, until):
-    while not log.events or log.events[-1].kv.mod_revision < until or log._is_open:
-        log.take(stream.next())
 
 
 def _names(events):
@@ -180,8 +62,8 @@ def test_events_come_in_order_after_created_and_with_their_kind():
         second = _put(member.client, b"a/1", b"x")
         third = _delete(member.client, b"a/1")
         _put(member.client, b"b/1")
-        log = Log(0, first)
-        _follow(stream, log, third)
+        log = stream.log(0, first)
+        follow(stream, log, third)
         check(_names(log.events) == [("PUT", b"a/1", b"x", first), ("PUT", b"a/1", b"x", second), ("DELETE", b"a/1", b"", third)],
               "%s", log.events)
         check(log.events[0].kv.create_revision == first and log.events[1].kv.version == 2, "%s", log.events)
@@ -239,21 +121,21 @@ def test_the_past_the_future_and_the_whole_key_space():
     revisions = [first] + [_put(member.client, b"p/%d" % (i % 5), b"%d" % i) for i in range(40)]
     with Stream(member.target) as stream:
         stream.open(b"p/", range_end=b"p0", start_revision=first)
-        log = Log(0, first)
-        _follow(stream, log, revisions[-1])
+        log = stream.log(0, first)
+        follow(stream, log, revisions[-1])
         check([e.kv.mod_revision for e in log.events] == revisions, "%s", log.events)
         begin = revisions[-1] + 3
         future = stream.open(b"p/1", start_revision=begin).watch_id
         late = [_put(member.client, b"p/1") for _ in range(4)]
-        told = Log(future, begin)
+        told = stream.log(future, begin)
         while not told.events or told.events[-1].kv.mod_revision < late[-1]:
             response = stream.next()
             (told if response.watch_id == future else log).take(response)
         check([e.kv.mod_revision for e in told.events] == late[2:], "%s", told.events)
     with Stream(member.target) as stream:
         stream.open(b"\0", range_end=b"\0", start_revision=first)
-        log = Log(0, first)
-        _follow(stream, log, late[-1])
+        log = stream.log(0, first)
+        follow(stream, log, late[-1])
         check([e.kv.mod_revision for e in log.events] == revisions + late, "%d events", len(log.events))
 
 
@@ -264,7 +146,7 @@ def test_filters_and_previous_pairs():
         stream.open(b"f", filters=[rpc.WatchCreateRequest.NODELETE], prev_kv=True)
         one, two = _put(member.client, b"f", b"1"), _put(member.client, b"f", b"2")
         gone, three = _delete(member.client, b"f"), _put(member.client, b"f", b"3")
-        logs = {0: Log(0, one), 1: Log(1, one)}
+        logs = {0: stream.log(0, one), 1: stream.log(1, one)}
         while not logs[1].events or logs[1].events[-1].kv.mod_revision < three or not logs[0].events:
             response = stream.next()
             logs[response.watch_id].take(response)
@@ -306,8 +188,8 @@ def test_live_watches_lose_nothing_to_compactions_at_the_newest_revision():
         for i in range(pick(50, 200, 2000)):
             revisions.append(_put(member.client, b"l/%d" % (i % 3), b"%d" % i))
             member.client.call("Compact", rpc.CompactionRequest(revision=revisions[-1]))
-        log = Log(0, revisions[0])
-        _follow(stream, log, revisions[-1])
+        log = stream.log(0, revisions[0])
+        follow(stream, log, revisions[-1])
         check([e.kv.mod_revision for e in log.events] == revisions, "%d of %d", len(log.events), len(revisions))
 
 
@@ -318,7 +200,7 @@ def test_progress_on_request_never_overtakes_events():
         stream.progress()
         stream.quiet()
         stream.open(b"g")
-        log = Log(0, 1)
+        log = stream.log(0, 1)
         for i in range(50):
             revision = _put(member.client, b"g")
             stream.progress()
@@ -344,7 +226,7 @@ def test_progress_notifications_come_to_whoever_asked():
         stream.open(b"n", progress_notify=True)
         stream.open(b"n")
         revision = _put(member.client, b"elsewhere")
-        log = Log(0, 1)
+        log = stream.log(0, 1)
         while log.progress < revision:
             log.take(stream.next())
         future = stream.open(b"n", progress_notify=True, start_revision=revision + 1000).watch_id
@@ -408,7 +290,7 @@ def test_many_watchers_on_one_stream_and_many_streams():
             check(stream.next().watch_id == i, "created in order")
         every = stream.open(b"m/", range_end=b"m0").watch_id
         revisions = {i: _put(member.client, b"m/%d" % i) for i in range(0, count, 7)}
-        told, logs = {}, Log(every, 1)
+        told, logs = {}, stream.log(every, 1)
         while len(told) < len(revisions) or logs.events[-1].kv.mod_revision < max(revisions.values()):
             response = stream.next()
             if response.watch_id == every:
@@ -451,8 +333,8 @@ def test_clients_that_do_not_read_cost_little_and_hinder_nobody():
         slow = stalled[0]
         slow.read()
         check(slow.next().created, "created comes first")
-        log = Log(0, start)
-        _follow(slow, log, revision)
+        log = Log(0, start, b"stall/", b"stall0")
+        follow(slow, log, revision)
         check(len(log.events) == count + 1, "%d of %d events", len(log.events), count + 1)
     finally:
         for stream in stalled:
@@ -488,8 +370,8 @@ def test_writers_readers_and_compaction_at_once():
             writer.join()
         expected = [r for r, n in sorted(revisions.items()) for _ in range(n)]
         for stream in streams:
-            log = Log(0, start)
-            _follow(stream, log, expected[-1])
+            log = stream.log(0, start)
+            follow(stream, log, expected[-1])
             check([e.kv.mod_revision for e in log.events] == expected, "%d of %d", len(log.events), len(expected))
     finally:
         stop.set()
@@ -544,8 +426,8 @@ def test_streams_that_need_a_leader_end_without_one_and_watching_resumes_elsewhe
         with Stream(others[0].target, asked) as strict, Stream(others[0].target) as plain, Stream(others[1].target) as doomed:
             for stream in (strict, plain, doomed):
                 stream.open(b"r/", range_end=b"r0", start_revision=start)
-            seen = Log(0, start)
-            _follow(doomed, seen, start)
+            seen = doomed.log(0, start)
+            follow(doomed, seen, start)
             others[1].kill()
             check(doomed.end()[0] == "UNAVAILABLE", "the member is gone")
             revisions = [start] + [_put(leader.client, b"r/%d" % i) for i in range(20)]
@@ -553,8 +435,8 @@ def test_streams_that_need_a_leader_end_without_one_and_watching_resumes_elsewhe
             again = seen.events[-1].kv.mod_revision + 1
             with Stream(others[1].target) as resumed:
                 resumed.open(b"r/", range_end=b"r0", start_revision=again)
-                log = Log(0, again)
-                _follow(resumed, log, revisions[-1])
+                log = resumed.log(0, again)
+                follow(resumed, log, revisions[-1])
                 check([e.kv.mod_revision for e in seen.events + log.events] == revisions, "%s", log.events)
             leader.kill()
             others[1].kill()
@@ -562,13 +444,13 @@ def test_streams_that_need_a_leader_end_without_one_and_watching_resumes_elsewhe
             check((code, text) == ("UNAVAILABLE", "etcdserver: no leader"), "%s %s", code, text)
             with Stream(others[0].target, asked) as late:
                 check(late.end() == ("UNAVAILABLE", "etcdserver: no leader"), "%s", late.error)
-            log = Log(0, start)
-            _follow(plain, log, revisions[-1])
+            log = plain.log(0, start)
+            follow(plain, log, revisions[-1])
             plain.quiet()
             with Stream(others[0].target) as local:
                 local.open(b"r/", range_end=b"r0", start_revision=start)
-                log = Log(0, start)
-                _follow(local, log, revisions[-1])
+                log = local.log(0, start)
+                follow(local, log, revisions[-1])
 
 
 def _installed(member):
@@ -585,8 +467,8 @@ def _behind_a_snapshot(act):
         with Stream(lagging.target) as stream:
             stream.open(b"k/", range_end=b"k0", prev_kv=True)
             first = _put(leader.client, b"k/0", b"x" * 100)
-            log = Log(0, first)
-            _follow(stream, log, first)
+            log = stream.log(0, first)
+            follow(stream, log, first)
             lagging.pause()
             try:
                 rest = act(leader.client)
@@ -607,7 +489,7 @@ def test_watches_go_on_behind_an_installed_snapshot():
     def act(client):
         revisions = _put_many(client, 1200)
         stream, log = yield
-        _follow(stream, log, revisions[-1])
+        follow(stream, log, revisions[-1])
         check([e.kv.mod_revision for e in log.events[1:]] == revisions, "%d of %d", len(log.events) - 1, len(revisions))
         check(all(e.HasField("prev_kv") for e in log.events[10:]), "previous pairs")
         yield
@@ -627,11 +509,12 @@ def test_watches_that_an_installed_snapshot_has_nothing_for_are_canceled_as_comp
         while response.events:     # what was on the way to it when it fell asleep
             log.take(response)
             response = stream.next()
+        log.take(response)
         check(log.events[-1].kv.mod_revision < mark, "told %d", log.events[-1].kv.mod_revision)
         check((response.watch_id, response.canceled, response.compact_revision) == (0, True, mark), "%s", response)
         created = stream.open(b"k/", range_end=b"k0", start_revision=mark)
-        log = Log(created.watch_id, mark)
-        _follow(stream, log, _put(client, b"k/0"))
+        log = stream.log(created.watch_id, mark)
+        follow(stream, log, _put(client, b"k/0"))
         check(len(log.events) == 1202, "%d events", len(log.events))
         yield
 
