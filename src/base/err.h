@@ -72,7 +72,9 @@ enum err_code {
     X(MALFORMED, INTERNAL, "kvd: malformed request: the bytes are not a message of this method")                       \
     X(TOO_DEEP, INVALID_ARGUMENT, "etcdserver: too many operations in txn request")                                    \
     X(BAD_UTF8, INTERNAL, "kvd: malformed request: a string field is not valid UTF-8 or contains NUL")                 \
-    X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")
+    X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                                                                   \
+    X(TTL_PROVIDED, INVALID_ARGUMENT, "etcdserver: ttl is provided beside lease or ignore_lease")                      \
+    X(LEASE_TTL_NEGATIVE, INVALID_ARGUMENT, "etcdserver: negative lease TTL")
 
 #define ERR_ENUM(name, code, text) ERR_##name,
 enum err { ERR_LIST(ERR_ENUM) ERR_COUNT };

@@ -57,7 +57,7 @@ static void answer(struct apply_actor *role, uint64_t call, struct state_machine
 
 static struct blob *own_command(struct apply_actor *role, enum command_kind kind, struct slice body)
 {
-    struct command command = {.level = COMMAND_LEVEL, .kind = kind, .body = body,
+    struct command command = {.level = COMMAND_LEVEL_FIRST, .kind = kind, .body = body,
                               .id = {.member = role->self, .boot = role->run_id,
                                      .counter = role->counter++ | UINT64_C(1) << 63}};
     return command_encode(&command);

@@ -135,13 +135,28 @@ static int64_t choose_lease_id(const struct net_actor *role)
     return id == 0 ? 1 : (int64_t)id;
 }
 
+static struct blob *make_command(struct net_actor *role, const struct service_plan *plan)
+{
+    struct command command = {.level = plan->level, .kind = plan->kind, .body = plan->body, .chosen_ttl = plan->chosen_ttl,
+                              .id = {.member = role->self, .boot = role->run_id, .counter = role->counter++}};
+    struct buf ids;
+    buf_init(&ids);
+    for (uint32_t i = 0; i < plan->chosen_lease_ids; i++, role->counter++) {
+        command.chosen_lease_id = choose_lease_id(role);
+        buf_put_varint(&ids, (uint64_t)command.chosen_lease_id);
+    }
+    if (plan->kind != COMMAND_LEASE_GRANT) {
+        command.chosen_lease_id = 0;
+        command.chosen_lease_ids = buf_slice(&ids);
+    }
+    struct blob *encoded = command_encode(&command);
+    buf_deinit(&ids);
+    return encoded;
+}
+
 static void propose(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
 {
-    struct command command = {.level = COMMAND_LEVEL, .kind = plan->kind, .body = plan->body,
-                              .id = {.member = role->self, .boot = role->run_id, .counter = role->counter++}};
-    command.chosen_ttl = plan->chosen_ttl;
-    if (plan->chooses_lease_id) command.chosen_lease_id = choose_lease_id(role);
-    struct mail mail = {.kind = MAIL_PROPOSE, .propose = {.call = call->call, .command = command_encode(&command)}};
+    struct mail mail = {.kind = MAIL_PROPOSE, .propose = {.call = call->call, .command = make_command(role, plan)}};
     uint32_t bytes = mail.propose.command->size;
     bool has_room = role->request_bytes + bytes <= NET_REQUEST_BYTES_MAX;
     if (!has_room || !lane_post(role->lanes.to_raft, &mail)) {

@@ -17,7 +17,7 @@ void extra_service_plan(enum rpc_method_id method, struct slice request, struct 
 
 enum service_progress extra_service_step(struct service_job *job, const struct service_env *env, struct buf *out)
 {
-    const struct rpc_features features = {.bits = UINT32_C(1) << RPC_FEATURE_KVD};
+    const struct rpc_features features = {.bits = UINT32_C(1) << RPC_FEATURE_KVD | UINT32_C(1) << RPC_FEATURE_PUT_TTL};
     ASSERT(job->method == RPC_EXTRA_FEATURES && !job->is_started);
     service_put_header(env, mvcc_view_revision(service_job_view(env)), out);
     rpc_features_put(&features, out);

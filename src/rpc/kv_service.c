@@ -33,6 +33,14 @@ static enum err check_compaction(struct slice request)
     return request_check_compaction(request, &revision, &is_physical);
 }
 
+/* What every member of the cluster obeys: they agreed on a version, and there was none yet without the levels of today. */
+static uint32_t level_of_cluster(const struct service_env *env)
+{
+    const struct cluster *cluster = state_machine_cluster(env->machine);
+    ASSERT(cluster->version != NULL);
+    return cluster->version[0] == '\0' ? COMMAND_LEVEL_FIRST : COMMAND_LEVEL;
+}
+
 /* The alarms are asked last, as they would be at apply. */
 void kv_service_plan_write(struct service_env *env, const struct kv_service_write *write, struct service_plan *plan)
 {
@@ -43,17 +51,26 @@ void kv_service_plan_write(struct service_env *env, const struct kv_service_writ
         maintenance_service_plan_no_space(env, plan);
         return;
     }
+    uint32_t level = write->lease_count > 0 ? COMMAND_LEVEL_PUT_TTL : COMMAND_LEVEL_FIRST;
+    if (err == ERR_OK && level > level_of_cluster(env)) err = ERR_NOT_CAPABLE;
     if (err == ERR_OK) err = alarm_admit_change(state_machine_alarms(env->machine), write->cost_bytes > 0);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
         service_plan_refuse(plan, err);
-    else
-        service_plan_propose(plan, env, write->kind, write->request);
+        return;
+    }
+    service_plan_propose(plan, env, write->kind, write->request);
+    if (write->lease_count == 0 || plan->action != SERVICE_PROPOSE) return;
+    ASSERT(env->lease_ttl_min > 0);
+    plan->level = level;
+    plan->chosen_lease_ids = write->lease_count;
+    plan->chosen_ttl = env->lease_ttl_min;
 }
 
 static void plan_put(struct service_env *env, struct slice request, struct service_plan *plan)
 {
     struct kv_service_write write = {.kind = COMMAND_PUT, .request = request, .err = request_check_put(request)};
     if (!is_malformed(write.err)) write.cost_bytes = request_put_cost(request);
+    if (write.err == ERR_OK && request_put_makes_lease(request)) write.lease_count = 1;
     ASSERT(is_malformed(write.err) || write.cost_bytes > 0);
     kv_service_plan_write(env, &write, plan);
 }
@@ -81,7 +98,8 @@ static void plan_txn(struct service_env *env, struct slice request, struct servi
     struct request_txn_info info = {.is_read_only = false};
     enum err err = request_check_txn(request, &env->limits, env->scratch, &info);
     if (!info.is_read_only) {
-        struct kv_service_write write = {.kind = COMMAND_TXN, .request = request, .err = err, .cost_bytes = info.has_put ? info.cost_bytes : 0};
+        struct kv_service_write write = {.kind = COMMAND_TXN, .request = request, .err = err,
+                                         .cost_bytes = info.has_put ? info.cost_bytes : 0, .lease_count = info.lease_count};
         kv_service_plan_write(env, &write, plan);
         return;
     }

@@ -13,6 +13,7 @@ struct kv_service_write {
     struct slice request;
     enum err err;
     uint64_t cost_bytes;
+    uint32_t lease_count; /* puts of it that make a lease */
 };
 void kv_service_plan_write(struct service_env *env, const struct kv_service_write *write, struct service_plan *plan);
 /* One step of a Range, a RangeStream or a read-only Txn. */

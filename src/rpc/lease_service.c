@@ -5,8 +5,6 @@
 #include "rpc/kv_service.h"
 #include "storage/lease.h"
 
-#define GRANT_COST_BYTES 64 /* what a grant counts against the quota */
-
 static const uint32_t NO_STRINGS[] = {0};
 
 /* The alarms are asked before the TTL is looked at, as the log's order of checks would have it. */
@@ -16,13 +14,13 @@ static void plan_grant(struct service_env *env, struct slice request, struct ser
     struct kv_service_write write = {.kind = COMMAND_LEASE_GRANT, .request = request, .err = lease_request_parse_grant(request, &grant)};
     ASSERT(env->lease_ttl_min > 0);
     if (write.err == ERR_OK) {
-        write.cost_bytes = GRANT_COST_BYTES;
+        write.cost_bytes = REQUEST_LEASE_COST;
         write.err = alarm_admit_change(state_machine_alarms(env->machine), true);
         if (write.err == ERR_OK && grant.ttl > LEASE_TTL_MAX) write.err = ERR_LEASE_TTL_TOO_LARGE;
     }
     kv_service_plan_write(env, &write, plan);
     if (plan->action != SERVICE_PROPOSE || plan->kind != COMMAND_LEASE_GRANT) return;
-    plan->chooses_lease_id = grant.id == 0;
+    plan->chosen_lease_ids = grant.id == 0;
     if (grant.ttl < env->lease_ttl_min) plan->chosen_ttl = env->lease_ttl_min;
 }
 

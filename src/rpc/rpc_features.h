@@ -8,7 +8,8 @@
 
 /* A new one stands at the end, with its name in rpc_features.c. */
 enum rpc_feature {
-    RPC_FEATURE_KVD, /* it is a kvd */
+    RPC_FEATURE_KVD,     /* it is a kvd */
+    RPC_FEATURE_PUT_TTL, /* PutRequest.ttl makes a lease */
     RPC_FEATURE_COUNT
 };
 

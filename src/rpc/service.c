@@ -142,7 +142,7 @@ void service_plan_propose(struct service_plan *plan, struct service_env *env, en
         return;
     }
     ASSERT(clean.size <= body.size);
-    *plan = (struct service_plan){.action = SERVICE_PROPOSE, .err = ERR_OK, .kind = kind, .body = clean};
+    *plan = (struct service_plan){.action = SERVICE_PROPOSE, .err = ERR_OK, .kind = kind, .level = COMMAND_LEVEL_FIRST, .body = clean};
 }
 
 /* Lengths of a header stay below 128, so that the length is one byte: four fields of at most 11 bytes each. */

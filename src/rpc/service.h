@@ -57,8 +57,9 @@ struct service_plan {
     enum err err;
     enum command_kind kind;
     struct slice body;
-    bool chooses_lease_id; /* of a proposal: the caller has to choose one */
-    int64_t chosen_ttl;    /* likewise; 0 = as the body says */
+    uint32_t level;            /* of a proposal */
+    uint32_t chosen_lease_ids; /* likewise: so many the caller has to choose */
+    int64_t chosen_ttl;        /* likewise: who asks for less gets as much; 0 = as the body says */
     enum err refusal;  /* a proposal in the call's stead: once it is through, the call is refused with this; ERR_OK = the call's own */
     struct service_job *job;
     bool linearizable;

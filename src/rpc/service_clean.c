@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "storage/operation.h"
 #include "storage/request.h"
 
 /* Each nested transaction stands in a RequestOp, plus the outermost message and its leaves. */
@@ -18,13 +19,14 @@ struct shape {
     uint32_t varints;          /* bit n: field n is a varint */
     uint32_t bytes;            /* bit n: field n is bytes or a message */
     uint8_t last_bytes;        /* one more bytes field beyond the bits, 0 = none */
+    uint16_t last_varint;      /* and one more varint */
     uint8_t children[5];       /* shape of message field n */
 };
 #define BITS(from, to) ((uint32_t)((UINT64_C(2) << (to)) - (UINT64_C(1) << (from))))
 #define BIT(n) (UINT32_C(1) << (n))
 
 static const struct shape SHAPES[] = {
-    [SHAPE_PUT] = {.varints = BITS(3, 6), .bytes = BITS(1, 2)},
+    [SHAPE_PUT] = {.varints = BITS(3, 6), .bytes = BITS(1, 2), .last_varint = OPERATION_PUT_TTL},
     [SHAPE_DELETE_RANGE] = {.varints = BIT(3), .bytes = BITS(1, 2)},
     [SHAPE_COMPACTION] = {.varints = BITS(1, 2)},
     [SHAPE_LEASE_GRANT] = {.varints = BITS(1, 2)},
@@ -52,7 +54,9 @@ struct walk {
 static bool is_known(const struct shape *shape, const struct pb_field *field)
 {
     ASSERT(field->number != 0);
-    if (field->number >= 32) return field->wire == PB_BYTES && field->number == shape->last_bytes;
+    bool is_beyond = field->number >= 32;
+    if (is_beyond && field->wire == PB_VARINT) return field->number == shape->last_varint;
+    if (is_beyond) return field->wire == PB_BYTES && field->number == shape->last_bytes;
     if (field->wire == PB_VARINT) return (shape->varints & BIT(field->number)) != 0;
     return field->wire == PB_BYTES && (shape->bytes & BIT(field->number)) != 0;
 }

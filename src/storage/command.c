@@ -2,7 +2,7 @@
  *
  *   level (10000) varint · request member (10001) fixed64 · boot (10002) fixed64 · counter (10003) varint
  *   header (100) { user name (2), auth revision (3) }, only if there is one
- *   chosen lease id (10004) varint, chosen TTL (10005) varint, only if they are not 0
+ *   chosen lease id (10004) varint, or packed varints for puts (level 2); chosen TTL (10005) varint; only if there are any
  *   body, as the field whose number is the kind
  *
  * Protobuf lets fields stand in any order; ours come first and the three of the id always stand, zero or not, so that the id is read
@@ -23,7 +23,7 @@ enum {
     FIELD_CHOSEN_LEASE_ID = 10004,
     FIELD_CHOSEN_TTL = 10005,
 };
-#define HEAD_BYTES_MAX 112 /* of everything before the body, user name apart */
+#define HEAD_BYTES_MAX 120 /* of everything before the body, user name and lease ids of puts apart */
 
 const char *command_kind_name(enum command_kind kind)
 {
@@ -81,19 +81,21 @@ static void put_header(struct buf *buf, const struct command *command)
 struct blob *command_encode(const struct command *command)
 {
     ASSERT(is_kind(command->kind));
-    ASSERT(command->level >= 1 && command->level <= COMMAND_LEVEL);
+    ASSERT(command->level >= COMMAND_LEVEL_FIRST && command->level <= COMMAND_LEVEL);
     struct buf buf;
+    size_t size_max = HEAD_BYTES_MAX + command->user.size + command->chosen_lease_ids.size + command->body.size;
     buf_init(&buf);
-    buf_reserve(&buf, HEAD_BYTES_MAX + command->user.size + command->body.size);
+    buf_reserve(&buf, size_max);
     buf_put_pb_varint(&buf, FIELD_LEVEL, command->level);
     put_fixed64(&buf, FIELD_MEMBER, command->id.member);
     put_fixed64(&buf, FIELD_BOOT, command->id.boot);
     buf_put_pb_varint(&buf, FIELD_COUNTER, command->id.counter);
     put_header(&buf, command);
     if (command->chosen_lease_id != 0) buf_put_pb_varint(&buf, FIELD_CHOSEN_LEASE_ID, (uint64_t)command->chosen_lease_id);
+    if (command->chosen_lease_ids.size != 0) buf_put_pb_bytes(&buf, FIELD_CHOSEN_LEASE_ID, command->chosen_lease_ids);
     if (command->chosen_ttl != 0) buf_put_pb_varint(&buf, FIELD_CHOSEN_TTL, (uint64_t)command->chosen_ttl);
     buf_put_pb_bytes(&buf, (uint32_t)command->kind, command->body);
-    ASSERT(buf.size <= HEAD_BYTES_MAX + command->user.size + command->body.size);
+    ASSERT(buf.size <= size_max);
     return buf_take_blob(&buf);
 }
 
@@ -135,13 +137,23 @@ static bool take_chosen(struct command *command, const struct pb_field *field)
     return true;
 }
 
+/* One id for a grant, ids for puts; a TTL for either. */
+static bool may_be_chosen(const struct command *command)
+{
+    bool is_grant = command->kind == COMMAND_LEASE_GRANT;
+    bool may_make = command->level >= COMMAND_LEVEL_PUT_TTL && (command->kind == COMMAND_PUT || command->kind == COMMAND_TXN);
+    if (command->chosen_lease_id != 0 && !is_grant) return false;
+    if (command->chosen_lease_ids.size != 0 && !may_make) return false;
+    return command->chosen_ttl == 0 || is_grant || may_make;
+}
+
 bool command_decode(struct slice bytes, struct command *out_command)
 {
     ASSERT(out_command != NULL);
     struct reader reader = reader_make(bytes);
     struct command command = {.level = 0};
     if (!read_head(&reader, &command.level, &command.id)) return false;
-    if (command.level < 1 || command.level > COMMAND_LEVEL) return false;
+    if (command.level < COMMAND_LEVEL_FIRST || command.level > COMMAND_LEVEL) return false;
     struct pb_field field;
     bool has_header = false, has_body = false;
     while (reader_pb_field(&reader, &field)) {
@@ -150,6 +162,8 @@ bool command_decode(struct slice bytes, struct command *out_command)
         if (field.number == FIELD_HEADER && !has_header) {
             has_header = true;
             if (!decode_header(field.bytes, &command)) return false;
+        } else if (field.number == FIELD_CHOSEN_LEASE_ID && command.chosen_lease_ids.size == 0 && field.bytes.size > 0) {
+            command.chosen_lease_ids = field.bytes;
         } else if (is_kind(field.number) && !has_body) {
             has_body = true;
             command.kind = (enum command_kind)field.number;
@@ -158,9 +172,7 @@ bool command_decode(struct slice bytes, struct command *out_command)
             return false;
         }
     }
-    if (reader.bad || !has_body) return false;
-    bool has_chosen = command.chosen_lease_id != 0 || command.chosen_ttl != 0;
-    if (has_chosen && command.kind != COMMAND_LEASE_GRANT) return false;
+    if (reader.bad || !has_body || !may_be_chosen(&command)) return false;
     *out_command = command;
     return true;
 }

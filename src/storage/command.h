@@ -13,8 +13,11 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* The lowest state-machine version that gives every field a meaning. A member stops at a level above its own. */
-#define COMMAND_LEVEL 1
+/* An entry's level is the lowest state-machine version that gives every field of it a meaning. A member stops at a level above its own, and
+ * obeys no field that came after an entry's level. */
+#define COMMAND_LEVEL_FIRST 1
+#define COMMAND_LEVEL_PUT_TTL 2 /* puts that make their own lease */
+#define COMMAND_LEVEL COMMAND_LEVEL_PUT_TTL
 
 /* Field numbers of InternalRaftRequest; they stand in the log. */
 enum command_kind {
@@ -45,7 +48,8 @@ struct command {
     struct slice user;          /* empty = none */
     uint64_t auth_revision;
     int64_t chosen_lease_id;    /* of a grant without an id; 0 = none was chosen */
-    int64_t chosen_ttl;         /* of a grant, in seconds; 0 = the body's */
+    struct slice chosen_lease_ids; /* for puts with a TTL: varints, taken in order by those that run; empty = none */
+    int64_t chosen_ttl;         /* of leases that are made, in seconds: who asks for less gets as much; 0 = nobody does */
     struct slice body;
 };
 

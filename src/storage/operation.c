@@ -27,6 +27,7 @@ enum err operation_parse_put(struct slice bytes, struct operation_put *out_put)
         case 4: put.prev_kv = field.value != 0, is_shaped &= field_is(&field, PB_VARINT); break;
         case 5: put.ignore_value = field.value != 0, is_shaped &= field_is(&field, PB_VARINT); break;
         case 6: put.ignore_lease = field.value != 0, is_shaped &= field_is(&field, PB_VARINT); break;
+        case OPERATION_PUT_TTL: put.ttl = field_i64(&field), is_shaped &= field_is(&field, PB_VARINT); break;
         default: break;
         }
     }

@@ -21,8 +21,12 @@
 struct operation_put {
     struct slice key, value;
     int64_t lease;
+    int64_t ttl; /* of a lease of its own, in seconds; 0 = none */
     bool prev_kv, ignore_value, ignore_lease;
 };
+enum { OPERATION_PUT_TTL = 1000 }; /* number of `ttl`, which is ours */
+/* Numbers of our own fields of a PutResponse. */
+enum { OPERATION_PUT_RESPONSE_LEASE = 1000, OPERATION_PUT_RESPONSE_TTL = 1001 };
 struct operation_delete_range {
     struct slice key, range_end;
     bool prev_kv;

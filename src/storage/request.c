@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "storage/lease.h"
 #include "storage/operation.h"
 #include "storage/request_parsed.h"
 
@@ -16,7 +17,9 @@ enum err request_check_parsed_put(const struct operation_put *put)
     if (put->key.size == 0) return ERR_EMPTY_KEY;
     if (put->ignore_value && put->value.size != 0) return ERR_VALUE_PROVIDED;
     if (put->ignore_lease && put->lease != 0) return ERR_LEASE_PROVIDED;
-    return ERR_OK;
+    if (put->ttl != 0 && (put->lease != 0 || put->ignore_lease)) return ERR_TTL_PROVIDED;
+    if (put->ttl < 0) return ERR_LEASE_TTL_NEGATIVE;
+    return put->ttl > LEASE_TTL_MAX ? ERR_LEASE_TTL_TOO_LARGE : ERR_OK;
 }
 
 enum err request_check_put(struct slice bytes)
@@ -48,7 +51,7 @@ enum err request_check_compaction(struct slice bytes, int64_t *out_revision, boo
 uint64_t request_parsed_put_cost(const struct operation_put *put)
 {
     ASSERT(put != NULL);
-    return REQUEST_PUT_OVERHEAD + put->key.size + put->value.size;
+    return REQUEST_PUT_OVERHEAD + put->key.size + put->value.size + (put->ttl == 0 ? 0 : REQUEST_LEASE_COST);
 }
 
 uint64_t request_put_cost(struct slice bytes)
@@ -56,6 +59,12 @@ uint64_t request_put_cost(struct slice bytes)
     struct operation_put put;
     if (operation_parse_put(bytes, &put) != ERR_OK) return 0; /* will be refused */
     return request_parsed_put_cost(&put);
+}
+
+bool request_put_makes_lease(struct slice bytes)
+{
+    struct operation_put put;
+    return operation_parse_put(bytes, &put) == ERR_OK && put.ttl != 0;
 }
 
 /* How many bytes a sequence that begins with `lead` has, and the least code point that needs so many; 0 = no such lead. */

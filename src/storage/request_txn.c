@@ -126,6 +126,7 @@ struct check {
     struct operation_cursor cursor;
     struct check_level levels[REQUEST_DEPTH_MAX + 1];
     struct request_txn_info info;
+    uint32_t leases_max;
     struct point *points; /* NULL: no two writes, nothing can overlap */
     size_t point_count, point_capacity;
     uint32_t *parents;    /* of each transaction: the branch that it stands in */
@@ -224,6 +225,8 @@ static enum err check_put(struct check *check, struct slice body, uint32_t branc
     check->info.has_put = true;
     check->levels[check->cursor.depth].cost[branch & 1] += request_parsed_put_cost(&put);
     add_point(check, put.key, POINT_PUT, branch);
+    if (put.ttl != 0) check->info.lease_count++;
+    if (check->info.lease_count > check->leases_max) return ERR_TOO_MANY_OPS;
     return request_check_parsed_put(&put);
 }
 
@@ -340,6 +343,7 @@ enum err request_check_txn(struct slice bytes, const struct request_limits *limi
     if (err != ERR_OK) return err;
     struct check check;
     check.info = (struct request_txn_info){.is_read_only = true, .is_serializable = true};
+    check.leases_max = limits->txn_ops_max;
     check.points = NULL;
     check.parents = NULL;
     check.point_count = check.point_capacity = 0;

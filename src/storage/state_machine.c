@@ -271,13 +271,6 @@ struct lease_set *state_machine_leases(struct state_machine *machine)
 
 /* --- leases -------------------------------------------------------------------------------------------------------------- */
 
-/* Where a put asks for its lease. */
-static bool lease_exists(const void *leases, int64_t lease)
-{
-    ASSERT(leases != NULL && lease != 0);
-    return lease_set_find(leases, lease) != NULL;
-}
-
 static int64_t current_revision(struct state_machine *machine)
 {
     int64_t revision = mvcc_view_revision(mvcc_writer_view(machine->mvcc));
@@ -333,7 +326,7 @@ static void apply_lease_grant(struct state_machine *machine, const struct raft_e
     struct lease_request_grant request;
     demand(entry, lease_request_parse_grant(command->body, &request));
     struct lease_row row = {.id = request.id != 0 ? request.id : command->chosen_lease_id,
-                            .ttl = command->chosen_ttl != 0 ? command->chosen_ttl : request.ttl,
+                            .ttl = request.ttl < command->chosen_ttl ? command->chosen_ttl : request.ttl,
                             .granted_index = entry->index};
     demand(entry, row.id == 0 || row.ttl <= 0 ? ERR_MALFORMED : ERR_OK); /* the door chooses both where the client did not */
     result->err = lease_set_grant(machine->leases, &row);
@@ -368,20 +361,21 @@ static void apply_lease_expire(struct state_machine *machine, const struct raft_
 /* --- KV ------------------------------------------------------------------------------------------------------------------ */
 
 /* Here the lease is asked for before the key; in a transaction it is the other way round (API, Put and Txn). */
-static void apply_put(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes, bool wants_reply,
+static void apply_put(struct state_machine *machine, const struct raft_entry *entry, const struct command *command, bool wants_reply,
                       struct state_machine_result *result)
 {
     struct operation_put put;
-    demand(entry, operation_parse_put(bytes, &put));
+    struct put_leases leases = put_leases_begin(machine->leases, entry->index, command);
+    demand(entry, operation_parse_put(command->body, &put));
     demand(entry, put.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
-    if (put.lease != 0 && !lease_exists(machine->leases, put.lease)) result->err = ERR_LEASE_NOT_FOUND;
-    else result->err = txn_check_put_key(mvcc_writer_view(machine->mvcc), &put);
+    result->err = put_leases_check(&leases, &put);
+    if (result->err == ERR_OK) result->err = txn_check_put_key(mvcc_writer_view(machine->mvcc), &put);
     if (result->err != ERR_OK) return;
     struct buf body;
     buf_init(&body);
     int64_t before = current_revision(machine);
     mvcc_begin(machine->mvcc);
-    txn_put(machine->mvcc, &put, wants_reply ? &body : NULL);
+    txn_put(machine->mvcc, &leases, &put, wants_reply ? &body : NULL);
     (void)mvcc_commit(machine->mvcc);
     follow_leases(machine, before);
     take_body(&body, result);
@@ -406,16 +400,18 @@ static void apply_delete_range(struct state_machine *machine, const struct raft_
     take_body(&body, result);
 }
 
-static void apply_txn(struct state_machine *machine, struct slice bytes, bool wants_reply, struct state_machine_result *result)
+static void apply_txn(struct state_machine *machine, const struct raft_entry *entry, const struct command *command, bool wants_reply,
+                      struct state_machine_result *result)
 {
     struct mvcc *mvcc = machine->mvcc;
-    result->err = txn_decide(&machine->txn, bytes, mvcc_writer_view(mvcc), lease_exists, machine->leases);
+    struct put_leases leases = put_leases_begin(machine->leases, entry->index, command);
+    result->err = txn_decide(&machine->txn, command->body, mvcc_writer_view(mvcc), &leases);
     if (result->err != ERR_OK) return;
     struct buf body;
     buf_init(&body);
     int64_t before = current_revision(machine);
     mvcc_begin(mvcc);
-    bool is_whole = txn_run(&machine->txn, mvcc, wants_reply ? &body : NULL);
+    bool is_whole = txn_run(&machine->txn, mvcc, &leases, wants_reply ? &body : NULL);
     (void)mvcc_commit(mvcc);
     follow_leases(machine, before);
     if (!is_whole) buf_clear(&body);
@@ -612,9 +608,9 @@ static void apply_command(struct state_machine *machine, const struct raft_entry
     result->err = admit(machine, &command);
     if (result->err != ERR_OK) return;
     switch (command.kind) {
-    case COMMAND_PUT: apply_put(machine, entry, command.body, wants_reply, result); break;
+    case COMMAND_PUT: apply_put(machine, entry, &command, wants_reply, result); break;
     case COMMAND_DELETE_RANGE: apply_delete_range(machine, entry, command.body, wants_reply, result); break;
-    case COMMAND_TXN: apply_txn(machine, command.body, wants_reply, result); break;
+    case COMMAND_TXN: apply_txn(machine, entry, &command, wants_reply, result); break;
     case COMMAND_COMPACTION: apply_compaction(machine, entry, command.body, result); break;
     case COMMAND_LEASE_GRANT: apply_lease_grant(machine, entry, &command, wants_reply, result); break;
     case COMMAND_LEASE_REVOKE: apply_lease_revoke(machine, entry, command.body, result); break;

@@ -111,15 +111,13 @@ enum err txn_check_put_key(const struct mvcc_view *view, const struct operation_
     return mvcc_get(view, put->key, 0, &kv) ? ERR_OK : ERR_KEY_NOT_FOUND;
 }
 
-static enum err check_put(struct slice body, const struct mvcc_view *view, txn_lease_exists_fn *lease_exists,
-                          const void *leases)
+static enum err check_put(struct slice body, const struct mvcc_view *view, struct put_leases *leases)
 {
     struct operation_put put;
     demand(operation_parse_put(body, &put), "put");
-    ASSERT(lease_exists != NULL);
+    ASSERT(leases != NULL);
     enum err err = txn_check_put_key(view, &put);
-    if (err == ERR_OK && put.lease != 0 && !lease_exists(leases, put.lease)) err = ERR_LEASE_NOT_FOUND;
-    return err;
+    return err != ERR_OK ? err : put_leases_check(leases, &put);
 }
 
 /* A negative revision is "now" to a Range of its own. In a transaction every etcd takes it for one before the compacted revision, which
@@ -134,8 +132,7 @@ static enum err check_range(struct slice body, const struct mvcc_view *view)
 }
 
 /* Puts refuse before ranges do, wherever they stand (the API checks all puts of the path, then all ranges). */
-enum err txn_decide(struct txn *txn, struct slice bytes, const struct mvcc_view *view, txn_lease_exists_fn *lease_exists,
-                    const void *leases)
+enum err txn_decide(struct txn *txn, struct slice bytes, const struct mvcc_view *view, struct put_leases *leases)
 {
     ASSERT(bytes.data != NULL || bytes.size == 0);
     struct operation_cursor cursor;
@@ -151,7 +148,7 @@ enum err txn_decide(struct txn *txn, struct slice bytes, const struct mvcc_view 
         if (step == OPERATION_STEP_BAD) demand(ERR_MALFORMED, "txn");
         if (step == OPERATION_STEP_LEAVE) continue;
         if (operation.kind == OPERATION_TXN) decide_branch(txn, &cursor, operation.body, view);
-        else if (operation.kind == OPERATION_PUT) err = check_put(operation.body, view, lease_exists, leases);
+        else if (operation.kind == OPERATION_PUT) err = check_put(operation.body, view, leases);
         else if (operation.kind == OPERATION_RANGE && range_err == ERR_OK) range_err = check_range(operation.body, view);
         if (err != ERR_OK) return err;
     }
@@ -160,13 +157,14 @@ enum err txn_decide(struct txn *txn, struct slice bytes, const struct mvcc_view 
 
 /* --- single operations ---------------------------------------------------------------------------------------------------------- */
 
-void txn_put(struct mvcc *mvcc, const struct operation_put *put, struct buf *out_body)
+void txn_put(struct mvcc *mvcc, struct put_leases *leases, const struct operation_put *put, struct buf *out_body)
 {
     ASSERT(put->key.size > 0);
     struct mvcc_kv previous;
     struct buf kept;
     struct slice value = put->value;
-    int64_t lease = put->lease;
+    struct lease_row made;
+    int64_t lease = put_leases_take(leases, put, &made);
     bool keeps = put->ignore_value || put->ignore_lease;
     bool is_wanted = put->prev_kv && out_body != NULL;
     bool exists = (keeps || is_wanted) && mvcc_get(mvcc_writer_view(mvcc), put->key, 0, &previous);
@@ -179,6 +177,7 @@ void txn_put(struct mvcc *mvcc, const struct operation_put *put, struct buf *out
     if (put->ignore_lease) lease = previous.lease;
     if (is_wanted && exists) range_put_kv(out_body, 2, &previous, false);
     mvcc_put(mvcc, put->key, value, lease);
+    if (out_body != NULL) put_leases_say(&made, out_body);
     buf_deinit(&kept);
 }
 
@@ -207,6 +206,7 @@ void txn_delete_range(struct mvcc *mvcc, const struct operation_delete_range *re
 /* A run: where it writes and answers. */
 struct run {
     struct mvcc *mvcc;
+    struct put_leases *leases;
     struct buf *body;             /* NULL: nobody waits for an answer */
     int64_t revision_max;         /* what the transaction will have made if it changes anything */
     struct txn_reply_mark marks[OPERATION_DEPTH_MAX + 1]; /* of the nested responses that are open, by depth */
@@ -247,7 +247,7 @@ static void run_put(struct run *run, struct slice bytes)
     struct buf *body = run_body(run);
     struct txn_reply_mark mark;
     if (body != NULL) mark = txn_reply_open(body, OPERATION_PUT, run->revision_max);
-    txn_put(run->mvcc, &put, body);
+    txn_put(run->mvcc, run->leases, &put, body);
     if (body != NULL) txn_reply_close(body, &mark, run->revision_max);
 }
 
@@ -313,10 +313,10 @@ static bool run_path(struct run *run, const struct txn *txn)
     return run_body(run) != NULL || run->body == NULL;
 }
 
-bool txn_run(struct txn *txn, struct mvcc *mvcc, struct buf *out_body)
+bool txn_run(struct txn *txn, struct mvcc *mvcc, struct put_leases *leases, struct buf *out_body)
 {
-    ASSERT(mvcc != NULL);
-    struct run run = {.mvcc = mvcc, .body = out_body};
+    ASSERT(mvcc != NULL && leases != NULL);
+    struct run run = {.mvcc = mvcc, .leases = leases, .body = out_body};
     run.revision_max = mvcc_view_revision(mvcc_writer_view(mvcc)) + 1;
     return run_path(&run, txn);
 }

@@ -17,18 +17,17 @@
 #include "base/err.h"
 #include "storage/mvcc.h"
 #include "storage/operation.h"
+#include "storage/put_leases.h"
 
 /* What one response may hold. Beyond it there is no body: the answer is that the outcome is unknown (the writes are done). */
 #define TXN_REPLY_BYTES_MAX (UINT64_C(256) << 20)
-
-typedef bool txn_lease_exists_fn(const void *leases, int64_t lease);
 
 /* --- single operations, between mvcc_begin and mvcc_commit; what may refuse was checked --------------------------------------- */
 
 /* The two conditions of a put on the state: ignore_value and ignore_lease need an existing key. */
 MUST_USE enum err txn_check_put_key(const struct mvcc_view *view, const struct operation_put *put);
 /* Each appends the fields of its response behind the header to out_body; NULL = no reply. */
-void txn_put(struct mvcc *mvcc, const struct operation_put *put, struct buf *out_body);
+void txn_put(struct mvcc *mvcc, struct put_leases *leases, const struct operation_put *put, struct buf *out_body);
 void txn_delete_range(struct mvcc *mvcc, const struct operation_delete_range *request, struct buf *out_body);
 
 /* --- transactions ---------------------------------------------------------------------------------------------------------- */
@@ -39,11 +38,10 @@ struct txn {
 };
 void txn_init(struct txn *txn);
 void txn_deinit(struct txn *txn);
-/* lease_exists may be NULL if the transaction is read-only (txn_reader.h). */
-MUST_USE enum err txn_decide(struct txn *txn, struct slice bytes, const struct mvcc_view *view,
-                             txn_lease_exists_fn *lease_exists, const void *leases);
+/* `leases` may be NULL if the transaction is read-only (txn_reader.h). */
+MUST_USE enum err txn_decide(struct txn *txn, struct slice bytes, const struct mvcc_view *view, struct put_leases *leases);
 /* Runs what was decided, between mvcc_begin and mvcc_commit. False: the body was over TXN_REPLY_BYTES_MAX and is incomplete; the
  * writes are done all the same. */
-bool txn_run(struct txn *txn, struct mvcc *mvcc, struct buf *out_body);
+bool txn_run(struct txn *txn, struct mvcc *mvcc, struct put_leases *leases, struct buf *out_body);
 
 #endif

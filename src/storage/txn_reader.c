@@ -90,7 +90,7 @@ static bool next_range(struct txn_reader *reader, struct range_request *out_requ
 
 static enum err begin(struct txn_reader *reader, const struct mvcc_view *view, struct buf *out_body)
 {
-    enum err err = txn_decide(&reader->txn, blob_slice(reader->request), view, NULL, NULL);
+    enum err err = txn_decide(&reader->txn, blob_slice(reader->request), view, NULL);
     if (err != ERR_OK) return err;
     reader->revision = reader->revision_min = mvcc_view_revision(view);
     ASSERT(buf_slice(&reader->txn.path).size == 1); /* none is nested */

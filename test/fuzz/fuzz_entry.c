@@ -20,7 +20,8 @@ static void check_command(struct slice bytes)
     bool is_read = command_decode(blob_slice(encoded), &back);
     ASSERT(is_read && memcmp(&back.id, &command.id, sizeof id) == 0 && back.kind == command.kind && back.level == command.level);
     ASSERT(slice_equal(back.body, command.body) && slice_equal(back.user, command.user));
-    ASSERT(back.auth_revision == command.auth_revision);
+    ASSERT(back.auth_revision == command.auth_revision && back.chosen_lease_id == command.chosen_lease_id);
+    ASSERT(slice_equal(back.chosen_lease_ids, command.chosen_lease_ids) && back.chosen_ttl == command.chosen_ttl);
     blob_unref(encoded);
 }
 

@@ -31,10 +31,13 @@ static void store_init(struct store *store)
     }
     (void)kv_rig_delete(&store->rig, "c");
     (void)kv_rig_delete(&store->other, "c");
+    struct slice version = slice_from_string("\x0a\x05" "3.6.0");
+    enum err err = kv_rig_apply(&store->rig, COMMAND_CLUSTER_VERSION_SET, version);
+    ASSERT(err == ERR_OK && kv_rig_apply(&store->other, COMMAND_CLUSTER_VERSION_SET, version) == ERR_OK);
     arena_init(&store->scratch, 8 << 20);
     store->env = (struct service_env){.machine = store->rig.machine, .limits = {.txn_ops_max = 16}, .max_request_bytes = 32768,
                                       .gather_bytes_max = SIZE_MAX, .quota_bytes = 64 << 20, .cluster_id = 7, .member_id = 8,
-                                      .term = 3, .leader = 8, .scratch = &store->scratch};
+                                      .lease_ttl_min = 2, .term = 3, .leader = 8, .scratch = &store->scratch};
 }
 
 static void store_deinit(struct store *store)
@@ -44,6 +47,7 @@ static void store_deinit(struct store *store)
     kv_rig_deinit(&store->rig);
 }
 
+static uint64_t lease_hash(const struct kv_rig *rig) { return lease_set_hash(state_machine_leases(rig->machine)); }
 static int64_t revision_of(const struct kv_rig *rig) { return mvcc_view_revision(mvcc_view(rig->mvcc)); }
 
 /* The answer as the generated code reads it; protobuf-c is not our own encoder's judge but the clients'. */
@@ -102,14 +106,17 @@ static void read(struct store *store, enum rpc_method_id method, struct service_
 static void write(struct store *store, enum rpc_method_id method, const struct service_plan *plan)
 {
     int64_t before = revision_of(&store->rig);
-    uint64_t hash = kv_rig_hash(&store->rig);
+    uint64_t hash = kv_rig_hash(&store->rig), leases = lease_hash(&store->rig);
+    store->rig.level = store->other.level = plan->level;
+    store->rig.lease_ids = store->other.lease_ids = plan->chosen_lease_ids;
     enum err err = kv_rig_apply(&store->rig, plan->kind, plan->body);
     int64_t after = revision_of(&store->rig);
     ASSERT(after == before || after == before + 1);
-    ASSERT(err == ERR_OK || (after == before && kv_rig_hash(&store->rig) == hash));
+    ASSERT(err == ERR_OK || (after == before && kv_rig_hash(&store->rig) == hash && lease_hash(&store->rig) == leases));
     ASSERT(plan->kind != COMMAND_COMPACTION || after == before);
     enum err other = kv_rig_apply(&store->other, plan->kind, plan->body);
     ASSERT(other == err && revision_of(&store->other) == after && kv_rig_hash(&store->other) == kv_rig_hash(&store->rig));
+    ASSERT(lease_hash(&store->other) == lease_hash(&store->rig));
     if (err == ERR_OK) {
         struct buf out;
         buf_init(&out);

@@ -65,7 +65,8 @@ void pb_program_run(struct slice program, struct buf *out)
         uint8_t op = reader_u8(&reader);
         enum pb_program_kind kind = op & 7;
         uint32_t field = (op >> 3) + 1u;
-        if (field == 32) field = 64; /* Compare.range_end */
+        if (field == 31) field = 1000; /* PutRequest.ttl */
+        if (field == 32) field = 64;   /* Compare.range_end */
         struct level *level = &levels[depth];
         if (kind == PB_PROGRAM_AGAIN) {
             put_again(level);

@@ -1,5 +1,5 @@
 /* pb_program: bytes as a program that writes a protobuf message, so that a change of one byte moves a field and leaves the lengths round
- * it right. One instruction is a byte: its low three bits say what, the others which field (1 to 31, and 64 for 32).
+ * it right. One instruction is a byte: its low three bits say what, the others which field (1 to 30, 1000 for 31, and 64 for 32).
  *
  * Thread: one. Limits: PB_PROGRAM_DEPTH_MAX open messages; what would open more is passed over. */
 #ifndef TEST_FUZZ_PB_PROGRAM_H

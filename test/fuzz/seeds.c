@@ -78,6 +78,8 @@ static const struct {
     const char *name;
     struct request requests[6];
 } stories[] = {
+    {"ttl", {{PUT, kv_text_put, "a=9,ttl=60,prev"}, {PUT, kv_text_put, "b=,keepvalue,ttl=1"}, {PUT, kv_text_put, "a=1,ttl=5,lease=7"},
+             {TXN, kv_text_txn, "if lease(a)>0 then put(a=1,ttl=5) txn{if ver(z)=0 then put(z=1,ttl=2) else put(y=2)} else put(x=3,ttl=9)"}}},
     {"puts", {{PUT, kv_text_put, "a=9,prev"}, {PUT, kv_text_put, "b=,keepvalue,lease=3"}, {PUT, kv_text_put, "n=,keeplease"}}},
     {"ranges", {{RANGE, kv_text_range, "a..c,limit=2"}, {RANGE, kv_text_range, "*..*,order=2,target=1,local"},
                 {RANGE, kv_text_range, "a,rev=3"}, {RANGE, kv_text_range, "a..*,count"}, {RANGE, kv_text_range, "*..*,minmod=3,keys"},
@@ -100,6 +102,7 @@ static const struct {
 enum { A, B, C, AB, EMPTY, Z, B_FF, NUL };
 
 static const uint8_t program_put[] = {WORD(1, A), WORD(2, Z), SMALL(3, 7), SMALL(4, 1), SMALL(5, 0), AGAIN};
+static const uint8_t program_ttl[] = {OPEN(2), OPEN(2), WORD(1, A), SMALL(31, 60), CLOSE, CLOSE, OPEN(2), OPEN(2), WORD(1, B), SMALL(31, 1), CLOSE};
 static const uint8_t program_range[] = {WORD(1, A), WORD(2, NUL), SMALL(3, 2), SMALL(4, 5), SMALL(5, 2), SMALL(6, 3), SMALL(9, 0)};
 static const uint8_t program_delete[] = {WORD(1, AB), WORD(2, NUL), SMALL(3, 1)};
 static const uint8_t program_txn[] = {
@@ -120,6 +123,7 @@ static const struct {
     {"program-delete", 128 + DELETE, {program_delete, sizeof program_delete}},
     {"program-txn", 128 + TXN, {program_txn, sizeof program_txn}},
     {"program-union", 128 + TXN, {program_union, sizeof program_union}},
+    {"program-ttl", 128 + TXN, {program_ttl, sizeof program_ttl}},
 };
 
 static const char *kv_program(size_t place, struct buf *out)

@@ -21,7 +21,7 @@ static const struct rcu_table RIG_RCU = {.retire = retire};
 void kv_rig_init(struct kv_rig *rig)
 {
     char message[256];
-    *rig = (struct kv_rig){.rcu = {.table = &RIG_RCU}, .wants_reply = true};
+    *rig = (struct kv_rig){.rcu = {.table = &RIG_RCU}, .wants_reply = true, .level = COMMAND_LEVEL, .lease_ids = 4, .lease_ttl_min = 2};
     struct cluster *cluster = cluster_from_initial("a=http://127.0.0.1:2380,b=http://127.0.0.1:2381", "rig", message,
                                                    sizeof message);
     ASSERT(cluster != NULL);
@@ -43,11 +43,28 @@ void kv_rig_deinit(struct kv_rig *rig)
     state_machine_free(rig->machine);
 }
 
+/* As the member would that received it. */
+static void choose(const struct kv_rig *rig, struct command *command, struct buf *ids)
+{
+    int64_t first = (int64_t)(rig->index + 1) * 100;
+    bool is_grant = command->kind == COMMAND_LEASE_GRANT;
+    bool may_put = (command->kind == COMMAND_PUT || command->kind == COMMAND_TXN) && rig->level >= COMMAND_LEVEL_PUT_TTL;
+    if (is_grant) command->chosen_lease_id = first;
+    if (is_grant || may_put) command->chosen_ttl = rig->lease_ttl_min;
+    if (!may_put) return;
+    for (uint32_t i = 0; i < rig->lease_ids; i++) buf_put_varint(ids, (uint64_t)(first + i));
+    command->chosen_lease_ids = buf_slice(ids);
+}
+
 enum err kv_rig_apply(struct kv_rig *rig, enum command_kind kind, struct slice body)
 {
-    struct command command = {.level = COMMAND_LEVEL, .kind = kind, .id = {1, 2, rig->index + 1}, .body = body};
+    struct command command = {.level = rig->level, .kind = kind, .id = {1, 2, rig->index + 1}, .body = body};
+    struct buf ids;
+    buf_init(&ids);
+    choose(rig, &command, &ids);
     struct blob *data = command_encode(&command);
     struct raft_entry entry = {.index = ++rig->index, .term = 1, .kind = RAFT_ENTRY_COMMAND, .data = data};
+    buf_deinit(&ids);
     blob_unref(rig->result.body);
     state_machine_apply(rig->machine, &entry, slice_empty(), rig->wants_reply, &rig->result);
     state_machine_publish(rig->machine);

@@ -14,6 +14,9 @@ struct kv_rig {
     struct mvcc *mvcc;
     uint64_t index;
     bool wants_reply;                    /* of the commands to come; true at first */
+    uint32_t level;                      /* likewise; COMMAND_LEVEL at first */
+    uint32_t lease_ids;                  /* likewise: how many are chosen for each, from index × 100 on; 4 at first */
+    int64_t lease_ttl_min;               /* likewise; 2 at first */
     struct state_machine_result result;  /* of the last one; its body belongs to the rig */
     struct buf text;                     /* the last answer as text */
 };

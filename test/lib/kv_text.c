@@ -76,7 +76,7 @@ static void parse_put(const char **at, struct buf *out)
     if (take(at, "=")) buf_put_pb_bytes(out, 2, take_until(at, ",)"));
     while (take(at, ",")) {
         bool known = option(at, out, "lease", 3) || option(at, out, "prev", 4) || option(at, out, "keepvalue", 5) ||
-                     option(at, out, "keeplease", 6);
+                     option(at, out, "keeplease", 6) || option(at, out, "ttl", 1000);
         ASSERT(known);
     }
 }
@@ -211,6 +211,7 @@ static void say_put(struct buf *out, const Etcdserverpb__PutResponse *response)
     buf_printf(out, "put");
     say_header(out, response->header);
     say_kvs(out, &previous, previous != NULL);
+    if (response->lease != 0 || response->ttl != 0) buf_printf(out, "/l%lld/t%lld", (long long)response->lease, (long long)response->ttl);
 }
 
 static void say_delete(struct buf *out, const Etcdserverpb__DeleteRangeResponse *response)

@@ -28,8 +28,11 @@ static void assert_same(const struct command *a, const struct command *b)
     ck_assert_uint_eq(a->auth_revision, b->auth_revision);
     ck_assert(slice_equal(a->body, b->body));
     ck_assert_int_eq(a->chosen_lease_id, b->chosen_lease_id);
+    ck_assert(slice_equal(a->chosen_lease_ids, b->chosen_lease_ids));
     ck_assert_int_eq(a->chosen_ttl, b->chosen_ttl);
 }
+
+static bool is_put(enum command_kind kind) { return kind == COMMAND_PUT || kind == COMMAND_TXN; }
 
 START_TEST(test_command_comes_back_as_it_went_in)
 {
@@ -50,6 +53,11 @@ START_TEST(test_command_comes_back_as_it_went_in)
         if (rng_below(&rng, 2) == 0) command.auth_revision = rng_next(&rng);
         if (command.kind == COMMAND_LEASE_GRANT && rng_below(&rng, 2) == 0) command.chosen_lease_id = (int64_t)rng_next(&rng);
         if (command.kind == COMMAND_LEASE_GRANT && rng_below(&rng, 2) == 0) command.chosen_ttl = 1 + (int64_t)rng_below(&rng, 99);
+        if (is_put(command.kind) && rng_below(&rng, 2) == 0) {
+            command.level = COMMAND_LEVEL_PUT_TTL;
+            command.chosen_lease_ids = slice_make(body, 1 + rng_below(&rng, sizeof body - 1));
+            command.chosen_ttl = (int64_t)rng_below(&rng, 3);
+        }
         struct blob *blob = command_encode(&command);
         struct command decoded;
         ck_assert(command_decode(blob_slice(blob), &decoded));
@@ -78,6 +86,57 @@ START_TEST(test_command_bytes_are_the_proto_envelope)
     ck_assert_mem_eq(envelope->put->value.data, "v", 1);
     kvd__envelope__free_unpacked(envelope, NULL);
     blob_unref(blob);
+}
+END_TEST
+
+/* Packed for puts, not packed for a grant, as before there were any for puts: decoders of protobuf take both. */
+START_TEST(test_command_ids_of_leases_are_the_protos_list_in_either_form)
+{
+    static const uint8_t ids[] = {0x05, 0xac, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
+    for (int is_grant = 0; is_grant < 2; is_grant++) {
+        struct command command = sample();
+        command.level = is_grant ? 1 : 2;
+        command.kind = is_grant ? COMMAND_LEASE_GRANT : COMMAND_PUT;
+        command.chosen_ttl = 2;
+        command.chosen_lease_id = is_grant ? 5 : 0;
+        if (is_grant) command.body = slice_from_string("\x08\x3c");
+        else command.chosen_lease_ids = slice_make(ids, sizeof ids);
+        struct blob *blob = command_encode(&command);
+        Kvd__Envelope *envelope = kvd__envelope__unpack(NULL, blob->size, blob->data);
+        ck_assert(envelope != NULL && envelope->chosen_ttl == 2 && envelope->chosen_lease_ids[0] == 5);
+        ck_assert_uint_eq(envelope->n_chosen_lease_ids, is_grant ? 1 : 3);
+        ck_assert(is_grant || (envelope->chosen_lease_ids[1] == 300 && envelope->chosen_lease_ids[2] == INT64_MAX));
+        kvd__envelope__free_unpacked(envelope, NULL);
+        blob_unref(blob);
+    }
+}
+END_TEST
+
+/* A member that does not know of them must not be asked to pass over them. */
+START_TEST(test_command_ids_for_puts_need_their_level_and_a_put)
+{
+    static const struct {
+        uint32_t level;
+        enum command_kind kind;
+        bool has_ids;
+        int64_t ttl;
+        bool is_good;
+    } cases[] = {
+        {2, COMMAND_PUT, true, 2, true},           {2, COMMAND_TXN, true, 0, true},   {2, COMMAND_PUT, false, 0, true},
+        {1, COMMAND_PUT, true, 0, false},          {1, COMMAND_PUT, false, 2, false}, {1, COMMAND_TXN, true, 2, false},
+        {2, COMMAND_DELETE_RANGE, true, 0, false}, {2, COMMAND_LEASE_GRANT, true, 0, false},
+        {2, COMMAND_LEASE_REVOKE, false, 2, false}, {1, COMMAND_LEASE_GRANT, false, 2, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct command command = sample(), decoded;
+        command.level = cases[i].level;
+        command.kind = cases[i].kind;
+        if (cases[i].has_ids) command.chosen_lease_ids = slice_from_string("\x05\x06");
+        command.chosen_ttl = cases[i].ttl;
+        struct blob *blob = command_encode(&command);
+        ck_assert_msg(command_decode(blob_slice(blob), &decoded) == cases[i].is_good, "case %zu", i);
+        blob_unref(blob);
+    }
 }
 END_TEST
 
@@ -141,6 +200,8 @@ int main(void)
     TCase *tcase = tcase_create("envelope");
     tcase_add_test(tcase, test_command_comes_back_as_it_went_in);
     tcase_add_test(tcase, test_command_bytes_are_the_proto_envelope);
+    tcase_add_test(tcase, test_command_ids_of_leases_are_the_protos_list_in_either_form);
+    tcase_add_test(tcase, test_command_ids_for_puts_need_their_level_and_a_put);
     tcase_add_test(tcase, test_command_truncated_bytes_are_refused);
     tcase_add_test(tcase, test_command_unknown_level_kind_and_field_are_refused);
     tcase_add_test(tcase, test_command_peek_refuses_what_does_not_begin_with_an_id);

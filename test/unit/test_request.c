@@ -1,5 +1,6 @@
 /* Is every request that may not be proposed refused, with the API's error, in the API's order, whatever the bytes are? */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/rng.h"
@@ -58,10 +59,58 @@ START_TEST(test_request_put_is_checked_key_value_lease)
 }
 END_TEST
 
+START_TEST(test_request_ttl_of_a_put_excludes_another_lease_and_has_a_range)
+{
+    static const struct {
+        const char *text;
+        enum err err;
+    } cases[] = {
+        {"a=1,ttl=1", ERR_OK},
+        {"a=1,ttl=9000000000", ERR_OK},
+        {"a,keepvalue,prev,ttl=60", ERR_OK},
+        {"a=1,ttl=0,lease=7", ERR_OK}, /* none */
+        {"a=1,ttl=60,lease=7", ERR_TTL_PROVIDED},
+        {"a=1,ttl=60,keeplease", ERR_TTL_PROVIDED},
+        {"a=1,ttl=-1,lease=7", ERR_TTL_PROVIDED},
+        {"a=1,ttl=60,keeplease,lease=7", ERR_LEASE_PROVIDED}, /* the API's own checks come first */
+        {"=1,ttl=-1", ERR_EMPTY_KEY},
+        {"a=1,ttl=-1", ERR_LEASE_TTL_NEGATIVE},
+        {"a=1,ttl=-9223372036854775807", ERR_LEASE_TTL_NEGATIVE},
+        {"a=1,ttl=9000000001", ERR_LEASE_TTL_TOO_LARGE},
+        {"a=1,ttl=9223372036854775807", ERR_LEASE_TTL_TOO_LARGE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[128];
+        ck_assert_msg(check_one(cases[i].text, kv_text_put, request_check_put) == cases[i].err, "%s", cases[i].text);
+        snprintf(text, sizeof text, "if mod(x)=1 then get(b) else txn{else put(%s)}", cases[i].text);
+        assert_txn(text, cases[i].err);
+    }
+    ck_assert_int_eq(request_check_put(slice_from_string("\x0a\x01k\xc2\x3e\x01x")), ERR_MALFORMED); /* as bytes */
+    ck_assert_int_eq(err_grpc_code(ERR_TTL_PROVIDED), ERR_CODE_INVALID_ARGUMENT);
+    ck_assert_int_eq(err_grpc_code(ERR_LEASE_TTL_NEGATIVE), ERR_CODE_INVALID_ARGUMENT);
+}
+END_TEST
+
+/* However it is nested: the entry carries an id for each. */
+START_TEST(test_request_leases_of_one_transaction_are_as_many_as_its_operations_may_be)
+{
+    struct request_txn_info info;
+    struct buf bytes = kv_text_txn("then put(a=1,ttl=5) txn{then put(b=1,ttl=5) else put(b=1,ttl=5)} else put(a=1,ttl=5) put(c=1)");
+    ck_assert_int_eq(check_bytes(buf_slice(&bytes), 4, &info), ERR_OK);
+    ck_assert_uint_eq(info.lease_count, 4);
+    ck_assert_uint_eq(info.cost_bytes, 2 * (256 + 64 + 2));
+    ck_assert_int_eq(check_bytes(buf_slice(&bytes), 3, &info), ERR_TOO_MANY_OPS);
+    buf_deinit(&bytes);
+}
+END_TEST
+
 START_TEST(test_request_cost_is_the_pair_and_256)
 {
-    struct buf put = kv_text_put("abc=12345");
+    struct buf put = kv_text_put("abc=12345"), leased = kv_text_put("abc=12345,ttl=1");
     ck_assert_uint_eq(request_put_cost(buf_slice(&put)), 256 + 3 + 5);
+    ck_assert_uint_eq(request_put_cost(buf_slice(&leased)), 256 + 3 + 5 + 64);
+    ck_assert(!request_put_makes_lease(buf_slice(&put)) && request_put_makes_lease(buf_slice(&leased)));
+    buf_deinit(&leased);
     buf_deinit(&put);
 }
 END_TEST
@@ -451,7 +500,7 @@ START_TEST(test_request_mutated_messages_never_crash)
 {
     static const char *const texts[] = {
         "if mod(a)=3 val(b..c)>x lease(q)!=7 then put(a=1) del(b..d) get(c,rev=2,order=1) else txn{then get(a)} put(z,keepvalue)",
-        "then txn{then txn{then txn{if ver(a)=0 then put(a=hello,lease=99) else del(a..*)}}} put(b=1)",
+        "then txn{then txn{then txn{if ver(a)=0 then put(a=hello,ttl=99) else del(a..*)}}} put(b=1)",
         "then put(a=1) put(b=1) put(c=1) del(d) del(e..f) else put(a=1) txn{else put(k=1)}",
     };
     struct rng rng;
@@ -482,6 +531,8 @@ int main(void)
     TCase *tcase = tcase_create("checks");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_request_put_is_checked_key_value_lease);
+    tcase_add_test(tcase, test_request_ttl_of_a_put_excludes_another_lease_and_has_a_range);
+    tcase_add_test(tcase, test_request_leases_of_one_transaction_are_as_many_as_its_operations_may_be);
     tcase_add_test(tcase, test_request_cost_is_the_pair_and_256);
     tcase_add_test(tcase, test_request_delete_and_compaction_are_checked);
     tcase_add_test(tcase, test_request_range_is_checked_key_then_sort_options);

@@ -21,7 +21,7 @@ static void set_up(void)
     kv_rig_init(&rig);
     arena_init(&scratch, 64 << 20);
     env = (struct service_env){.machine = rig.machine, .limits = {.txn_ops_max = 128}, .max_request_bytes = MAX_REQUEST_BYTES,
-                               .gather_bytes_max = SIZE_MAX, .cluster_id = 7, .member_id = 8, .term = 3, .leader = 8,
+                               .gather_bytes_max = SIZE_MAX, .lease_ttl_min = 2, .cluster_id = 7, .member_id = 8, .term = 3, .leader = 8,
                                .scratch = &scratch};
 }
 
@@ -231,6 +231,34 @@ START_TEST(test_service_unknown_fields_do_not_reach_the_log)
 }
 END_TEST
 
+static void decide_version(void)
+{
+    ck_assert_int_eq(kv_rig_apply(&rig, COMMAND_CLUSTER_VERSION_SET, slice_from_string("\x0a\x05" "3.6.0")), ERR_OK);
+}
+
+static void assert_plan(const char *path, struct buf request, uint32_t level, uint32_t ids, int64_t ttl)
+{
+    struct service_plan plan = plan_of(path, buf_slice(&request));
+    ck_assert_int_eq(plan.action, SERVICE_PROPOSE);
+    ck_assert(plan.level == level && plan.chosen_lease_ids == ids && plan.chosen_ttl == ttl);
+    ck_assert(slice_equal(plan.body, buf_slice(&request)));
+    buf_deinit(&request);
+}
+
+START_TEST(test_service_puts_with_a_ttl_need_a_cluster_that_knows_them)
+{
+    ck_assert_int_eq(refusal_of_put("a=1,ttl=60"), ERR_NOT_CAPABLE);
+    ck_assert_int_eq(refusal_of_txn("then get(a) else txn{then put(a=1,ttl=60)}"), ERR_NOT_CAPABLE);
+    ck_assert_int_eq(refusal_of_put("a=1,ttl=-60"), ERR_LEASE_TTL_NEGATIVE);
+    ck_assert_int_eq(refusal_of_put("a=1,ttl=0"), ERR_OK);
+    decide_version();
+    assert_plan("/etcdserverpb.KV/Put", kv_text_put("a=1,ttl=60"), 2, 1, 2);
+    assert_plan("/etcdserverpb.KV/Put", kv_text_put("a=1,lease=7,prev"), 1, 0, 0);
+    assert_plan("/etcdserverpb.KV/Txn", kv_text_txn("then put(a=1,ttl=60) put(b=1) else txn{then put(a=1,ttl=1)}"), 2, 2, 2);
+    assert_plan("/etcdserverpb.KV/Txn", kv_text_txn("then put(a=1) del(b)"), 1, 0, 0);
+}
+END_TEST
+
 /* --- any bytes -------------------------------------------------------------------------------------------------------------- */
 
 static struct buf mutated(struct rng *rng, struct slice from)
@@ -258,6 +286,8 @@ static struct buf mutated(struct rng *rng, struct slice from)
 static void run_plan(struct service_plan *plan)
 {
     enum err err = ERR_OK;
+    rig.level = plan->level;
+    rig.lease_ids = plan->chosen_lease_ids;
     if (plan->action == SERVICE_PROPOSE) (void)kv_rig_apply(&rig, plan->kind, plan->body);
     if (plan->action != SERVICE_READ) return;
     enum service_progress progress = SERVICE_MORE;
@@ -280,10 +310,11 @@ START_TEST(test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log)
         struct buf (*build)(const char *text);
     } SEEDS[] = {
         {"/etcdserverpb.KV/Put", "a=1,lease=7,prev,keepvalue,keeplease", kv_text_put},
+        {"/etcdserverpb.KV/Put", "a=1,ttl=600,prev,keepvalue", kv_text_put},
         {"/etcdserverpb.KV/DeleteRange", "a..c,prev", kv_text_delete},
         {"/etcdserverpb.KV/Range", "a..k,limit=2,order=2,target=1,local,minmod=1,maxmod=9", kv_text_range},
         {"/etcdserverpb.KV/RangeStream", "a..*,limit=9,local", kv_text_range},
-        {"/etcdserverpb.KV/Txn", "if mod(a)=3 val(b..c)>x then put(a=1) del(b) get(c,rev=2) else txn{then get(a)} put(c=3)", kv_text_txn},
+        {"/etcdserverpb.KV/Txn", "if mod(a)=3 val(b..c)>x then put(a=1) del(b) get(c,rev=2) else txn{then get(a) put(e=1,ttl=9)} put(c=3,ttl=9)", kv_text_txn},
         {"/etcdserverpb.KV/Txn", "then txn{if ver(x)=0 then put(x=1) txn{then put(y=2) del(z..*)} else get(x)} get(*..*)", kv_text_txn},
         {"/etcdserverpb.KV/Txn", "then get(a..c,order=1) get(b,keys)", kv_text_txn},
     };
@@ -291,6 +322,7 @@ START_TEST(test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log)
     uint64_t proposed = 0, refused = 0;
     rng_init(&rng, 11);
     fill(20);
+    decide_version();
     for (int round = 0; round < (getenv("KVD_TEST_LONG") != NULL ? 400000 : 40000); round++) {
         size_t n = (size_t)rng_below(&rng, sizeof SEEDS / sizeof SEEDS[0]);
         struct buf seed = SEEDS[n].build(SEEDS[n].text);
@@ -383,6 +415,7 @@ int main(void)
     tcase_add_test(plans, test_service_space_is_asked_before_the_rules_of_a_put_and_only_for_puts);
     tcase_add_test(plans, test_service_quota_counts_what_compaction_can_free);
     tcase_add_test(plans, test_service_full_disk_refuses_every_write_and_no_read);
+    tcase_add_test(plans, test_service_puts_with_a_ttl_need_a_cluster_that_knows_them);
     tcase_add_test(plans, test_service_unknown_fields_do_not_reach_the_log);
     tcase_add_test(plans, test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log);
     tcase_set_timeout(plans, 120);

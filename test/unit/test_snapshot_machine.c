@@ -214,6 +214,7 @@ START_TEST(test_leases_and_what_belongs_to_them_come_back_from_a_snapshot)
     (void)kv_rig_put(&leader, "a7=v"); /* detached, deleted, moved */
     (void)kv_rig_delete(&leader, "a8");
     (void)kv_rig_put(&leader, "a9=v,lease=14000000098");
+    (void)kv_rig_put(&leader, "a10=v,ttl=30");
     ck_assert_uint_eq(lease_set_key_count(state_machine_leases(leader.machine)), 998);
     state_machine_install(follower.machine, snapshot_of(&leader));
     follower.index = leader.index;
@@ -226,7 +227,8 @@ START_TEST(test_leases_and_what_belongs_to_them_come_back_from_a_snapshot)
         compare(&leader, &follower);
     }
     ck_assert_str_eq(kv_rig_range(&follower, "a7"), kv_rig_range(&leader, "a7"));
-    ck_assert_int_eq(mvcc_view_key_count(mvcc_view(follower.mvcc)), 1);
+    ck_assert_int_eq(mvcc_view_key_count(mvcc_view(follower.mvcc)), 2); /* a7, and a10 under the lease that its put made */
+    ck_assert_uint_eq(lease_set_key_count(state_machine_leases(follower.machine)), 1);
 }
 END_TEST
 

@@ -152,6 +152,58 @@ START_TEST(test_state_machine_an_expiry_ends_the_lease_that_it_means_and_no_late
 }
 END_TEST
 
+static struct lease_set *leases(void) { return state_machine_leases(rig.machine); }
+
+START_TEST(test_state_machine_put_with_a_ttl_makes_attaches_and_answers_its_lease)
+{
+    ck_assert_str_eq(kv_rig_put(&rig, "a=1,ttl=60"), "@2 put{}/l100/t60");
+    ck_assert_str_eq(kv_rig_range(&rig, "a"), "@2 get{a=1/2.2.1/l100} count=1");
+    struct lease *lease = lease_set_find(leases(), 100);
+    ck_assert(lease != NULL && lease->key_count == 1 && lease_set_row(leases(), lease)->ttl == 60);
+    ck_assert_uint_eq(lease_set_row(leases(), lease)->granted_index, rig.index);
+    ck_assert_ptr_eq(lease_set_first_unarmed(leases()), lease);
+    ck_assert_str_eq(kv_rig_put(&rig, "a=2,prev,ttl=1"), "@3 put{a=1/2.2.1/l100}/l200/t2"); /* no shorter than a grant's */
+    ck_assert_str_eq(kv_rig_put(&rig, "b=1,lease=200"), "@4 put{}");                    /* anybody may attach to it */
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 200, 0), ERR_OK);
+    ck_assert_int_eq(rig.result.revision, 5);
+    ck_assert_str_eq(kv_rig_range(&rig, "*..*"), "@5 get{} count=0");
+    ck_assert_uint_eq(lease_set_count(leases()), 1); /* the first one lives on, without keys */
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 100, 1), ERR_OK);
+    ck_assert_uint_eq(lease_set_count(leases()), 0);
+    ck_assert_int_eq(rig.result.revision, 5);
+}
+END_TEST
+
+START_TEST(test_state_machine_put_with_a_ttl_that_is_refused_makes_no_lease)
+{
+    ck_assert_int_eq(grant((rig.index + 2) * 100), ERR_OK); /* as the next put's would be */
+    ck_assert_str_eq(kv_rig_put(&rig, "a=1,ttl=60"), "LEASE_EXISTS");
+    ck_assert_str_eq(kv_rig_put(&rig, "a,keepvalue,ttl=60"), "KEY_NOT_FOUND");
+    ck_assert_ptr_null(rig.result.body);
+    ck_assert_uint_eq(lease_set_count(leases()), 1);
+    ck_assert_str_eq(kv_rig_range(&rig, "a"), "@1 get{} count=0");
+    ck_assert_str_eq(kv_rig_put(&rig, "a=1,ttl=60"), "@2 put{}/l400/t60");
+}
+END_TEST
+
+/* What a member of level 1 wrote has no TTL for anybody, as it had none for that member. */
+START_TEST(test_state_machine_a_ttl_below_its_level_means_nothing)
+{
+    rig.level = COMMAND_LEVEL_FIRST;
+    ck_assert_str_eq(kv_rig_put(&rig, "a=1,ttl=60"), "@2 put{}");
+    ck_assert_str_eq(kv_rig_txn(&rig, "then put(b=1,ttl=60)"), "@3 yes[put@3{}]");
+    ck_assert_uint_eq(lease_set_count(leases()), 0);
+    ck_assert_str_eq(kv_rig_range(&rig, "*..*"), "@3 get{a=1/2.2.1 b=1/3.3.1} count=2");
+}
+END_TEST
+
+START_TEST(test_state_machine_put_without_an_id_for_its_lease_stops_the_node)
+{
+    rig.lease_ids = 0;
+    (void)kv_rig_put(&rig, "a=1,ttl=60");
+}
+END_TEST
+
 START_TEST(test_state_machine_compaction_is_between_mark_and_current)
 {
     kv_rig_put(&rig, "a=1");
@@ -281,8 +333,8 @@ END_TEST
 static void random_put(struct rng *rng, struct buf *out)
 {
     char text[64];
-    static const char *const options[] = {"", "", "", ",prev", ",lease=4", ",prev"};
-    snprintf(text, sizeof text, "k%d=%d%s", (int)rng_below(rng, 20), (int)rng_below(rng, 1000), options[rng_below(rng, 6)]);
+    static const char *const options[] = {"", "", "", ",prev", ",lease=4", ",prev", ",ttl=9"};
+    snprintf(text, sizeof text, "k%d=%d%s", (int)rng_below(rng, 20), (int)rng_below(rng, 1000), options[rng_below(rng, 7)]);
     if (rng_below(rng, 8) == 0) snprintf(text, sizeof text, "k%d,keepvalue,prev", (int)rng_below(rng, 20));
     *out = kv_text_put(text);
 }
@@ -352,6 +404,9 @@ int main(void)
     TCase *tcase = tcase_create("entries");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, test_state_machine_put_with_a_ttl_makes_attaches_and_answers_its_lease);
+    tcase_add_test(tcase, test_state_machine_put_with_a_ttl_that_is_refused_makes_no_lease);
+    tcase_add_test(tcase, test_state_machine_a_ttl_below_its_level_means_nothing);
     tcase_add_test(tcase, test_state_machine_keys_of_a_lease_go_with_it_in_one_revision);
     tcase_add_test(tcase, test_state_machine_a_key_belongs_to_the_lease_of_its_newest_version);
     tcase_add_test(tcase, test_state_machine_an_expiry_ends_the_lease_that_it_means_and_no_later_one_of_its_id);
@@ -368,6 +423,7 @@ int main(void)
     tcase_add_test(tcase, test_state_machine_configuration_keeps_what_members_said_of_themselves);
     tcase_add_exit_test(tcase, test_state_machine_unknown_command_stops_the_node, 3);
     tcase_add_exit_test(tcase, test_state_machine_damaged_body_stops_the_node, 3);
+    tcase_add_exit_test(tcase, test_state_machine_put_without_an_id_for_its_lease_stops_the_node, 3);
     tcase_add_exit_test(tcase, test_state_machine_unknown_entry_kind_stops_the_node, 3);
     tcase_add_test(tcase, test_state_machine_members_with_and_without_a_caller_stay_equal);
     suite_add_tcase(suite, tcase);

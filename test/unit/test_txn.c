@@ -186,6 +186,43 @@ START_TEST(test_txn_a_bad_lease_on_the_path_fails_all_of_it)
 }
 END_TEST
 
+static struct lease_set *leases_of(const struct kv_rig *of) { return state_machine_leases(of->machine); }
+
+START_TEST(test_txn_puts_make_leases_on_the_path_that_is_taken_only)
+{
+    assert_txn("then put(a=1,ttl=60) get(a) txn{if ver(a)=0 then put(b=1,ttl=1) else put(c=1,ttl=9)} put(d=1) else put(e=1,ttl=5)",
+               "@2 yes[put@2{}/l100/t60 get@2{a=1/2.2.1/l100} count=1 yes@0[put@2{}/l101/t2] put@2{}]");
+    ck_assert_uint_eq(lease_set_count(leases_of(&rig)), 2);
+    ck_assert_uint_eq(lease_set_key_count(leases_of(&rig)), 2);
+    ck_assert_str_eq(kv_rig_range(&rig, "*..*"), "@2 get{a=1/2.2.1/l100 b=1/2.2.1/l101 d=1/2.2.1} count=3");
+    assert_txn("if lease(a)=100 then txn{if lease(a)=100 then txn{then put(a,keepvalue,ttl=7)}}", "@3 yes[yes@0[yes@0[put@3{}/l200/t7]]]");
+    ck_assert_uint_eq(lease_set_find(leases_of(&rig), 100)->key_count, 0); /* the key moved */
+    assert_txn("then txn{if ver(q)=1 then put(c=1,ttl=7)}", "@3 yes[no@0[]]");
+    ck_assert_uint_eq(lease_set_count(leases_of(&rig)), 3);
+}
+END_TEST
+
+START_TEST(test_txn_that_is_refused_makes_no_lease)
+{
+    kv_rig_put(&rig, "a=1,ttl=5");
+    uint64_t before = lease_set_hash(leases_of(&rig));
+    assert_refused("then put(b=1,ttl=5) put(c=1,lease=7)", "LEASE_NOT_FOUND");
+    assert_refused("then put(b=1,ttl=5) put(c,keepvalue,ttl=5)", "KEY_NOT_FOUND");
+    assert_refused("then put(b=1,ttl=5) txn{then get(a,rev=9)}", "FUTURE_REV");
+    ck_assert_uint_eq(lease_set_hash(leases_of(&rig)), before);
+    struct buf body;
+    buf_init(&body);
+    buf_put_pb_varint(&body, 1, 60);
+    buf_put_pb_varint(&body, 2, (rig.index + 2) * 100 + 1);
+    ck_assert_int_eq(kv_rig_apply(&rig, COMMAND_LEASE_GRANT, buf_slice(&body)), ERR_OK); /* of the id that the second one would get */
+    before = lease_set_hash(leases_of(&rig));
+    assert_refused("then put(b=1,ttl=5) put(c=1,ttl=5)", "LEASE_EXISTS");
+    ck_assert_uint_eq(lease_set_hash(leases_of(&rig)), before);
+    ck_assert_uint_eq(lease_set_count(leases_of(&rig)), 2);
+    buf_deinit(&body);
+}
+END_TEST
+
 START_TEST(test_txn_keeping_what_is_not_there_fails_all_of_it)
 {
     kv_rig_put(&rig, "a=1");
@@ -220,6 +257,8 @@ START_TEST(test_txn_same_entries_give_the_same_state_with_and_without_replies)
         "then put(a=1) put(b=2,prev) put(c=3)",
         "if ver(a)=1 then del(a..c,prev) get(a..*) txn{if val(c)=3 then put(d=9)} else put(x=1)",
         "then put(q=1,lease=3)",
+        "then put(q=1,ttl=3) txn{if ver(c)=9 then put(w=1,ttl=3) else put(v=1,ttl=77) put(u,keepvalue,ttl=3)}",
+        "then put(q=1,ttl=3) txn{if ver(c)=9 then put(w=1,ttl=3) else put(v=1,ttl=77) del(b)}",
         "then put(c,keepvalue) get(c,rev=99)",
         "then put(c,keepvalue) get(c,rev=1)",
         "else put(no=1)",
@@ -237,6 +276,7 @@ START_TEST(test_txn_same_entries_give_the_same_state_with_and_without_replies)
         ck_assert_int_eq(silent.result.revision, rig.result.revision);
         ck_assert_ptr_null(silent.result.body);
         ck_assert_uint_eq(kv_rig_hash(&silent), kv_rig_hash(&rig));
+        ck_assert_uint_eq(lease_set_hash(leases_of(&silent)), lease_set_hash(leases_of(&rig)));
         buf_deinit(&request);
     }
     kv_rig_deinit(&silent);
@@ -435,6 +475,8 @@ int main(void)
     tcase_add_test(tcase, test_txn_without_effect_keeps_the_revision);
     tcase_add_test(tcase, test_txn_all_changes_share_one_revision);
     tcase_add_test(tcase, test_txn_previous_pairs_are_those_before_the_operation);
+    tcase_add_test(tcase, test_txn_puts_make_leases_on_the_path_that_is_taken_only);
+    tcase_add_test(tcase, test_txn_that_is_refused_makes_no_lease);
     tcase_add_test(tcase, test_txn_a_bad_lease_on_the_path_fails_all_of_it);
     tcase_add_test(tcase, test_txn_keeping_what_is_not_there_fails_all_of_it);
     tcase_add_test(tcase, test_txn_a_range_in_the_future_or_compacted_fails_all_of_it);
