@@ -40,6 +40,8 @@ void process_log_memory(const struct metrics *metrics)
         LOG_F_U64("store-versions", METRIC_GET(metrics, store_versions)),
         LOG_F_U64("raft-tail-bytes", METRIC_GET(metrics, raft_tail_bytes)), LOG_F_U64("request-bytes", METRIC_GET(metrics, request_bytes)),
         LOG_F_U64("reply-bytes", METRIC_GET(metrics, reply_bytes)), LOG_F_U64("calls-in-flight", METRIC_GET(metrics, calls_in_flight)),
+        LOG_F_U64("watch-streams", METRIC_GET(metrics, watch_streams)), LOG_F_U64("watchers", METRIC_GET(metrics, watchers)),
+        LOG_F_U64("watch-key-bytes", METRIC_GET(metrics, watch_key_bytes)),
         LOG_F_U64("lane-bytes", METRIC_GET(metrics, lane_bytes)), LOG_F_U64("heap-allocated-bytes", read_allocator("stats.allocated")),
         LOG_F_U64("heap-active-bytes", read_allocator("stats.active")),
         LOG_F_U64("heap-resident-bytes", read_allocator("stats.resident")));

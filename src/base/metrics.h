@@ -18,7 +18,7 @@
     X(snapshots_taken) X(snapshots_failed) X(snapshot_bytes) X(snapshots_installed)                                      \
     /* where memory is: gauges, as of the owner's last step */                                                           \
     X(store_bytes) X(store_live_bytes) X(store_keys) X(store_live_keys) X(store_versions) X(raft_tail_bytes)             \
-    X(request_bytes) X(reply_bytes) X(calls_in_flight) X(lane_bytes)
+    X(request_bytes) X(reply_bytes) X(calls_in_flight) X(lane_bytes) X(watch_key_bytes)
 
 #define METRICS_FIELD(name) atomic_uint_fast64_t name;
 struct metrics {

@@ -145,6 +145,7 @@ static void derive(struct config *config)
     config->chunk_bytes = CONFIG_CHUNK_BYTES;
     config->watch_streams_max = 20000;
     config->watchers_max = 1000000;
+    config->watch_key_bytes_max = 128 * MIB;
     config->watch_hold_bytes_max = 64 * MIB;
     config->quota_bytes = config->quota_backend_bytes < 0    ? 0
                           : config->quota_backend_bytes == 0 ? 2048 * MIB

@@ -210,6 +210,7 @@ static void note_metrics(struct watch_actor *role)
     METRIC_SET(metrics, watch_streams, stats.streams);
     METRIC_SET(metrics, watchers, stats.watchers);
     METRIC_SET(metrics, watchers_behind, stats.behind);
+    METRIC_SET(metrics, watch_key_bytes, stats.key_bytes);
     METRIC_SET(metrics, watch_events, stats.events);
     METRIC_SET(metrics, watch_frames, stats.frames);
     METRIC_SET(metrics, watchers_compacted, stats.compacted);
@@ -288,6 +289,7 @@ void watch_actor_init(struct watch_actor *role, const struct watch_actor_options
     role->watch = watch_new(&(struct watch_options){.cluster_id = options->cluster_id,
                                                     .member_id = options->self,
                                                     .watchers_max = config->watchers_max,
+                                                    .key_bytes_max = (size_t)config->watch_key_bytes_max,
                                                     .fragment_bytes = (size_t)config->max_request_bytes + 512 * 1024,
                                                     .progress_ns = config->watch_progress_ns,
                                                     .hold_bytes_max = config->watch_hold_bytes_max,

@@ -154,7 +154,9 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
     int64_t revision = mvcc_view_revision(view), id;
     if (is_empty_range(key, request->range_end)) return refuse(watch, stream, view, EMPTY_RANGE);
     if (request->start_revision < 0) return refuse(watch, stream, view, err_text(ERR_COMPACTED));
-    if (watch->stats.watchers >= watch->options.watchers_max) return refuse(watch, stream, view, err_text(ERR_TOO_MANY_REQUESTS));
+    size_t key_bytes = watch->registry.key_bytes + key.size + request->range_end.size;
+    bool is_full = watch->stats.watchers >= watch->options.watchers_max || key_bytes > watch->options.key_bytes_max;
+    if (is_full) return refuse(watch, stream, view, err_text(ERR_TOO_MANY_REQUESTS));
     if (!choose_id(stream, request->watch_id, &id)) return refuse(watch, stream, view, DUPLICATE_ID);
     answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = revision, .created = true});
     struct watcher *watcher = make_watcher(watch, stream, request, key, id);
@@ -326,5 +328,6 @@ void watch_get_stats(const struct watch *watch, struct watch_stats *out_stats)
 {
     *out_stats = watch->stats;
     out_stats->behind = watch->behind.count;
+    out_stats->key_bytes = watch->registry.key_bytes;
     ASSERT(out_stats->behind <= out_stats->watchers);
 }

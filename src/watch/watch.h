@@ -11,7 +11,7 @@
  *   WAITING  behind, until the sweep through the past begins anew    SWEPT  the sweep takes it along
  *
  * Owner: watch_new/_free. Thread: the watch role's. Borrowed views: one per call, of one store.
- * Limits: watchers_max over all streams (refused in the created response); answers that wait per stream: a stream that has
+ * Limits: watchers_max and key_bytes_max over all streams (refused in the created response); answers that wait per stream: a stream that has
  * WATCH_ANSWERS_MAX of them is not asked for its next message; a frame ends with the revision that makes it WATCH_FRAME_BYTES. One
  * revision is never cut, in memory or on the wire, unless the watcher asked for fragments.
  * Source: the API's rules for watch streams; the invariants W1–W14 of the tests. */
@@ -28,6 +28,7 @@
 struct watch_options {
     uint64_t cluster_id, member_id; /* of headers */
     uint32_t watchers_max;
+    size_t key_bytes_max;           /* of all intervals together */
     size_t fragment_bytes;          /* a response beyond it is cut for watchers that asked for fragments */
     uint64_t progress_ns;           /* between two progress notifications of a watcher that wants them */
     uint64_t hold_bytes_max;        /* history that is held back from compaction for who is behind */
@@ -68,7 +69,7 @@ uint64_t watch_deadline_ns(const struct watch *watch);
 int64_t watch_hold_revision(const struct watch *watch);
 
 struct watch_stats {
-    uint64_t streams, watchers, behind;
+    uint64_t streams, watchers, behind, key_bytes;
     uint64_t events, frames, encoded_events; /* told; sent; encoded: less than told when watchers share */
     uint64_t compacted;                      /* watchers that were cancelled so */
 };

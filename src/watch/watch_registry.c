@@ -135,13 +135,14 @@ static struct watch_set *find(const struct watch_registry *registry, const struc
 static struct watch_set *make(struct watch_registry *registry, struct slice key, struct slice range_end)
 {
     struct watch_set *set = alloc_new(sizeof *set + key.size + range_end.size);
-    *set = (struct watch_set){.priority = mix(++registry->made)};
+    *set = (struct watch_set){.priority = mix(++registry->made), .key_bytes = (uint32_t)(key.size + range_end.size)};
     if (key.size > 0) memcpy(set->bytes, key.data, key.size);
     if (range_end.size > 0) memcpy(set->bytes + key.size, range_end.data, range_end.size);
     set->range = mvcc_range_make(slice_make(set->bytes, key.size), slice_make(set->bytes + key.size, range_end.size));
     list_init(&set->live);
     list_init(&set->swept);
     refresh(set);
+    registry->key_bytes += key.size + range_end.size;
     return set;
 }
 
@@ -178,6 +179,8 @@ bool watch_registry_leave(struct watch_registry *registry, struct watch_set *set
     ASSERT(set->watcher_count > 0);
     if (--set->watcher_count > 0) return false;
     ASSERT(list_is_empty(&set->live) && list_is_empty(&set->swept));
+    ASSERT(registry->key_bytes >= set->key_bytes);
+    registry->key_bytes -= set->key_bytes;
     if (set->range.is_single) unchain(registry, set);
     else registry->root = take_out(registry->root, set);
     alloc_free(set);

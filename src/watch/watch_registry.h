@@ -12,6 +12,7 @@
 struct watch_set {
     struct mvcc_range range;       /* its bytes stand behind */
     uint32_t watcher_count;
+    uint32_t key_bytes;            /* of the interval, both ends */
     struct list live, swept;       /* of watchers */
     struct watch_set *chain;       /* single keys of one hash */
     struct watch_set *left, *right;
@@ -23,6 +24,7 @@ struct watch_registry {
     struct map singles;
     struct watch_set *root;
     uint64_t made;
+    size_t key_bytes;              /* of all sets' intervals */
 };
 
 void watch_registry_init(struct watch_registry *registry);

@@ -64,8 +64,8 @@ static void rig_make(uint64_t seed, bool is_holding, uint64_t hold_bytes)
     rig->changes = alloc_zero(CHANGES_MAX, sizeof(struct change));
     rig->is_holding = is_holding;
     rig->pin = -1;
-    rig->options = (struct watch_options){.cluster_id = 1, .member_id = 2, .watchers_max = 1000, .fragment_bytes = 150,
-                                          .progress_ns = NS_PER_S, .hold_bytes_max = hold_bytes, .seed = seed};
+    rig->options = (struct watch_options){.cluster_id = 1, .member_id = 2, .watchers_max = 1000, .key_bytes_max = 100000,
+                                          .fragment_bytes = 150, .progress_ns = NS_PER_S, .hold_bytes_max = hold_bytes, .seed = seed};
     rig->watch = watch_new(&rig->options, view_now());
 }
 
@@ -499,22 +499,56 @@ START_TEST(test_watch_does_not_ask_a_stream_that_does_not_read_for_more)
 }
 END_TEST
 
+/* Whether the created response that is next refuses the watcher for want of room. */
+static bool is_refused(struct model_stream *stream)
+{
+    struct watch_frame frame;
+    size_t budget = 100;
+    ck_assert(watch_next(rig->watch, view_now(), 1, &budget, &frame));
+    Etcdserverpb__WatchResponse *response = etcdserverpb__watch_response__unpack(NULL, frame.head.size, frame.head.data);
+    bool is_canceled = response->canceled;
+    ck_assert(response->created);
+    ck_assert_str_eq(response->cancel_reason, is_canceled ? err_text(ERR_TOO_MANY_REQUESTS) : "");
+    etcdserverpb__watch_response__free_unpacked(response, NULL);
+    watch_sent(rig->watch, stream->stream);
+    return is_canceled;
+}
+
 START_TEST(test_watch_refuses_watchers_beyond_the_limit)
 {
     rig_make(1, true, 1 << 20);
     struct model_stream *stream = open_one(0);
-    struct watch_frame frame;
     for (uint32_t i = 0; i <= rig->options.watchers_max; i++) {
-        size_t budget = 100;
         stream->count = 0;
         create_all_keys(stream, 0);
-        ck_assert(watch_next(rig->watch, view_now(), 1, &budget, &frame));
-        Etcdserverpb__WatchResponse *response = etcdserverpb__watch_response__unpack(NULL, frame.head.size, frame.head.data);
-        ck_assert_int_eq(response->canceled, i == rig->options.watchers_max);
-        ck_assert_str_eq(response->cancel_reason, i == rig->options.watchers_max ? err_text(ERR_TOO_MANY_REQUESTS) : "");
-        etcdserverpb__watch_response__free_unpacked(response, NULL);
-        watch_sent(rig->watch, stream->stream);
+        ck_assert_int_eq(is_refused(stream), i == rig->options.watchers_max);
     }
+    rig_free();
+}
+END_TEST
+
+START_TEST(test_watch_refuses_keys_beyond_the_limit)
+{
+    enum { KEY_BYTES = 10000 };
+    rig_make(1, true, 1 << 20);
+    struct model_stream *streams[] = {open_one(0), open_one(1)};
+    uint8_t *key = alloc_zero(1, KEY_BYTES);
+    size_t room = rig->options.key_bytes_max / KEY_BYTES;
+    for (size_t i = 0; i <= room; i++) {
+        struct buf body;
+        buf_init(&body);
+        key[0] = (uint8_t)i;
+        buf_put_pb_bytes(&body, 1, slice_make(key, KEY_BYTES));
+        request(streams[i % 2], 1, &body);
+        ck_assert_int_eq(is_refused(streams[i % 2]), i == room);
+        buf_deinit(&body);
+    }
+    struct watch_stats stats;
+    watch_close(rig->watch, streams[0]->stream);
+    watch_get_stats(rig->watch, &stats);
+    ck_assert_uint_eq(stats.key_bytes, KEY_BYTES * (room / 2));
+    streams[0]->stream = NULL;
+    alloc_free(key);
     rig_free();
 }
 END_TEST
@@ -545,6 +579,7 @@ int main(void)
     tcase_add_test(tcase, test_watch_encodes_an_event_once_for_all_who_send_the_same);
     tcase_add_test(tcase, test_watch_does_not_ask_a_stream_that_does_not_read_for_more);
     tcase_add_test(tcase, test_watch_refuses_watchers_beyond_the_limit);
+    tcase_add_test(tcase, test_watch_refuses_keys_beyond_the_limit);
     tcase_add_test(tcase, test_watch_request_is_read_or_refused);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
