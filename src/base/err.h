@@ -74,7 +74,9 @@ enum err_code {
     X(BAD_UTF8, INTERNAL, "kvd: malformed request: a string field is not valid UTF-8 or contains NUL")                 \
     X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                                                                   \
     X(TTL_PROVIDED, INVALID_ARGUMENT, "etcdserver: ttl is provided beside lease or ignore_lease")                      \
-    X(LEASE_TTL_NEGATIVE, INVALID_ARGUMENT, "etcdserver: negative lease TTL")
+    X(LEASE_TTL_NEGATIVE, INVALID_ARGUMENT, "etcdserver: negative lease TTL")                                          \
+    X(HISTORY_WINDOW, INVALID_ARGUMENT, "kvd: the last revision is below the first")                                   \
+    X(BAD_PAGE_TOKEN, INVALID_ARGUMENT, "kvd: the page token is not of this request")
 
 #define ERR_ENUM(name, code, text) ERR_##name,
 enum err { ERR_LIST(ERR_ENUM) ERR_COUNT };

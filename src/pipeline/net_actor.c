@@ -182,7 +182,7 @@ static void move_leader(struct net_actor *role, struct net_call *call, uint64_t 
 static bool must_wait(const struct net_actor *role, const struct net_call *call, const struct service_plan *plan)
 {
     enum rpc_method_id id = call->method->id;
-    bool is_of_state = id == RPC_KV_RANGE || id == RPC_KV_RANGE_STREAM || id == RPC_KV_TXN;
+    bool is_of_state = id == RPC_KV_RANGE || id == RPC_KV_RANGE_STREAM || id == RPC_KV_TXN || id == RPC_EXTRA_HISTORY;
     return plan->linearizable || (is_of_state && !role->is_caught_up);
 }
 

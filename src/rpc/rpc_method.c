@@ -74,9 +74,10 @@ static const struct rpc_method METHODS[] = {
     STREAM("/grpc.health.v1.Health/Watch", HEALTH_WATCH),
 
     UNARY("/kvd.v1.Extra/Features", EXTRA_FEATURES),
+    UNARY("/kvd.v1.Extra/History", EXTRA_HISTORY),
 };
 #define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
-STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2 + 1, "every method of the wire API has a row, and of kvd.v1");
+STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2 + 2, "every method of the wire API has a row, and of kvd.v1");
 
 const struct rpc_method *rpc_method_table(size_t *out_count)
 {

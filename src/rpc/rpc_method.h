@@ -32,6 +32,7 @@ enum rpc_method_id {
     RPC_HEALTH_CHECK,
     RPC_HEALTH_WATCH,
     RPC_EXTRA_FEATURES,
+    RPC_EXTRA_HISTORY,
     RPC_OTHER, /* in the table, not built yet */
 };
 

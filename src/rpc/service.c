@@ -12,12 +12,12 @@
 #include "rpc/service_clean.h"
 #include "rpc/service_job.h"
 
-/* A learner answers what it can know by itself; whether a Range is serializable, kv_service sees. Health says that the process
+/* A learner answers what it can know by itself; whether a read is serializable, its service sees. Health says that the process
  * serves, which is so. API §16. */
 static bool learner_may_serve(enum rpc_method_id method)
 {
     return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_MAINTENANCE_SNAPSHOT || method == RPC_HEALTH_CHECK ||
-           method == RPC_HEALTH_WATCH || method == RPC_EXTRA_FEATURES;
+           method == RPC_HEALTH_WATCH || method == RPC_EXTRA_FEATURES || method == RPC_EXTRA_HISTORY;
 }
 
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan)
@@ -52,7 +52,8 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_CLUSTER_MEMBER_LIST: cluster_service_plan(env, request, out_plan); break;
     case RPC_HEALTH_CHECK:
     case RPC_HEALTH_WATCH: health_service_plan(method->id, request, out_plan); break;
-    case RPC_EXTRA_FEATURES: extra_service_plan(method->id, request, out_plan); break;
+    case RPC_EXTRA_FEATURES:
+    case RPC_EXTRA_HISTORY: extra_service_plan(env, method->id, request, out_plan); break;
     case RPC_OTHER: break;
     }
     ASSERT((out_plan->action == SERVICE_READ) == (out_plan->job != NULL));
@@ -76,7 +77,8 @@ enum service_progress service_job_step(struct service_job *job, struct service_e
     case RPC_MAINTENANCE_HASH:
     case RPC_MAINTENANCE_HASH_KV: progress = maintenance_service_step(job, env, out, out_err); break;
     case RPC_CLUSTER_MEMBER_LIST: progress = cluster_service_step(job, env, out); break;
-    case RPC_EXTRA_FEATURES: progress = extra_service_step(job, env, out); break;
+    case RPC_EXTRA_FEATURES:
+    case RPC_EXTRA_HISTORY: progress = extra_service_step(job, env, bytes_max, out, out_err); break;
     default:
         ASSERT(job->method == RPC_HEALTH_CHECK || job->method == RPC_HEALTH_WATCH);
         progress = health_service_step(job, out);
@@ -97,7 +99,7 @@ struct service_job *service_job_new(enum rpc_method_id method)
 bool service_job_is_large(const struct service_job *job)
 {
     ASSERT((job->range != NULL) == (job->method == RPC_KV_RANGE || job->method == RPC_KV_RANGE_STREAM));
-    return job->method == RPC_KV_TXN || (job->method == RPC_KV_RANGE && !range_is_single(job->range));
+    return job->method == RPC_KV_TXN || job->method == RPC_EXTRA_HISTORY || (job->method == RPC_KV_RANGE && !range_is_single(job->range));
 }
 
 size_t service_job_held_bytes(const struct service_job *job) { return job->txn == NULL ? 0 : txn_reader_held_bytes(job->txn); }
@@ -107,6 +109,7 @@ void service_job_free(struct service_job *job)
     if (job == NULL) return;
     range_free(job->range);
     txn_reader_free(job->txn);
+    history_free(job->history);
     alloc_free(job);
 }
 

@@ -1,7 +1,7 @@
 /* service_job: a read on its way, as the services keep it between steps. Inside of the service files only.
  *
  * Owner: made by service_job_new, handed out in a plan, freed by service_job_free (service.h). Thread: net.
- * Limits: what range, txn_reader and the request limits allow.
+ * Limits: what range, txn_reader, history and the request limits allow.
  */
 #ifndef RPC_SERVICE_JOB_H
 #define RPC_SERVICE_JOB_H
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "rpc/service.h"
+#include "storage/history.h"
 #include "storage/range.h"
 #include "storage/txn_reader.h"
 
@@ -17,6 +18,7 @@ struct service_job {
     bool is_started;      /* the first step was made */
     struct range *range;  /* Range, RangeStream */
     struct txn_reader *txn; /* Txn, read-only */
+    struct history *history; /* History */
     int64_t revision;     /* HashKV: as asked for */
     int32_t alarm_type;   /* Alarm: those of this type; ALARM_NONE = all */
     bool is_unknown;      /* Health.Watch: of a service that is not the server as a whole */

@@ -136,6 +136,24 @@ struct mvcc_history {
 };
 void mvcc_history_init(struct mvcc_history *history, const struct mvcc_view *view, int64_t from_revision);
 bool mvcc_history_next(struct mvcc_history *history, struct mvcc_change *out_change);
+/* The same walk from the change (revision, sub) on; where a revision has fewer, from its end. Its changes must all be there. */
+void mvcc_history_init_at(struct mvcc_history *history, const struct mvcc_view *view, int64_t revision, int64_t sub);
+/* And backwards: `prev` tells the changes in front of (revision, sub); sub INT64_MAX = from the last one of the revision on. The caller
+ * ends it where revisions are no longer complete. */
+void mvcc_history_init_back(struct mvcc_history *history, const struct mvcc_view *view, int64_t revision, int64_t sub);
+bool mvcc_history_prev(struct mvcc_history *history, struct mvcc_change *out_change);
+
+/* The versions of one key, newest first, down to the revision `floor`, which is readable. Costs no look at other keys. `sub` of such a change
+ * counts the key's own versions inside one revision, from the newest. */
+struct mvcc_versions {
+    const void *next;
+    int64_t floor;
+    int64_t revision, sub; /* of the last one told */
+};
+void mvcc_versions_init(struct mvcc_versions *versions, const struct mvcc_view *view, struct slice key, int64_t floor);
+/* Once, before the first one is told: passes all above `revision`, and `count` of that very revision. */
+void mvcc_versions_pass(struct mvcc_versions *versions, int64_t revision, int64_t count);
+bool mvcc_versions_next(struct mvcc_versions *versions, struct mvcc_change *out_change);
 
 /* Pins keep every version that a read at `revision` needs, across steps. Any reader thread. -1 = all slots taken; ERR-like refusal
  * when the mark has passed: *out_compacted is set. */

@@ -229,6 +229,18 @@ void range_put_kv(struct buf *buf, uint32_t field, const struct mvcc_kv *kv, boo
     ASSERT(at == buf->blob->data + buf->size);
 }
 
+void range_put_event(struct buf *buf, const struct mvcc_change *change, bool keys_only)
+{
+    ASSERT(change->kv.mod_revision == change->revision);
+    if (change->is_delete) {
+        struct mvcc_kv kv = {.key = change->kv.key, .mod_revision = change->revision};
+        buf_put_pb_varint(buf, 1, 1); /* DELETE; PUT is 0 */
+        range_put_kv(buf, 2, &kv, false);
+    } else {
+        range_put_kv(buf, 2, &change->kv, keys_only);
+    }
+}
+
 static void write_row(struct range *range, const struct mvcc_kv *kv, struct buf *out_body)
 {
     ASSERT(range->request.limit <= 0 || range->written < range->request.limit);

@@ -50,5 +50,7 @@ int64_t range_header_revision(const struct range *range); /* store revision at t
 
 /* mvccpb.KeyValue as field `field` of the message being written. */
 void range_put_kv(struct buf *buf, uint32_t field, const struct mvcc_kv *kv, bool keys_only);
+/* The fields of a mvccpb.Event: its type and what there is now, of a delete key and revision. */
+void range_put_event(struct buf *buf, const struct mvcc_change *change, bool keys_only);
 
 #endif

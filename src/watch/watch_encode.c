@@ -7,7 +7,6 @@
 #define FRAME_REVISIONS_MAX 1000
 #define FRAME_LOOKS_MAX 1024      /* changes looked at for one frame: then the common sweep finds what is next */
 #define LOOK_BYTES 64             /* encoded bytes that cost as much as a look */
-enum { EVENT_PUT = 0, EVENT_DELETE = 1 };
 
 void watch_encode_head(struct buf *buf, const struct watch_options *options, uint64_t term, const struct watch_response *response)
 {
@@ -42,13 +41,7 @@ static void put_event(struct watch *watch, const struct mvcc_view *view, const s
     struct buf event;
     struct mvcc_kv prev;
     buf_init(&event);
-    if (change->is_delete) {
-        struct mvcc_kv kv = {.key = change->kv.key, .mod_revision = change->revision};
-        buf_put_pb_varint(&event, 1, EVENT_DELETE);
-        range_put_kv(&event, 2, &kv, false);
-    } else {
-        range_put_kv(&event, 2, &change->kv, false);
-    }
+    range_put_event(&event, change, false);
     if (with_prev && get_prev(watch, view, change, &prev)) range_put_kv(&event, 3, &prev, false);
     buf_put_pb_bytes(&watch->events, 11, buf_slice(&event));
     buf_deinit(&event);

@@ -4,6 +4,7 @@
 #include "etcdserverpb/rpc.pb-c.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/pb_program.h"
+#include "kvd/extra.pb-c.h"
 #include "lib/kv_rig.h"
 #include "rpc/service.h"
 #include "storage/range.h"
@@ -60,8 +61,9 @@ static void check_message(enum rpc_method_id method, struct slice bytes)
         [RPC_KV_DELETE_RANGE] = &etcdserverpb__delete_range_response__descriptor,
         [RPC_KV_TXN] = &etcdserverpb__txn_response__descriptor,
         [RPC_KV_COMPACT] = &etcdserverpb__compaction_response__descriptor,
+        [RPC_EXTRA_HISTORY] = &kvd__v1__history_response__descriptor,
     };
-    if (method > RPC_KV_COMPACT) return;
+    if (method >= sizeof types / sizeof types[0] || types[method] == NULL) return;
     ProtobufCMessage *message = protobuf_c_message_unpack(types[method], NULL, bytes.size, bytes.data);
     ASSERT(message != NULL);
     protobuf_c_message_free_unpacked(message, NULL);

@@ -102,6 +102,7 @@ METHODS = {
     "LeaseLeases": ("/etcdserverpb.Lease/LeaseLeases", rpc.LeaseLeasesResponse),
     "Health": ("/grpc.health.v1.Health/Check", health.HealthCheckResponse),
     "Features": ("/kvd.v1.Extra/Features", extra.FeaturesResponse),
+    "History": ("/kvd.v1.Extra/History", extra.HistoryResponse),
 }
 
 CHANNEL_OPTIONS = [

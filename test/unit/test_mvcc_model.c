@@ -10,9 +10,11 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "etcdserverpb/rpc.pb-c.h"
+#include "kvd/extra.pb-c.h"
 #include "lib/mvcc_model.h"
 #include "lib/mvcc_model_tree.h"
 #include "lib/rcu_double.h"
+#include "storage/history.h"
 #include "storage/mvcc_state.h"
 
 #define HELD_MAX 3
@@ -195,6 +197,91 @@ static void check_history_begin(struct world *world, const struct mvcc_view *vie
     check_kv(&change.kv, expected);
 }
 
+/* What the window holds of the interval, in the order of revisions; the caller frees it. */
+static const struct mvcc_model_version **expect_page(struct world *world, const struct mvcc_range *range, int64_t from, int64_t to, size_t *out_count)
+{
+    const struct mvcc_model_version **rows = alloc_zero(world->model->count + 1, sizeof *rows), *row;
+    size_t count = 0;
+    for (int64_t revision = from, sub = 0; (row = mvcc_model_change(world->model, revision, sub)) != NULL && row->revision <= to;) {
+        if (mvcc_range_contains(range, blob_slice(row->key))) rows[count++] = row;
+        revision = row->revision;
+        sub = row->sub + 1;
+    }
+    *out_count = count;
+    return rows;
+}
+
+static void check_event(const Mvccpb__Event *event, const struct mvcc_model_version *row, bool keys_only)
+{
+    const Mvccpb__KeyValue *kv = event->kv;
+    struct slice value = keys_only || row->is_delete ? slice_empty() : blob_slice(row->value);
+    EXPECT((event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE) == row->is_delete);
+    EXPECT(slice_equal(slice_make(kv->key.data, kv->key.len), blob_slice(row->key)));
+    EXPECT(slice_equal(slice_make(kv->value.data, kv->value.len), value));
+    EXPECT(kv->mod_revision == row->revision);
+    EXPECT(row->is_delete ? kv->version == 0 && kv->create_revision == 0 : kv->version == row->version && kv->create_revision == row->create_revision);
+}
+
+/* One page after the other, each in steps of any size; the token of one page is all that the next one knows. */
+static void check_pages(struct world *world, const struct mvcc_view *view, struct history_request *request)
+{
+    struct mvcc_range range = mvcc_range_make(request->key, request->range_end);
+    int64_t to = request->to > 0 ? request->to : mvcc_view_revision(view), from = request->from;
+    if (from == 0) from = mvcc_view_compact_revision(view) > 0 ? mvcc_view_compact_revision(view) : 1;
+    size_t count, told = 0;
+    const struct mvcc_model_version **rows = expect_page(world, &range, from, to, &count);
+    for (bool has_next = true; has_next;) {
+        struct history *history = history_new(request, NULL);
+        enum history_progress progress = HISTORY_MORE;
+        enum err err = ERR_OK;
+        struct buf body;
+        buf_init(&body);
+        buf_reserve(&body, 1);
+        while (progress == HISTORY_MORE) progress = history_step(history, view, 1 + below(world, 3000), 1 + below(world, 300), &body, &err);
+        EXPECT(progress == HISTORY_DONE);
+        Kvd__V1__HistoryResponse *response = kvd__v1__history_response__unpack(NULL, body.size, body.blob->data);
+        EXPECT(response != NULL && (request->limit == 0 || response->n_events <= (size_t)request->limit));
+        EXPECT(response->compact_revision == mvcc_view_compact_revision(view));
+        for (size_t i = 0; i < response->n_events; i++, told++) {
+            EXPECT(told < count);
+            check_event(response->events[i], rows[request->oldest_first ? told : count - 1 - told], request->keys_only);
+        }
+        has_next = response->next.len > 0;
+        EXPECT(!has_next || response->n_events > 0);
+        if (has_next) {
+            struct buf bytes;
+            struct history_request parsed;
+            buf_init(&bytes);
+            buf_put_pb_bytes(&bytes, 9, slice_make(response->next.data, response->next.len));
+            EXPECT(history_parse(buf_slice(&bytes), &parsed) == ERR_OK && parsed.has_place);
+            request->has_place = true;
+            request->place = parsed.place;
+            EXPECT(history_check(request) == ERR_OK);
+            buf_deinit(&bytes);
+        }
+        kvd__v1__history_response__free_unpacked(response, NULL);
+        buf_deinit(&body);
+        history_free(history);
+    }
+    EXPECT(told == count);
+    alloc_free(rows);
+}
+
+static void check_history_request(struct world *world, const struct mvcc_view *view, int64_t from_revision)
+{
+    char room[MVCC_MODEL_KEY_MAX], end_room[MVCC_MODEL_KEY_MAX];
+    struct mvcc_range range = make_range(world, room, end_room);
+    if (below(world, 2) == 0) range = mvcc_range_make(range.key, slice_empty());
+    struct history_request request = {.key = range.key, .range_end = range.end};
+    int64_t width = mvcc_view_revision(view) - from_revision + 1;
+    request.from = below(world, 4) == 0 ? 0 : from_revision;
+    if (below(world, 2) == 0) request.to = from_revision + (int64_t)below(world, (uint64_t)width);
+    if (below(world, 3) > 0) request.limit = 1 + (int64_t)below(world, below(world, 2) == 0 ? 8 : 200);
+    request.oldest_first = below(world, 2) == 0;
+    request.keys_only = below(world, 4) == 0;
+    check_pages(world, view, &request);
+}
+
 /* A revision that the view can read. */
 static int64_t choose_revision(struct world *world, const struct mvcc_view *view)
 {
@@ -215,6 +302,7 @@ static void check_view(struct world *world, const struct mvcc_view *view)
     check_request(world, view, revision);
     check_history(world, view, revision);
     check_history_begin(world, view);
+    if (below(world, 3) == 0) check_history_request(world, view, revision);
     if (below(world, 4) == 0) {
         uint64_t expected = mvcc_model_hash(world->model, revision, mvcc_view_compact_revision(view));
         EXPECT(mvcc_hash(view, revision) == expected);
