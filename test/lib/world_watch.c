@@ -141,8 +141,11 @@ static void take_reset(struct world_member *member, const struct append_batch *b
     bool is_committed = index <= member->world->watch.commit_index && fact_of(member->world, index)->term == batch->reset_term;
     require(member, is_committed, "R5 a snapshot holds only what is committed", index, batch->reset_term);
     require(member, index > watch->posted_index, "R8 a snapshot does not take the state back", index, watch->posted_index);
+    /* It is owed once that was told, not before. What stood here and was not committed is owed no more. */
+    uint64_t *owed = &watch->owed.index;
+    while (*owed > 0 && (*owed > index || term_of(&watch->issued, *owed) != fact_of(member->world, *owed)->term)) (*owed)--;
     log_cover(member->world, &watch->issued, index);
-    watch->owed.index = watch->installed_index = index;
+    watch->installed_index = index;
     member->world->counts.installs++;
 }
 
