@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,9 +28,10 @@
 
 #define EVENTS_SHOWN 200
 
-/* jemalloc, where it is linked: worlds come and go, their memory stays. */
+/* jemalloc, where it is linked: worlds come and go, their memory stays. With thp:always it zeroes memory by writing, not by giving it back
+ * to the kernel and faulting it in again; the huge pages themselves are of no use here (main). */
 extern const char *malloc_conf;
-const char *malloc_conf = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
+const char *malloc_conf = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always";
 
 static struct {
     uint64_t minutes, seconds, seed, jobs, failures, twice, seeds_max;
@@ -210,6 +212,7 @@ int main(int argc, char **argv)
     struct sim_fleet_plan plan;
     struct sim_options one;
     uint64_t start_ns = clock_mono_ns();
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     bool is_good = flags_parse(flags, FLAGS, argc, argv, &how, &parsed);
     asked.json = strcmp(asked.format, "json") == 0;
     is_good = is_good && plant(asked.mutant) && asked.jobs >= 1 && asked.jobs <= SIM_FLEET_JOBS_MAX;
