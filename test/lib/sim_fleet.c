@@ -19,6 +19,7 @@
 
 #define LOOK_NS (100 * 1000 * 1000)
 #define WORDS_MAX (256 * 1024)
+#define MEMORY_MAX (3ull << 30) /* of a worker; a world takes some hundred MiB */
 
 /* What a worker and its parent share. A worker adds to its own place only. */
 struct worker {
@@ -71,9 +72,18 @@ static bool begins(const struct sim_fleet_plan *plan, uint64_t place)
     return plan->until_ns == 0 || clock_mono_ns() < plan->until_ns || place - plan->first < plan->seeds_min;
 }
 
+/* A world that grows without end dies of it, and not the machine. */
+static void limit_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    (void)setrlimit(RLIMIT_DATA, &(struct rlimit){.rlim_cur = MEMORY_MAX, .rlim_max = MEMORY_MAX});
+#endif
+}
+
 _Noreturn static void work(const struct sim_fleet_plan *plan, struct fleet *fleet, struct worker *self)
 {
     world_trace_use(&self->trace);
+    limit_memory();
     for (;;) {
         uint64_t place = atomic_fetch_add(&fleet->next, 1);
         struct sim_options options;
