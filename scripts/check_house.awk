@@ -75,7 +75,7 @@ function target_of(path, is_quoted, parts)
     if (path ~ /^ck_/) return "ck"
     if (path ~ /^urcu/) return "urcu"
     if (!is_quoted || path !~ /\//) return ""
-    if (room ~ /^apps\/kv(ctl|bench)$/ && path == "rpc/rpc_client.h") return "rpc_client"
+    if (room ~ /^apps\/kv(ctl|bench)$/ && path ~ /^rpc\/rpc_(client|features)\.h$/) return "rpc_client"
     if (room == "apps/kvctl" && path == "storage/restore.h") return "restore"
     if (room == "apps/kvctl" && path == "pipeline/first_start.h") return "first_start"
     split(path, parts, "/")

@@ -177,6 +177,7 @@ self_test_includes() {
     plant apps/kvctl/main.c '#include "pipeline/node.h"' 'include: apps/kvctl may not include'
     plant apps/kvbench/main.c '#include "storage/restore.h"' 'include: apps/kvbench may not include'
     allow apps/kvctl/main.c '#include "rpc/rpc_client.h"'
+    allow apps/kvctl/main.c '#include "rpc/rpc_features.h"'
     allow apps/kvctl/main.c '#include "storage/restore.h"'
     allow apps/kvd/main.c '#include "pipeline/node.h"'
 }

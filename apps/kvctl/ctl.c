@@ -77,6 +77,7 @@ enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints)
     ctl_disconnect(ctl);
     ctl->endpoint_text = alloc_string(endpoints);
     ctl->endpoint_count = 0;
+    ctl->pinned = 0;
     char *rest = ctl->endpoint_text;
     for (char *one; (one = strsep(&rest, ",")) != NULL;) {
         if (one[0] == '\0') continue;
@@ -141,7 +142,7 @@ enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice re
 {
     struct rpc_client_answer answer;
     enum ctl_exit code = CTL_OK;
-    ctl_call(ctl, path, request, policy, RPC_CLIENT_ANY, &answer);
+    ctl_call(ctl, path, request, policy, ctl->pinned == 0 ? RPC_CLIENT_ANY : ctl->pinned - 1, &answer);
     if (answer.code != ERR_CODE_OK) {
         code = ctl_fail_answer(ctl, &answer);
         goto out;

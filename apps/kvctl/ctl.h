@@ -35,6 +35,7 @@ struct ctl_globals {
 /* The flags of all commands; each command takes the ones that it understands. */
 struct ctl_options {
     const char *order, *sort_by, *consistency, *lease;
+    const char *ttl; /* NULL = none was given */
     int64_t limit, rev, min_create_rev, max_create_rev, min_mod_rev, max_mod_rev;
     bool prefix, from_key, range, prev_kv, keys_only, count_only, print_value_only, ignore_value, ignore_lease, physical,
         interactive, cluster, keys;
@@ -52,6 +53,7 @@ struct ctl {
     char *endpoint_text; /* what `endpoints` points into */
     const char *endpoints[RPC_CLIENT_ENDPOINTS_MAX];
     size_t endpoint_count;
+    size_t pinned;       /* 1 + index of the only endpoint that ctl_call_unpack calls; 0 = any */
 };
 
 /* "Error: …" on stderr; returns its first argument. */

@@ -11,6 +11,7 @@
 #include "etcdserverpb/rpc.pb-c.h"
 #include "kv_request.h"
 #include "print.h"
+#include "put_ttl.h"
 
 #define VALUE_BYTES_MAX (256u << 20) /* of standard input */
 
@@ -61,9 +62,20 @@ static enum ctl_exit read_stdin(struct buf *value)
     return ferror(stdin) ? ctl_fail(CTL_INVALID_INPUT, "standard input: %s", strerror(errno)) : CTL_OK;
 }
 
+/* One that was granted beforehand is printed like one that the put made. */
+static const Etcdserverpb__PutResponse *with_lease(Etcdserverpb__PutResponse *response, const struct put_ttl *granted)
+{
+    ASSERT(granted->id == 0 || response->lease == 0);
+    if (granted->id == 0) return response;
+    response->lease = granted->id;
+    response->ttl = granted->ttl;
+    return response;
+}
+
 enum ctl_exit kv_command_put(struct ctl *ctl, int count, const char **words)
 {
     struct buf request, value;
+    struct put_ttl granted = {.id = 0};
     ProtobufCMessage *response = NULL;
     buf_init(&request);
     buf_init(&value);
@@ -72,12 +84,17 @@ enum ctl_exit kv_command_put(struct ctl *ctl, int count, const char **words)
     struct slice bytes = buf_slice(&value);
     const struct slice *from_input = bytes.size == 0 ? NULL : &bytes; /* an empty value must be meant: it stands on the line */
     if (code == CTL_OK) code = kv_request_put(&ctl->options, count, words, from_input, &request);
-    if (code != CTL_OK) goto out;
-    code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Put", buf_slice(&request), RPC_CLIENT_WRITE,
-                           &etcdserverpb__put_response__descriptor, &response);
+    if (code == CTL_OK && ctl->options.ttl != NULL) {
+        buf_clear(&request);
+        code = put_ttl_prepare(ctl, &granted);
+        if (code == CTL_OK) code = kv_request_put(&ctl->options, count, words, from_input, &request);
+    }
+    if (code == CTL_OK)
+        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Put", buf_slice(&request), RPC_CLIENT_WRITE,
+                               &etcdserverpb__put_response__descriptor, &response);
     if (code != CTL_OK) goto out;
     ASSERT(response != NULL);
-    code = print_put(ctl, (const Etcdserverpb__PutResponse *)response);
+    code = print_put(ctl, with_lease((Etcdserverpb__PutResponse *)response, &granted));
     protobuf_c_message_free_unpacked(response, NULL);
 out:
     buf_deinit(&value);

@@ -37,8 +37,10 @@ int kv_request_get_flags(struct ctl_options *o, struct flag *out_flags)
 int kv_request_put_flags(struct ctl_options *o, struct flag *out_flags)
 {
     o->lease = "0";
+    o->ttl = NULL;
     const struct flag flags[] = {
         {"lease", 0, FLAG_STRING, &o->lease, "<id>", "attach to this lease (hexadecimal)", "Options", false},
+        {"ttl", 0, FLAG_STRING, &o->ttl, "<seconds>", "make a lease that lives so long, and attach to it", "Options", false},
         {"prev-kv", 0, FLAG_BOOL, &o->prev_kv, NULL, "print the pair as it was before", "Options", false},
         {"ignore-value", 0, FLAG_BOOL, &o->ignore_value, NULL, "keep the value as it is", "Options", false},
         {"ignore-lease", 0, FLAG_BOOL, &o->ignore_lease, NULL, "keep the lease as it is", "Options", false},
@@ -161,6 +163,19 @@ enum ctl_exit kv_request_del(const struct ctl_options *options, int count, const
     return CTL_OK;
 }
 
+static enum ctl_exit parse_ttl(const struct ctl_options *options, int64_t lease, int64_t *out_ttl)
+{
+    if (options->ttl == NULL) return CTL_OK;
+    char *end = NULL;
+    errno = 0;
+    int64_t ttl = strtoll(options->ttl, &end, 10);
+    if (*end != '\0' || errno != 0 || ttl <= 0) return ctl_fail(CTL_BAD_ARGS, "bad TTL (\"%s\"), expecting seconds, 1 or more", options->ttl);
+    if (lease != 0 || options->ignore_lease)
+        return ctl_fail(CTL_BAD_ARGS, "`--ttl` cannot be set together with `--lease` or `--ignore-lease`, choose one");
+    *out_ttl = ttl;
+    return CTL_OK;
+}
+
 enum ctl_exit kv_request_put(const struct ctl_options *options, int count, const char **words, const struct slice *value,
                              struct buf *out)
 {
@@ -173,6 +188,9 @@ enum ctl_exit kv_request_put(const struct ctl_options *options, int count, const
     int64_t lease = strtoll(options->lease, &end, 16);
     if (end == options->lease || *end != '\0' || errno != 0)
         return ctl_fail(CTL_BAD_ARGS, "bad lease ID (\"%s\"), expecting ID in Hex", options->lease);
+    int64_t ttl = 0;
+    enum ctl_exit code = parse_ttl(options, lease, &ttl);
+    if (code != CTL_OK) return code;
     ASSERT(words[0] != NULL);
     put_bytes(out, 1, slice_from_string(words[0]));
     if (count == 2)
@@ -183,5 +201,6 @@ enum ctl_exit kv_request_put(const struct ctl_options *options, int count, const
     put_int(out, 4, options->prev_kv);
     put_int(out, 5, options->ignore_value);
     put_int(out, 6, options->ignore_lease);
+    put_int(out, 1000, ttl);
     return CTL_OK;
 }

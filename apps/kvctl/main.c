@@ -51,6 +51,7 @@ static const struct command COMMANDS[] = {
      "  kvctl put greeting hello                  the value on the line\n"
      "  kvctl put config < config.yaml            the value from standard input, as it is\n"
      "  kvctl put --prev-kv greeting goodbye      print what was there before\n"
+     "  kvctl put --ttl 60 session/1 alive        gone after 60 s, unless the lease that is printed is kept alive\n"
      "  kvctl put -- -odd- -value-                after -- nothing is a flag\n",
      kv_request_put_flags, kv_command_put, false},
     {"get", "<key> [<range_end>]", "Gets the key or a range of keys",

@@ -82,6 +82,7 @@ static void simple_range(const struct ctl *ctl, const Etcdserverpb__RangeRespons
 static void simple_put(const struct ctl *ctl, const Etcdserverpb__PutResponse *response)
 {
     puts("OK");
+    if (response->lease != 0) printf("lease %016" PRIx64 " granted with TTL(%" PRId64 "s)\n", (uint64_t)response->lease, response->ttl);
     if (response->prev_kv != NULL) put_kv(ctl, response->prev_kv, false);
 }
 

@@ -106,6 +106,7 @@ void print_fields_put(const Etcdserverpb__PutResponse *response)
 {
     print_fields_header(response->header);
     if (response->prev_kv != NULL) put_kv("Prev", response->prev_kv);
+    if (response->lease != 0) printf("\"Lease\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n", response->lease, response->ttl);
 }
 
 void print_fields_del(const Etcdserverpb__DeleteRangeResponse *response)

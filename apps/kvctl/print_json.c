@@ -53,6 +53,8 @@ static void put_put(struct json *json, const char *name, const Etcdserverpb__Put
     json_open(json, name, '{');
     put_header(json, response->header);
     if (response->prev_kv != NULL) put_kv(json, "prev_kv", response->prev_kv);
+    json_i64(json, "lease", response->lease);
+    json_i64(json, "ttl", response->ttl);
     json_close(json, '}');
 }
 

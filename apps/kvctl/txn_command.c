@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "kv_request.h"
 #include "print.h"
+#include "put_ttl.h"
 #include "txn_parse.h"
 
 #define LINE_BYTES_MAX (16u << 20)
@@ -42,8 +43,8 @@ static enum ctl_exit encode_request(const struct operation *operation, const str
     return kv_request_del(options, count, words, out);
 }
 
-/* A line like a command line: its RequestOp into *out. */
-static enum ctl_exit encode_operation(const char *line, struct arena *arena, struct buf *out)
+/* A line like a command line: its RequestOp into *out. *has_ttl becomes true by a put that makes a lease. */
+static enum ctl_exit encode_operation(const char *line, struct arena *arena, struct buf *out, bool *has_ttl)
 {
     char *words[TXN_PARSE_WORDS_MAX];
     const char *arguments[TXN_PARSE_WORDS_MAX];
@@ -66,13 +67,14 @@ static enum ctl_exit encode_operation(const char *line, struct arena *arena, str
     enum ctl_exit code = encode_request(&OPERATIONS[i], &options, result.arguments_count, arguments, &request);
     if (code == CTL_OK) buf_put_pb_bytes(out, OPERATIONS[i].field, buf_slice(&request));
     buf_deinit(&request);
+    if (OPERATIONS[i].field == 2 && options.ttl != NULL) *has_ttl = true;
     return code == CTL_OK ? CTL_OK : CTL_INVALID_INPUT;
 }
 
 /* One section up to its empty line: each line as field `field` of the TxnRequest. An input that ends before was cut short, and what
  * was to come is not known. */
 static enum ctl_exit read_section(const struct ctl *ctl, const char *prompt, uint32_t field, struct arena *arena,
-                                  struct buf *request)
+                                  struct buf *request, bool *has_ttl)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -92,7 +94,7 @@ static enum ctl_exit read_section(const struct ctl *ctl, const char *prompt, uin
         else if (size > LINE_BYTES_MAX || strlen(line) != (size_t)size)
             code = ctl_fail(CTL_INVALID_INPUT, "a line is too long, or holds a NUL byte");
         else if (field != 1)
-            code = encode_operation(line, arena, &item);
+            code = encode_operation(line, arena, &item, has_ttl);
         else if (!txn_parse_compare(line, arena, &item))
             code = ctl_fail(CTL_INVALID_INPUT, "invalid txn compare request: %s\nIt should look like mod(\"key\") > \"0\"; also value, version, create, lease, and = != <.", line);
         if (code == CTL_OK) buf_put_pb_bytes(request, field, buf_slice(&item));
@@ -101,6 +103,16 @@ static enum ctl_exit read_section(const struct ctl *ctl, const char *prompt, uin
     buf_deinit(&item);
     alloc_free(line);
     return code;
+}
+
+/* Leases granted beforehand would be there whatever branch is taken. */
+static enum ctl_exit demand_ttl(struct ctl *ctl)
+{
+    bool is_known = false;
+    enum ctl_exit code = put_ttl_ask(ctl, &is_known);
+    if (code != CTL_OK || is_known) return code;
+    return ctl_fail(CTL_BAD_FEATURE, "%s makes no lease with a put, and in a transaction two steps will not do: use put --lease",
+                    ctl->endpoints[ctl->pinned - 1]);
 }
 
 enum ctl_exit txn_command_run(struct ctl *ctl, int count, const char **words)
@@ -112,11 +124,13 @@ enum ctl_exit txn_command_run(struct ctl *ctl, int count, const char **words)
     struct arena arena;
     struct buf request;
     ProtobufCMessage *response = NULL;
+    bool has_ttl = false;
     arena_init(&arena, ARENA_BYTES_MAX);
     buf_init(&request);
     enum ctl_exit code = CTL_OK;
     for (uint32_t field = 1; field <= 3 && code == CTL_OK; field++)
-        code = read_section(ctl, prompts[field - 1], field, &arena, &request);
+        code = read_section(ctl, prompts[field - 1], field, &arena, &request, &has_ttl);
+    if (code == CTL_OK && has_ttl) code = demand_ttl(ctl);
     if (code == CTL_OK)
         code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Txn", buf_slice(&request), RPC_CLIENT_WRITE,
                                &etcdserverpb__txn_response__descriptor, &response);

@@ -6,6 +6,7 @@ Debian's etcd is there for the last: it must pass over the field, or kvctl would
 """
 
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -173,10 +174,60 @@ def test_they_are_there_after_restarts_from_log_and_snapshot():
         check(leases(client) == [new] and not names(client, b"a"), "revoke after the restart")
 
 
-def test_an_etcd_passes_over_the_field():
+def kvctl(member, *words, standard_input=""):
+    done = subprocess.run([KVCTL, "--endpoints", "127.0.0.1:1," + member.client_url] + list(words), capture_output=True, text=True,
+                          input=standard_input, env=clean_environment(), timeout=20)
+    return done.returncode, done.stdout.splitlines(), done.stderr.strip()
+
+
+def put_and_look(member, is_one_step):
+    """What kvctl does and prints is the same on a kvd and on an etcd, but for the steps, which it says."""
+    client, port = member.client, member.client_url.split("/")[-1]
+    before = client.status().raftIndex
+    code, out, err = kvctl(member, "put", "--ttl", "500", "ctl/a", "v")
+    steps = client.status().raftIndex - before
+    check(code == 0 and out[0] == "OK" and len(out) == 2, "%s %s %s", code, out, err)
+    check(steps == (1 if is_one_step else 2), "%d entries", steps)
+    check(err == "" if is_one_step else port in err and "second step" in err, "said: %s", err)
+    kv = client.get(b"ctl/a").kvs[0]
+    check(kv.value == b"v" and out[1] == "lease %016x granted with TTL(500s)" % kv.lease, "%s: %s", out, kv)
+    check(list(time_to_live(client, kv.lease).keys) == [b"ctl/a"], "attached")
+    code, out, err = kvctl(member, "put", "--ttl=400", "--prev-kv", "--ignore-value", "-w", "json", "ctl/a")
+    answer = json.loads(out[0])
+    check(code == 0 and answer["ttl"] == 400 and answer["lease"] == client.get(b"ctl/a").kvs[0].lease != kv.lease, "%s %s", out, err)
+    check("prev_kv" in answer and client.get(b"ctl/a").kvs[0].value == b"v", "%s", answer)
+    code, out, err = kvctl(member, "put", "--ttl", "300", "-w", "fields", "ctl/b", standard_input="from input")
+    lease = client.get(b"ctl/b").kvs[0].lease
+    check(code == 0 and '"Lease" : %d' % lease in out and '"TTL" : 300' in out, "%s %s", out, err)
+    for words, complaint in ((("--ttl", "0"), "bad TTL"), (("--ttl", "-5"), "bad TTL"), (("--ttl", "soon"), "bad TTL"), (("--ttl", ""), "bad TTL"), (("--ttl", "9" * 30), "bad TTL"),
+                             (("--ttl", "9", "--lease", "7"), "together"), (("--ttl", "9", "--ignore-lease"), "together")):
+        code, out, err = kvctl(member, "put", *words, "ctl/c", "v")
+        check(code == 128 and complaint in err and not out, "%s: %s %s %s", words, code, out, err)
+    code, out, err = kvctl(member, "put", "--ttl", "9000000001", "ctl/c", "v")
+    check(code == 1 and "too large lease TTL" in err, "%s %s", code, err)
+    check(len(leases(client)) == 3 and not client.get(b"ctl/c").kvs, "leases of refused puts")
+
+
+def test_kvctl_puts_with_a_ttl_in_one_step():
+    needs_kvd("PutRequest.ttl")
+    with ready(1) as cluster:
+        member = cluster.members[0]
+        put_and_look(member, True)
+        code, out, err = kvctl(member, "txn", standard_input='ver("t") = "0"\n\nput t 1 --ttl 60\nput u 1\n\nput t 2 --ttl 70\n\n')
+        lease = member.client.get(b"t").kvs[0].lease
+        check(code == 0 and out == ["SUCCESS", "", "OK", "lease %016x granted with TTL(60s)" % lease, "", "OK"], "%s %s", out, err)
+        code, out, err = kvctl(member, "txn", standard_input="\nput t 1 --ttl nothing\n\n\n")
+        check(code == 3 and "bad TTL" in err, "%s %s %s", code, out, err)
+
+
+def test_kvctl_puts_with_a_ttl_in_two_steps_on_an_etcd_which_passes_over_the_field():
     with Cluster(1, binary=REFERENCE_BINARY) as cluster:
-        client = cluster.members[0].client
-        check(put(client, b"k", 60).response.lease == 0 and not leases(client), "an etcd that knows of it")
+        member = cluster.members[0]
+        check(put(member.client, b"k", 60).response.lease == 0 and not leases(member.client), "an etcd that knows of it")
+        put_and_look(member, False)
+        before = member.client.status().raftIndex
+        code, out, err = kvctl(member, "txn", standard_input="\nput t 1 --ttl 60\n\n\n")
+        check(code == 4 and "transaction" in err and not out and member.client.status().raftIndex == before, "%s %s %s", code, out, err)
 
 
 if __name__ == "__main__":
