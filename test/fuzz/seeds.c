@@ -62,6 +62,15 @@ struct request {
     const char *text;
 };
 
+static struct buf lease(const char *text)
+{
+    struct buf request;
+    buf_init(&request);
+    buf_put_pb_varint(&request, 1, (uint64_t)(text[0] - '0'));
+    if (text[1] != '\0') buf_put_pb_varint(&request, 2, (uint64_t)(text[1] - '0'));
+    return request;
+}
+
 static struct buf compaction(const char *text)
 {
     struct buf request;
@@ -71,13 +80,14 @@ static struct buf compaction(const char *text)
     return request;
 }
 
-/* Numbers that are no multiple of four name the methods of KV in the order of the table. */
-enum { RANGE = 1, STREAM = 5, PUT = 9, DELETE = 13, TXN = 17, COMPACT = 21 };
+/* Numbers that are no multiple of four name the methods of KV in the order of the table, those that are all that are built. */
+enum { RANGE = 1, STREAM = 5, PUT = 9, DELETE = 13, TXN = 17, COMPACT = 21, GRANT = 24, REVOKE = 28 };
 
 static const struct {
     const char *name;
     struct request requests[6];
 } stories[] = {
+    {"leases", {{GRANT, lease, "57"}, {GRANT, lease, "1"}, {PUT, kv_text_put, "a=1,lease=7"}, {REVOKE, lease, "7"}, {REVOKE, lease, "7"}}},
     {"ttl", {{PUT, kv_text_put, "a=9,ttl=60,prev"}, {PUT, kv_text_put, "b=,keepvalue,ttl=1"}, {PUT, kv_text_put, "a=1,ttl=5,lease=7"},
              {TXN, kv_text_txn, "if lease(a)>0 then put(a=1,ttl=5) txn{if ver(z)=0 then put(z=1,ttl=2) else put(y=2)} else put(x=3,ttl=9)"}}},
     {"puts", {{PUT, kv_text_put, "a=9,prev"}, {PUT, kv_text_put, "b=,keepvalue,lease=3"}, {PUT, kv_text_put, "n=,keeplease"}}},
