@@ -3,7 +3,8 @@
  * A call is in one of three places: waiting (for its connection to stand, or for its turn after a failure; it has a timer in the heap),
  * in flight (gRPC has it; one tag), or free. It ends in finish(), exactly once.
  *
- * Tags in the completion queue: a call's address, or a connection's (rpc_client_conn_of_tag tells).
+ * Tags in the completion queue: a call's address, a connection's (rpc_client_conn_of_tag tells), that of a call's outgoing messages
+ * (rpc_client_out_of_tag), or the wake's.
  */
 #include "rpc/rpc_client.h"
 
@@ -22,6 +23,8 @@
 #include "base/mutant.h"
 #include "base/rng.h"
 #include "rpc/rpc_client_conn.h"
+#include "rpc/rpc_client_out.h"
+#include "rpc/rpc_wake.h"
 
 #define RETRY_MIN_NS (25 * NS_PER_MS) /* after each endpoint was tried once; doubles up to the next */
 #define RETRY_MAX_NS (400 * NS_PER_MS)
@@ -46,6 +49,8 @@ struct call {
     uint32_t attempts;          /* times sent */
     bool is_canceled;
     bool is_ending;             /* a stream's last message has come: its status is waited for */
+    bool has_status;            /* it has come too, and the end waits for a message that is on its way out */
+    struct rpc_client_out out;  /* of a call that is open */
     grpc_call *grpc;            /* in flight */
     grpc_metadata_array initial, trailing;
     grpc_byte_buffer *response;
@@ -68,6 +73,7 @@ struct rpc_client {
     uint64_t next_name;
     size_t calls_max;
     size_t finished;            /* since the pump began */
+    struct rpc_wake wake;
     bool is_stopping;
 };
 
@@ -80,6 +86,7 @@ static void release(struct rpc_client *client, struct call *call)
     ASSERT(call->grpc == NULL && call->response == NULL && call->timer.place == HEAP_NONE);
     void *taken = map_take(&client->calls, call->name);
     ASSERT(taken == call);
+    rpc_client_out_deinit(&call->out);
     grpc_slice_unref(call->body);
     list_remove(&call->node);
     list_push_back(&client->free_calls, &call->node);
@@ -204,14 +211,17 @@ static void send_call(struct rpc_client *client, struct call *call)
     grpc_op ops[6] = {
         {.op = GRPC_OP_SEND_INITIAL_METADATA,
          .data.send_initial_metadata = {.count = call->request.require_leader ? 1 : 0, .metadata = &leader}},
-        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
-        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
         {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &call->initial},
         {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response},
+        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
+        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
         receive_status(call),
     };
-    start_batch(call, ops, call->request.message_fn == NULL ? 6 : 5); /* a stream's status is asked for behind its last message */
+    /* A stream's status is asked for behind its last message; what an open call sends has batches of its own. */
+    size_t count = call->request.is_open ? 3 : call->request.message_fn != NULL ? 5 : 6;
+    start_batch(call, ops, count);
     grpc_byte_buffer_destroy(message); /* its slices were taken */
+    if (call->request.is_open) rpc_client_out_start(&call->out, call->grpc);
     if (call->is_canceled) grpc_call_cancel(call->grpc, NULL);
 }
 
@@ -370,6 +380,8 @@ static bool may_try_again(const struct rpc_client *client, const struct call *ca
 static void on_answer(struct rpc_client *client, struct call *call, uint64_t now_ns)
 {
     ASSERT(call->grpc != NULL);
+    call->has_status = true;
+    if (call->out.is_sending) return;
     grpc_byte_buffer *response = call->response;
     grpc_slice details = call->details;
     grpc_call_unref(call->grpc);
@@ -385,6 +397,17 @@ static void on_answer(struct rpc_client *client, struct call *call, uint64_t now
     }
     if (response != NULL) grpc_byte_buffer_destroy(response);
     grpc_slice_unref(details);
+}
+
+/* A message of an open call has left, or never will. */
+static void on_sent(struct rpc_client *client, struct call *call, uint64_t now_ns)
+{
+    ASSERT(call->grpc != NULL);
+    rpc_client_out_sent(&call->out);
+    if (call->has_status)
+        on_answer(client, call, now_ns);
+    else if (!call->is_ending)
+        rpc_client_out_start(&call->out, call->grpc);
 }
 
 /* --- the face ---------------------------------------------------------------------------------------------------------- */
@@ -428,6 +451,7 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
     client->calls_max = options->calls_max;
     client->queue = grpc_completion_queue_create_for_next(NULL);
     client->next_name = 1;
+    rpc_wake_init(&client->wake, client->queue);
     map_init(&client->calls);
     heap_init(&client->timers);
     list_init(&client->free_calls);
@@ -464,6 +488,7 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
     ASSERT(request->path != NULL && done_fn != NULL && !client->is_stopping);
     ASSERT(client->calls.count < client->calls_max);
     ASSERT(request->message_fn == NULL || request->policy == RPC_CLIENT_ONCE);
+    ASSERT(request->message_fn != NULL || !request->is_open);
     ASSERT(request->endpoint == RPC_CLIENT_ANY || request->endpoint < client->endpoint_count);
     uint64_t now_ns = clock_mono_ns();
     struct call *call = take_free_call(client);
@@ -471,6 +496,8 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
     call->name = client->next_name++;
     call->request = *request;
     call->body = grpc_slice_from_copied_buffer((const char *)request->body.data, request->body.size);
+    rpc_client_out_init(&call->out);
+    if (request->is_open) rpc_client_out_put(&call->out, request->body);
     call->done_fn = done_fn;
     call->context = context;
     call->start_ns = now_ns;
@@ -497,6 +524,22 @@ void rpc_client_cancel(struct rpc_client *client, uint64_t name)
     }
 }
 
+bool rpc_client_send(struct rpc_client *client, uint64_t name, struct slice body)
+{
+    struct call *call = map_get(&client->calls, name);
+    if (call == NULL || call->is_canceled || call->is_ending) return false;
+    ASSERT(call->request.is_open);
+    if (!rpc_client_out_put(&call->out, body)) return false;
+    if (call->grpc != NULL) rpc_client_out_start(&call->out, call->grpc);
+    return true;
+}
+
+void rpc_client_ring(struct rpc_client *client)
+{
+    ASSERT(client != NULL);
+    rpc_wake_ring(&client->wake);
+}
+
 size_t rpc_client_in_flight(const struct rpc_client *client)
 {
     ASSERT(client->calls.count <= client->calls_max);
@@ -511,9 +554,18 @@ const char *rpc_client_endpoint(const struct rpc_client *client, size_t index)
 
 static void on_event(struct rpc_client *client, void *tag, uint64_t now_ns)
 {
+    if (tag == &client->wake.tag) {
+        rpc_wake_answer(&client->wake);
+        return;
+    }
     struct rpc_client_conn *conn = rpc_client_conn_of_tag(tag);
     if (conn != NULL) {
         on_conn(client, conn, now_ns);
+        return;
+    }
+    struct rpc_client_out *out = rpc_client_out_of_tag(tag);
+    if (out != NULL) {
+        on_sent(client, LIST_ENTRY(out, struct call, out), now_ns);
         return;
     }
     struct call *call = tag;
@@ -551,49 +603,6 @@ size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns)
     return client->finished;
 }
 
-/* --- one call ---------------------------------------------------------------------------------------------------------- */
-
-struct waiter {
-    struct rpc_client_answer *answer;
-    bool is_done;
-};
-
-static void keep_answer(void *context, const struct rpc_client_result *result)
-{
-    struct waiter *waiter = context;
-    ASSERT(!waiter->is_done);
-    waiter->is_done = true;
-    waiter->answer->code = result->code;
-    waiter->answer->text = alloc_string(result->text);
-    waiter->answer->is_unknown = result->is_unknown;
-    waiter->answer->is_unreachable = result->is_unreachable;
-    waiter->answer->endpoint = result->endpoint;
-    buf_put_slice(&waiter->answer->body, result->body);
-}
-
-enum err_code rpc_client_call(struct rpc_client *client, const struct rpc_client_request *request,
-                              struct rpc_client_answer *out_answer)
-{
-    ASSERT(out_answer != NULL);
-    *out_answer = (struct rpc_client_answer){.code = ERR_CODE_UNKNOWN};
-    buf_init(&out_answer->body);
-    struct waiter waiter = {.answer = out_answer};
-    uint64_t start_ns = clock_mono_ns();
-    rpc_client_start(client, request, keep_answer, &waiter);
-    while (!waiter.is_done) rpc_client_pump(client, CLOCK_NEVER);
-    out_answer->took_ns = clock_mono_ns() - start_ns;
-    ASSERT(out_answer->text != NULL);
-    return out_answer->code;
-}
-
-void rpc_client_answer_deinit(struct rpc_client_answer *answer)
-{
-    if (answer == NULL) return;
-    alloc_free(answer->text);
-    buf_deinit(&answer->body);
-    answer->text = NULL;
-}
-
 /* --- the end ----------------------------------------------------------------------------------------------------------- */
 
 static void cancel_all(struct rpc_client *client)
@@ -624,6 +633,7 @@ void rpc_client_free(struct rpc_client *client)
         if (client->conns[i] != NULL) rpc_client_conn_close(client->conns[i]);
     while (is_any_watched(client)) rpc_client_pump(client, CLOCK_NEVER);
     for (size_t i = 0; i < client->conn_count; i++) rpc_client_conn_free(client->conns[i]);
+    rpc_wake_deinit(&client->wake);
     grpc_completion_queue_shutdown(client->queue);
     grpc_event event;
     do event = grpc_completion_queue_next(client->queue, rpc_client_conn_time(CLOCK_NEVER), NULL);

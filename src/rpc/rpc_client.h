@@ -11,7 +11,7 @@
  * A call is sent only on a connection that stands. If no endpoint can be reached for dial_timeout_ns, the call ends with
  * Unavailable; surely not sent.
  *
- * Owner: rpc_client_new/rpc_client_free. Thread: one thread owns the client and all its calls; call-backs run on it.
+ * Owner: rpc_client_new/rpc_client_free. Thread: one thread owns the client and all its calls; call-backs run on it; rpc_client_ring: any.
  * Limits: calls_max calls at a time (asserted), RPC_CLIENT_ENDPOINTS_MAX endpoints, RPC_CLIENT_CONNECTIONS_MAX connections,
  * RPC_CLIENT_PATHS_MAX different paths. Responses: the server's own limit.
  * Source: API §3 (which errors clients may retry); gRPC's status codes.
@@ -29,6 +29,7 @@
 #define RPC_CLIENT_ENDPOINTS_MAX 64
 #define RPC_CLIENT_CONNECTIONS_MAX 4096
 #define RPC_CLIENT_PATHS_MAX 16
+#define RPC_CLIENT_SEND_MAX 1024
 #define RPC_CLIENT_ANY SIZE_MAX
 
 /* PEM texts; empty = none. Used by endpoints with https:// or unixs://. */
@@ -66,6 +67,7 @@ struct rpc_client_request {
                                         * inside rpc_client_pump, and the next is taken when it returns; the result has no body.
                                         * RPC_CLIENT_ONCE only: what came before a failure cannot be taken back */
     void *message_context;
+    bool is_open;           /* with message_fn: our side stays open for rpc_client_send; `body` is the first message */
 };
 
 struct rpc_client_result {
@@ -92,6 +94,10 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
                           void *context);
 /* The call ends soon with CANCELLED, or as it just did. A name that is over is ignored. */
 void rpc_client_cancel(struct rpc_client *client, uint64_t call);
+/* One more message (copied) of a call that is open; they leave in order. False: the call is over, or RPC_CLIENT_SEND_MAX wait already. */
+bool rpc_client_send(struct rpc_client *client, uint64_t call, struct slice body);
+/* Makes the running or the next pump return. Any thread, until rpc_client_free. */
+void rpc_client_ring(struct rpc_client *client);
 size_t rpc_client_in_flight(const struct rpc_client *client);
 /* Waits until something happened or deadline_ns (base/clock.h's monotonic time) passed, and runs what is ready; the number of calls
  * that ended. */
@@ -100,13 +106,15 @@ size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns);
 /* One call from start to end. */
 struct rpc_client_answer {
     enum err_code code;
-    char *text;             /* never NULL */
+    char *text;             /* NULL until the call is over */
     struct buf body;
     bool is_unknown, is_unreachable;
     size_t endpoint;
-    uint64_t took_ns;
+    uint64_t start_ns, took_ns;
 };
-/* Always fills *out_answer (owned: rpc_client_answer_deinit); the code, for convenience. */
+/* Fills *out_answer (owned: rpc_client_answer_deinit) while the caller pumps; the call's name. */
+uint64_t rpc_client_begin(struct rpc_client *client, const struct rpc_client_request *request, struct rpc_client_answer *out_answer);
+/* Pumps until it is filled; the code, for convenience. */
 enum err_code rpc_client_call(struct rpc_client *client, const struct rpc_client_request *request,
                               struct rpc_client_answer *out_answer);
 void rpc_client_answer_deinit(struct rpc_client_answer *answer);
