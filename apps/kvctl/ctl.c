@@ -11,6 +11,7 @@
 #include "base/fs.h"
 
 #define PEM_BYTES_MAX (1u << 20)
+#define CALLS_MAX 2048 /* a call to each endpoint, or the streams of watch -i, old and new */
 
 enum ctl_exit ctl_fail(enum ctl_exit code, const char *format, ...)
 {
@@ -53,7 +54,7 @@ static enum ctl_exit open_client(struct ctl *ctl)
     if (code != CTL_OK) goto out;
     struct rpc_client_options options = {.endpoints = ctl->endpoints,
                                          .endpoint_count = ctl->endpoint_count,
-                                         .calls_max = RPC_CLIENT_ENDPOINTS_MAX,
+                                         .calls_max = CALLS_MAX,
                                          .dial_timeout_ns = globals->dial_timeout_ns,
                                          .keepalive_time_ns = globals->keepalive_time_ns,
                                          .keepalive_timeout_ns = globals->keepalive_timeout_ns,

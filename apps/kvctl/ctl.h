@@ -38,7 +38,7 @@ struct ctl_options {
     const char *ttl; /* NULL = none was given */
     int64_t limit, rev, min_create_rev, max_create_rev, min_mod_rev, max_mod_rev;
     bool prefix, from_key, range, prev_kv, keys_only, count_only, print_value_only, ignore_value, ignore_lease, physical,
-        interactive, cluster, keys;
+        interactive, cluster, keys, progress_notify;
     const char *name, *initial_cluster, *initial_cluster_token, *initial_advertise_peer_urls, *data_dir, *wal_dir;
     int64_t bump_revision;
     bool skip_hash_check, mark_compacted;
@@ -49,6 +49,8 @@ struct ctl {
     struct ctl_options options;
     enum ctl_format format;
     bool has_timeout;    /* --command-timeout was given */
+    int before_dashes;   /* of the command's words, how many stand before "--"; -1 = there is none */
+    int signal;          /* that ended the command, and so ends the process; 0 = none */
     struct rpc_client *client;
     char *endpoint_text; /* what `endpoints` points into */
     const char *endpoints[RPC_CLIENT_ENDPOINTS_MAX];

@@ -76,7 +76,7 @@ static void put_bytes(struct buf *out, uint32_t field, struct slice bytes)
 }
 
 /* range_end of a prefix: its last byte below 0xff plus one, and nothing behind; "\0" (no end) if there is none. */
-static void put_prefix_end(struct buf *out, struct slice prefix)
+void kv_request_prefix_end(struct buf *out, struct slice prefix)
 {
     size_t size = prefix.size;
     while (size > 0 && prefix.data[size - 1] == 0xff) size--;
@@ -92,8 +92,7 @@ static void put_prefix_end(struct buf *out, struct slice prefix)
     alloc_free(end);
 }
 
-/* Fields 1 and 2 of a RangeRequest or a DeleteRangeRequest. */
-static enum ctl_exit put_interval(const struct ctl_options *options, const char *command, int count, const char **words,
+enum ctl_exit kv_request_interval(const struct ctl_options *options, const char *command, int count, const char **words,
                                   struct buf *out)
 {
     if (options->prefix && options->from_key)
@@ -111,7 +110,7 @@ static enum ctl_exit put_interval(const struct ctl_options *options, const char 
     if (options->from_key || is_everything)
         buf_put_pb_bytes(out, 2, slice_make("", 1));
     else if (options->prefix)
-        put_prefix_end(out, key);
+        kv_request_prefix_end(out, key);
     else if (count == 2)
         put_bytes(out, 2, slice_from_string(words[1]));
     return CTL_OK;
@@ -130,7 +129,7 @@ enum ctl_exit kv_request_get(const struct ctl_options *options, int count, const
 {
     static const char *const orders[] = {"", "ASCEND", "DESCEND", NULL};
     static const char *const targets[] = {"KEY", "VERSION", "CREATE", "MODIFY", "VALUE", NULL};
-    enum ctl_exit code = put_interval(options, "get", count, words, out);
+    enum ctl_exit code = kv_request_interval(options, "get", count, words, out);
     if (code != CTL_OK) return code;
     bool is_serializable = strcmp(options->consistency, "s") == 0;
     if (!is_serializable && strcmp(options->consistency, "l") != 0)
@@ -156,7 +155,7 @@ enum ctl_exit kv_request_get(const struct ctl_options *options, int count, const
 
 enum ctl_exit kv_request_del(const struct ctl_options *options, int count, const char **words, struct buf *out)
 {
-    enum ctl_exit code = put_interval(options, "del", count, words, out);
+    enum ctl_exit code = kv_request_interval(options, "del", count, words, out);
     if (code != CTL_OK) return code;
     ASSERT(count >= 1);
     put_int(out, 3, options->prev_kv);

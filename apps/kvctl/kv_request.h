@@ -12,6 +12,11 @@ int kv_request_get_flags(struct ctl_options *options, struct flag *out_flags);
 int kv_request_put_flags(struct ctl_options *options, struct flag *out_flags);
 int kv_request_del_flags(struct ctl_options *options, struct flag *out_flags);
 
+/* Fields 1 and 2 of a RangeRequest, a DeleteRangeRequest or a WatchCreateRequest: key and range_end. */
+enum ctl_exit kv_request_interval(const struct ctl_options *options, const char *command, int count, const char **words,
+                                  struct buf *out);
+/* Field 2 only, for all keys that begin with `prefix`. */
+void kv_request_prefix_end(struct buf *out, struct slice prefix);
 /* The encoded request appended to `out`. Words are what stands on the line beside flags. Fails with a message. */
 enum ctl_exit kv_request_get(const struct ctl_options *options, int count, const char **words, struct buf *out);
 enum ctl_exit kv_request_del(const struct ctl_options *options, int count, const char **words, struct buf *out);

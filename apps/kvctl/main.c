@@ -3,6 +3,7 @@
  * Flags are etcdctl's, from the command line, KVCTL_NAME or ETCDCTL_NAME (the first of these that says something counts).
  * Exit codes: 0 done, 1 refused or failed, 2 no endpoint could be reached, 3 bad input, 4 bad feature, 5 interrupted, 128 bad arguments.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "ctl.h"
+#include "ear.h"
 #include "endpoint_command.h"
 #include "kv_command.h"
 #include "kv_request.h"
@@ -19,6 +21,7 @@
 #include "member_command.h"
 #include "snapshot_command.h"
 #include "txn_command.h"
+#include "watch_command.h"
 
 #define API_VERSION "3.6"
 #define FLAGS_MAX 48
@@ -36,6 +39,12 @@ static enum ctl_exit run_version(struct ctl *ctl, int count, const char **words)
 typedef int flags_fn(struct ctl_options *options, struct flag *out_flags);
 typedef enum ctl_exit run_fn(struct ctl *ctl, int count, const char **words);
 
+enum ways {
+    WAYS_CALLS,   /* asks, prints and ends */
+    WAYS_OFFLINE, /* needs no server */
+    WAYS_LIVE,    /* stays until it is told to end: hears signals (ear.h) */
+};
+
 struct command {
     const char *name;    /* one or two words */
     const char *usage;   /* what follows the name */
@@ -43,7 +52,7 @@ struct command {
     const char *examples;
     flags_fn *flags;     /* NULL = none of its own */
     run_fn *run;
-    bool is_offline;     /* needs no server */
+    enum ways ways;
 };
 
 static const struct command COMMANDS[] = {
@@ -53,7 +62,7 @@ static const struct command COMMANDS[] = {
      "  kvctl put --prev-kv greeting goodbye      print what was there before\n"
      "  kvctl put --ttl 60 session/1 alive        gone after 60 s, unless the lease that is printed is kept alive\n"
      "  kvctl put -- -odd- -value-                after -- nothing is a flag\n",
-     kv_request_put_flags, kv_command_put, false},
+     kv_request_put_flags, kv_command_put, WAYS_CALLS},
     {"get", "<key> [<range_end>]", "Gets the key or a range of keys",
      "  kvctl get greeting\n"
      "  kvctl get --prefix users/                 all keys that begin with users/\n"
@@ -61,12 +70,12 @@ static const struct command COMMANDS[] = {
      "  kvctl get --prefix '' --keys-only         the names of all keys\n"
      "  kvctl get --rev 42 greeting               as it was at revision 42\n"
      "  kvctl get --consistency s greeting        from one member, without asking the others; may be old\n",
-     kv_request_get_flags, kv_command_get, false},
+     kv_request_get_flags, kv_command_get, WAYS_CALLS},
     {"del", "<key> [<range_end>]", "Removes the specified key or range of keys [key, range_end)",
      "  kvctl del greeting\n"
      "  kvctl del --prefix users/                 and print how many there were\n"
      "  kvctl del --prev-kv --from-key z          print what is deleted\n",
-     kv_request_del_flags, kv_command_del, false},
+     kv_request_del_flags, kv_command_del, WAYS_CALLS},
     {"txn", "", "Txn processes all the requests in one transaction",
      "  Three sections, each ended by an empty line: compares, requests if all hold, requests otherwise.\n"
      "  kvctl txn <<'END'\n"
@@ -80,58 +89,68 @@ static const struct command COMMANDS[] = {
      "  \n"
      "  END\n"
      "  Compares: value version create mod lease, with = != > <. Requests: put get del, with their flags.\n",
-     txn_command_flags, txn_command_run, false},
+     txn_command_flags, txn_command_run, WAYS_CALLS},
+    {"watch", "[<key> [<range_end>]] [-- <command> [<word>...]]", "Watches events stream on keys or prefixes",
+     "  kvctl watch greeting                      print each event of this key from now on\n"
+     "  kvctl watch --prefix users/ --rev 100     all that begin with users/, from revision 100 on\n"
+     "  kvctl watch --prefix jobs/ -- sh -c 'echo $ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_KEY'   run it for each event, one after the\n"
+     "      other; it also gets ETCD_WATCH_VALUE and ETCD_WATCH_REVISION, the texts in quotes; where it fails, the watch ends\n"
+     "  kvctl watch -i                            read lines: watch KEY [RANGE_END] [flags] [-- COMMAND], and progress\n"
+     "  ETCDCTL_WATCH_KEY (and ETCDCTL_WATCH_RANGE_END) may name the key instead.\n"
+     "  When a member dies the watch goes on at another endpoint behind the last event printed: nothing is missed, nothing\n"
+     "  comes twice. What was compacted before it was printed ends it with 5.\n",
+     watch_command_flags, watch_command_run, WAYS_LIVE},
     {"compaction", "<revision>", "Compacts the event history",
      "  kvctl compaction 1000                     reads and watches below revision 1000 are no longer possible\n"
      "  kvctl compaction --physical 1000          and wait until the space is free\n",
-     kv_command_compaction_flags, kv_command_compaction, false},
+     kv_command_compaction_flags, kv_command_compaction, WAYS_CALLS},
     {"lease grant", "<ttl>", "Creates leases",
      "  kvctl lease grant 60                      a lease of 60 seconds; prints its id\n"
      "  kvctl put --lease 1c0ffee00c0ffee0 session/1 alive\n",
-     NULL, lease_command_grant, false},
+     NULL, lease_command_grant, WAYS_CALLS},
     {"lease revoke", "<leaseID>", "Revokes leases",
      "  kvctl lease revoke 1c0ffee00c0ffee0       deletes all keys that belong to it, too\n",
-     NULL, lease_command_revoke, false},
+     NULL, lease_command_revoke, WAYS_CALLS},
     {"lease timetolive", "<leaseID>", "Get lease information",
      "  kvctl lease timetolive --keys 1c0ffee00c0ffee0   how long it lives, and what belongs to it\n",
-     lease_command_time_to_live_flags, lease_command_time_to_live, false},
-    {"lease list", "", "List all active leases", "  kvctl lease list\n", NULL, lease_command_list, false},
+     lease_command_time_to_live_flags, lease_command_time_to_live, WAYS_CALLS},
+    {"lease list", "", "List all active leases", "  kvctl lease list\n", NULL, lease_command_list, WAYS_CALLS},
     {"endpoint health", "", "Checks the healthiness of endpoints specified in `--endpoints` flag",
      "  kvctl endpoint health\n"
      "  kvctl endpoint health --cluster -w table  ask every member that the cluster knows\n",
-     endpoint_command_flags, endpoint_command_health, false},
+     endpoint_command_flags, endpoint_command_health, WAYS_CALLS},
     {"endpoint status", "", "Prints out the status of endpoints specified in `--endpoints` flag",
      "  kvctl endpoint status -w table\n"
      "  Simple output: endpoint, ID, version, db size, is leader, is learner, raft term, raft index,\n"
      "  raft applied index, errors.\n",
-     endpoint_command_flags, endpoint_command_status, false},
+     endpoint_command_flags, endpoint_command_status, WAYS_CALLS},
     {"endpoint hashkv", "", "Prints the KV history hash for each endpoint in --endpoints",
      "  kvctl endpoint hashkv --cluster           members at one revision must show one hash\n",
-     endpoint_command_hashkv_flags, endpoint_command_hashkv, false},
+     endpoint_command_hashkv_flags, endpoint_command_hashkv, WAYS_CALLS},
     {"member list", "", "Lists all members in the cluster",
      "  kvctl member list -w table\n"
      "  Simple output: ID, status, name, peer addresses, client addresses, is learner.\n",
-     member_command_list_flags, member_command_list, false},
+     member_command_list_flags, member_command_list, WAYS_CALLS},
     {"alarm list", "", "Lists all alarms",
      "  kvctl alarm list                          which member has no space left, or a state that is wrong\n",
-     NULL, maintenance_command_alarm_list, false},
+     NULL, maintenance_command_alarm_list, WAYS_CALLS},
     {"alarm disarm", "", "Disarms all alarms",
      "  kvctl alarm disarm                        after a compaction made room, writes are taken again\n",
-     NULL, maintenance_command_alarm_disarm, false},
+     NULL, maintenance_command_alarm_disarm, WAYS_CALLS},
     {"defrag", "", "Defragments the storage of the members with given endpoints",
      "  kvctl defrag --cluster                    kvd frees bytes as they die: this is for scripts, and for etcd\n",
-     endpoint_command_flags, maintenance_command_defrag, false},
+     endpoint_command_flags, maintenance_command_defrag, WAYS_CALLS},
     {"move-leader", "<transferee-member-id>", "Transfers leadership to another member",
      "  kvctl --endpoints a,b,c move-leader 8e9e05c52164694d   the id as member list prints it; one endpoint leads\n",
-     NULL, maintenance_command_move_leader, false},
+     NULL, maintenance_command_move_leader, WAYS_CALLS},
     {"snapshot save", "<filename>", "Saves a snapshot of one member to a file",
      "  kvctl --endpoints 10.0.0.1:2379 snapshot save backup.db\n"
      "  The file appears under its name when it is whole, verified and durable; until then it is backup.db.part.\n",
-     NULL, snapshot_command_save, false},
+     NULL, snapshot_command_save, WAYS_CALLS},
     {"snapshot status", "<filename>", "Verifies a snapshot file and says what it is",
      "  kvctl snapshot status backup.db -w table  its hash is the one that endpoint hashkv shows at that revision\n"
      "  Simple output: hash, revision, total keys, total size. Every block is verified; a file out of DATA/snap will do.\n",
-     NULL, snapshot_command_status, true},
+     NULL, snapshot_command_status, WAYS_OFFLINE},
     {"snapshot restore", "<filename>", "Makes a new member's data directory out of a snapshot file",
      "  On each member's machine, with its own name and URL, from the same file:\n"
      "  kvctl snapshot restore backup.db --name a --data-dir a.etcd \\\n"
@@ -139,8 +158,8 @@ static const struct command COMMANDS[] = {
      "      --initial-cluster-token after-the-fire --initial-advertise-peer-urls http://10.0.0.1:2380\n"
      "  Revisions go on 1,000,000,000 further up and all below is compacted, so that clients with caches and watches notice;\n"
      "  --bump-revision 0 --mark-compacted=false leaves both as they were.\n",
-     snapshot_command_restore_flags, snapshot_command_restore, true},
-    {"version", "", "Prints the version of kvctl", "  kvctl version\n", NULL, run_version, true},
+     snapshot_command_restore_flags, snapshot_command_restore, WAYS_OFFLINE},
+    {"version", "", "Prints the version of kvctl", "  kvctl version\n", NULL, run_version, WAYS_OFFLINE},
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof COMMANDS[0])
 
@@ -373,7 +392,8 @@ static enum ctl_exit run_command(struct ctl *ctl, const struct command *command,
 {
     enum ctl_exit code = set_format(ctl);
     if (code == CTL_OK) code = check_unbuilt(&ctl->globals);
-    if (code == CTL_OK && !command->is_offline) code = ctl_connect(ctl, ctl->globals.endpoints);
+    if (command->ways == WAYS_LIVE) ear_block_signals();
+    if (code == CTL_OK && command->ways != WAYS_OFFLINE) code = ctl_connect(ctl, ctl->globals.endpoints);
     if (code == CTL_OK) code = command->run(ctl, count, words);
     ASSERT(code >= CTL_OK);
     ctl_disconnect(ctl);
@@ -411,7 +431,18 @@ static enum ctl_exit run(struct ctl *ctl, int argc, char **argv, const char **wo
         return CTL_OK;
     }
     ASSERT(result.arguments_count >= used);
+    ctl->before_dashes = result.before_dashes < used ? -1 : result.before_dashes - used;
     return run_command(ctl, command, result.arguments_count - used, words + used);
+}
+
+/* As the signal would have ended us at once: a shell sees why. */
+static void end_by(int number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    raise(number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 int main(int argc, char **argv)
@@ -421,5 +452,6 @@ int main(int argc, char **argv)
     setenv("GRPC_VERBOSITY", "NONE", 0); /* errors are told by us, once */
     enum ctl_exit code = run(&ctl, argc, argv, words);
     alloc_free(words);
+    if (ctl.signal != 0) end_by(ctl.signal);
     return (int)code;
 }

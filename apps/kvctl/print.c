@@ -155,6 +155,30 @@ enum ctl_exit print_txn(const struct ctl *ctl, const Etcdserverpb__TxnResponse *
     return CTL_OK;
 }
 
+const char *print_event_name(const Mvccpb__Event *event) { return event->type == MVCCPB__EVENT__EVENT_TYPE__PUT ? "PUT" : "DELETE"; }
+
+static void simple_watch(const struct ctl *ctl, const Etcdserverpb__WatchResponse *response)
+{
+    for (size_t i = 0; i < response->n_events; i++) {
+        const Mvccpb__Event *event = response->events[i];
+        puts(print_event_name(event));
+        if (event->prev_kv != NULL) put_kv(ctl, event->prev_kv, false);
+        if (event->kv != NULL) put_kv(ctl, event->kv, false);
+    }
+}
+
+enum ctl_exit print_watch(const struct ctl *ctl, const Etcdserverpb__WatchResponse *response)
+{
+    ASSERT(response != NULL);
+    switch (ctl->format) {
+    case CTL_SIMPLE: simple_watch(ctl, response); break;
+    case CTL_FIELDS: print_fields_watch(response); break;
+    case CTL_JSON: print_json_watch(response); break;
+    case CTL_TABLE: return no_table();
+    }
+    return CTL_OK;
+}
+
 const char *print_alarm_name(int32_t type)
 {
     static const char *const names[] = {"NONE", "NOSPACE", "CORRUPT"};

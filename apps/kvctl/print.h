@@ -10,6 +10,7 @@ enum ctl_exit print_range(const struct ctl *ctl, const Etcdserverpb__RangeRespon
 enum ctl_exit print_put(const struct ctl *ctl, const Etcdserverpb__PutResponse *response);
 enum ctl_exit print_del(const struct ctl *ctl, const Etcdserverpb__DeleteRangeResponse *response);
 enum ctl_exit print_txn(const struct ctl *ctl, const Etcdserverpb__TxnResponse *response);
+enum ctl_exit print_watch(const struct ctl *ctl, const Etcdserverpb__WatchResponse *response); /* what is not printed of it: reasons */
 enum ctl_exit print_alarms(const struct ctl *ctl, const Etcdserverpb__AlarmResponse *response); /* a header is printed if there is one */
 enum ctl_exit print_members(const struct ctl *ctl, const Etcdserverpb__MemberListResponse *response);
 
@@ -24,6 +25,7 @@ enum ctl_exit print_statuses(const struct ctl *ctl, const struct print_endpoint 
 enum ctl_exit print_hashes(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);
 enum ctl_exit print_healths(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);
 
+const char *print_event_name(const Mvccpb__Event *event); /* "PUT" */
 const char *print_alarm_name(int32_t type); /* "NOSPACE"; "UNKNOWN" for what has no name */
 
 #define PRINT_TIME_BYTES 32

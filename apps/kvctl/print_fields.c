@@ -5,69 +5,23 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "quote.h"
 
-/* Bytes of the well-formed UTF-8 character at `at`, 0 = it is none. */
-static size_t utf8_size(const uint8_t *at, size_t left)
+static void put_quoted(struct slice bytes)
 {
-    ASSERT(left > 0);
-    size_t size = at[0] < 0x80 ? 1 : at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : at[0] >= 0xe0 ? 3 : at[0] >= 0xc2 ? 2 : 0;
-    if (size == 0 || size > left || at[0] >= 0xf5) return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((at[i] & 0xc0) != 0x80) return 0;
-    if (size == 3 && ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f))) return 0;
-    if (size == 4 && ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))) return 0;
-    return size;
-}
-
-static uint32_t utf8_value(const uint8_t *at, size_t size)
-{
-    ASSERT(size >= 1 && size <= 4);
-    uint32_t value = size == 1 ? at[0] : at[0] & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) value = value << 6 | (at[i] & 0x3fu);
-    return value;
-}
-
-/* Spaces other than U+0020, control and format characters, private use: what Go does not print as it is. (Code points without a
- * meaning in Unicode are printed; Go would escape those too.) */
-static bool is_graphic(uint32_t c)
-{
-    static const uint32_t ranges[][2] = {{0x80, 0xa0},     {0xad, 0xad},     {0x600, 0x605},   {0x61c, 0x61c},   {0x6dd, 0x6dd},
-                                         {0x70f, 0x70f},   {0x1680, 0x1680}, {0x180e, 0x180e}, {0x2000, 0x200f}, {0x2028, 0x202f},
-                                         {0x205f, 0x206f}, {0x3000, 0x3000}, {0xe000, 0xf8ff}, {0xfeff, 0xfeff}, {0xfff0, 0xfffb},
-                                         {0xe0000, 0x10ffff}};
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1]) return false;
-    ASSERT(c <= 0xe0000);
-    return true;
-}
-
-static void put_quoted(const uint8_t *data, size_t size)
-{
-    static const char letters[] = "abtnvfr"; /* of the control characters 7 to 13 */
-    putchar('"');
-    for (size_t i = 0; i < size;) {
-        uint8_t c = data[i];
-        size_t width = utf8_size(data + i, size - i);
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c >= 7 && c <= 13)
-            printf("\\%c", letters[c - 7]);
-        else if (width == 0 || c < 0x20 || c == 0x7f)
-            printf("\\x%02x", c);
-        else if (!is_graphic(utf8_value(data + i, width)))
-            printf(width == 4 ? "\\U%08x" : "\\u%04x", utf8_value(data + i, width));
-        else
-            fwrite(data + i, 1, width, stdout);
-        i += width == 0 ? 1 : width;
-        ASSERT(i <= size);
-    }
-    puts("\"");
+    struct buf text;
+    buf_init(&text);
+    quote_put(&text, bytes);
+    ASSERT(text.size >= 2);
+    fwrite(text.blob->data, 1, text.size, stdout);
+    putchar('\n');
+    buf_deinit(&text);
 }
 
 static void put_bytes(const char *prefix, const char *name, ProtobufCBinaryData bytes)
 {
     printf("\"%s%s\" : ", prefix, name);
-    put_quoted(bytes.data, bytes.len);
+    put_quoted(slice_make(bytes.data, bytes.len));
 }
 
 void print_fields_header(const Etcdserverpb__ResponseHeader *header)
@@ -81,7 +35,7 @@ void print_fields_header(const Etcdserverpb__ResponseHeader *header)
 void print_fields_bytes(const char *name, struct slice bytes)
 {
     printf("\"%s\" : ", name);
-    put_quoted(bytes.data, bytes.size);
+    put_quoted(bytes);
 }
 
 static void put_kv(const char *prefix, const Mvccpb__KeyValue *kv)
@@ -196,5 +150,16 @@ void print_fields_healths(const struct print_endpoint *endpoints, size_t count)
         printf("\"Endpoint\" : \"%s\"\n\"Health\" : %s\n", endpoints[i].endpoint,
                endpoints[i].error[0] == '\0' ? "true" : "false");
         printf("\"Took\" : %s\n\"Error\" : %s\n\n", took, endpoints[i].error);
+    }
+}
+
+void print_fields_watch(const Etcdserverpb__WatchResponse *response)
+{
+    print_fields_header(response->header);
+    for (size_t i = 0; i < response->n_events; i++) {
+        const Mvccpb__Event *event = response->events[i];
+        printf("\"Type\" : %s\n", print_event_name(event));
+        if (event->prev_kv != NULL) put_kv("Prev", event->prev_kv);
+        if (event->kv != NULL) put_kv("", event->kv);
     }
 }

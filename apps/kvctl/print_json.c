@@ -6,15 +6,20 @@
 
 static struct slice bytes_of(ProtobufCBinaryData bytes) { return slice_make(bytes.data, bytes.len); }
 
-static void put_header(struct json *json, const Etcdserverpb__ResponseHeader *header)
+static void put_header_as(struct json *json, const char *name, const Etcdserverpb__ResponseHeader *header)
 {
     if (header == NULL) return;
-    json_open(json, "header", '{');
+    json_open(json, name, '{');
     json_u64(json, "cluster_id", header->cluster_id);
     json_u64(json, "member_id", header->member_id);
     json_i64(json, "revision", header->revision);
     json_u64(json, "raft_term", header->raft_term);
     json_close(json, '}');
+}
+
+static void put_header(struct json *json, const Etcdserverpb__ResponseHeader *header)
+{
+    put_header_as(json, "header", header);
 }
 
 static void put_kv(struct json *json, const char *name, const Mvccpb__KeyValue *kv)
@@ -123,6 +128,34 @@ void print_json_txn(const Etcdserverpb__TxnResponse *response)
         for (size_t i = 0; i < response->n_responses; i++) put_op(&json, response->responses[i]);
         json_close(&json, ']');
     }
+    json_close(&json, '}');
+    json_print(&json);
+    json_deinit(&json);
+}
+
+static void put_event(struct json *json, const Mvccpb__Event *event)
+{
+    ASSERT(event != NULL);
+    json_open(json, NULL, '{');
+    json_i64(json, "type", (int64_t)event->type);
+    if (event->kv != NULL) put_kv(json, "kv", event->kv);
+    if (event->prev_kv != NULL) put_kv(json, "prev_kv", event->prev_kv);
+    json_close(json, '}');
+}
+
+/* The struct of Go's client library, which has no tags: names as in Go, and nothing is left out. */
+void print_json_watch(const Etcdserverpb__WatchResponse *response)
+{
+    struct json json;
+    json_init(&json);
+    json_open(&json, NULL, '{');
+    put_header_as(&json, "Header", response->header);
+    json_open(&json, "Events", '[');
+    for (size_t i = 0; i < response->n_events; i++) put_event(&json, response->events[i]);
+    json_close(&json, ']');
+    json_number(&json, "CompactRevision", (uint64_t)response->compact_revision);
+    json_bool(&json, "Canceled", response->canceled);
+    json_bool(&json, "Created", response->created);
     json_close(&json, '}');
     json_print(&json);
     json_deinit(&json);

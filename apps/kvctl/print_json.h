@@ -7,6 +7,7 @@ void print_json_range(const Etcdserverpb__RangeResponse *response);
 void print_json_put(const Etcdserverpb__PutResponse *response);
 void print_json_del(const Etcdserverpb__DeleteRangeResponse *response);
 void print_json_txn(const Etcdserverpb__TxnResponse *response);
+void print_json_watch(const Etcdserverpb__WatchResponse *response);
 void print_json_alarms(const Etcdserverpb__AlarmResponse *response);
 void print_json_members(const Etcdserverpb__MemberListResponse *response);
 void print_json_statuses(const struct print_endpoint *endpoints, size_t count);

@@ -194,6 +194,7 @@ static bool parse_command_line(struct flag *flags, int flag_count, int argc, cha
         const char *word = argv[at];
         if (!flags_ended && strcmp(word, "--") == 0) {
             flags_ended = true;
+            result->before_dashes = result->arguments_count;
             at++;
         } else if (!flags_ended && word[0] == '-' && word[1] != '\0') {
             if (!parse_word(flags, flag_count, argc, argv, &at, result)) return false;
@@ -239,7 +240,7 @@ bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, cons
 {
     ASSERT(options != NULL && result != NULL && flag_count >= 0);
     const char **arguments = result->arguments;
-    *result = (struct flags_result){.arguments = arguments};
+    *result = (struct flags_result){.arguments = arguments, .before_dashes = -1};
     for (int i = 0; i < flag_count; i++) flags[i].is_set = false;
     if (!parse_command_line(flags, flag_count, argc, argv, options->stop_at_command, result)) return false;
     if (options->environment_prefix == NULL || parse_environment(flags, flag_count, options, result)) return true;

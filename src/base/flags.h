@@ -21,6 +21,7 @@ struct flag {
 struct flags_result {
     int arguments_count;          /* what is not a flag, in order */
     const char **arguments;       /* points into argv; array owned by the caller: at least argc long */
+    int before_dashes;            /* how many of them stand before the "--" that ends the flags; -1 = there is none */
     const char *ignored[FLAGS_IGNORED_MAX]; /* names of FLAG_IGNORED flags that were given */
     int ignored_count;
     char error[256];              /* when flags_parse answers false */

@@ -1,69 +1,9 @@
 #!/usr/bin/env bash
 # Does kvctl print what Debian's etcdctl prints? Both run on the same cluster with the same words and the same standard input; output,
-# errors and exit codes are compared. What Debian's etcdctl (3.4) does not know, and what kvctl does better, is checked by itself. KVCTL_BINARY: another kvctl, as one with sanitizers.
+# errors and exit codes are compared. What Debian's etcdctl (3.4) does not know, and what kvctl does better, is checked by itself.
 set -euo pipefail
-# shellcheck source=e2e_lib.sh
-. "$(dirname "$0")/e2e_lib.sh"
-export ETCDCTL_API=3
-unset ETCDCTL_ENDPOINTS KVCTL_ENDPOINTS
-kvctl=${KVCTL_BINARY:-$e2e_root/bin/kvctl}
-
-# run_tool TOOL INPUT WORDS...: output in tool.out and tool.err, exit code in the variable code
-run_tool() {
-    local tool=$1 input=$2
-    shift 2
-    code=0
-    printf '%b' "$input" | "$tool" --endpoints "$endpoint" "$@" >"$e2e_dir/tool.out" 2>"$e2e_dir/tool.err" || code=$?
-    sed -i '/^{"level":"warn"/d' "$e2e_dir/tool.err" # of etcdctl's own library
-}
-
-# What differs between two runs of one write: revisions and versions.
-without_revisions() { sed -E 's/((revision|version|Revision|Version)" ?: ?)[0-9]+/\1N/g' "$1"; }
-
-# compare NAME INPUT WORDS...: both tools after $reset; all the same, revisions aside when there is a reset
-compare() {
-    local name=$1 input=$2 expected_code
-    shift 2
-    [[ -n $reset ]] && "$reset"
-    run_tool etcdctl "$input" "$@"
-    expected_code=$code
-    mv "$e2e_dir/tool.out" "$e2e_dir/expected.out"
-    mv "$e2e_dir/tool.err" "$e2e_dir/expected.err"
-    [[ -n $reset ]] && "$reset"
-    run_tool "$kvctl" "$input" "$@"
-    if [[ -n $reset ]]; then
-        for file in expected.out tool.out; do
-            without_revisions "$e2e_dir/$file" >"$e2e_dir/normal"
-            mv "$e2e_dir/normal" "$e2e_dir/$file"
-        done
-    fi
-    if [[ $code == "$expected_code" ]] && difference=$(diff "$e2e_dir/expected.out" "$e2e_dir/tool.out") &&
-        difference=$(diff "$e2e_dir/expected.err" "$e2e_dir/tool.err"); then
-        e2e_pass
-    else
-        e2e_fail "$name" "kvctl $* ended with $code, etcdctl with $expected_code
-$difference"
-    fi
-}
-
-same() { compare "$*" "" "$@"; }
-same_in_all_formats() { for format in simple json fields; do same "$@" -w "$format"; done; }
-
-# ends_with CODE PATTERN WORDS...: kvctl alone: exit code, and an extended regular expression in its errors
-ends_with() {
-    local expected=$1 pattern=$2
-    shift 2
-    code=0
-    "$kvctl" "$@" >"$e2e_dir/tool.out" 2>"$e2e_dir/tool.err" </dev/null || code=$?
-    if [[ $code == "$expected" ]] && grep -Eq -- "$pattern" "$e2e_dir/tool.err"; then
-        e2e_pass
-    else
-        e2e_fail "kvctl $*" "exit $code (not $expected), or no /$pattern/ in: $(cat "$e2e_dir/tool.err")"
-    fi
-}
-
-put() { etcdctl --endpoints "$endpoint" put -- "$@" >/dev/null; }
-ctl() { "$kvctl" --endpoints "$endpoint" "$@"; }
+# shellcheck source=kvctl_lib.sh
+. "$(dirname "$0")/kvctl_lib.sh"
 
 fill() {
     put p/1 one && put p/2 two && put p/3 "" && put p/2 $'two\nlines' && put p/1 uno && put "ключ" "значение"
@@ -255,9 +195,7 @@ status_table() {
     expect_match "its newer columns" "3.6.0[|].*GB" cells_of "$kvctl" "STORAGE VERSION|QUOTA"
 }
 
-e2e_start
-endpoint=${e2e_endpoints[0]#http://}
-all=$(IFS=,; echo "${e2e_endpoints[*]}")
+kvctl_start
 reset=
 fill
 reads

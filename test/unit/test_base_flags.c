@@ -164,6 +164,18 @@ START_TEST(test_flags_first_word_ends_them_before_a_command)
 }
 END_TEST
 
+START_TEST(test_flags_say_where_dashes_end_them)
+{
+    ck_assert(parse("one --yes two"));
+    ck_assert_int_eq(result.before_dashes, -1);
+    ck_assert(parse("-- one"));
+    ck_assert_int_eq(result.before_dashes, 0);
+    ck_assert(parse("one two --yes -- three -- --four"));
+    ck_assert_int_eq(result.before_dashes, 2);
+    ck_assert_int_eq(result.arguments_count, 5);
+}
+END_TEST
+
 START_TEST(test_flags_ignored_ones_are_reported_once)
 {
     ck_assert(parse("--force --retry-interval 5 --yes --force=1 word"));
@@ -241,6 +253,7 @@ int main(void)
     tcase_add_test(tests, test_flags_missing_value_is_an_error);
     tcase_add_test(tests, test_flags_plain_words_are_arguments);
     tcase_add_test(tests, test_flags_first_word_ends_them_before_a_command);
+    tcase_add_test(tests, test_flags_say_where_dashes_end_them);
     tcase_add_test(tests, test_flags_ignored_ones_are_reported_once);
     tcase_add_test(tests, test_flags_environment_fills_what_the_line_leaves_open);
     tcase_add_test(tests, test_flags_shadowed_variable_is_an_error_when_strict);
