@@ -130,13 +130,12 @@ static struct watcher *make_watcher(struct watch *watch, struct watch_stream *st
                                     int64_t id)
 {
     struct watcher *watcher = ALLOC(struct watcher);
-    *watcher = (struct watcher){.stream = stream, .id = id, .state = WATCHER_LIVE, .progress_notify = request->progress_notify,
-                                .prev_kv = request->prev_kv, .fragment = request->fragment, .no_put = request->no_put,
+    *watcher = (struct watcher){.stream = stream, .id = id, .state = WATCHER_LIVE, .prev_kv = request->prev_kv,
+                                .fragment = request->fragment, .no_put = request->no_put,
                                 .no_delete = request->no_delete};
     watcher->set = watch_registry_join(&watch->registry, key, request->range_end);
     list_init(&watcher->of_set);
     list_init(&watcher->queue);
-    list_init(&watcher->of_notify);
     heap_node_init(&watcher->behind);
     list_push_back(&stream->watchers, &watcher->of_stream);
     bool is_put = map_put(&stream->ids, (uint64_t)id, watcher);
@@ -162,7 +161,7 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
     struct watcher *watcher = make_watcher(watch, stream, request, key, id);
     watcher->next = request->start_revision > 0 ? request->start_revision : revision + 1;
     if (watcher->next > stream->start_max) stream->start_max = watcher->next;
-    if (watcher->progress_notify) watch_sweep_schedule(watch, watcher, now_ns);
+    if (request->progress_notify) watch_sweep_notify(watch, watcher, now_ns);
     if (watcher->next < mvcc_view_compact_revision(view)) watch_state_compacted(watch, watcher);
     else if (watcher->next <= watch->live) watch_state_wait(watch, watcher);
     else watch_state_live(watch, watcher);
@@ -300,7 +299,7 @@ uint64_t watch_deadline_ns(const struct watch *watch)
 {
     if (list_is_empty(&watch->notify)) return CLOCK_NEVER;
     ASSERT(watch->stats.watchers > 0);
-    return LIST_ENTRY(watch->notify.next, struct watcher, of_notify)->notify_ns;
+    return LIST_ENTRY(watch->notify.next, struct watch_notify, node)->due_ns;
 }
 
 /* The newest mark that lies hold_bytes_max behind what is live. */

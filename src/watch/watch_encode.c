@@ -10,15 +10,15 @@
 
 void watch_encode_head(struct buf *buf, const struct watch_options *options, uint64_t term, const struct watch_response *response)
 {
-    struct buf header;
+    const uint64_t header[] = {options->cluster_id, options->member_id, (uint64_t)response->revision, term}; /* fields 1 to 4 */
+    size_t size = 0;
     ASSERT(options->member_id != 0);
-    buf_init(&header);
-    buf_put_pb_varint(&header, 1, options->cluster_id);
-    buf_put_pb_varint(&header, 2, options->member_id);
-    if (response->revision != 0) buf_put_pb_varint(&header, 3, (uint64_t)response->revision);
-    if (term != 0) buf_put_pb_varint(&header, 4, term);
-    buf_put_pb_bytes(buf, 1, buf_slice(&header));
-    buf_deinit(&header);
+    for (uint32_t i = 0; i < 4; i++) size += header[i] == 0 ? 0 : 1 + pb_varint_size(header[i]);
+    buf_put_varint(buf, pb_tag(1, PB_BYTES));
+    buf_put_varint(buf, size);
+    for (uint32_t i = 0; i < 4; i++) {
+        if (header[i] != 0) buf_put_pb_varint(buf, i + 1, header[i]);
+    }
     if (response->watch_id != 0) buf_put_pb_varint(buf, 2, (uint64_t)response->watch_id);
     if (response->created) buf_put_pb_varint(buf, 3, 1);
     if (response->canceled) buf_put_pb_varint(buf, 4, 1);
@@ -54,11 +54,11 @@ static uint32_t flags_of(const struct watcher *watcher)
            (uint32_t)watcher->no_delete << 3;
 }
 
-static bool wants(const struct watcher *watcher, const struct mvcc_change *change)
+static bool wants(const struct watcher *watcher, const struct mvcc_range *range, const struct mvcc_change *change)
 {
     if (change->revision == watcher->next && change->sub < watcher->sub) return false;
     if (change->is_delete ? watcher->no_delete : watcher->no_put) return false;
-    return mvcc_range_contains(&watcher->set->range, change->kv.key);
+    return mvcc_range_contains(range, change->kv.key);
 }
 
 static size_t change_bytes(const struct mvcc_change *change) { return change->kv.key.size + change->kv.value.size + 64; }
@@ -68,6 +68,7 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
 {
     struct mvcc_history history;
     struct mvcc_change change;
+    struct mvcc_range range = watch_registry_range(watcher->set);
     int64_t revision = 0;
     size_t looks = 0, revisions = 0;
     bool is_inside = false; /* events of this revision are in the frame */
@@ -85,7 +86,7 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
             is_inside = change.revision == watcher->next && watcher->sub > 0;
             revisions++;
         }
-        if (!wants(watcher, &change)) continue;
+        if (!wants(watcher, &range, &change)) continue;
         if (watcher->fragment && memo->count > 0 && watch->events.size + change_bytes(&change) > watch->options.fragment_bytes) {
             memo->is_fragment = is_inside;
             memo->is_marked_after = true;

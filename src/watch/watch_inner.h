@@ -14,22 +14,28 @@
 
 enum watcher_state { WATCHER_LIVE, WATCHER_MARKED, WATCHER_WAITING, WATCHER_SWEPT };
 
+/* Of a watcher that wants progress notifications. */
+struct watch_notify {
+    struct list node;          /* in watch->notify */
+    struct watcher *watcher;
+    uint64_t due_ns;
+};
+
 struct watcher {
     struct watch_stream *stream;
     struct watch_set *set;
     struct list of_stream;
     struct list of_set;        /* LIVE: set->live; SWEPT: set->swept; else alone */
     struct list queue;         /* the stream's line (MARKED; LIVE with a notification due), or watch->waiting, watch->swept */
-    struct list of_notify;     /* wants progress notifications */
+    struct watch_notify *notify; /* NULL: wants none */
     struct heap_node behind;   /* not LIVE: in the heap by `next` */
     int64_t id;
     int64_t next;              /* first revision not told */
     int64_t sub;               /* of it, the first change not told: above 0 inside of fragments only */
-    uint64_t notify_ns;
     enum watcher_state state;
     bool is_compacted;         /* its turn will say so */
     bool is_notify_due, was_told;
-    bool progress_notify, prev_kv, fragment, no_put, no_delete;
+    bool prev_kv, fragment, no_put, no_delete;
 };
 
 /* A response without events that waits for its turn. */
@@ -73,7 +79,7 @@ struct watch {
     struct watch_registry registry;
     struct list streams, ready;
     struct list waiting, swept;  /* watchers */
-    struct list notify;          /* watchers, soonest first */
+    struct list notify;          /* of watchers, soonest first */
     struct list progress;        /* streams that wait for an answer to a progress request */
     struct heap behind;
     int64_t live;                /* every change ≤ it has marked whom it concerns */

@@ -33,10 +33,15 @@ static int compare_range(const struct mvcc_range *a, const struct mvcc_range *b)
 
 static void refresh(struct watch_set *set)
 {
-    set->last = set;
     const struct watch_set *below[2] = {set->left, set->right};
+    struct mvcc_range largest = watch_registry_range(set);
+    set->last = set;
     for (int i = 0; i < 2; i++) {
-        if (below[i] != NULL && compare_end(&below[i]->last->range, &set->last->range) > 0) set->last = below[i]->last;
+        if (below[i] == NULL) continue;
+        struct mvcc_range range = watch_registry_range(below[i]->last);
+        if (compare_end(&range, &largest) <= 0) continue;
+        set->last = below[i]->last;
+        largest = range;
     }
 }
 
@@ -60,10 +65,16 @@ static struct watch_set *turn_left(struct watch_set *set)
     return top;
 }
 
+static int compare_sets(const struct watch_set *a, const struct watch_set *b)
+{
+    struct mvcc_range range_a = watch_registry_range(a), range_b = watch_registry_range(b);
+    return compare_range(&range_a, &range_b);
+}
+
 static struct watch_set *insert(struct watch_set *root, struct watch_set *set)
 {
     if (root == NULL) return set;
-    int order = compare_range(&set->range, &root->range);
+    int order = compare_sets(set, root);
     ASSERT(order != 0);
     if (order < 0) {
         root->left = insert(root->left, set);
@@ -94,7 +105,7 @@ static struct watch_set *take_out(struct watch_set *root, struct watch_set *set)
 {
     ASSERT(root != NULL);
     if (root == set) return merge(set->left, set->right);
-    if (compare_range(&set->range, &root->range) < 0) {
+    if (compare_sets(set, root) < 0) {
         root->left = take_out(root->left, set);
     } else {
         root->right = take_out(root->right, set);
@@ -116,16 +127,22 @@ void watch_registry_deinit(struct watch_registry *registry)
     map_deinit(&registry->singles);
 }
 
+static struct slice key_of(const struct watch_set *set) { return slice_make(set->bytes, set->key_bytes); }
+
+static struct watch_set *find_single(const struct watch_registry *registry, struct slice key)
+{
+    struct watch_set *set = registry->singles.count == 0 ? NULL : map_get(&registry->singles, hash_key(key));
+    while (set != NULL && !slice_equal(key_of(set), key)) set = set->chain;
+    return set;
+}
+
 static struct watch_set *find(const struct watch_registry *registry, const struct mvcc_range *range)
 {
-    if (range->is_single) {
-        struct watch_set *set = map_get(&registry->singles, hash_key(range->key));
-        while (set != NULL && !slice_equal(set->range.key, range->key)) set = set->chain;
-        return set;
-    }
+    if (range->is_single) return find_single(registry, range->key);
     struct watch_set *set = registry->root;
     while (set != NULL) {
-        int order = compare_range(range, &set->range);
+        struct mvcc_range here = watch_registry_range(set);
+        int order = compare_range(range, &here);
         if (order == 0) break;
         set = order < 0 ? set->left : set->right;
     }
@@ -135,13 +152,11 @@ static struct watch_set *find(const struct watch_registry *registry, const struc
 static struct watch_set *make(struct watch_registry *registry, struct slice key, struct slice range_end)
 {
     struct watch_set *set = alloc_new(sizeof *set + key.size + range_end.size);
-    *set = (struct watch_set){.priority = mix(++registry->made), .key_bytes = (uint32_t)(key.size + range_end.size)};
+    *set = (struct watch_set){.priority = mix(++registry->made), .key_bytes = (uint32_t)key.size, .end_bytes = (uint32_t)range_end.size};
     if (key.size > 0) memcpy(set->bytes, key.data, key.size);
     if (range_end.size > 0) memcpy(set->bytes + key.size, range_end.data, range_end.size);
-    set->range = mvcc_range_make(slice_make(set->bytes, key.size), slice_make(set->bytes + key.size, range_end.size));
     list_init(&set->live);
     list_init(&set->swept);
-    refresh(set);
     registry->key_bytes += key.size + range_end.size;
     return set;
 }
@@ -152,11 +167,12 @@ struct watch_set *watch_registry_join(struct watch_registry *registry, struct sl
     struct watch_set *set = find(registry, &range);
     if (set == NULL) {
         set = make(registry, key, range_end);
-        if (set->range.is_single) {
+        if (range.is_single) {
             set->chain = map_take(&registry->singles, hash_key(key));
             bool is_put = map_put(&registry->singles, hash_key(key), set);
             ASSERT(is_put);
         } else {
+            refresh(set);
             registry->root = insert(registry->root, set);
         }
     }
@@ -166,7 +182,7 @@ struct watch_set *watch_registry_join(struct watch_registry *registry, struct sl
 
 static void unchain(struct watch_registry *registry, struct watch_set *set)
 {
-    uint64_t hash = hash_key(set->range.key);
+    uint64_t hash = hash_key(key_of(set));
     struct watch_set *first = map_take(&registry->singles, hash);
     struct watch_set **at = &first;
     while (*at != set) at = &(*at)->chain;
@@ -179,9 +195,10 @@ bool watch_registry_leave(struct watch_registry *registry, struct watch_set *set
     ASSERT(set->watcher_count > 0);
     if (--set->watcher_count > 0) return false;
     ASSERT(list_is_empty(&set->live) && list_is_empty(&set->swept));
-    ASSERT(registry->key_bytes >= set->key_bytes);
-    registry->key_bytes -= set->key_bytes;
-    if (set->range.is_single) unchain(registry, set);
+    size_t bytes = (size_t)set->key_bytes + set->end_bytes;
+    ASSERT(registry->key_bytes >= bytes);
+    registry->key_bytes -= bytes;
+    if (set->end_bytes == 0) unchain(registry, set);
     else registry->root = take_out(registry->root, set);
     alloc_free(set);
     return true;
@@ -191,10 +208,11 @@ bool watch_registry_leave(struct watch_registry *registry, struct watch_set *set
 static void match_tree(struct watch_set *set, struct slice key, watch_registry_fn *fn, void *context)
 {
     while (set != NULL) {
-        if (!set->last->range.is_open && slice_compare(set->last->range.end, key) <= 0) return;
+        struct mvcc_range last = watch_registry_range(set->last), range = watch_registry_range(set);
+        if (!last.is_open && slice_compare(last.end, key) <= 0) return;
         match_tree(set->left, key, fn, context);
-        if (slice_compare(set->range.key, key) > 0) return;
-        if (mvcc_range_contains(&set->range, key)) fn(context, set);
+        if (slice_compare(range.key, key) > 0) return;
+        if (mvcc_range_contains(&range, key)) fn(context, set);
         set = set->right;
     }
 }
@@ -202,8 +220,7 @@ static void match_tree(struct watch_set *set, struct slice key, watch_registry_f
 void watch_registry_match(const struct watch_registry *registry, struct slice key, watch_registry_fn *fn, void *context)
 {
     ASSERT(fn != NULL);
-    struct watch_set *set = registry->singles.count == 0 ? NULL : map_get(&registry->singles, hash_key(key));
-    while (set != NULL && !slice_equal(set->range.key, key)) set = set->chain;
+    struct watch_set *set = find_single(registry, key);
     if (set != NULL) fn(context, set);
     match_tree(registry->root, key, fn, context);
 }

@@ -10,16 +10,23 @@
 #include "storage/mvcc.h"
 
 struct watch_set {
-    struct mvcc_range range;       /* its bytes stand behind */
     uint32_t watcher_count;
-    uint32_t key_bytes;            /* of the interval, both ends */
+    uint32_t key_bytes, end_bytes; /* of the interval, as it was asked for */
     struct list live, swept;       /* of watchers */
-    struct watch_set *chain;       /* single keys of one hash */
-    struct watch_set *left, *right;
     uint64_t priority;
-    const struct watch_set *last;  /* of the subtree, the one whose end is the largest */
-    uint8_t bytes[];
+    union {
+        struct watch_set *chain;   /* single keys of one hash */
+        struct {
+            struct watch_set *left, *right;
+            const struct watch_set *last; /* of the subtree, the one whose end is the largest */
+        };
+    };
+    uint8_t bytes[];               /* the key, and the range's end behind it */
 };
+static inline struct mvcc_range watch_registry_range(const struct watch_set *set)
+{
+    return mvcc_range_make(slice_make(set->bytes, set->key_bytes), slice_make(set->bytes + set->key_bytes, set->end_bytes));
+}
 struct watch_registry {
     struct map singles;
     struct watch_set *root;

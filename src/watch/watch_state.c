@@ -107,7 +107,8 @@ void watch_state_remove(struct watch *watch, struct watcher *watcher)
     struct watch_stream *stream = watcher->stream;
     detach(watch, watcher);
     list_remove(&watcher->of_stream);
-    list_remove(&watcher->of_notify);
+    if (watcher->notify != NULL) list_remove(&watcher->notify->node);
+    alloc_free(watcher->notify);
     struct watcher *taken = map_take(&stream->ids, (uint64_t)watcher->id);
     ASSERT(taken == watcher && stream->watcher_count > 0);
     stream->watcher_count--;

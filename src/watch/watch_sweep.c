@@ -1,5 +1,6 @@
 /* watch_sweep: the two walks that mark watchers: along what is new, and through the past with all that are behind. A revision is swept as a
  * whole. What the registry matches is taken out of the set's list, so that a change costs only those whom it newly concerns. */
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "watch/watch_sweep.h"
 
@@ -97,33 +98,43 @@ static void cancel_overtaken(struct watch *watch)
     watch->live = watch->floor - 1;
 }
 
+/* All have the same interval and some jitter: those that lie before are passed from the back. */
+static void schedule(struct watch *watch, struct watch_notify *notify, uint64_t now_ns)
+{
+    uint64_t interval_ns = watch->options.progress_ns;
+    notify->due_ns = now_ns + interval_ns + rng_below(&watch->rng, interval_ns / 10 + 1);
+    list_remove(&notify->node);
+    struct list *at = watch->notify.prev;
+    for (int i = 0; i < 64 && at != &watch->notify; i++, at = at->prev) {
+        if (LIST_ENTRY(at, struct watch_notify, node)->due_ns <= notify->due_ns) break;
+    }
+    list_push_front(at, &notify->node);
+    ASSERT(notify->watcher->notify == notify);
+}
+
+void watch_sweep_notify(struct watch *watch, struct watcher *watcher, uint64_t now_ns)
+{
+    ASSERT(watcher->notify == NULL);
+    watcher->notify = ALLOC(struct watch_notify);
+    watcher->notify->watcher = watcher;
+    list_init(&watcher->notify->node);
+    schedule(watch, watcher->notify, now_ns);
+}
+
 static void mark_notifications(struct watch *watch, uint64_t now_ns)
 {
     struct list *node;
     while ((node = watch->notify.next) != &watch->notify) {
-        struct watcher *watcher = LIST_ENTRY(node, struct watcher, of_notify);
-        if (watcher->notify_ns > now_ns) return;
-        watch_sweep_schedule(watch, watcher, now_ns);
+        struct watch_notify *notify = LIST_ENTRY(node, struct watch_notify, node);
+        struct watcher *watcher = notify->watcher;
+        if (notify->due_ns > now_ns) return;
+        schedule(watch, notify, now_ns);
         bool is_due = watcher->state == WATCHER_LIVE && watcher->next <= watch->live + 1 && !watcher->was_told;
         watcher->was_told = false;
         if (!is_due || watcher->is_notify_due) continue;
         watcher->is_notify_due = true;
         watch_state_line_up(watch, watcher);
     }
-}
-
-/* All have the same interval less a jitter: those that lie before are passed from the back. */
-void watch_sweep_schedule(struct watch *watch, struct watcher *watcher, uint64_t now_ns)
-{
-    uint64_t interval_ns = watch->options.progress_ns;
-    watcher->notify_ns = now_ns + interval_ns + rng_below(&watch->rng, interval_ns / 10 + 1);
-    list_remove(&watcher->of_notify);
-    struct list *at = watch->notify.prev;
-    for (int i = 0; i < 64 && at != &watch->notify; i++, at = at->prev) {
-        if (LIST_ENTRY(at, struct watcher, of_notify)->notify_ns <= watcher->notify_ns) break;
-    }
-    list_push_front(at, &watcher->of_notify);
-    ASSERT(watcher->progress_notify);
 }
 
 /* A watch that begins above what was live keeps them waiting. */

@@ -5,7 +5,7 @@
 
 #define WATCH_CHANGE_BYTES 64 /* of a change in the store beyond key and value, about */
 
-/* The next time that the watcher is to hear of progress. */
-void watch_sweep_schedule(struct watch *watch, struct watcher *watcher, uint64_t now_ns);
+/* From now on the watcher is to hear of progress. */
+void watch_sweep_notify(struct watch *watch, struct watcher *watcher, uint64_t now_ns);
 
 #endif
