@@ -5,7 +5,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define EVENTS_PER_STEP 128
+#define EVENTS_PER_ROUND 128
+#define ROUNDS_PER_STEP 8
 #define SWEEP_BUDGET 4096    /* changes */
 #define FRAME_BUDGET 32768   /* looks, or 64 bytes of events each */
 #define LEADERLESS_TIMEOUTS 3
@@ -189,17 +190,27 @@ static void take_mail(struct watch_actor *role)
     }
 }
 
-/* True: there may be more. */
-static bool send_frames(struct watch_actor *role, const struct mvcc_view *view)
+static void send_frames(struct watch_actor *role, const struct mvcc_view *view, size_t *budget)
 {
-    size_t budget = FRAME_BUDGET;
     struct watch_frame frame;
     uint64_t term = SHARED_GET(role->shared, term);
-    while (watch_next(role->watch, view, term, &budget, &frame)) {
+    while (watch_next(role->watch, view, term, budget, &frame)) {
         METRIC_ADD(&role->shared->metrics, client_sent_bytes, frame.head.size + blob_slice(frame.events).size);
         role->port->table->send(role->port, frame.name, frame.head, frame.events);
     }
-    return budget == 0;
+}
+
+/* In rounds: a frame that is merged with others is done at once, so that its stream takes the next. True: there may be more. */
+static bool serve_streams(struct watch_actor *role, const struct mvcc_view *view, uint64_t now_ns)
+{
+    struct watch_event events[EVENTS_PER_ROUND];
+    size_t budget = FRAME_BUDGET, count = 1;
+    for (int round = 0; round < ROUNDS_PER_STEP && count > 0 && budget > 0; round++) {
+        count = role->port->table->take(role->port, events, EVENTS_PER_ROUND);
+        for (size_t i = 0; i < count; i++) take_event(role, &events[i], view, now_ns);
+        send_frames(role, view, &budget);
+    }
+    return count > 0 || budget == 0;
 }
 
 static void note_metrics(struct watch_actor *role)
@@ -237,19 +248,17 @@ static void report_unwatched(struct watch_actor *role)
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct watch_actor *role = (struct watch_actor *)actor;
-    struct watch_event events[EVENTS_PER_STEP];
     take_mail(role);
     const struct mvcc_view *view = mvcc_view(role->mvcc);
     bool has_more = watch_step(role->watch, view, floor_of(role, view), SWEEP_BUDGET, now_ns);
-    size_t count = role->port->table->take(role->port, events, EVENTS_PER_STEP);
-    for (size_t i = 0; i < count; i++) take_event(role, &events[i], view, now_ns);
     if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
-    has_more = send_frames(role, view) || has_more;
+    has_more = serve_streams(role, view, now_ns) || has_more;
+    role->port->table->flush(role->port);
     has_more = ask_for_wakes(role) || has_more;
     hold(role, view);
     note_metrics(role);
     if (role->is_stopping) report_unwatched(role);
-    return has_more || count == EVENTS_PER_STEP;
+    return has_more;
 }
 
 static uint64_t deadline_ns(struct actor *actor)

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "rpc/coalescer.h"
 #include "rpc/rpc_bytes.h"
 #include "rpc/rpc_signal.h"
 #include "rpc/rpc_tag.h"
@@ -15,6 +16,7 @@
 
 #define STREAMS_PER_QUEUE 100
 #define BORROWED_MAX 256
+#define STUCK_WAIT_NS NS_PER_MS /* without a stuck function: until held bytes are tried again */
 #define OWN_MAX 64 /* streams that the port itself turns away at the same time */
 
 struct watch_queue {
@@ -65,6 +67,7 @@ struct rpc_watch {
     uint32_t queue_count, queues_max;
     grpc_byte_buffer *borrowed[BORROWED_MAX];
     size_t borrowed_count;
+    size_t stuck_count;            /* sockets that the next flush has to try again */
 };
 
 static struct rpc_watch *watch_of(struct watch_port *port) { return (struct rpc_watch *)(void *)port; }
@@ -293,6 +296,7 @@ static size_t watch_take(struct watch_port *port, struct watch_event *out_events
     ASSERT(max > 0);
     if (max > BORROWED_MAX) max = BORROWED_MAX;
     release_borrowed(watch);
+    coalescer_cork();
     for (size_t looked = 0; looked < max && count < max && take_arrival(watch, &out_events[count], &count); looked++) continue;
     for (size_t looked = 0; looked < 2 * max && count < max && (signal = rpc_signal_take(&watch->inbox)) != NULL; looked++) {
         count += handle(signal, &out_events[count]);
@@ -300,10 +304,21 @@ static size_t watch_take(struct watch_port *port, struct watch_event *out_events
     return count;
 }
 
+static void watch_flush(struct watch_port *port)
+{
+    struct rpc_watch *watch = watch_of(port);
+    ASSERT(watch->queue != NULL);
+    watch->stuck_count = coalescer_uncork();
+}
+
 static void watch_wait(struct watch_port *port, uint64_t deadline_ns)
 {
     struct rpc_watch *watch = watch_of(port);
     if (watch->has_kept || !rpc_signal_sleep(&watch->inbox)) return;
+    if (watch->stuck_count > 0) {
+        uint64_t retry_ns = clock_mono_ns() + STUCK_WAIT_NS;
+        if (retry_ns < deadline_ns) deadline_ns = retry_ns;
+    }
     watch->kept = grpc_completion_queue_next(watch->queue, rpc_tag_deadline(deadline_ns), NULL);
     watch->has_kept = watch->kept.type == GRPC_OP_COMPLETE;
     rpc_signal_awake(&watch->inbox);
@@ -345,6 +360,7 @@ static void watch_finish(struct watch_port *port, uint64_t name, enum err err)
 
 static const struct watch_port_table PORT_TABLE = {
     .take = watch_take,
+    .flush = watch_flush,
     .wait = watch_wait,
     .ring = watch_ring,
     .next = watch_next_message,
@@ -404,6 +420,7 @@ bool rpc_watch_drain(struct rpc_watch *watch)
     }
     (void)watch_take(&watch->port, events, 16);
     release_borrowed(watch);
+    watch_flush(&watch->port);
     ASSERT(watch->free_count <= watch->slot_count);
     return !watch->is_armed && watch->free_count == watch->slot_count;
 }
@@ -420,6 +437,7 @@ static void close_queues(struct rpc_watch *watch)
         alloc_free(home);
     }
     watch->queue_count = 0;
+    watch_flush(&watch->port);
 }
 
 void rpc_watch_free(struct rpc_watch *watch)

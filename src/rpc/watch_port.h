@@ -31,6 +31,7 @@ struct watch_event {
 struct watch_port;
 struct watch_port_table {
     size_t (*take)(struct watch_port *port, struct watch_event *out_events, size_t max); /* never blocks */
+    void (*flush)(struct watch_port *port);                      /* what was sent since the last one leaves */
     void (*wait)(struct watch_port *port, uint64_t deadline_ns); /* until an event, a ring, or the deadline (CLOCK_NEVER) */
     void (*ring)(struct watch_port *port);                       /* any thread; makes the running or the next wait return */
     void (*next)(struct watch_port *port, uint64_t stream);
