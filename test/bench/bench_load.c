@@ -6,12 +6,10 @@
  * Reports ops/s, latencies, errors, its own CPU time per operation and, with --server-pids, that of the servers (the run times of
  * all their threads, from /proc/PID/task/TID/schedstat, before and after). Works against anything that speaks the v3 API.
  */
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -19,17 +17,13 @@
 #include "base/clock.h"
 #include "base/flags.h"
 #include "base/rng.h"
+#include "lib/measure.h"
 #include "rpc/rpc_client.h"
 
 #define PATH_PUT "/etcdserverpb.KV/Put"
 #define PATH_RANGE "/etcdserverpb.KV/Range"
-#define PIDS_MAX 16
 #define VALUE_BYTES_MAX (1u << 20)
 #define KEY_BYTES_MAX 1024
-
-/* Latencies: 32 buckets for each power of two of nanoseconds, so 3 % wide. */
-#define BUCKETS_PER_POWER 32
-#define BUCKETS (64 * BUCKETS_PER_POWER)
 
 enum workload { WORKLOAD_PUT, WORKLOAD_GET, WORKLOAD_GET_SERIALIZABLE };
 static const char *const WORKLOADS[] = {"put", "get", "get-serializable"};
@@ -57,84 +51,11 @@ struct load {
     uint64_t fill_next;
     bool is_measured;
     bool is_ending;
-    uint64_t started, done, errors;
-    uint64_t buckets[BUCKETS];
-    uint64_t max_ns;
+    uint64_t started, errors;
+    struct measure_latencies latencies; /* of what is done */
     uint64_t unknown;
     char first_error[160];
 };
-
-static size_t bucket_of(uint64_t ns)
-{
-    if (ns < BUCKETS_PER_POWER) return (size_t)ns;
-    unsigned shift = 58 - (unsigned)__builtin_clzll(ns); /* leaves the 6 highest bits: 32..63 */
-    size_t bucket = (size_t)(shift + 1) * BUCKETS_PER_POWER + (size_t)(ns >> shift) - BUCKETS_PER_POWER;
-    ASSERT(bucket < BUCKETS);
-    return bucket;
-}
-
-static uint64_t bucket_ns(size_t bucket)
-{
-    ASSERT(bucket < BUCKETS);
-    if (bucket < BUCKETS_PER_POWER) return bucket;
-    unsigned shift = (unsigned)(bucket / BUCKETS_PER_POWER) - 1;
-    return (bucket % BUCKETS_PER_POWER + BUCKETS_PER_POWER) << shift;
-}
-
-static uint64_t percentile_ns(const struct load *load, double share)
-{
-    uint64_t wanted = (uint64_t)((double)load->done * share), seen = 0;
-    for (size_t i = 0; i < BUCKETS; i++) {
-        seen += load->buckets[i];
-        if (seen > wanted) return bucket_ns(i);
-    }
-    ASSERT(seen == load->done);
-    return load->max_ns;
-}
-
-/* --- CPU time ------------------------------------------------------------------------------------------------------------ */
-
-static uint64_t own_cpu_ns(void)
-{
-    struct timespec time;
-    int error = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    ASSERT(error == 0);
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t process_cpu_ns(long pid)
-{
-    char path[320];
-    snprintf(path, sizeof path, "/proc/%ld/task", pid);
-    DIR *tasks = opendir(path);
-    if (tasks == NULL) fatal("%s: no such process", path);
-    uint64_t total_ns = 0;
-    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
-        if (task->d_name[0] == '.') continue;
-        snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", pid, task->d_name);
-        FILE *file = fopen(path, "r");
-        uint64_t run_ns = 0;
-        if (file == NULL) continue;
-        if (fscanf(file, "%" SCNu64, &run_ns) == 1) total_ns += run_ns;
-        fclose(file);
-    }
-    closedir(tasks);
-    return total_ns;
-}
-
-static uint64_t servers_cpu_ns(const char *pids)
-{
-    uint64_t total_ns = 0;
-    const char *at = pids;
-    for (int i = 0; i < PIDS_MAX && at != NULL && *at != '\0'; i++) {
-        char *end = NULL;
-        long pid = strtol(at, &end, 10);
-        if (end == at || pid <= 0) fatal("--server-pids %s: numbers with commas are wanted", pids);
-        total_ns += process_cpu_ns(pid);
-        at = *end == ',' ? end + 1 : end;
-    }
-    return total_ns;
-}
 
 /* --- requests ------------------------------------------------------------------------------------------------------------ */
 
@@ -160,11 +81,7 @@ static void on_done(void *context, const struct rpc_client_result *result)
             snprintf(load->first_error, sizeof load->first_error, "%d %.140s", (int)result->code, result->text);
     }
     load->unknown += result->is_unknown;
-    if (load->is_measured) {
-        load->done++;
-        load->buckets[bucket_of(took_ns)]++;
-        if (took_ns > load->max_ns) load->max_ns = took_ns;
-    }
+    if (load->is_measured) measure_add(&load->latencies, took_ns);
     start_one(client);
 }
 
@@ -224,18 +141,18 @@ static struct report measure(struct load *load)
     load->is_measured = true;
     load->started = rpc_client_in_flight(load->rpc);
     load->errors = 0;
-    uint64_t start_ns = clock_mono_ns(), own_ns = own_cpu_ns();
-    uint64_t server_ns = servers_cpu_ns(settings->server_pids);
+    uint64_t start_ns = clock_mono_ns(), own_ns = measure_own_cpu_ns();
+    uint64_t server_ns = measure_cpu_ns(settings->server_pids);
     pump_until(load, settings->seconds == 0 ? CLOCK_NEVER : start_ns + settings->seconds * NS_PER_S);
-    server_ns = servers_cpu_ns(settings->server_pids) - server_ns;
-    own_ns = own_cpu_ns() - own_ns;
+    server_ns = measure_cpu_ns(settings->server_pids) - server_ns;
+    own_ns = measure_own_cpu_ns() - own_ns;
     double seconds = (double)(clock_mono_ns() - start_ns) / (double)NS_PER_S;
     load->is_measured = false;
     load->is_ending = true;
     pump_until(load, CLOCK_NEVER);
-    double done = load->done == 0 ? 1 : (double)load->done;
+    double done = load->latencies.count == 0 ? 1 : (double)load->latencies.count;
     return (struct report){.seconds = seconds,
-                           .ops_per_s = (double)load->done / seconds,
+                           .ops_per_s = (double)load->latencies.count / seconds,
                            .own_us = (double)own_ns / (double)NS_PER_US / done,
                            .server_us = (double)server_ns / (double)NS_PER_US / done};
 }
@@ -243,18 +160,19 @@ static struct report measure(struct load *load)
 static void print_report(const struct load *load, const struct report *report)
 {
     const struct settings *settings = &load->settings;
-    const double p50 = (double)percentile_ns(load, 0.50) / 1e3, p90 = (double)percentile_ns(load, 0.90) / 1e3;
-    const double p99 = (double)percentile_ns(load, 0.99) / 1e3, max = (double)load->max_ns / 1e3;
+    const struct measure_latencies *took = &load->latencies;
+    const double p50 = (double)measure_percentile_ns(took, 0.50) / 1e3, p90 = (double)measure_percentile_ns(took, 0.90) / 1e3;
+    const double p99 = (double)measure_percentile_ns(took, 0.99) / 1e3, max = (double)took->max_ns / 1e3;
     if (strcmp(settings->write_out, "json") == 0) {
         printf("{\"workload\":\"%s\",\"clients\":%" PRIu64 ",\"conns\":%" PRIu64 ",\"ops\":%" PRIu64 ",\"seconds\":%.3f,"
                "\"ops_per_s\":%.0f,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"errors\":%" PRIu64
                ",\"unknown\":%" PRIu64 ",\"client_cpu_us\":%.2f,\"server_cpu_us\":%.2f}\n",
-               settings->workload_name, settings->clients, settings->conns, load->done, report->seconds, report->ops_per_s,
+               settings->workload_name, settings->clients, settings->conns, took->count, report->seconds, report->ops_per_s,
                p50, p90, p99, max, load->errors, load->unknown, report->own_us, report->server_us);
         return;
     }
     printf("%s, %" PRIu64 " clients, %" PRIu64 " connections: %" PRIu64 " ops in %.2f s\n", settings->workload_name,
-           settings->clients, settings->conns, load->done, report->seconds);
+           settings->clients, settings->conns, took->count, report->seconds);
     printf("  %.0f ops/s   p50 %.0f us   p90 %.0f us   p99 %.0f us   max %.0f us\n", report->ops_per_s, p50, p90, p99, max);
     printf("  CPU per op: client %.2f us", report->own_us);
     if (settings->server_pids[0] != '\0') printf(", servers %.2f us", report->server_us);
