@@ -15,6 +15,7 @@
     X(reads_linearizable) X(reads_serializable) X(read_rounds) X(views_published) X(bags_outstanding)                    \
     X(log_lines_dropped) X(lane_full) X(puts) X(deletes) X(ranges) X(txns)                                               \
     X(watch_streams) X(watchers) X(watchers_behind) X(watch_events) X(watch_frames) X(watchers_compacted)                \
+    X(keep_alive_streams) X(keep_alives)                                                                                 \
     X(snapshots_taken) X(snapshots_failed) X(snapshot_bytes) X(snapshots_installed)                                      \
     /* where memory is: gauges, as of the owner's last step */                                                           \
     X(store_bytes) X(store_live_bytes) X(store_keys) X(store_live_keys) X(store_versions) X(raft_tail_bytes)             \

@@ -35,6 +35,8 @@
     X(P21, "the name of a new segment is not synced", "OSDI 2014: all file systems are not created equal")                               \
     X(P22, "blocks of another segment are taken for this one's", "recycled log files")                                                   \
     X(P23, "a segment whose name found no room is taken for named", "full disk in the middle of a batch")                                \
+    X(P24, "a new leader gives leases no time beyond what it counted itself", "leases: L1, L2; clock steps and new leaders")             \
+    X(P25, "who leads no more calls leases over all the same", "etcd 15247")                                                             \
     X(P26, "a leader that hears nobody goes on", "Cloudflare 2020")                                                                      \
     X(P27, "a leader whose disk hangs goes on", "gray failure")                                                                          \
     X(P28, "replay counts every eighth entry without its changes", "etcd 13766")                                                         \
@@ -111,6 +113,8 @@
     X(D73, "the log is cut behind a snapshot that was not synced", "nothing is dropped before its replacement stands")                   \
     X(D74, "a client is told a snapshot that was begun before it asked", "as new as the request")                                        \
     X(D75, "a snapshot that a start finds is built upon before its name is on the disk", "D5 for names")                                 \
+    X(D101, "a lease is renewed before the round has shown that nobody else leads", "renewals are reads of class leader")                \
+    X(D102, "a renewal counts from the time of its answer", "a renewal counts from the start of its round")                              \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -15,8 +15,6 @@
 #define FREE_AGAIN_NS (20 * NS_PER_MS) /* readers that are gone ring nobody */
 #define SNAPSHOT_LOG_BYTES (UINT64_C(64) << 20)
 #define SNAPSHOT_AGAIN_NS (10 * NS_PER_S) /* after one that failed; looked at when something is applied */
-#define EXPIRIES_PER_STEP 64
-#define ANSWERS_BYTES_MAX (UINT32_C(16) << 20) /* of one message to another member */
 #define DISCARD_BUDGET 1024  /* leases and their keys, of a state that is gone */
 #define CLUSTER_VERSION "3.6.0"
 
@@ -28,7 +26,7 @@ struct waiting_compaction {
 
 /* --- entries --- */
 
-static void after_publish(struct apply_actor *role, const struct mail *mail)
+void apply_actor_after_publish(struct apply_actor *role, const struct mail *mail)
 {
     if ((MUTANT(D31) && mail->kind == MAIL_REPLY) || (MUTANT(D32) && mail->kind == MAIL_READ_BATCH)) {
         lane_must_post(role->lanes.to_net, mail);
@@ -41,12 +39,12 @@ static void after_publish(struct apply_actor *role, const struct mail *mail)
     role->after[role->after_count++] = *mail;
 }
 
-static void answer(struct apply_actor *role, uint64_t call, struct state_machine_result *result)
+void apply_actor_answer(struct apply_actor *role, uint64_t call, struct state_machine_result *result)
 {
     struct mail mail = {.kind = MAIL_REPLY,
                         .reply = {.call = call, .body = result->body, .revision = result->revision, .err = result->err}};
     if (result->wait_compacted == 0) {
-        after_publish(role, &mail);
+        apply_actor_after_publish(role, &mail);
         return;
     }
     struct waiting_compaction *waiting = ALLOC(struct waiting_compaction);
@@ -55,7 +53,7 @@ static void answer(struct apply_actor *role, uint64_t call, struct state_machine
     list_push_back(&role->compactions, &waiting->node);
 }
 
-static struct blob *own_command(struct apply_actor *role, enum command_kind kind, struct slice body)
+struct blob *apply_actor_command(struct apply_actor *role, enum command_kind kind, struct slice body)
 {
     struct command command = {.level = COMMAND_LEVEL_FIRST, .kind = kind, .body = body,
                               .id = {.member = role->self, .boot = role->run_id,
@@ -65,7 +63,7 @@ static struct blob *own_command(struct apply_actor *role, enum command_kind kind
 
 static void propose(struct apply_actor *role, enum command_kind kind, struct slice body)
 {
-    struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = own_command(role, kind, body)};
+    struct mail mail = {.kind = MAIL_INTERNAL, .propose.command = apply_actor_command(role, kind, body)};
     if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* whoever wants it asks again */
 }
 
@@ -109,7 +107,7 @@ static void apply_entry(struct apply_actor *role, const struct raft_entry *whole
     struct state_machine_result result = {.err = ERR_OK};
     state_machine_apply(role->machine, entry, members, call != 0, &result);
     if (call != 0) {
-        answer(role, call, &result);
+        apply_actor_answer(role, call, &result);
     } else {
         blob_unref(result.body);
     }
@@ -139,44 +137,6 @@ static void take_leader(struct apply_actor *role, const struct mail *mail)
     apply_leases_lead(&role->leases, mail->leader.is_me ? mail->leader.term : 0);
 }
 
-static void answer_question(struct apply_actor *role, uint64_t call, const struct lease_question *question)
-{
-    struct lease_set *set = state_machine_leases(role->machine);
-    int64_t revision = mvcc_view_revision(mvcc_writer_view(state_machine_mvcc(role->machine)));
-    if (question->is_list) {
-        apply_leases_list(&role->leases, set, call, revision);
-        return;
-    }
-    struct buf body;
-    buf_init(&body);
-    struct state_machine_result result = {.revision = revision};
-    result.err = apply_leases_time_to_live(&role->leases, set, question, role->now_ns, &body);
-    if (body.size > 0) result.body = buf_take_blob(&body);
-    buf_deinit(&body);
-    answer(role, call, &result);
-}
-
-
-static void answer_remote(struct apply_actor *role, const struct read_batch *batch)
-{
-    struct buf answers, body;
-    buf_init(&answers);
-    buf_init(&body);
-    for (uint32_t i = 0; i < batch->count; i++) {
-        struct lease_answer told = {.revision = mvcc_view_revision(mvcc_writer_view(state_machine_mvcc(role->machine)))};
-        buf_clear(&body);
-        told.err = apply_leases_time_to_live(&role->leases, state_machine_leases(role->machine), &batch->questions[i], role->now_ns, &body);
-        if (answers.size + body.size > ANSWERS_BYTES_MAX) told.err = ERR_TOO_MANY_REQUESTS;
-        if (told.err == ERR_OK) told.body = buf_slice(&body);
-        lease_request_put_answer(&told, &answers);
-    }
-    struct mail mail = {.kind = MAIL_ANSWERED, .answered = {.peer = batch->remote_peer, .context = batch->remote_context}};
-    mail.answered.bytes = buf_take_blob(&answers);
-    if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked again */
-    buf_deinit(&answers);
-    buf_deinit(&body);
-}
-
 static void take_read_batch(struct apply_actor *role, struct mail *mail)
 {
     /* The one lane keeps position: whatever the read needs was posted before it. */
@@ -184,14 +144,11 @@ static void take_read_batch(struct apply_actor *role, struct mail *mail)
     if (mail->read.batch == NULL) {
         struct mail ready = {.kind = MAIL_READY};
         lane_must_post(role->lanes.to_main, &ready);
-        after_publish(role, &(struct mail){.kind = MAIL_CAUGHT_UP});
+        apply_actor_after_publish(role, &(struct mail){.kind = MAIL_CAUGHT_UP});
     } else if (mail->read.batch->questions == NULL) {
-        after_publish(role, mail);
+        apply_actor_after_publish(role, mail);
     } else {
-        const struct read_batch *batch = mail->read.batch;
-        if (batch->remote_peer != RAFT_NONE) answer_remote(role, batch);
-        for (uint32_t i = 0; batch->remote_peer == RAFT_NONE && i < batch->count; i++) answer_question(role, batch->calls[i], &batch->questions[i]);
-        mail_deinit(mail);
+        apply_asks_take(role, mail);
     }
 }
 
@@ -273,9 +230,15 @@ static void publish(struct apply_actor *role)
     wake_watch(role);
 }
 
+static struct lane *home_of(const struct apply_actor *role, const struct mail *mail)
+{
+    bool is_read = mail->kind == MAIL_READ_BATCH || mail->kind == MAIL_READ_FAIL;
+    return is_read && read_batch_is_renewal(mail->read.batch) ? role->lanes.to_watch_answers : role->lanes.to_net;
+}
+
 static void post_after(struct apply_actor *role)
 {
-    for (uint32_t i = 0; i < role->after_count; i++) lane_must_post(role->lanes.to_net, &role->after[i]);
+    for (uint32_t i = 0; i < role->after_count; i++) lane_must_post(home_of(role, &role->after[i]), &role->after[i]);
     role->after_count = 0;
     uint64_t applied = state_machine_applied_index(role->machine);
     if (applied == role->applied_reported) return;
@@ -485,33 +448,6 @@ static void auto_compact(struct apply_actor *role)
     LOG(INFO, "auto compaction", LOG_F_I64("revision", revision));
 }
 
-/* --- leases --- */
-
-/* True: there may be more. */
-static bool ask_for_expiries(struct apply_actor *role)
-{
-    struct lease_set *set = state_machine_leases(role->machine);
-    struct lease_request_expiry expiry;
-    uint32_t n = 0;
-    struct buf body;
-    buf_init(&body);
-    for (; n < EXPIRIES_PER_STEP && apply_leases_next_expiry(&role->leases, set, role->now_ns, &expiry); n++) {
-        buf_clear(&body);
-        lease_request_put_expiry(&expiry, &body);
-        struct mail mail = {.kind = MAIL_EXPIRE,
-                            .expire = {.command = own_command(role, COMMAND_LEASE_EXPIRE, buf_slice(&body)), .term = role->leases.term}};
-        if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked for again */
-    }
-    buf_deinit(&body);
-    return n == EXPIRIES_PER_STEP;
-}
-
-static void list_leases(struct apply_actor *role)
-{
-    struct mail reply;
-    if (apply_leases_list_step(&role->leases, &reply)) lane_must_post(role->lanes.to_net, &reply);
-}
-
 /* --- the role --- */
 
 static bool step(struct actor *actor, uint64_t now_ns)
@@ -528,9 +464,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     if (role->disarm_ns <= now_ns) auto_disarm(role);
     if (role->propose_ns <= now_ns) propose_missing(role);
     if (compactor_deadline_ns(&role->compactor) <= now_ns) auto_compact(role);
-    bool more = ask_for_expiries(role);
-    if (apply_leases_is_listing(&role->leases)) list_leases(role);
-    more = more || apply_leases_is_listing(&role->leases) || apply_leases_is_arming(&role->leases, state_machine_leases(role->machine));
+    bool more = apply_asks_step(role);
     return more || role->more_to_free;
 }
 

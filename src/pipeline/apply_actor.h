@@ -16,7 +16,7 @@
 #include "storage/state_machine.h"
 
 struct apply_lanes {
-    struct lane *from_raft, *from_snap, *from_main, *to_net, *to_raft, *to_snap, *to_main, *to_watch;
+    struct lane *from_raft, *from_snap, *from_main, *to_net, *to_raft, *to_snap, *to_main, *to_watch, *to_watch_answers;
 };
 /* When the next snapshot is due: counted from the last image, or from the one before it if that became none. */
 struct apply_snapshots {
@@ -43,7 +43,7 @@ struct apply_actor {
     uint64_t self;
     uint64_t run_id;
     uint64_t now_ns;
-    struct mail *after;         /* posted to net when the view is published; in order */
+    struct mail *after;         /* posted to net, or watch, when the view is published; in order */
     uint32_t after_count, after_capacity;
     uint64_t applied_bytes;     /* credit of this step */
     uint64_t applied_reported;
@@ -73,5 +73,14 @@ struct apply_options {
 };
 void apply_actor_init(struct apply_actor *role, const struct apply_options *options);
 void apply_actor_deinit(struct apply_actor *role);
+
+/* apply_asks.c: what is asked about leases, and what the leader has to say about them */
+void apply_asks_take(struct apply_actor *role, struct mail *mail); /* READ_BATCH with questions; takes it over */
+bool apply_asks_step(struct apply_actor *role);                    /* its share of a step; true: there is more */
+
+/* apply_actor.c, for it */
+void apply_actor_after_publish(struct apply_actor *role, const struct mail *mail); /* to whom it is for, once the view is published */
+struct blob *apply_actor_command(struct apply_actor *role, enum command_kind kind, struct slice body); /* of the member's own */
+void apply_actor_answer(struct apply_actor *role, uint64_t call, struct state_machine_result *result); /* takes its body over */
 
 #endif

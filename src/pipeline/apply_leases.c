@@ -46,7 +46,7 @@ void apply_leases_lead(struct apply_leases *leases, uint64_t term)
     if (term == leases->term) return;
     leases->term = term;
     leases->first_index = 0;
-    leases->is_disarming = true;
+    leases->is_disarming = !MUTANT(P24);
     leases->is_held = false;
 }
 
@@ -73,7 +73,7 @@ void apply_leases_arm_step(struct apply_leases *leases, struct lease_set *set, u
         if (leases->is_disarming) return;
         lease_set_new_round(set);
     }
-    if (leases->first_index == 0) return;
+    if (leases->first_index == 0 && !MUTANT(P24)) return;
     for (uint32_t i = 0; i < ARM_BUDGET && (lease = lease_set_first_unarmed(set)) != NULL; i++)
         lease_set_arm(set, lease, now_ns + lifetime_ns(leases, lease_set_row(set, lease)));
 }
@@ -119,13 +119,33 @@ uint64_t apply_leases_deadline_ns(const struct apply_leases *leases, const struc
     return is_held && lease->timer.key < leases->held_until_ns ? leases->held_until_ns : lease->timer.key;
 }
 
+/* --- renewals ------------------------------------------------------------------------------------------------------------ */
+
+/* Of one that is not armed the time begins when it is: later than any round that was confirmed before. */
+static bool is_armed(const struct apply_leases *leases, const struct lease *lease)
+{
+    return lease->timer.place != HEAP_NONE && !leases->is_disarming;
+}
+
+int64_t apply_leases_renew(const struct apply_leases *leases, struct lease_set *set, int64_t id, uint64_t started_ns, uint64_t now_ns)
+{
+    ASSERT(leases->first_index != 0 && started_ns > 0); /* raft may have looked at the clock after apply did */
+    struct lease *lease = lease_set_find(set, id);
+    if (lease == NULL) return 0;
+    int64_t ttl = lease_set_row(set, lease)->ttl;
+    if (!is_armed(leases, lease)) return ttl;
+    if (lease->expiring != 0 || lease->timer.key <= now_ns) return 0;
+    uint64_t deadline_ns = (MUTANT(D102) ? now_ns : started_ns) + (uint64_t)ttl * NS_PER_S;
+    if (deadline_ns > lease->timer.key) lease_set_arm(set, lease, deadline_ns);
+    return ttl;
+}
+
 /* --- answers ------------------------------------------------------------------------------------------------------------- */
 
 /* Whole seconds, rounded down; of one whose expiry was asked for: 0. One that is not armed yet begins its life now. */
 static int64_t remaining_s(const struct apply_leases *leases, const struct lease_set *set, const struct lease *lease, uint64_t now_ns)
 {
-    bool is_armed = lease->timer.place != HEAP_NONE && !leases->is_disarming;
-    if (!is_armed) return (int64_t)(lifetime_ns(leases, lease_set_row(set, lease)) / NS_PER_S);
+    if (!is_armed(leases, lease)) return (int64_t)(lifetime_ns(leases, lease_set_row(set, lease)) / NS_PER_S);
     if (lease->expiring != 0 || lease->timer.key <= now_ns) return 0;
     return (int64_t)((lease->timer.key - now_ns) / NS_PER_S);
 }

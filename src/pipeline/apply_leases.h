@@ -39,6 +39,10 @@ bool apply_leases_is_arming(const struct apply_leases *leases, const struct leas
 bool apply_leases_next_expiry(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns, struct lease_request_expiry *out_expiry);
 uint64_t apply_leases_deadline_ns(const struct apply_leases *leases, const struct lease_set *set);
 
+/* Lets it live for its TTL from started_ns on, at least: when a round began that has shown since that nobody else led then. This member leads
+ * and has met its first entry. The TTL; 0: there is none, or its time is over, whether it is gone yet or not. */
+int64_t apply_leases_renew(const struct apply_leases *leases, struct lease_set *set, int64_t id, uint64_t started_ns, uint64_t now_ns);
+
 /* ERR_OK and the fields of a TimeToLiveResponse behind its header; ERR_LEADER_CHANGED: only who leads knows. */
 enum err apply_leases_time_to_live(const struct apply_leases *leases, const struct lease_set *set, const struct lease_question *question,
                                    uint64_t now_ns, struct buf *out_body);

@@ -144,6 +144,7 @@ static void derive(struct config *config)
     config->reply_bytes_max = 256 * MIB;
     config->chunk_bytes = CONFIG_CHUNK_BYTES;
     config->watch_streams_max = 20000;
+    config->keep_alive_streams_max = 20000;
     config->watchers_max = 1000000;
     config->watch_key_bytes_max = 128 * MIB;
     config->watch_hold_bytes_max = 64 * MIB;

@@ -68,6 +68,7 @@ struct config {
     size_t chunk_bytes;                   /* one step of a range */
     uint64_t quota_bytes;                 /* 0 = off */
     uint32_t watch_streams_max;           /* a stream beyond is refused */
+    uint32_t keep_alive_streams_max;      /* likewise */
     uint32_t watchers_max;                /* over all streams; a watcher beyond is refused */
     uint64_t watch_key_bytes_max;         /* of what all watchers watch */
     uint64_t watch_hold_bytes_max;        /* history that compaction leaves to watchers that are behind */

@@ -48,7 +48,11 @@ static void connect_line(struct line *line)
     line->net.lanes.to_snap = line->snap.lanes.from_net = connect(line, "net→snap", 256, net, snap);            /* full: refuse the call */
     line->snap.lanes.to_net = line->net.lanes.from_snap = connect(line, "snap→net", 256, snap, net);            /* one piece per stream */
     if (line->watch.port != NULL) {
-        line->apply.lanes.to_watch = line->watch.lanes.from_apply = connect(line, "apply→watch", 2, apply, &line->watch.actor); /* full: a wake is under way */
+        struct actor *watch = &line->watch.actor;
+        line->apply.lanes.to_watch = line->watch.lanes.from_apply = connect(line, "apply→watch", 2, apply, watch); /* full: a wake is under way */
+        line->apply.lanes.to_watch_answers = line->watch.keep_alive.from_apply = connect(line, "apply→watch answers", KEEP_ALIVE_LANE, apply, watch);
+        line->watch.keep_alive.to_raft = line->raft.lanes.from_watch = connect(line, "watch→raft", KEEP_ALIVE_LANE, watch, raft); /* batches under way */
+        line->raft.lanes.to_watch = line->watch.keep_alive.from_raft = connect(line, "raft→watch", KEEP_ALIVE_LANE, raft, watch);
     }
     line->peer.lanes.to_snap = line->snap.lanes.from_peer = connect(line, "peer→snap", 256, peer, snap);        /* full: drop */
     line->snap.lanes.to_peer = line->peer.lanes.from_snap = connect(line, "snap→peer", 256, snap, peer);        /* full: drop */

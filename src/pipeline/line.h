@@ -17,7 +17,7 @@
 #include "storage/data_dir.h"
 #include "storage/snapshot_dir.h"
 
-#define LINE_LANES_MAX 48
+#define LINE_LANES_MAX 64
 #define LINE_ROLES 7     /* where there are no watch streams */
 #define LINE_ROLES_MAX 8
 

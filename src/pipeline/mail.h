@@ -19,7 +19,7 @@ enum mail_kind {
 
     /* net → raft */
     MAIL_PROPOSE,     /* propose: a write of a call; refused when full */
-    MAIL_READ,        /* read: a batch of linearizable reads; refused when full */
+    MAIL_READ,        /* read: a batch of linearizable reads; refused when full; also watch → raft: renewals of leases */
     MAIL_MOVE_LEADER, /* move: a call that hands leadership over; refused when full */
 
     /* peer → raft (PEER may be dropped: raft sends again) */
@@ -39,7 +39,7 @@ enum mail_kind {
 
     /* raft → apply, in position */
     MAIL_COMMIT,      /* commit: entries with their calls */
-    MAIL_READ_BATCH,  /* read: a confirmed batch; also apply → net */
+    MAIL_READ_BATCH,  /* read: a confirmed batch; also apply → net; and to watch, from apply or raft: renewals with their answers */
     MAIL_LEADER,      /* leader: coalesced by the sender */
     MAIL_INSTALL,     /* loaded: this state takes the place of what there is */
 
@@ -53,7 +53,7 @@ enum mail_kind {
     MAIL_REPLY,       /* reply: apply's answer to a call */
     MAIL_FAIL,        /* fail: raft's answer to a call that did not get through */
     MAIL_MOVED,       /* move: raft's answer to a call: the other member leads */
-    MAIL_READ_FAIL,   /* read + err */
+    MAIL_READ_FAIL,   /* read + err; to watch: renewals */
     MAIL_CAUGHT_UP,   /* apply: once in a run: the published view is at least as new as all that was acknowledged before the start */
 
     /* raft ⇄ snap */
@@ -102,7 +102,7 @@ struct state_machine_image;
 
 /* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. One of questions about leases ends in apply, which answers
  * each call by a REPLY; what lives how long only the leader's knows: from a follower it travels raft → leader's raft → apply → raft and back, and
- * the follower's raft posts the REPLYs. */
+ * the follower's raft posts the REPLYs. One of renewals is made by watch and goes back there, with the answers in its questions. */
 struct read_batch {
     uint64_t made_ns;
     uint32_t count;
@@ -111,6 +111,11 @@ struct read_batch {
     uint64_t remote_context;
     uint64_t calls[];
 };
+
+static inline bool read_batch_is_renewal(const struct read_batch *batch)
+{
+    return batch != NULL && batch->questions != NULL && batch->questions[0].is_renewal;
+}
 
 /* A message with its entries, on the heap; entries hold references. Freed by whoever ends its way: mail_peer_free. */
 struct peer_message {
@@ -158,7 +163,7 @@ struct mail {
         struct { uint64_t call; struct blob *command; } propose;
         struct { struct blob *command; uint64_t term; } expire;
         struct { struct blob *bytes; uint64_t peer; uint64_t context; } answered;
-        struct { struct read_batch *batch; uint64_t index; uint32_t err; } read;
+        struct { struct read_batch *batch; uint64_t index; uint64_t started_ns; uint32_t err; } read; /* started_ns: of the round that confirmed it */
         struct { struct peer_message *message; uint64_t to; } peer;
         struct { uint64_t peer; uint64_t boot_id; uint32_t state; } link;
         struct { struct append_batch *batch; } append;

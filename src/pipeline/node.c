@@ -105,7 +105,7 @@ static void make_ports(struct node *node)
         .max_request_bytes = config->max_request_bytes,
         .max_concurrent_streams = (uint32_t)config->max_concurrent_streams,
         .calls_max = config->calls_max,
-        .watch_streams_max = config->watch_streams_max,
+        .streams_max = {[WATCH_METHOD_WATCH] = config->watch_streams_max, [WATCH_METHOD_KEEP_ALIVE] = config->keep_alive_streams_max},
         .keepalive_min_time_ns = config->keepalive_min_time_ns,
         .keepalive_interval_ns = config->keepalive_interval_ns,
         .keepalive_timeout_ns = config->keepalive_timeout_ns,

@@ -137,7 +137,7 @@ static void take_output(struct raft_actor *role)
     if (output->offer != NULL) post_offer(role, output->offer);
     if (output->committed_count > 0) post_commits(role, output);
     for (size_t i = 0; i < output->read_count; i++) {
-        raft_reads_confirmed(role, output->reads[i].context, output->reads[i].index);
+        raft_reads_confirmed(role, output->reads[i].context, &output->reads[i]);
     }
     for (size_t i = 0; i < output->read_lost_count; i++) raft_reads_lost(role, output->reads_lost[i]);
     post_fetches(role, output);
@@ -214,7 +214,7 @@ static void take_peer_call(struct raft_actor *role, struct mail *mail)
     } else if (msg->kind == RAFT_MSG_READ_ANSWER && msg->entry_count > 0) {
         raft_reads_answered(role, msg);
     } else if (msg->kind == RAFT_MSG_READ_ANSWER && !msg->reject) {
-        raft_reads_confirmed(role, msg->round, msg->index);
+        raft_reads_confirmed(role, msg->round, &(struct raft_read){.index = msg->index});
     } else if (msg->kind == RAFT_MSG_READ_ANSWER) {
         raft_reads_lost(role, msg->round);
         role->flush_held = false; /* the other side does not lead: a change of leader or the clock asks again */
@@ -326,6 +326,7 @@ static void drain(struct raft_actor *role)
         take_peer_call(role, &mail);
     }
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && !(n > 0 && BUGGIFY(RAFT_ONE_MAIL)) && lane_take(role->lanes.from_net, &mail); n++) take_net(role, &mail);
+    while (role->lanes.from_watch != NULL && lane_take(role->lanes.from_watch, &mail)) raft_reads_add(role, mail.read.batch);
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_snap, &mail); n++) take_snap(role, &mail);
     for (n = 0; n < RAFT_ACTOR_MAILS_MAX && lane_take(role->lanes.from_main, &mail); n++) take_main(role, &mail);
 }
@@ -435,9 +436,8 @@ static void fail_backlog(struct raft_actor *role, enum err err)
     for (uint32_t i = 0; i < role->backlog_count; i++) {
         struct mail *mail = &role->backlog[role->backlog_first + i];
         if (mail->kind == MAIL_READ_BATCH && mail->read.batch != NULL && mail->read.batch->remote_peer == RAFT_NONE) {
-            struct mail failed = {.kind = MAIL_READ_FAIL, .read = {.batch = mail->read.batch, .err = err}};
-            lane_must_post(role->lanes.to_net, &failed);
-            mail->read.batch = NULL; /* net's now */
+            raft_reads_fail_batch(role, mail->read.batch, err);
+            mail->read.batch = NULL; /* whose it was, has it */
         }
         if (mail->kind != MAIL_COMMIT) continue;
         struct commit_batch *batch = mail->commit.batch;

@@ -17,8 +17,8 @@
 #define RAFT_ACTOR_MAILS_MAX 2048 /* per lane and step */
 
 struct raft_actor_lanes {
-    struct lane *from_net, *from_peer, *from_peer_calls, *from_wal, *from_apply, *from_snap, *from_main;
-    struct lane *to_net, *to_peer, *to_peer_calls, *to_wal, *to_apply, *to_snap, *to_snap_offers, *to_main;
+    struct lane *from_net, *from_watch, *from_peer, *from_peer_calls, *from_wal, *from_apply, *from_snap, *from_main;
+    struct lane *to_net, *to_watch, *to_peer, *to_peer_calls, *to_wal, *to_apply, *to_snap, *to_snap_offers, *to_main;
 };
 
 /* One forward to the leader: the calls in it, until each is answered. */
@@ -39,6 +39,7 @@ struct raft_read_wait {
     uint64_t remote_peer;
     uint64_t remote_context;
     uint64_t index;
+    uint64_t started_ns;       /* of the round that confirmed it, where this member leads */
     uint64_t asked_ns;
     uint64_t deadline_ns;
 };
@@ -112,11 +113,12 @@ void raft_reads_answered(struct raft_actor *role, const struct raft_msg *msg);  
 void raft_reads_answer(struct raft_actor *role, const struct mail *mail);           /* ANSWERED by our apply: back to who asked */
 void raft_reads_probe(struct raft_actor *role);                     /* readiness */
 void raft_reads_flush(struct raft_actor *role);                     /* asks for all that wait, if there is anybody to ask */
-void raft_reads_confirmed(struct raft_actor *role, uint64_t context, uint64_t index);
+void raft_reads_confirmed(struct raft_actor *role, uint64_t context, const struct raft_read *read); /* its own context is of no account */
 void raft_reads_lost(struct raft_actor *role, uint64_t context);
 void raft_reads_reset(struct raft_actor *role);                     /* the leader changed: what was asked is asked again */
 void raft_reads_release(struct raft_actor *role);                   /* the head of the FIFO, up to posted_index */
 void raft_reads_expire(struct raft_actor *role);
+void raft_reads_fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err); /* takes it over */
 void raft_reads_fail_all(struct raft_actor *role, enum err err);
 uint64_t raft_reads_deadline_ns(const struct raft_actor *role);
 

@@ -43,7 +43,7 @@ void raft_calls_expire_lease(struct raft_actor *role, struct blob *command, uint
     struct raft_status status;
     raft_get_status(role->raft, &status);
     ASSERT(term > 0 && term <= status.term);
-    if (status.role == RAFT_LEADER && status.term == term) propose_internal(role, command);
+    if ((status.role == RAFT_LEADER && status.term == term) || MUTANT(P25)) propose_internal(role, command);
     blob_unref(command);
 }
 

@@ -32,20 +32,20 @@ static void wait_free(struct raft_actor *role, struct raft_read_wait *wait)
 static bool is_probe(const struct raft_read_wait *wait) { return wait->batch == NULL && wait->remote_peer == RAFT_NONE; }
 
 /* Whoever asked from afar asks again. */
-static void fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err)
+void raft_reads_fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err)
 {
     if (batch->remote_peer != RAFT_NONE) {
         alloc_free(batch);
         return;
     }
     struct mail mail = {.kind = MAIL_READ_FAIL, .read = {.batch = batch, .err = err}};
-    lane_must_post(role->lanes.to_net, &mail);
+    lane_must_post(read_batch_is_renewal(batch) ? role->lanes.to_watch : role->lanes.to_net, &mail);
 }
 
 void raft_reads_add(struct raft_actor *role, struct read_batch *batch)
 {
     if (role->read_count >= RAFT_READS_MAX) {
-        fail_batch(role, batch, ERR_TOO_MANY_REQUESTS);
+        raft_reads_fail_batch(role, batch, ERR_TOO_MANY_REQUESTS);
         return;
     }
     (void)wait_new(role, batch);
@@ -81,6 +81,40 @@ void raft_reads_add_remote(struct raft_actor *role, const struct raft_msg *msg)
     wait->remote_context = msg->round;
 }
 
+/* As LeaseKeepAliveResponse says it; 0 = it is gone. */
+static int64_t renewed_ttl(struct slice body)
+{
+    struct reader reader = reader_make(body);
+    struct pb_field field;
+    int64_t ttl = 0;
+    while (reader_pb_field(&reader, &field))
+        if (field.number == 3 && field.wire == PB_VARINT) ttl = (int64_t)field.value;
+    return reader.bad || ttl < 0 ? 0 : ttl;
+}
+
+/* All of them have one error, or none has: whoever answers leads or does not. */
+static void take_renewals(struct raft_actor *role, struct read_batch *batch, struct reader *answers)
+{
+    struct lease_answer told;
+    struct mail mail = {.kind = MAIL_READ_BATCH, .read.batch = batch};
+    for (uint32_t i = 0; lease_request_next_answer(answers, &told); i++) {
+        batch->questions[i].ttl = renewed_ttl(told.body);
+        if (told.err != ERR_OK) mail = (struct mail){.kind = MAIL_READ_FAIL, .read = {.batch = batch, .err = told.err}};
+    }
+    lane_must_post(role->lanes.to_watch, &mail);
+}
+
+static void take_answers(struct raft_actor *role, struct read_batch *batch, struct reader *answers)
+{
+    struct lease_answer told;
+    for (uint32_t i = 0; lease_request_next_answer(answers, &told); i++) {
+        struct mail mail = {.kind = MAIL_REPLY, .reply = {.call = batch->calls[i], .revision = told.revision, .err = told.err}};
+        if (told.body.size > 0) mail.reply.body = blob_copy(told.body);
+        lane_must_post(role->lanes.to_net, &mail);
+    }
+    alloc_free(batch);
+}
+
 /* One answer per question, in their order. */
 static bool answers_fit(const struct read_batch *batch, struct slice bytes)
 {
@@ -95,15 +129,10 @@ void raft_reads_answered(struct raft_actor *role, const struct raft_msg *msg)
 {
     struct raft_read_wait *wait = map_get(&role->reads, msg->round);
     struct slice bytes = blob_slice(msg->entries[0].data);
-    struct lease_answer told;
     if (wait == NULL || wait->batch == NULL || wait->batch->questions == NULL || !answers_fit(wait->batch, bytes)) return;
     struct reader reader = reader_make(bytes);
-    for (uint32_t i = 0; lease_request_next_answer(&reader, &told); i++) {
-        struct mail mail = {.kind = MAIL_REPLY, .reply = {.call = wait->batch->calls[i], .revision = told.revision, .err = told.err}};
-        if (told.body.size > 0) mail.reply.body = blob_copy(told.body);
-        lane_must_post(role->lanes.to_net, &mail);
-    }
-    alloc_free(wait->batch);
+    if (read_batch_is_renewal(wait->batch)) take_renewals(role, wait->batch, &reader);
+    else take_answers(role, wait->batch, &reader);
     wait_free(role, wait);
 }
 
@@ -182,11 +211,13 @@ void raft_reads_flush(struct raft_actor *role)
         wait->context = role->next_id++;
         if (status.role == RAFT_LEADER) {
             ask_self(role, wait);
+            bool is_hasty = MUTANT(D101) && read_batch_is_renewal(wait->batch);
+            if (is_hasty) raft_reads_confirmed(role, wait->context, &(struct raft_read){.index = status.commit_index, .started_ns = role->now_ns});
         } else if (wait->remote_peer != RAFT_NONE) {
             answer_remote(role, wait, 0, true);
         } else {
             ask_leader(role, wait, &status);
-            if (MUTANT(D37)) raft_reads_confirmed(role, wait->context, status.commit_index);
+            if (MUTANT(D37)) raft_reads_confirmed(role, wait->context, &(struct raft_read){.index = status.commit_index});
         }
     }
 }
@@ -201,15 +232,16 @@ static void insert_confirmed(struct raft_actor *role, struct raft_read_wait *wai
     list_push_front(at, &wait->confirmed);
 }
 
-void raft_reads_confirmed(struct raft_actor *role, uint64_t context, uint64_t index)
+void raft_reads_confirmed(struct raft_actor *role, uint64_t context, const struct raft_read *read)
 {
     struct raft_read_wait *wait = map_take(&role->reads, context);
     if (wait == NULL) return; /* expired, or asked again under another context */
     ASSERT(wait->state == RAFT_READ_ASKED);
     wait->state = RAFT_READ_CONFIRMED;
-    wait->index = index;
+    wait->index = read->index;
+    wait->started_ns = read->started_ns;
     if (wait->remote_peer != RAFT_NONE && wait->batch == NULL) {
-        answer_remote(role, wait, index, false);
+        answer_remote(role, wait, read->index, false);
     } else {
         insert_confirmed(role, wait);
     }
@@ -239,7 +271,7 @@ void raft_reads_release(struct raft_actor *role)
     while (!list_is_empty(&role->read_confirmed)) {
         struct raft_read_wait *wait = LIST_ENTRY(role->read_confirmed.next, struct raft_read_wait, confirmed);
         if (wait->index > role->posted_index && !MUTANT(D30)) return;
-        struct mail mail = {.kind = MAIL_READ_BATCH, .read = {.batch = wait->batch, .index = wait->index}};
+        struct mail mail = {.kind = MAIL_READ_BATCH, .read = {.batch = wait->batch, .index = wait->index, .started_ns = wait->started_ns}};
         if (is_probe(wait)) role->is_ready = true;
         raft_actor_post_apply(role, &mail);
         wait_free(role, wait);
@@ -262,7 +294,7 @@ void raft_reads_expire(struct raft_actor *role)
         struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
         if (wait->deadline_ns <= role->now_ns) {
             bool probe_again = is_probe(wait);
-            if (wait->batch != NULL) fail_batch(role, wait->batch, ERR_TIMEOUT);
+            if (wait->batch != NULL) raft_reads_fail_batch(role, wait->batch, ERR_TIMEOUT);
             wait_free(role, wait);
             if (probe_again) raft_reads_probe(role);
         } else {
@@ -275,7 +307,7 @@ void raft_reads_fail_all(struct raft_actor *role, enum err err)
 {
     while (!list_is_empty(&role->read_fifo)) {
         struct raft_read_wait *wait = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
-        if (wait->batch != NULL) fail_batch(role, wait->batch, err);
+        if (wait->batch != NULL) raft_reads_fail_batch(role, wait->batch, err);
         wait_free(role, wait);
     }
 }

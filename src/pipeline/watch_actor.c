@@ -39,13 +39,13 @@ static void receive(struct watch_actor *role, struct watch_actor_stream *held)
     role->port->table->next(role->port, held->name);
 }
 
-static void take_open(struct watch_actor *role, const struct watch_event *event, uint64_t now_ns)
+static void turn_away(struct watch_actor *role, const struct watch_event *event)
 {
-    bool is_leaderless = event->require_leader && SHARED_GET(role->shared, leader) == RAFT_NONE;
-    if (role->is_stopping || is_leaderless) {
-        role->port->table->finish(role->port, event->stream, role->is_stopping ? ERR_STOPPED : ERR_NO_LEADER);
-        return;
-    }
+    role->port->table->finish(role->port, event->stream, role->is_stopping ? ERR_STOPPED : ERR_NO_LEADER);
+}
+
+static void take_open(struct watch_actor *role, const struct watch_event *event)
+{
     struct watch_actor_stream *held = ALLOC(struct watch_actor_stream);
     held->name = event->stream;
     held->require_leader = event->require_leader;
@@ -53,7 +53,7 @@ static void take_open(struct watch_actor *role, const struct watch_event *event,
     bool is_new = map_put(&role->names, held->name, held);
     ASSERT(is_new);
     list_push_back(&role->streams, &held->node);
-    if (held->require_leader && role->leader_count++ == 0) role->look_ns = now_ns;
+    if (held->require_leader) role->leader_count++;
     receive(role, held);
 }
 
@@ -80,10 +80,10 @@ static void take_message(struct watch_actor *role, struct watch_actor_stream *he
     receive(role, held);
 }
 
-static void take_event(struct watch_actor *role, const struct watch_event *event, const struct mvcc_view *view, uint64_t now_ns)
+static void take_watch_event(struct watch_actor *role, const struct watch_event *event, const struct mvcc_view *view, uint64_t now_ns)
 {
     if (event->kind == WATCH_OPEN) {
-        take_open(role, event, now_ns);
+        take_open(role, event);
         return;
     }
     struct watch_actor_stream *held = find(role, event->stream);
@@ -105,8 +105,21 @@ static void take_event(struct watch_actor *role, const struct watch_event *event
     }
 }
 
+static void take_event(struct watch_actor *role, const struct watch_event *event, const struct mvcc_view *view, uint64_t now_ns)
+{
+    bool is_leaderless = event->require_leader && SHARED_GET(role->shared, leader) == RAFT_NONE;
+    if (event->kind == WATCH_OPEN && (role->is_stopping || is_leaderless)) {
+        turn_away(role, event);
+        return;
+    }
+    if (event->kind == WATCH_OPEN && event->require_leader && role->look_ns == CLOCK_NEVER) role->look_ns = now_ns;
+    if (event->method == WATCH_METHOD_WATCH) take_watch_event(role, event, view, now_ns);
+    else keep_alive_take_event(&role->keep_alive, event, mvcc_view_revision(view), now_ns);
+}
+
 static void end_all(struct watch_actor *role, bool only_with_leader, enum err err)
 {
+    keep_alive_end_all(&role->keep_alive, only_with_leader, err);
     for (struct list *at = role->streams.next; at != &role->streams; at = at->next) {
         struct watch_actor_stream *held = LIST_ENTRY(at, struct watch_actor_stream, node);
         if (!only_with_leader || held->require_leader) end(role, held, err);
@@ -117,14 +130,15 @@ static void end_all(struct watch_actor *role, bool only_with_leader, enum err er
 static void look_at_leader(struct watch_actor *role, uint64_t now_ns)
 {
     uint64_t timeout_ns = role->config->election_timeout_ms * NS_PER_MS;
-    role->look_ns = role->leader_count == 0 ? CLOCK_NEVER : now_ns + timeout_ns;
-    if (role->leader_count == 0 || SHARED_GET(role->shared, leader) != RAFT_NONE) {
+    uint32_t leader_count = role->leader_count + role->keep_alive.leader_count;
+    role->look_ns = leader_count == 0 ? CLOCK_NEVER : now_ns + timeout_ns;
+    if (leader_count == 0 || SHARED_GET(role->shared, leader) != RAFT_NONE) {
         role->leaderless_ns = 0;
         return;
     }
     if (role->leaderless_ns == 0) role->leaderless_ns = now_ns;
     if (now_ns - role->leaderless_ns < LEADERLESS_TIMEOUTS * timeout_ns) return;
-    LOG(WARN, "watch streams end: there is no leader", LOG_F_U64("streams", role->leader_count));
+    LOG(WARN, "streams end: there is no leader", LOG_F_U64("streams", leader_count));
     end_all(role, true, ERR_NO_LEADER);
     role->leaderless_ns = 0;
 }
@@ -240,7 +254,7 @@ static bool ask_for_wakes(struct watch_actor *role)
 
 static void report_unwatched(struct watch_actor *role)
 {
-    if (role->has_reported || !list_is_empty(&role->streams)) return;
+    if (role->has_reported || !list_is_empty(&role->streams) || role->keep_alive.stream_count > 0) return;
     struct mail mail = {.kind = MAIL_UNWATCHED};
     role->has_reported = lane_post(role->lanes.to_main, &mail);
 }
@@ -251,8 +265,10 @@ static bool step(struct actor *actor, uint64_t now_ns)
     take_mail(role);
     const struct mvcc_view *view = mvcc_view(role->mvcc);
     bool has_more = watch_step(role->watch, view, floor_of(role, view), SWEEP_BUDGET, now_ns);
+    keep_alive_take_mail(&role->keep_alive, mvcc_view_revision(view), now_ns);
     if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
     has_more = serve_streams(role, view, now_ns) || has_more;
+    has_more = keep_alive_flush(&role->keep_alive, now_ns) || has_more;
     role->port->table->flush(role->port);
     has_more = ask_for_wakes(role) || has_more;
     hold(role, view);
@@ -304,6 +320,8 @@ void watch_actor_init(struct watch_actor *role, const struct watch_actor_options
                                                     .hold_bytes_max = config->watch_hold_bytes_max,
                                                     .seed = options->seed},
                             mvcc_view(role->mvcc));
+    keep_alive_init(&role->keep_alive, &(struct keep_alive_options){.config = config, .shared = options->shared, .port = options->port,
+                                                                    .cluster_id = options->cluster_id, .self = options->self});
     list_init(&role->streams);
     map_init(&role->names);
     ASSERT(role->port != NULL);
@@ -320,6 +338,7 @@ void watch_actor_deinit(struct watch_actor *role)
         forget(role, held);
     }
     map_deinit(&role->names);
+    keep_alive_deinit(&role->keep_alive);
     watch_free(role->watch);
     drop_pin(role);
     role->port = NULL;

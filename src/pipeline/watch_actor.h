@@ -1,4 +1,4 @@
-/* watch_actor: the role of the watch streams. It is woken when a view is published, walks what is new (src/watch), and gives each stream its
+/* watch_actor: the role of the clients' bidirectional streams: of Watch, and in keep_alive.h of LeaseKeepAlive. It is woken when a view is published, walks what is new (src/watch), and gives each stream its
  * next frame when the one before has left.
  *
  * Compaction: a pin of its own keeps the history behind its oldest cursor, as far as watch_hold_bytes_max goes; who is overtaken beyond
@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "pipeline/actor.h"
 #include "pipeline/config.h"
+#include "pipeline/keep_alive.h"
 #include "pipeline/shared.h"
 #include "rpc/watch_port.h"
 #include "storage/state_machine.h"
@@ -29,7 +30,8 @@ struct watch_actor {
     struct mvcc *mvcc;       /* borrowed from apply */
     struct watch_lanes lanes;
     struct watch *watch;
-    struct list streams;
+    struct keep_alive keep_alive;
+    struct list streams;     /* of Watch */
     struct map names;        /* name → stream */
     uint64_t epoch;          /* of the view that the pin belongs to */
     int pin;                 /* -1 = none */

@@ -168,6 +168,7 @@ enum raft_answer {
 struct raft_read {
     uint64_t context;
     uint64_t index; /* serve once applied up to here */
+    uint64_t started_ns; /* of the round that confirmed it: at that time nobody else led */
 };
 struct raft_fetch {
     uint64_t peer;

@@ -8,8 +8,8 @@
 /* A field that is new in one of these must be weighed here: written, or said to be of no account. */
 STATIC_ASSERT(sizeof(struct progress) == 160, "progress has changed: look at image_peer");
 STATIC_ASSERT(sizeof(struct raft_log) == 1688, "raft_log has changed: look at image_log");
-STATIC_ASSERT(sizeof(struct read_queue) == 72, "read_queue has changed: look at image_reads");
-STATIC_ASSERT(sizeof(struct raft) == 9440, "raft has changed: look at image_node");
+STATIC_ASSERT(sizeof(struct read_queue) == 80, "read_queue has changed: look at image_reads");
+STATIC_ASSERT(sizeof(struct raft) == 9448, "raft has changed: look at image_node");
 
 struct image {
     struct buf *out;       /* NULL: reading */
@@ -301,6 +301,7 @@ static void image_reads(struct image *image, struct raft *raft)
     image_u32(image, &reads->count);
     image_u32(image, &reads->in_flight);
     if (image->in != NULL) reads->head = reads->confirmed_count = reads->lost_count = 0;
+    if (image->in != NULL) reads->started_ns = image->now_ns; /* only told, nothing hangs on it */
     for (uint32_t i = 0; i < reads->count; i++) {
         image_u64(image, &reads->contexts[(reads->head + i) % RAFT_READS_MAX]);
     }

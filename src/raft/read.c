@@ -42,13 +42,14 @@ enum raft_answer read_add(struct read_queue *reads, uint64_t context)
     return RAFT_OK;
 }
 
-bool read_start(struct read_queue *reads, uint64_t commit_index)
+bool read_start(struct read_queue *reads, uint64_t commit_index, uint64_t now_ns)
 {
     ASSERT(reads->in_flight <= reads->count);
     if (reads->in_flight > 0 || reads->count == 0 || BUGGIFY(READ_LATE)) return false;
     reads->in_flight = reads->count;
     ASSERT(commit_index >= reads->index);
     reads->index = commit_index;
+    reads->started_ns = now_ns;
     reads->round++;
     return true;
 }
@@ -58,7 +59,8 @@ void read_confirm(struct read_queue *reads, uint64_t round)
     ASSERT(round <= reads->round);
     if (round < reads->round && !(MUTANT(P9) && round > 0 && round + 1 == reads->round)) return;
     for (; reads->in_flight > 0; reads->in_flight--) {
-        reads->confirmed[reads->confirmed_count++] = (struct raft_read){.context = pop(reads), .index = reads->index};
+        reads->confirmed[reads->confirmed_count++] =
+            (struct raft_read){.context = pop(reads), .index = reads->index, .started_ns = reads->started_ns};
     }
     ASSERT(reads->confirmed_count <= RAFT_READS_MAX);
 }

@@ -17,6 +17,7 @@ struct read_queue {
     uint32_t count;
     uint32_t in_flight;
     uint64_t index;     /* of the round under way */
+    uint64_t started_ns; /* likewise: when its heartbeats left */
     uint64_t round;     /* the number of the last round */
     struct raft_read *confirmed; /* for the output */
     uint32_t confirmed_count;
@@ -28,7 +29,7 @@ void read_init(struct read_queue *reads);
 void read_deinit(struct read_queue *reads);
 enum raft_answer read_add(struct read_queue *reads, uint64_t context); /* RAFT_OK or RAFT_FULL */
 /* Begins a round for all that wait, unless one is in flight. True if a heartbeat round must go out. */
-bool read_start(struct read_queue *reads, uint64_t commit_index);
+bool read_start(struct read_queue *reads, uint64_t commit_index, uint64_t now_ns);
 /* Majorities have confirmed `round`. */
 void read_confirm(struct read_queue *reads, uint64_t round);
 void read_lose_all(struct read_queue *reads);

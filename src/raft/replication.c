@@ -428,7 +428,7 @@ static void send_heartbeat(struct raft *raft, const struct progress *peer)
 void replication_send_all(struct raft *raft)
 {
     ASSERT(raft->role == RAFT_LEADER && raft_core_hard_is_durable(raft));
-    bool has_round = (replication_has_own_commit(raft) || MUTANT(P8)) && read_start(&raft->reads, raft->log.commit);
+    bool has_round = (replication_has_own_commit(raft) || MUTANT(P8)) && read_start(&raft->reads, raft->log.commit, raft->now_ns);
     bool is_heartbeat = raft->is_heartbeat_due || has_round;
     if (MUTANT(P10) && has_round) read_confirm(&raft->reads, raft->reads.round);
     if (is_heartbeat) raft->heartbeat_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;

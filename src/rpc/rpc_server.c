@@ -398,7 +398,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     rpc_listener_init(&server->listener);
     make_server(server);
     register_methods(server);
-    if (options->watch_streams_max > 0) server->watch = rpc_watch_new(server->server, options->watch_streams_max);
+    if (options->streams_max[WATCH_METHOD_WATCH] > 0) server->watch = rpc_watch_new(server->server, options->streams_max);
     make_slots(server);
     rpc_listener_bind(&server->listener, server->server);
     grpc_server_start(server->server);

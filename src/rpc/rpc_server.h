@@ -19,7 +19,7 @@ struct rpc_server_options {
     size_t max_request_bytes;        /* receive limit = this + 512 KiB */
     uint32_t max_concurrent_streams;
     uint32_t calls_max;              /* in flight */
-    uint32_t watch_streams_max;      /* 0 = the Watch method is left out */
+    uint32_t streams_max[WATCH_METHODS]; /* of each method of watch_port; that of Watch 0 = they are left out */
     uint64_t keepalive_min_time_ns, keepalive_interval_ns, keepalive_timeout_ns;
     size_t memory_bytes_max;         /* resource quota */
 };

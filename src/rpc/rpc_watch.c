@@ -26,8 +26,21 @@ struct watch_queue {
     bool is_closed;
 };
 
+/* One request of each method is armed as long as there is a slot for it. */
+struct watch_arrival {
+    void *method;
+    struct rpc_tag arrived;
+    bool is_armed;
+    grpc_call *call;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    struct watch_queue *home;
+    uint32_t streams_max, stream_count;
+};
+
 struct watch_call {
     struct rpc_watch *watch;
+    struct watch_arrival *arrival; /* of its method */
     struct watch_queue *home;
     grpc_call *call;
     uint32_t slot, generation;
@@ -48,18 +61,13 @@ struct rpc_watch {
     struct watch_port port;
     grpc_server *server;
     grpc_completion_queue *queue;  /* arrivals; the role waits here */
-    void *method;
+    struct watch_arrival arrivals[WATCH_METHODS];
     struct rpc_wake wake;
     struct rpc_signal_inbox inbox;
-    struct rpc_tag arrived;
-    bool is_armed, has_kept, is_refusing;
+    bool has_kept, is_refusing;
     grpc_event kept;
-    grpc_call *next_call;          /* the request that is armed */
-    gpr_timespec next_deadline;
-    grpc_metadata_array next_metadata;
-    struct watch_queue *next_home;
-    uint32_t streams_max, stream_count, own_count;
-    struct watch_call **calls;     /* by slot; streams_max + OWN_MAX */
+    uint32_t armed_count, own_count;
+    struct watch_call **calls;     /* by slot; the streams of all methods + OWN_MAX */
     uint32_t *generations;
     uint32_t *free_slots;
     uint32_t free_count, slot_count;
@@ -98,17 +106,23 @@ static struct watch_queue *emptiest_queue(struct rpc_watch *watch)
     return home;
 }
 
-static void arm(struct rpc_watch *watch)
+static void arm(struct rpc_watch *watch, struct watch_arrival *arrival)
 {
-    if (watch->is_armed || watch->is_refusing || watch->free_count == 0) return;
-    watch->next_home = emptiest_queue(watch);
-    grpc_metadata_array_init(&watch->next_metadata);
-    RPC_TAG_RELEASE(&watch->arrived);
+    if (arrival->is_armed || watch->is_refusing || watch->free_count <= watch->armed_count) return;
+    arrival->home = emptiest_queue(watch);
+    grpc_metadata_array_init(&arrival->metadata);
+    RPC_TAG_RELEASE(&arrival->arrived);
     grpc_call_error error =
-        grpc_server_request_registered_call(watch->server, watch->method, &watch->next_call, &watch->next_deadline, &watch->next_metadata,
-                                            NULL, watch->next_home->queue, watch->queue, &watch->arrived);
+        grpc_server_request_registered_call(watch->server, arrival->method, &arrival->call, &arrival->deadline, &arrival->metadata,
+                                            NULL, arrival->home->queue, watch->queue, &arrival->arrived);
     ASSERT(error == GRPC_CALL_OK);
-    watch->is_armed = true;
+    arrival->is_armed = true;
+    watch->armed_count++;
+}
+
+static void arm_all(struct rpc_watch *watch)
+{
+    for (uint32_t i = 0; i < WATCH_METHODS; i++) arm(watch, &watch->arrivals[i]);
 }
 
 /* Of a repeated key the first value counts, as in etcd. */
@@ -154,37 +168,45 @@ static void finish(struct watch_call *call, enum err err)
     }
 }
 
-static struct watch_call *open_call(struct rpc_watch *watch)
+static struct watch_call *open_call(struct rpc_watch *watch, struct watch_arrival *arrival)
 {
     struct watch_call *call = ALLOC(struct watch_call);
     uint32_t slot = watch->free_slots[--watch->free_count];
-    *call = (struct watch_call){.watch = watch, .home = watch->next_home, .call = watch->next_call, .slot = slot,
+    *call = (struct watch_call){.watch = watch, .arrival = arrival, .home = arrival->home, .call = arrival->call, .slot = slot,
                                 .generation = watch->generations[slot], .text = grpc_empty_slice()};
     rpc_signal_init(&call->received, RPC_TAG_WATCH_RECEIVED, &watch->inbox);
     rpc_signal_init(&call->sent, RPC_TAG_WATCH_SENT, &watch->inbox);
     rpc_signal_init(&call->finished, RPC_TAG_WATCH_FINISHED, &watch->inbox);
     watch->calls[slot] = call;
-    watch->next_call = NULL;
+    arrival->call = NULL;
     call->home->stream_count++;
     return call;
 }
 
-static size_t call_arrived(struct rpc_watch *watch, bool ok, struct watch_event *out_event)
+static struct watch_event event_of(const struct watch_call *call, enum watch_event_kind kind)
 {
-    bool require_leader = ok && wants_leader(&watch->next_metadata);
-    watch->is_armed = false;
-    grpc_metadata_array_destroy(&watch->next_metadata);
+    return (struct watch_event){.kind = kind, .method = (enum watch_method)(call->arrival - call->watch->arrivals), .stream = name_of(call)};
+}
+
+static size_t call_arrived(struct rpc_watch *watch, struct watch_arrival *arrival, bool ok, struct watch_event *out_event)
+{
+    bool require_leader = ok && wants_leader(&arrival->metadata);
+    arrival->is_armed = false;
+    watch->armed_count--;
+    grpc_metadata_array_destroy(&arrival->metadata);
     if (!ok) return 0;
-    struct watch_call *call = open_call(watch);
-    arm(watch);
-    call->is_own = watch->stream_count >= watch->streams_max || watch->is_refusing;
+    struct watch_call *call = open_call(watch, arrival);
+    arm(watch, arrival);
+    call->is_own = arrival->stream_count >= arrival->streams_max || watch->is_refusing;
     if (call->is_own) {
         watch->own_count++;
         finish(call, watch->is_refusing ? ERR_STOPPED : ERR_TOO_MANY_REQUESTS);
         return 0;
     }
-    watch->stream_count++;
-    *out_event = (struct watch_event){.kind = WATCH_OPEN, .stream = name_of(call), .require_leader = require_leader, .ok = true};
+    arrival->stream_count++;
+    *out_event = event_of(call, WATCH_OPEN);
+    out_event->require_leader = require_leader;
+    out_event->ok = true;
     return 1;
 }
 
@@ -201,16 +223,16 @@ static void free_call(struct watch_call *call)
     if (++watch->generations[call->slot] == 0) watch->generations[call->slot] = 1; /* 0 names no stream */
     watch->free_slots[watch->free_count++] = call->slot;
     if (call->is_own) watch->own_count--;
-    else watch->stream_count--;
+    else call->arrival->stream_count--;
     alloc_free(call);
-    arm(watch);
+    arm_all(watch);
 }
 
 static size_t over(struct watch_call *call, struct watch_event *out_event)
 {
     if (!call->is_ended || call->batches > 0) return 0;
     bool is_own = call->is_own;
-    *out_event = (struct watch_event){.kind = WATCH_CLOSED, .stream = name_of(call)};
+    *out_event = event_of(call, WATCH_CLOSED);
     free_call(call);
     return is_own ? 0 : 1;
 }
@@ -221,7 +243,8 @@ static size_t received(struct watch_call *call, bool ok, struct watch_event *out
     call->batches--;
     call->is_receiving = false;
     if (call->is_finished) return over(call, out_event);
-    *out_event = (struct watch_event){.kind = WATCH_MESSAGE, .stream = name_of(call), .ok = ok && call->message != NULL};
+    *out_event = event_of(call, WATCH_MESSAGE);
+    out_event->ok = ok && call->message != NULL;
     if (call->message == NULL) return 1;
     out_event->body = rpc_bytes_flatten(&call->message);
     ASSERT(watch->borrowed_count < BORROWED_MAX);
@@ -240,7 +263,8 @@ static size_t sent(struct watch_call *call, bool ok, struct watch_event *out_eve
         start_end(call);
         return 0;
     }
-    *out_event = (struct watch_event){.kind = WATCH_SENT, .stream = name_of(call), .ok = ok};
+    *out_event = event_of(call, WATCH_SENT);
+    out_event->ok = ok;
     return 1;
 }
 
@@ -282,8 +306,8 @@ static bool take_arrival(struct rpc_watch *watch, struct watch_event *out_event,
     if (tag->kind == RPC_TAG_WAKE) {
         rpc_wake_answer(&watch->wake);
     } else {
-        ASSERT(tag == &watch->arrived);
-        *count += call_arrived(watch, watch->kept.success != 0, out_event);
+        ASSERT(tag->kind == RPC_TAG_WATCH_ARRIVED);
+        *count += call_arrived(watch, LIST_ENTRY(tag, struct watch_arrival, arrived), watch->kept.success != 0, out_event);
     }
     return true;
 }
@@ -370,15 +394,25 @@ static const struct watch_port_table PORT_TABLE = {
 
 /* --- make and free --- */
 
-struct rpc_watch *rpc_watch_new(grpc_server *server, uint32_t streams_max)
+static const char *const PATHS[WATCH_METHODS] = {
+    [WATCH_METHOD_WATCH] = "/etcdserverpb.Watch/Watch",
+    [WATCH_METHOD_KEEP_ALIVE] = "/etcdserverpb.Lease/LeaseKeepAlive",
+};
+
+static void register_method(struct rpc_watch *watch, enum watch_method method, uint32_t streams_max)
 {
-    ASSERT(streams_max > 0 && streams_max < UINT32_MAX / 2);
-    struct rpc_watch *watch = ALLOC(struct rpc_watch);
-    watch->port.table = &PORT_TABLE;
-    watch->server = server;
-    watch->streams_max = streams_max;
-    watch->arrived.kind = RPC_TAG_WATCH_ARRIVED;
-    watch->slot_count = streams_max + OWN_MAX;
+    struct watch_arrival *arrival = &watch->arrivals[method];
+    ASSERT(streams_max > 0 && streams_max < UINT32_MAX / 4);
+    arrival->streams_max = streams_max;
+    arrival->arrived.kind = RPC_TAG_WATCH_ARRIVED;
+    arrival->method = grpc_server_register_method(watch->server, PATHS[method], NULL, GRPC_SRM_PAYLOAD_NONE, 0);
+    ASSERT(arrival->method != NULL);
+    watch->slot_count += streams_max;
+}
+
+static void make_slots(struct rpc_watch *watch)
+{
+    watch->slot_count += OWN_MAX;
     watch->queues_max = watch->slot_count / STREAMS_PER_QUEUE + 2;
     watch->queues = alloc_zero(watch->queues_max, sizeof(*watch->queues));
     watch->calls = alloc_zero(watch->slot_count, sizeof(*watch->calls));
@@ -388,12 +422,20 @@ struct rpc_watch *rpc_watch_new(grpc_server *server, uint32_t streams_max)
         watch->generations[i] = 1;
         watch->free_slots[watch->free_count++] = watch->slot_count - 1 - i;
     }
+}
+
+struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[WATCH_METHODS])
+{
+    ASSERT(server != NULL);
+    struct rpc_watch *watch = ALLOC(struct rpc_watch);
+    watch->port.table = &PORT_TABLE;
+    watch->server = server;
     grpc_completion_queue_attributes attributes = {.version = GRPC_CQ_CURRENT_VERSION, .cq_completion_type = GRPC_CQ_NEXT,
                                                    .cq_polling_type = GRPC_CQ_NON_POLLING};
     watch->queue = grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
     grpc_server_register_completion_queue(server, watch->queue, NULL);
-    watch->method = grpc_server_register_method(server, "/etcdserverpb.Watch/Watch", NULL, GRPC_SRM_PAYLOAD_NONE, 0);
-    ASSERT(watch->method != NULL);
+    for (uint32_t i = 0; i < WATCH_METHODS; i++) register_method(watch, (enum watch_method)i, streams_max[i]);
+    make_slots(watch);
     rpc_signal_inbox_init(&watch->inbox, &watch->wake);
     return watch;
 }
@@ -401,8 +443,8 @@ struct rpc_watch *rpc_watch_new(grpc_server *server, uint32_t streams_max)
 void rpc_watch_start(struct rpc_watch *watch)
 {
     rpc_wake_init(&watch->wake, watch->queue);
-    arm(watch);
-    ASSERT(watch->is_armed);
+    arm_all(watch);
+    ASSERT(watch->armed_count == WATCH_METHODS);
 }
 
 struct watch_port *rpc_watch_port(struct rpc_watch *watch)
@@ -415,14 +457,14 @@ bool rpc_watch_drain(struct rpc_watch *watch)
 {
     struct watch_event events[16];
     watch->is_refusing = true;
-    for (uint32_t i = 0; watch->stream_count > 0 && i < watch->slot_count; i++) {
+    for (uint32_t i = 0; watch->free_count < watch->slot_count && i < watch->slot_count; i++) {
         if (watch->calls[i] != NULL) finish(watch->calls[i], ERR_STOPPED);
     }
     (void)watch_take(&watch->port, events, 16);
     release_borrowed(watch);
     watch_flush(&watch->port);
     ASSERT(watch->free_count <= watch->slot_count);
-    return !watch->is_armed && watch->free_count == watch->slot_count;
+    return watch->armed_count == 0 && watch->free_count == watch->slot_count;
 }
 
 static void close_queues(struct rpc_watch *watch)
@@ -443,7 +485,7 @@ static void close_queues(struct rpc_watch *watch)
 void rpc_watch_free(struct rpc_watch *watch)
 {
     if (watch == NULL) return;
-    ASSERT(!watch->is_armed && watch->free_count == watch->slot_count);
+    ASSERT(watch->armed_count == 0 && watch->free_count == watch->slot_count);
     close_queues(watch);
     rpc_signal_inbox_deinit(&watch->inbox);
     rpc_wake_deinit(&watch->wake);

@@ -1,10 +1,10 @@
-/* watch_port: the clients' watch streams as the watch role sees them: plain events in, plain actions out. gRPC stands behind it in
+/* watch_port: the clients' bidirectional streams, of Watch and of LeaseKeepAlive, as the watch role sees them: plain events in, plain actions out. gRPC stands behind it in
  * production (rpc_watch), a table of bytes in tests.
  *
  * A stream is named {generation, slot} in one integer. It enters once (OPEN); after `next` one message of the client comes, or its end
  * (MESSAGE, not ok); after `send` one SENT comes; after `finish` CLOSED comes, and nothing behind it. Actions on a dead name are ignored.
  * Owner: the port owns streams and their bytes. Thread: everything but `ring` belongs to the role's thread; `ring` to any thread.
- * Limits: streams ≤ what the port was made with: beyond it the port itself answers ERR_TOO_MANY_REQUESTS. One message each way at a time. */
+ * Limits: streams of each method ≤ what the port was made with: beyond it the port itself answers ERR_TOO_MANY_REQUESTS. One message each way at a time. */
 #ifndef RPC_WATCH_PORT_H
 #define RPC_WATCH_PORT_H
 #include <stdbool.h>
@@ -14,6 +14,9 @@
 #include "base/blob.h"
 #include "base/err.h"
 
+enum watch_method { WATCH_METHOD_WATCH, WATCH_METHOD_KEEP_ALIVE };
+#define WATCH_METHODS 2
+
 enum watch_event_kind {
     WATCH_OPEN,    /* require_leader; the role says `next` when it wants the first message */
     WATCH_MESSAGE, /* body; not ok: the client has ended its side, or is gone */
@@ -22,6 +25,7 @@ enum watch_event_kind {
 };
 struct watch_event {
     enum watch_event_kind kind;
+    enum watch_method method; /* of the stream, in every event */
     uint64_t stream;
     struct slice body;    /* borrowed until the next take */
     bool require_leader;  /* metadata hasleader: true */

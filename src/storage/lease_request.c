@@ -1,30 +1,32 @@
-/* lease_request: every message here has at most two fields, both integers. */
+/* lease_request: nearly every message here has at most three fields, all integers. */
 #include "storage/lease_request.h"
 
 #include "base/assert.h"
 
-/* Fields 1 and 2; the last of each wins, others are skipped. */
-static enum err parse_integers(struct slice bytes, uint64_t out_values[2])
+#define FIELDS_MAX 3
+
+/* Fields 1 to `count`; the last of each wins, others are skipped. */
+static enum err parse_integers(struct slice bytes, uint32_t count, uint64_t out_values[FIELDS_MAX])
 {
     struct reader reader = reader_make(bytes);
     struct pb_field field;
-    uint64_t values[2] = {0, 0};
+    uint64_t values[FIELDS_MAX] = {0};
+    ASSERT(count <= FIELDS_MAX);
     while (reader_pb_field(&reader, &field)) {
-        if (field.number > 2) continue;
+        if (field.number > count) continue;
         if (field.wire != PB_VARINT) return ERR_MALFORMED;
         values[field.number - 1] = field.value;
     }
     if (reader.bad) return ERR_MALFORMED;
-    out_values[0] = values[0];
-    out_values[1] = values[1];
+    for (uint32_t i = 0; i < count; i++) out_values[i] = values[i];
     return ERR_OK;
 }
 
 enum err lease_request_parse_grant(struct slice bytes, struct lease_request_grant *out_request)
 {
-    uint64_t values[2];
+    uint64_t values[FIELDS_MAX];
     ASSERT(out_request != NULL);
-    enum err err = parse_integers(bytes, values);
+    enum err err = parse_integers(bytes, 2, values);
     if (err == ERR_OK) *out_request = (struct lease_request_grant){.ttl = (int64_t)values[0], .id = (int64_t)values[1]};
     return err;
 }
@@ -32,34 +34,29 @@ enum err lease_request_parse_grant(struct slice bytes, struct lease_request_gran
 /* Its message has one field: a second one is unknown, whatever its type. */
 enum err lease_request_parse_revoke(struct slice bytes, int64_t *out_id)
 {
-    struct reader reader = reader_make(bytes);
-    struct pb_field field;
-    int64_t id = 0;
+    uint64_t values[FIELDS_MAX];
     ASSERT(out_id != NULL);
-    while (reader_pb_field(&reader, &field)) {
-        if (field.number != 1) continue;
-        if (field.wire != PB_VARINT) return ERR_MALFORMED;
-        id = (int64_t)field.value;
-    }
-    if (reader.bad) return ERR_MALFORMED;
-    *out_id = id;
-    return ERR_OK;
+    enum err err = parse_integers(bytes, 1, values);
+    if (err == ERR_OK) *out_id = (int64_t)values[0];
+    return err;
 }
+
+enum err lease_request_parse_keep_alive(struct slice bytes, int64_t *out_id) { return lease_request_parse_revoke(bytes, out_id); }
 
 enum err lease_request_parse_time_to_live(struct slice bytes, struct lease_question *out_question)
 {
-    uint64_t values[2];
+    uint64_t values[FIELDS_MAX];
     ASSERT(out_question != NULL);
-    enum err err = parse_integers(bytes, values);
+    enum err err = parse_integers(bytes, 2, values);
     if (err == ERR_OK) *out_question = (struct lease_question){.lease = (int64_t)values[0], .wants_keys = values[1] != 0};
     return err;
 }
 
 enum err lease_request_parse_expiry(struct slice bytes, struct lease_request_expiry *out_expiry)
 {
-    uint64_t values[2];
+    uint64_t values[FIELDS_MAX];
     ASSERT(out_expiry != NULL);
-    enum err err = parse_integers(bytes, values);
+    enum err err = parse_integers(bytes, 2, values);
     if (err == ERR_OK) *out_expiry = (struct lease_request_expiry){.id = (int64_t)values[0], .granted_index = values[1]};
     return err;
 }
@@ -69,6 +66,13 @@ void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct 
     ASSERT(expiry->id != 0 && expiry->granted_index > 0);
     buf_put_pb_varint(out, 1, (uint64_t)expiry->id);
     buf_put_pb_varint(out, 2, expiry->granted_index);
+}
+
+void lease_request_put_kept_alive(int64_t id, int64_t ttl, struct buf *out)
+{
+    ASSERT(ttl >= 0);
+    if (id != 0) buf_put_pb_varint(out, 2, (uint64_t)id);
+    if (ttl != 0) buf_put_pb_varint(out, 3, (uint64_t)ttl);
 }
 
 /* --- between members ----------------------------------------------------------------------------------------------------- */
@@ -91,6 +95,7 @@ void lease_request_put_question(const struct lease_question *question, struct bu
     buf_init(&message);
     buf_put_pb_varint(&message, 1, (uint64_t)question->lease);
     buf_put_pb_varint(&message, 2, question->wants_keys);
+    if (question->is_renewal) buf_put_pb_varint(&message, 3, 1);
     buf_put_pb_bytes(out, 1, buf_slice(&message));
     buf_deinit(&message);
 }
@@ -98,10 +103,12 @@ void lease_request_put_question(const struct lease_question *question, struct bu
 bool lease_request_next_question(struct reader *reader, struct lease_question *out_question)
 {
     struct slice bytes;
+    uint64_t values[FIELDS_MAX];
     ASSERT(out_question != NULL);
     if (!next_message(reader, &bytes)) return false;
-    bool is_good = lease_request_parse_time_to_live(bytes, out_question) == ERR_OK;
-    if (!is_good) reader->bad = true;
+    bool is_good = parse_integers(bytes, 3, values) == ERR_OK;
+    if (is_good) *out_question = (struct lease_question){.lease = (int64_t)values[0], .wants_keys = values[1] != 0, .is_renewal = values[2] != 0};
+    else reader->bad = true;
     return is_good;
 }
 

@@ -11,11 +11,13 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* What is asked of the leases, which only their writer can look at: how long one has to live, or which there are. */
+/* What is asked of the leases, which only their writer can look at: how long one has to live, to let it live longer, or which there are. */
 struct lease_question {
     bool is_list;
+    bool is_renewal;
     bool wants_keys;
     int64_t lease;
+    int64_t ttl; /* the answer to a renewal: as granted, in seconds; 0 = there is no such lease, or its time is over */
 };
 struct lease_request_grant {
     int64_t ttl;
@@ -30,8 +32,11 @@ struct lease_request_expiry {
 MUST_USE enum err lease_request_parse_grant(struct slice bytes, struct lease_request_grant *out_request);
 MUST_USE enum err lease_request_parse_revoke(struct slice bytes, int64_t *out_id);
 MUST_USE enum err lease_request_parse_time_to_live(struct slice bytes, struct lease_question *out_question);
+MUST_USE enum err lease_request_parse_keep_alive(struct slice bytes, int64_t *out_id);
 MUST_USE enum err lease_request_parse_expiry(struct slice bytes, struct lease_request_expiry *out_expiry);
-/* Between members: questions of how long a lease lives, and their answers in the same order. */
+/* A LeaseKeepAliveResponse's fields after the header: ttl 0 = it is gone. */
+void lease_request_put_kept_alive(int64_t id, int64_t ttl, struct buf *out);
+/* Between members: questions that only the leader answers, and the answers in the same order. */
 struct lease_answer {
     enum err err;
     int64_t revision;

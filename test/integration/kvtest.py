@@ -11,6 +11,7 @@ import atexit
 import functools
 import importlib.util
 import os
+import queue
 import random
 import shutil
 import signal
@@ -18,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -174,6 +176,77 @@ class Client:
 
     def close(self):
         self._channel.close()
+
+
+class Stream:
+    """One bidirectional stream. With is_reading false nothing is taken from it until `read` is called."""
+
+    def __init__(self, target, path, response_class, metadata=(), is_reading=True):
+        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._requests = queue.Queue()
+        self._responses = queue.Queue()
+        call = self._channel.stream_stream(path, request_serializer=_encode, response_deserializer=response_class.FromString)
+        self.call = call(iter(self._requests.get, None), metadata=list(metadata))
+        self.error = None
+        if is_reading:
+            self.read()
+
+    def read(self):
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        try:
+            for response in self.call:
+                self._responses.put(response)
+            self._responses.put(None)
+        except grpc.RpcError as error:
+            self.error = error
+            self._responses.put(None)
+
+    def send(self, request):
+        self._requests.put(request)
+
+    def half_close(self):
+        self._requests.put(None)
+
+    def poll(self, timeout_s):
+        """The next response, or None when none came in time or the stream is over."""
+        try:
+            return self._responses.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def next(self, timeout_s=10.0):
+        try:
+            response = self._responses.get(timeout=timeout_s)
+        except queue.Empty:
+            check(False, "no response within %.1f s", timeout_s)
+        check(response is not None, "the stream ended: %s", self.error)
+        return response
+
+    def quiet(self, timeout_s=0.3):
+        try:
+            response = self._responses.get(timeout=timeout_s)
+        except queue.Empty:
+            return
+        check(False, "unexpected: %s (%s)", response, self.error)
+
+    def end(self, timeout_s=10.0):
+        """Waits for the end of the stream; answers its code and text."""
+        while self._responses.get(timeout=timeout_s) is not None:
+            pass
+        return ("OK", "") if self.error is None else (self.error.code().name, self.error.details())
+
+    def close(self):
+        self.call.cancel()
+        self._requests.put(None)
+        self._channel.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.close()
 
 
 # --------------------------------------------------------------------------------------------------------------------

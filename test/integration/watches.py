@@ -11,50 +11,23 @@ event (`expected`, from the history that history.py's clients leave behind). A c
 
 import bisect
 import collections
-import queue
-import threading
 
-import grpc
-
-from kvtest import CHANNEL_OPTIONS, check, kvpb, rpc
+import kvtest
+from kvtest import check, kvpb, rpc
 
 PATH = "/etcdserverpb.Watch/Watch"
-QUIET_S = 0.3
 NOPUT, NODELETE = rpc.WatchCreateRequest.NOPUT, rpc.WatchCreateRequest.NODELETE
 
 # `previous`: (value, create_revision, mod_revision, version) or None. Of a deletion value, create_revision and version are empty.
 Event = collections.namedtuple("Event", "revision is_delete key value create_revision version previous")
 
 
-class Stream:
-    """One watch stream. With is_reading false nothing is taken from it until `read` is called."""
+class Stream(kvtest.Stream):
+    """One watch stream."""
 
     def __init__(self, target, metadata=(), is_reading=True):
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
-        self._requests = queue.Queue()
-        self._responses = queue.Queue()
-        call = self._channel.stream_stream(PATH, request_serializer=lambda r: r if isinstance(r, bytes) else r.SerializeToString(),
-                                           response_deserializer=rpc.WatchResponse.FromString)
-        self.call = call(iter(self._requests.get, None), metadata=list(metadata))
-        self.error = None
         self._asked = {}    # of the watchers that `open` made
-        if is_reading:
-            self.read()
-
-    def read(self):
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        try:
-            for response in self.call:
-                self._responses.put(response)
-            self._responses.put(None)
-        except grpc.RpcError as error:
-            self.error = error
-            self._responses.put(None)
-
-    def send(self, request):
-        self._requests.put(request)
+        super().__init__(target, PATH, rpc.WatchResponse, metadata, is_reading)
 
     def create(self, key, **options):
         self.send(rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=key, **options)))
@@ -64,37 +37,6 @@ class Stream:
 
     def progress(self):
         self.send(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
-
-    def half_close(self):
-        self._requests.put(None)
-
-    def poll(self, timeout_s):
-        """The next response, or None when none came in time or the stream is over."""
-        try:
-            return self._responses.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-
-    def next(self, timeout_s=10.0):
-        try:
-            response = self._responses.get(timeout=timeout_s)
-        except queue.Empty:
-            check(False, "no response within %.1f s", timeout_s)
-        check(response is not None, "the stream ended: %s", self.error)
-        return response
-
-    def quiet(self, timeout_s=QUIET_S):
-        try:
-            response = self._responses.get(timeout=timeout_s)
-        except queue.Empty:
-            return
-        check(False, "unexpected: %s (%s)", response, self.error)
-
-    def end(self, timeout_s=10.0):
-        """Waits for the end of the stream; answers its code and text."""
-        while self._responses.get(timeout=timeout_s) is not None:
-            pass
-        return ("OK", "") if self.error is None else (self.error.code().name, self.error.details())
 
     def open(self, key, **options):
         """Creates a watcher and takes its created response."""
@@ -107,17 +49,6 @@ class Stream:
     def log(self, watch_id, start):
         """Of a watcher that `open` made; `start`: the first revision that it may be told."""
         return Log(watch_id, start, **self._asked[watch_id])
-
-    def close(self):
-        self.call.cancel()
-        self._requests.put(None)
-        self._channel.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.close()
 
 
 def _is_in(key, begin, range_end):

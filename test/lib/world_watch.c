@@ -276,7 +276,8 @@ static void note_floor(struct world_member *member, const struct read_batch *bat
 
 static void check_floor(struct world_member *member, const struct read_batch *batch, uint64_t index, const char *invariant)
 {
-    if (batch == NULL || batch->remote_peer != RAFT_NONE) return; /* whoever asked from afar has its own */
+    bool is_ours = batch != NULL && batch->remote_peer == RAFT_NONE; /* whoever asked from afar has its own */
+    if (!is_ours || read_batch_is_renewal(batch)) return; /* a renewal reads nothing */
     void *floor = map_get(&member->watch.floors, (uint64_t)(uintptr_t)batch);
     ASSERT(floor != NULL);
     require(member, index + 1 >= (uint64_t)(uintptr_t)floor, invariant, index, (uint64_t)(uintptr_t)floor - 1);

@@ -31,7 +31,7 @@
 /* Those that watch invariants come before those that compare with what was written down. */
 static const char *const programs[] = {
     "test_raft_random", "test_raft_quorum", "test_raft_paper", "test_raft_paper_log", "test_raft_thesis", "test_raft_members", "test_raft_snapshot",
-    "test_txn", "test_peer_past",
+    "test_keep_alive", "test_lease", "test_txn", "test_peer_past",
     "test_state_machine", "test_alarm", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
     "test_wal_head", "test_wal_head_damage", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
     "test_restore",
@@ -47,6 +47,7 @@ static const char *const unseen[] = {
     "D10",                                     /* nor has it an even number of voters */
     "P37",                                     /* nor does anybody put an old disk back */
     "A1", "A2", "A3",                          /* nor has it a quota, or alarms */
+    "P24", "P25", "D101", "D102",              /* nor leases */
     "P34A",                                    /* nor a client of the library */
     "P37B",                                    /* nor backups */
 };

@@ -231,6 +231,38 @@ START_TEST(test_no_more_expiries_are_under_way_than_may_be_and_what_was_lost_is_
 }
 END_TEST
 
+START_TEST(test_a_renewal_counts_from_the_start_of_its_round_and_shortens_nothing)
+{
+    apply_leases_init(&leases, ELECTION_NS);
+    ck_assert_int_eq(grant(1, 10, 3), ERR_OK);
+    lead(4, 5);
+    arm(NS_PER_S);
+    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, NS_PER_S + 1, NS_PER_S + 2), 10);
+    ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 12 * NS_PER_S); /* the election timeout of a new leader stays */
+    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 5 * NS_PER_S, 7 * NS_PER_S), 10);
+    ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 15 * NS_PER_S);
+    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 4 * NS_PER_S, 8 * NS_PER_S), 10);
+    ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 15 * NS_PER_S);
+    ck_assert_int_eq(apply_leases_renew(&leases, set, 2, 8 * NS_PER_S, 8 * NS_PER_S), 0);
+}
+END_TEST
+
+START_TEST(test_what_is_over_is_not_renewed_whether_it_is_gone_yet_or_not)
+{
+    apply_leases_init(&leases, ELECTION_NS);
+    lead(4, 5);
+    ck_assert_int_eq(grant(1, 10, 6), ERR_OK);
+    ck_assert_int_eq(grant(2, 10, 7), ERR_OK);
+    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 1, 1), 10); /* its time has not begun */
+    arm(NS_PER_S);
+    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 10 * NS_PER_S, 11 * NS_PER_S), 0);
+    ck_assert_int_ne(expired(11 * NS_PER_S), 0);
+    ck_assert_int_ne(expired(11 * NS_PER_S), 0);
+    ck_assert_int_eq(apply_leases_renew(&leases, set, 2, 11 * NS_PER_S, 12 * NS_PER_S), 0);
+    ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 14 * NS_PER_S);
+}
+END_TEST
+
 START_TEST(test_the_time_to_live_is_the_leaders_to_tell)
 {
     struct buf body;
@@ -287,6 +319,8 @@ int main(void)
     tcase_add_test(tests, test_a_new_leader_gives_all_leases_their_time_and_an_election_timeout);
     tcase_add_test(tests, test_leading_again_begins_with_the_whole_time);
     tcase_add_test(tests, test_no_more_expiries_are_under_way_than_may_be_and_what_was_lost_is_asked_for_again);
+    tcase_add_test(tests, test_a_renewal_counts_from_the_start_of_its_round_and_shortens_nothing);
+    tcase_add_test(tests, test_what_is_over_is_not_renewed_whether_it_is_gone_yet_or_not);
     tcase_add_test(tests, test_the_time_to_live_is_the_leaders_to_tell);
     tcase_add_test(tests, test_a_long_list_is_told_in_slices_as_it_was_when_it_was_asked_for);
     suite_add_tcase(suite, tests);
