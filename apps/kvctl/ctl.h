@@ -38,7 +38,8 @@ struct ctl_options {
     const char *ttl; /* NULL = none was given */
     int64_t limit, rev, min_create_rev, max_create_rev, min_mod_rev, max_mod_rev;
     bool prefix, from_key, range, prev_kv, keys_only, count_only, print_value_only, ignore_value, ignore_lease, physical,
-        interactive, cluster, keys, progress_notify;
+        interactive, cluster, keys, progress_notify, once, listen;
+    int64_t lock_ttl;
     const char *name, *initial_cluster, *initial_cluster_token, *initial_advertise_peer_urls, *data_dir, *wal_dir;
     int64_t bump_revision;
     bool skip_hash_check, mark_compacted;

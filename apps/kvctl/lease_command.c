@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "base/clock.h"
+#include "keepalive.h"
 #include "print_lease.h"
 
 #define PATH(method) "/etcdserverpb.Lease/" method
@@ -97,5 +100,76 @@ enum ctl_exit lease_command_list(struct ctl *ctl, int count, const char **words)
     ASSERT((code == CTL_OK) == (response != NULL));
     if (code == CTL_OK) code = print_lease_list(ctl, (const Etcdserverpb__LeaseLeasesResponse *)response);
     if (response != NULL) protobuf_c_message_free_unpacked(response, NULL);
+    return code;
+}
+
+/* --- keep-alive -------------------------------------------------------------------------------------------------------------- */
+
+int lease_command_keep_alive_flags(struct ctl_options *options, struct flag *out_flags)
+{
+    ASSERT(options != NULL && out_flags != NULL);
+    out_flags[0] = (struct flag){"once", 0, FLAG_BOOL, &options->once, NULL, "renew it once, and end", "Options", false};
+    return 1;
+}
+
+struct renewal {
+    struct live live;
+    uint32_t count;
+    enum ctl_exit code;
+};
+
+static bool on_renewed(void *context, const Etcdserverpb__LeaseKeepAliveResponse *response)
+{
+    struct renewal *renewal = context;
+    struct ctl *ctl = renewal->live.ctl;
+    renewal->count++;
+    renewal->code = print_lease_keep_alive(ctl, response);
+    if (fflush(stdout) != 0) renewal->code = ctl_fail(CTL_ERROR, "standard output cannot be written");
+    return renewal->code == CTL_OK && !ctl->options.once;
+}
+
+static bool goes_on(const struct renewal *renewal, const struct keepalive *keepalive)
+{
+    bool has_enough = renewal->code != CTL_OK || (renewal->count > 0 && renewal->live.ctl->options.once);
+    return !has_enough && keepalive_state(keepalive) == KEEPALIVE_RUNS && ear_signal(renewal->live.ear) == 0;
+}
+
+/* A lease that is gone is an error to --once only, as with etcdctl. */
+static enum ctl_exit judge(const struct renewal *renewal, const struct keepalive *keepalive, int64_t id)
+{
+    struct ctl *ctl = renewal->live.ctl;
+    const struct rpc_client_answer *refusal = keepalive_refusal(keepalive);
+    switch (keepalive_state(keepalive)) {
+    case KEEPALIVE_RUNS: return CTL_OK;
+    case KEEPALIVE_REFUSED: return ctl_fail_answer(ctl, refusal);
+    case KEEPALIVE_EXPIRED:
+        if (renewal->count == 0 && refusal->text != NULL) return ctl_fail_answer(ctl, refusal);
+        if (renewal->count == 0) return ctl_fail(CTL_BAD_CONNECTION, "context deadline exceeded");
+        break;
+    case KEEPALIVE_GONE:
+        if (ctl->options.once) return ctl_fail(CTL_BAD_CONNECTION, "etcdserver: requested lease not found");
+        break;
+    }
+    if (ctl->format == CTL_SIMPLE) printf("lease %016" PRIx64 " expired or revoked.\n", (uint64_t)id);
+    return CTL_OK;
+}
+
+enum ctl_exit lease_command_keep_alive(struct ctl *ctl, int count, const char **words)
+{
+    int64_t id = 0;
+    struct renewal renewal = {.code = CTL_OK};
+    if (count != 1) return ctl_fail(CTL_BAD_ARGS, "lease keep-alive command needs lease ID as argument");
+    if (ctl->format == CTL_TABLE) return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format");
+    enum ctl_exit code = parse_id(words[0], &id);
+    if (code != CTL_OK) return code;
+    live_init(&renewal.live, ctl, false);
+    uint64_t until_ns = clock_mono_ns() + ctl->globals.command_timeout_ns; /* how long it lives is known from the first answer on */
+    struct keepalive *keepalive = keepalive_new(&renewal.live, id, until_ns, on_renewed, &renewal);
+    while (goes_on(&renewal, keepalive)) live_step(&renewal.live);
+    ctl->signal = ear_signal(renewal.live.ear);
+    code = renewal.code;
+    if (code == CTL_OK && ctl->signal == 0) code = judge(&renewal, keepalive, id);
+    keepalive_free(keepalive);
+    live_deinit(&renewal.live);
     return code;
 }

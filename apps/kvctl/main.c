@@ -13,10 +13,12 @@
 #include "base/clock.h"
 #include "ctl.h"
 #include "ear.h"
+#include "elect_command.h"
 #include "endpoint_command.h"
 #include "kv_command.h"
 #include "kv_request.h"
 #include "lease_command.h"
+#include "lock_command.h"
 #include "maintenance_command.h"
 #include "member_command.h"
 #include "snapshot_command.h"
@@ -114,7 +116,22 @@ static const struct command COMMANDS[] = {
     {"lease timetolive", "<leaseID>", "Get lease information",
      "  kvctl lease timetolive --keys 1c0ffee00c0ffee0   how long it lives, and what belongs to it\n",
      lease_command_time_to_live_flags, lease_command_time_to_live, WAYS_CALLS},
+    {"lease keep-alive", "<leaseID>", "Keeps leases alive (renew)",
+     "  kvctl lease keep-alive 1c0ffee00c0ffee0   three times per TTL, until interrupted or until the lease is gone\n"
+     "  kvctl lease keep-alive --once 1c0ffee00c0ffee0\n",
+     lease_command_keep_alive_flags, lease_command_keep_alive, WAYS_LIVE},
     {"lease list", "", "List all active leases", "  kvctl lease list\n", NULL, lease_command_list, WAYS_CALLS},
+    {"lock", "<lockname> [<command> [<word>...]]", "Acquires a named lock",
+     "  kvctl lock backups                        wait for it, print its key, hold it until interrupted\n"
+     "  kvctl lock backups -- ./backup.sh --full  hold it while this runs; exits as the command does\n"
+     "  kvctl lock backups --ttl 60 true          the lock outlives a holder that is not heard of by 60 s\n"
+     "  The command gets ETCD_LOCK_KEY and ETCD_LOCK_REV. A holder that is cut off loses the lock without knowing at once: what it\n"
+     "  writes is safe if each write compares, in its Txn, that the lock's key still has its create_revision.\n",
+     lock_command_flags, lock_command_run, WAYS_LIVE},
+    {"elect", "<election> [<proposal>]", "Observes and participates in leader election",
+     "  kvctl elect master node-1                 run for it; once elected, print the key and lead until interrupted\n"
+     "  kvctl elect -l master                     print who leads, and each change\n",
+     elect_command_flags, elect_command_run, WAYS_LIVE},
     {"endpoint health", "", "Checks the healthiness of endpoints specified in `--endpoints` flag",
      "  kvctl endpoint health\n"
      "  kvctl endpoint health --cluster -w table  ask every member that the cluster knows\n",

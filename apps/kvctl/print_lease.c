@@ -159,3 +159,26 @@ enum ctl_exit print_lease_list(const struct ctl *ctl, const Etcdserverpb__LeaseL
     }
     return CTL_OK;
 }
+
+enum ctl_exit print_lease_keep_alive(const struct ctl *ctl, const Etcdserverpb__LeaseKeepAliveResponse *response)
+{
+    struct json json;
+    ASSERT(response->header != NULL);
+    switch (ctl->format) {
+    case CTL_SIMPLE: printf("lease %016" PRIx64 " keepalived with TTL(%" PRId64 ")\n", (uint64_t)response->id, response->ttl); break;
+    case CTL_FIELDS:
+        print_fields_header(response->header);
+        printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n", response->id, response->ttl);
+        break;
+    case CTL_JSON:
+        json_init(&json);
+        json_open(&json, NULL, '{');
+        put_header(&json, response->header);
+        put_number(&json, "ID", response->id);
+        put_number(&json, "TTL", response->ttl);
+        finish(&json);
+        break;
+    case CTL_TABLE: return no_table();
+    }
+    return CTL_OK;
+}

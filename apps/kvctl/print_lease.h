@@ -10,6 +10,7 @@ enum ctl_exit print_lease_grant(const struct ctl *ctl, const Etcdserverpb__Lease
 enum ctl_exit print_lease_revoke(const struct ctl *ctl, int64_t id, const Etcdserverpb__LeaseRevokeResponse *response);
 /* With its keys, if they were asked for. */
 enum ctl_exit print_lease_time_to_live(const struct ctl *ctl, const Etcdserverpb__LeaseTimeToLiveResponse *response, bool has_keys);
+enum ctl_exit print_lease_keep_alive(const struct ctl *ctl, const Etcdserverpb__LeaseKeepAliveResponse *response);
 enum ctl_exit print_lease_list(const struct ctl *ctl, const Etcdserverpb__LeaseLeasesResponse *response);
 
 #endif
