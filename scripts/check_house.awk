@@ -15,6 +15,7 @@ BEGIN {
     allowed["apps/kvbench"] = "base rpc_client proto"
     allowed["tools"] = "base raft storage proto"
     fence["ck"] = "src/pipeline/ring.h"
+    fence["microhttpd"] = "src/rpc/http_front.c"
     fence["urcu"] = "src/storage/rcu.h src/storage/rcu.c"
     banned = "malloc calloc realloc free strdup strndup strcpy strcat sprintf vsprintf usleep sleep assert"
     split(banned, banned_names, " ")
@@ -73,6 +74,7 @@ function target_of(path, is_quoted, parts)
     if (path ~ /\.pb-c\.h$/ || path ~ /^protobuf-c\//) return "proto"
     if (path ~ /^(grpc|grpcpp|absl)\// || path ~ /^src\/core\//) return "grpc"
     if (path ~ /^ck_/) return "ck"
+    if (path ~ /^microhttpd/) return "microhttpd"
     if (path ~ /^urcu/) return "urcu"
     if (!is_quoted || path !~ /\//) return ""
     if (room ~ /^apps\/kv(ctl|bench)$/ && path ~ /^rpc\/rpc_(client|features)\.h$/) return "rpc_client"

@@ -140,7 +140,7 @@ static int run(const struct options *options)
     if (is_started) {
         LOG(INFO, "started member", LOG_F_HEX("local-member-id", node_member_id(node)),
             LOG_F_HEX("cluster-id", node_cluster_id(node)), LOG_F_TEXT("client-addresses", node_client_addresses(node)),
-            LOG_F_TEXT("peer-addresses", node_peer_addresses(node)));
+            LOG_F_TEXT("peer-addresses", node_peer_addresses(node)), LOG_F_TEXT("metrics-addresses", node_metrics_addresses(node)));
         supervise(node);
         process_notify_stopping();
         node_stop(node, STOP_TIMEOUT_NS);

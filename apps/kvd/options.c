@@ -36,6 +36,8 @@ static const struct option options_table[] = {
     {"listen-peer-urls", FLAG_STRING, AT(config.listen_peer_urls), "<urls>", "where to listen for members", "Member"},
     {"listen-client-urls", FLAG_STRING, AT(config.listen_client_urls), "<urls>", "where to listen for clients",
      "Member"},
+    {"listen-metrics-urls", FLAG_STRING, AT(config.listen_metrics_urls), "<urls>",
+     "where to listen for /metrics and /health besides the client URLs", "Member"},
     {"quota-backend-bytes", FLAG_I64, AT(config.quota_backend_bytes), "<bytes>",
      "size that raises an alarm; 0 = 2 GiB, negative = none", "Member"},
     {"auto-disarm", FLAG_BOOL, AT(config.auto_disarm), NULL, "take a NOSPACE alarm back when a tenth of the quota is free again",
@@ -158,7 +160,6 @@ static const char *const options_accepted[] = {
     /* monitoring, logging, tracing */
     "enable-pprof",
     "metrics",
-    "listen-metrics-urls",
     "logger",
     "log-outputs",
     "enable-log-rotation",

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/process_stats.h"
 #include "rpc/coalescer.h"
 #include "rpc/rpc_server.h"
 
@@ -19,21 +20,10 @@
 extern const char *const malloc_conf;
 const char *const malloc_conf = "background_thread:true,narenas:8,dirty_decay_ms:2000,muzzy_decay_ms:0,thp:always";
 
-/* Only where jemalloc is linked. */
-extern int mallctl(const char *name, void *old_value, size_t *old_size, void *new_value, size_t new_size) __attribute__((weak));
-
-static uint64_t read_allocator(const char *name)
-{
-    size_t value = 0, size = sizeof(value);
-    ASSERT(name != NULL);
-    return mallctl != NULL && mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
-}
-
 void process_log_memory(const struct metrics *metrics)
 {
-    uint64_t epoch = 1;
-    size_t size = sizeof(epoch);
-    if (mallctl != NULL) (void)mallctl("epoch", &epoch, &size, &epoch, size); /* its figures are of the last one */
+    struct process_stats stats;
+    process_stats_read(&stats);
     LOG(INFO, "memory", LOG_F_U64("store-bytes", METRIC_GET(metrics, store_bytes)),
         LOG_F_U64("store-live-bytes", METRIC_GET(metrics, store_live_bytes)), LOG_F_U64("store-keys", METRIC_GET(metrics, store_keys)),
         LOG_F_U64("store-live-keys", METRIC_GET(metrics, store_live_keys)),
@@ -42,9 +32,9 @@ void process_log_memory(const struct metrics *metrics)
         LOG_F_U64("reply-bytes", METRIC_GET(metrics, reply_bytes)), LOG_F_U64("calls-in-flight", METRIC_GET(metrics, calls_in_flight)),
         LOG_F_U64("watch-streams", METRIC_GET(metrics, watch_streams)), LOG_F_U64("watchers", METRIC_GET(metrics, watchers)),
         LOG_F_U64("watch-key-bytes", METRIC_GET(metrics, watch_key_bytes)),
-        LOG_F_U64("lane-bytes", METRIC_GET(metrics, lane_bytes)), LOG_F_U64("heap-allocated-bytes", read_allocator("stats.allocated")),
-        LOG_F_U64("heap-active-bytes", read_allocator("stats.active")),
-        LOG_F_U64("heap-resident-bytes", read_allocator("stats.resident")));
+        LOG_F_U64("lane-bytes", METRIC_GET(metrics, lane_bytes)), LOG_F_U64("heap-allocated-bytes", stats.heap_allocated_bytes),
+        LOG_F_U64("heap-active-bytes", stats.heap_active_bytes),
+        LOG_F_U64("heap-resident-bytes", stats.heap_resident_bytes));
 }
 
 static sigset_t stop_signals(void)

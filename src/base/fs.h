@@ -55,6 +55,7 @@ struct fs_op {
     void *owner;      /* the submitter's own */
     int error;        /* out: errno */
     uint64_t result;  /* out */
+    uint64_t took_ns; /* out: of the system call; 0 where there is none */
     struct list node; /* the fs's while in flight */
 };
 

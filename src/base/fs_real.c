@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/fs.h"
 
 #define FS_REAL_ZEROS_BYTES (64 * 1024)
@@ -223,7 +224,9 @@ static void real_run(struct fs *fs, struct fs_op *op)
     ASSERT(op != NULL);
     op->result = 0;
     ASSERT(fs != NULL);
+    uint64_t start_ns = clock_mono_ns();
     op->error = perform(op);
+    op->took_ns = clock_mono_ns() - start_ns;
     ASSERT(op->error >= 0);
 }
 

@@ -219,6 +219,17 @@ static void wake_watch(struct apply_actor *role)
     (void)lane_post(role->lanes.to_watch, &(struct mail){.kind = MAIL_PUBLISHED});
 }
 
+static void note_published(struct apply_actor *role)
+{
+    struct metrics *metrics = &role->shared->metrics;
+    const struct mvcc_view *view = mvcc_view(state_machine_mvcc(role->machine));
+    METRIC_ADD(metrics, views_published, 1);
+    METRIC_SET(metrics, current_revision, (uint64_t)mvcc_view_revision(view));
+    METRIC_SET(metrics, compact_revision, (uint64_t)mvcc_view_compact_revision(view));
+    /* Where steps are made by hand, there is no clock but theirs. */
+    if (role->board == NULL) metrics_observe(&metrics->commit, METRICS_FROM_1MS, clock_mono_ns() - role->now_ns);
+}
+
 static void publish(struct apply_actor *role)
 {
     uint64_t applied = state_machine_applied_index(role->machine);
@@ -226,7 +237,7 @@ static void publish(struct apply_actor *role)
     state_machine_publish(role->machine);
     switchboard_point(role->board, "publish");
     SHARED_SET(role->shared, applied_index, applied);
-    METRIC_ADD(&role->shared->metrics, views_published, 1);
+    note_published(role);
     wake_watch(role);
 }
 
@@ -260,6 +271,17 @@ static void log_alarms(const struct apply_actor *role, const struct alarm_list *
     }
 }
 
+static void set_alarm_gauges(struct apply_actor *role)
+{
+    uint64_t no_space = 0, corrupt = 0;
+    for (size_t i = 0; i < role->alarms->count; i++) {
+        no_space += role->alarms->alarms[i].type == ALARM_NOSPACE;
+        corrupt += role->alarms->alarms[i].type == ALARM_CORRUPT;
+    }
+    METRIC_SET(&role->shared->metrics, alarms_no_space, no_space);
+    METRIC_SET(&role->shared->metrics, alarms_corrupt, corrupt);
+}
+
 static void note_alarms(struct apply_actor *role)
 {
     const struct alarm_list *alarms = state_machine_alarms(role->machine);
@@ -268,6 +290,7 @@ static void note_alarms(struct apply_actor *role)
     log_alarms(role, alarms, role->alarms, "alarm disarmed");
     alarm_list_unref(role->alarms);
     role->alarms = alarm_list_ref(alarms);
+    set_alarm_gauges(role);
     role->disarm_ns = role->config->auto_disarm && alarms->has_no_space ? role->now_ns : CLOCK_NEVER;
 }
 
@@ -359,6 +382,9 @@ static void note_memory(struct apply_actor *role, const struct mvcc_stats *stats
     METRIC_SET(metrics, store_keys, stats->keys);
     METRIC_SET(metrics, store_live_keys, stats->live_keys);
     METRIC_SET(metrics, store_versions, stats->versions);
+    METRIC_SET(metrics, puts, stats->puts);
+    METRIC_SET(metrics, deletes, stats->deletes);
+    METRIC_SET(metrics, leases, lease_set_count(state_machine_leases(role->machine)));
     METRIC_SET(metrics, bags_outstanding, stats->bags_outstanding);
 }
 

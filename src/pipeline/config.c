@@ -28,6 +28,7 @@ void config_init(struct config *config)
         .listen_client_urls = "http://localhost:2379",
         .advertise_client_urls = "http://localhost:2379",
         .listen_peer_urls = "http://localhost:2380",
+        .listen_metrics_urls = "",
         .initial_advertise_peer_urls = "http://localhost:2380",
         .initial_cluster = "",
         .initial_cluster_state = "new",
@@ -199,6 +200,8 @@ bool config_check(struct config *config, char *out_message, size_t message_size)
                    check_words(config, out_message, message_size) &&
                    check_urls("listen-peer-urls", config->listen_peer_urls, USE_LISTEN, out_message, message_size) &&
                    check_urls("listen-client-urls", config->listen_client_urls, USE_LISTEN, out_message, message_size) &&
+                   (config->listen_metrics_urls[0] == '\0' ||
+                    check_urls("listen-metrics-urls", config->listen_metrics_urls, USE_LISTEN, out_message, message_size)) &&
                    check_urls("initial-advertise-peer-urls", config->initial_advertise_peer_urls, USE_PEERS, out_message,
                               message_size) &&
                    check_urls("advertise-client-urls", config->advertise_client_urls, USE_CLIENTS, out_message, message_size);

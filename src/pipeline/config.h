@@ -24,6 +24,7 @@ struct config {
     const char *listen_client_urls;
     const char *advertise_client_urls;
     const char *listen_peer_urls;
+    const char *listen_metrics_urls;      /* "" = none */
     const char *initial_advertise_peer_urls;
     const char *initial_cluster;
     const char *initial_cluster_state;

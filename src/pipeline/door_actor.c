@@ -36,13 +36,13 @@
 #define RESERVE_STORAGE_MAX 64u    /* descriptors kept for WAL, snapshots, gRPC's own; at most an eighth of the limit */
 #define RESERVE_PEERS_MAX 64u      /* kept for peers, in both directions; at most an eighth */
 #define LEAVING_BYTES_MAX 65536    /* of a request that is not read, at a time */
-#define PORT_PENDING_MAX (DOOR_PENDING_MAX / 2)
+#define PORT_PENDING_MAX (DOOR_PENDING_MAX / PORT_COUNT)
 #define ADDRESSES_BYTES 4096
 
 STATIC_ASSERT(CONFIG_PEERS_MAX * 2 <= RESERVE_PEERS_MAX, "each peer may have a connection in each direction");
 
-enum { PORT_CLIENT, PORT_PEER, PORT_COUNT };
-enum event_kind { EVENT_RING, EVENT_STUCK, EVENT_LISTENER, EVENT_CONNECTION };
+enum { PORT_CLIENT, PORT_PEER, PORT_METRICS, PORT_COUNT };
+enum event_kind { EVENT_RING, EVENT_STUCK, EVENT_LISTENER, EVENT_CONNECTION, EVENT_HTTP };
 enum connection_state { CONNECTION_FREE, CONNECTION_LOOKING, CONNECTION_LEAVING };
 
 struct connection {
@@ -54,7 +54,7 @@ struct connection {
 };
 
 struct port {
-    struct door_target target;
+    struct door_target target; /* of HTTP/2; none on the metrics port */
     int descriptor_limit; /* the first number that is refused */
     struct list pending;  /* in order of arrival = of deadlines */
     uint32_t pending_count;
@@ -64,6 +64,7 @@ struct port {
 struct door_actor {
     struct actor actor;
     struct shared *shared;
+    struct door_http *http; /* borrowed; NULL = nobody speaks HTTP/1.1 */
     struct lane *from_main, *to_main;
     int epoll, stuck_epoll, ring_descriptor;
     int reserve;              /* -1 = given up */
@@ -115,13 +116,25 @@ static struct connection *oldest_of(const struct port *port)
     return list_is_empty(&port->pending) ? NULL : LIST_ENTRY(port->pending.next, struct connection, node);
 }
 
-static void hand_on(struct door_actor *door, struct connection *connection)
+/* The connection's descriptor, for another to look at. */
+static int give_up(struct door_actor *door, struct connection *connection)
 {
-    const struct door_target *target = &door->ports[connection->port].target;
     int descriptor = connection->descriptor;
     (void)watch(door, EPOLL_CTL_DEL, descriptor, 0, 0);
     connection_release(door, connection);
-    target->adopt(target->context, descriptor);
+    return descriptor;
+}
+
+static void hand_on(struct door_actor *door, struct connection *connection)
+{
+    const struct door_target *target = &door->ports[connection->port].target;
+    target->adopt(target->context, give_up(door, connection));
+}
+
+static void serve_http1(struct door_actor *door, struct connection *connection)
+{
+    enum door_http_place place = connection->port == PORT_METRICS ? DOOR_HTTP_METRICS : DOOR_HTTP_CLIENT;
+    door_http_adopt(door->http, place, give_up(door, connection));
 }
 
 /* Reads away what the client still says; closes at its end. */
@@ -145,7 +158,7 @@ static void answer_http1(struct door_actor *door, struct connection *connection)
         "HTTP/1.1 505 HTTP Version Not Supported\r\n"
         "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 50\r\nConnection: close\r\n\r\n"
         "this port speaks gRPC: HTTP/2 with prior knowledge";
-    ASSERT(connection->state == CONNECTION_LOOKING);
+    ASSERT(connection->state == CONNECTION_LOOKING && connection->port != PORT_METRICS);
     ssize_t sent = send(connection->descriptor, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 || shutdown(connection->descriptor, SHUT_WR) != 0) {
         connection_close(door, connection);
@@ -169,10 +182,12 @@ static void look(struct door_actor *door, struct connection *connection)
     case DOOR_PREFACE_MORE:
         break;
     case DOOR_PREFACE_HTTP2:
-        hand_on(door, connection);
+        if (connection->port == PORT_METRICS) connection_close(door, connection);
+        else hand_on(door, connection);
         break;
     case DOOR_PREFACE_HTTP1:
-        answer_http1(door, connection);
+        if (door->http != NULL && connection->port != PORT_PEER) serve_http1(door, connection);
+        else answer_http1(door, connection);
         break;
     case DOOR_PREFACE_OTHER:
         connection_close(door, connection);
@@ -334,6 +349,8 @@ static void on_event(struct door_actor *door, const struct epoll_event *event)
     case EVENT_CONNECTION:
         on_connection(door, index, event->events);
         break;
+    case EVENT_HTTP:
+        break; /* door_http is stepped after all events */
     }
 }
 
@@ -354,6 +371,7 @@ static bool door_step(struct actor *actor, uint64_t now_ns)
     door->event_count = 0;
     for (int i = 0; i < PORT_COUNT; i++)
         close_late(door, &door->ports[i]);
+    if (door->http != NULL) door_http_step(door->http, now_ns);
     return is_full_round;
 }
 
@@ -365,7 +383,8 @@ static uint64_t door_deadline_ns(struct actor *actor)
         const struct connection *oldest = oldest_of(&door->ports[i]);
         if (oldest != NULL && oldest->deadline_ns < deadline_ns) deadline_ns = oldest->deadline_ns;
     }
-    return deadline_ns;
+    uint64_t http_ns = door->http == NULL ? CLOCK_NEVER : door_http_deadline_ns(door->http);
+    return http_ns < deadline_ns ? http_ns : deadline_ns;
 }
 
 static void door_wait(struct actor *actor, uint64_t deadline_ns)
@@ -405,6 +424,7 @@ static void set_limits(struct door_actor *door)
     uint32_t peers = total / 8 < RESERVE_PEERS_MAX ? total / 8 : RESERVE_PEERS_MAX;
     ASSERT(storage + peers <= total);
     door->ports[PORT_PEER].descriptor_limit = (int)(total - storage);
+    door->ports[PORT_METRICS].descriptor_limit = (int)(total - storage); /* few, and wanted most when there are too many others */
     door->ports[PORT_CLIENT].descriptor_limit = (int)(total - storage - peers);
 }
 
@@ -439,6 +459,8 @@ static bool open_descriptors(struct door_actor *door, char *out_message, size_t 
     bool is_open = door->epoll >= 0 && door->stuck_epoll >= 0 && door->ring_descriptor >= 0 && door->reserve >= 0 &&
                    watch(door, EPOLL_CTL_ADD, door->ring_descriptor, EPOLLIN, event_data(EVENT_RING, 0)) &&
                    watch(door, EPOLL_CTL_ADD, door->stuck_epoll, EPOLLIN, event_data(EVENT_STUCK, 0));
+    for (int i = 0; is_open && door->http != NULL && i < DOOR_HTTP_PLACES; i++)
+        is_open = watch(door, EPOLL_CTL_ADD, door_http_descriptor(door->http, (enum door_http_place)i), EPOLLIN, event_data(EVENT_HTTP, i));
     if (!is_open) snprintf(out_message, message_size, "cannot open the descriptors of the door: %s", strerror(errno));
     return is_open;
 }
@@ -449,6 +471,7 @@ struct door_actor *door_actor_new(const struct door_options *options, char *out_
     struct door_actor *door = ALLOC(struct door_actor);
     actor_init(&door->actor, &door_table);
     door->shared = options->shared;
+    door->http = options->http;
     door->ports[PORT_CLIENT].target = options->client;
     door->ports[PORT_PEER].target = options->peer;
     for (int i = 0; i < PORT_COUNT; i++)
@@ -457,9 +480,11 @@ struct door_actor *door_actor_new(const struct door_options *options, char *out_
     for (int i = 0; i < DOOR_PENDING_MAX; i++)
         list_push_back(&door->free, &door->connections[i].node);
     set_limits(door);
+    bool has_metrics = door->http != NULL && options->config->listen_metrics_urls[0] != '\0';
     bool is_open = open_descriptors(door, out_message, message_size) &&
                    open_port(door, PORT_CLIENT, options->config->listen_client_urls, out_message, message_size) &&
-                   open_port(door, PORT_PEER, options->config->listen_peer_urls, out_message, message_size);
+                   open_port(door, PORT_PEER, options->config->listen_peer_urls, out_message, message_size) &&
+                   (!has_metrics || open_port(door, PORT_METRICS, options->config->listen_metrics_urls, out_message, message_size));
     if (is_open) return door;
     door_actor_free(door);
     return NULL;
@@ -494,6 +519,8 @@ void door_actor_set_lanes(struct door_actor *door, struct lane *from_main, struc
 const char *door_actor_client_addresses(const struct door_actor *door) { return door->ports[PORT_CLIENT].addresses; }
 
 const char *door_actor_peer_addresses(const struct door_actor *door) { return door->ports[PORT_PEER].addresses; }
+
+const char *door_actor_metrics_addresses(const struct door_actor *door) { return door->ports[PORT_METRICS].addresses; }
 
 void door_actor_finish(void *context, int descriptor)
 {

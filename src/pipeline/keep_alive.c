@@ -18,6 +18,7 @@ struct keep_alive_request {
 struct keep_alive_stream {
     struct list node;
     uint64_t name;
+    uint64_t opened_ns;
     struct list requests;          /* in the order in which they came */
     uint32_t request_count;
     bool require_leader;
@@ -57,6 +58,7 @@ static void end(struct keep_alive *keeper, struct keep_alive_stream *stream, enu
     if (stream->require_leader) keeper->leader_count--;
     drop_requests(keeper, stream);
     keeper->port->table->finish(keeper->port, stream->name, err);
+    rpc_metrics_end(&keeper->shared->rpc, keeper->method, err, keeper->now_ns - stream->opened_ns);
 }
 
 static void receive(struct keep_alive *keeper, struct keep_alive_stream *stream)
@@ -88,6 +90,7 @@ static void send_next(struct keep_alive *keeper, struct keep_alive_stream *strea
     if (!request->is_answered) return;
     encode(keeper, request, revision);
     METRIC_ADD(&keeper->shared->metrics, client_sent_bytes, keeper->out.size);
+    rpc_metrics_send(&keeper->shared->rpc, keeper->method);
     keeper->port->table->send(keeper->port, stream->name, buf_slice(&keeper->out), NULL);
     stream->is_sending = true;
     stream->request_count--;
@@ -101,6 +104,7 @@ static void take_open(struct keep_alive *keeper, const struct watch_event *event
 {
     struct keep_alive_stream *stream = ALLOC(struct keep_alive_stream);
     stream->name = event->stream;
+    stream->opened_ns = keeper->now_ns;
     stream->require_leader = event->require_leader;
     list_init(&stream->requests);
     bool is_new = map_put(&keeper->names, stream->name, stream);
@@ -152,6 +156,7 @@ static void forget(struct keep_alive *keeper, struct keep_alive_stream *stream)
 void keep_alive_take_event(struct keep_alive *keeper, const struct watch_event *event, int64_t revision, uint64_t now_ns)
 {
     ASSERT(event->method == WATCH_METHOD_KEEP_ALIVE);
+    keeper->now_ns = now_ns;
     if (event->kind == WATCH_OPEN) {
         take_open(keeper, event);
         return;
@@ -254,6 +259,7 @@ static void take_back(struct keep_alive *keeper, const struct mail *mail, int64_
 void keep_alive_take_mail(struct keep_alive *keeper, int64_t revision, uint64_t now_ns)
 {
     struct mail mail;
+    keeper->now_ns = now_ns;
     if (lane_take(keeper->from_apply, &mail)) take_back(keeper, &mail, revision, now_ns);
     if (lane_take(keeper->from_raft, &mail)) take_back(keeper, &mail, revision, now_ns);
 }
@@ -272,6 +278,7 @@ void keep_alive_init(struct keep_alive *keeper, const struct keep_alive_options 
 {
     STATIC_ASSERT(KEEP_ALIVE_BATCHES_MAX < KEEP_ALIVE_LANE, "one slot of a ring stays free");
     *keeper = (struct keep_alive){.config = options->config, .shared = options->shared, .port = options->port};
+    keeper->method = rpc_method_find("/etcdserverpb.Lease/LeaseKeepAlive");
     keeper->env = (struct service_env){.cluster_id = options->cluster_id, .member_id = options->self};
     list_init(&keeper->streams);
     map_init(&keeper->names);

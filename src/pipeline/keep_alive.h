@@ -30,7 +30,9 @@ struct keep_alive {
     struct shared *shared;
     struct watch_port *port;     /* borrowed */
     struct lane *from_raft, *from_apply, *to_raft;
+    const struct rpc_method *method;
     struct service_env env;      /* what a header says */
+    uint64_t now_ns;
     struct list streams;
     struct map names;            /* name → stream */
     struct list waiting;         /* requests for the next batch */

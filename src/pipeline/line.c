@@ -6,6 +6,7 @@
 
 #define LOG_LANE 256
 #define MAIN_LANE 16
+#define DOOR_LANE 4 /* one question of each kind */
 
 /* --- the map of lanes --- */
 
@@ -64,6 +65,12 @@ struct lane *line_connect_main(struct line *line, struct actor *role, struct act
     role->log_lane = to_main;
     *out_from_main = connect(line, "main→", MAIN_LANE, main, role);
     return to_main;
+}
+
+void line_connect_door(struct line *line, struct actor *door, struct lane **out_to_net, struct lane **out_from_net)
+{
+    *out_to_net = line->net.lanes.from_door = connect(line, "door→net", DOOR_LANE, door, &line->net.actor);
+    *out_from_net = line->net.lanes.to_door = connect(line, "net→door", DOOR_LANE, &line->net.actor, door);
 }
 
 static void connect_mains(struct line *line, struct actor *main)
@@ -134,7 +141,7 @@ void line_connect(struct line *line, const struct line_ports *ports)
                                                      .port = ports->calls, .machine = line->apply.machine,
                                                      .cluster_id = line->identity.cluster_id,
                                                      .self = line->identity.member_id,
-                                                     .run_id = line->run_id});
+                                                     .run_id = line->run_id, .process = ports->process});
     peer_actor_init(&line->peer, ports->peers, &line->shared, line->cluster, line->identity.member_id);
     snap_actor_init(&line->snap, &(struct snap_options){.config = &line->config, .shared = &line->shared, .fs = ports->snap_fs,
                                                         .fetch = wal_fetch_new(ports->snap_fs, ports->wal_path),

@@ -73,10 +73,13 @@ struct line_ports {
     struct fs *work_fs;          /* the work role's own */
     const char *wal_path;
     struct actor *main;
+    void (*process)(struct process_stats *out_stats); /* for Status; NULL where the process is not one member's */
 };
 void line_connect(struct line *line, const struct line_ports *ports);
 /* A lane pair between main and a role that is not part of the line (door). */
 struct lane *line_connect_main(struct line *line, struct actor *role, struct actor *main, struct lane **out_from_main);
+/* The lanes between door, whose HTTP front asks, and net. */
+void line_connect_door(struct line *line, struct actor *door, struct lane **out_to_net, struct lane **out_from_net);
 void line_deinit(struct line *line); /* accepts a zeroed or half-made one; no role may run */
 
 #endif

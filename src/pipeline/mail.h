@@ -95,6 +95,10 @@ enum mail_kind {
     MAIL_TRANSFERRED, /* raft: leadership is elsewhere, or there is none to hand over */
     MAIL_DRAINED,     /* net: no call is waiting any more */
     MAIL_UNWATCHED,   /* watch: no stream is open any more */
+
+    /* door ⇄ net: what the HTTP front wants to know; one of each kind at a time */
+    MAIL_CHECK,       /* check */
+    MAIL_CHECKED,     /* checked */
 };
 
 struct state_machine_loaded;
@@ -188,6 +192,12 @@ struct mail {
         struct { uint64_t index; } drop_head;
         struct { struct fs_op *op; } job;
         struct { uint64_t cookie; } ping;
+        struct { bool is_linearizable; } check;
+        struct {
+            uint32_t err; /* of the read */
+            bool is_linearizable, has_no_space, has_corrupt, has_leader, is_learner;
+            char version[24]; /* the cluster's; "" = not decided */
+        } checked;
         struct { struct blob *line; } log;
         uint64_t words[7];
     };

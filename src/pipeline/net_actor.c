@@ -22,11 +22,14 @@ void net_actor_answered(struct net_actor *role, struct net_call *call)
     role->call_count--;
     call->state = NET_ANSWERED;
     METRIC_ADD(&role->shared->metrics, calls_answered, 1);
+    if (call->err == ERR_OK && call->method->kind == RPC_UNARY) rpc_metrics_send(&role->shared->rpc, call->method);
+    rpc_metrics_end(&role->shared->rpc, call->method, call->err, role->now_ns - call->started_ns);
 }
 
 void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err)
 {
     ASSERT(err != ERR_OK);
+    call->err = err;
     net_jobs_drop(role, call);
     if (call->method->kind == RPC_SERVER_STREAM) {
         role->port->table->finish(role->port, call->call, err);
@@ -43,6 +46,7 @@ static void send_reply(struct net_actor *role, struct net_call *call, struct mai
     buf_clear(&role->out);
     if (body == NULL || body->size < NET_COPY_BYTES_MAX) {
         service_encode_reply(&role->env, mail->reply.revision, blob_slice(body), &role->out);
+        METRIC_ADD(&role->shared->metrics, client_sent_bytes, role->out.size);
         role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
     } else {
         service_put_header(&role->env, mail->reply.revision, &role->out);
@@ -87,6 +91,10 @@ static void take_read_batch(struct net_actor *role, struct mail *mail)
 {
     const struct read_batch *batch = mail->read.batch;
     for (uint32_t i = 0; i < batch->count; i++) {
+        if (net_check_is_name(role, batch->calls[i])) {
+            net_check_done(role, batch->calls[i], mail->kind == MAIL_READ_FAIL ? (enum err)mail->read.err : ERR_OK);
+            continue;
+        }
         struct net_call *call = find(role, batch->calls[i]);
         if (call == NULL || (call->state != NET_READ_WAITING && call->state != NET_ASKED)) continue;
         if (mail->kind == MAIL_READ_FAIL) {
@@ -120,6 +128,7 @@ static void take_mail(struct net_actor *role, struct mail *mail)
     case MAIL_READ_FAIL: take_read_batch(role, mail); break;
     case MAIL_SNAP_PIECE: net_snapshot_piece(role, mail, find(role, mail->piece.call)); break;
     case MAIL_CAUGHT_UP: role->is_caught_up = true; break;
+    case MAIL_CHECK: net_check_take(role, mail); break;
     default: take_main(role, mail); break;
     }
 }
@@ -246,11 +255,13 @@ static void take_new(struct net_actor *role, const struct call_event *event)
     ASSERT(slot < role->config->calls_max);
     struct net_call *call = &role->calls[slot];
     ASSERT(call->state == NET_FREE);
-    *call = (struct net_call){.call = event->call, .method = event->method, .state = NET_JOB};
+    *call = (struct net_call){.call = event->call, .method = event->method, .state = NET_JOB, .started_ns = role->now_ns};
     list_init(&call->turn);
     role->call_count++;
     METRIC_ADD(&role->shared->metrics, calls_started, 1);
     METRIC_ADD(&role->shared->metrics, client_received_bytes, event->body.size);
+    rpc_metrics_start(&role->shared->rpc, event->method);
+    rpc_metrics_receive(&role->shared->rpc, event->method);
     enum err err = refuse_at_door(role, event);
     if (err != ERR_OK) {
         METRIC_ADD(&role->shared->metrics, calls_refused, 1);
@@ -268,6 +279,7 @@ static void take_closed(struct net_actor *role, struct net_call *call)
     if (call->state != NET_ANSWERED) {
         /* The client of a stream went away between two chunks. */
         role->call_count--;
+        rpc_metrics_end(&role->shared->rpc, call->method, ERR_CANCELED, role->now_ns - call->started_ns);
         net_snapshot_gone(role, call);
     }
     net_jobs_drop(role, call);
@@ -345,6 +357,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     bool more = drain_lane(role, role->lanes.from_apply);
     more = drain_lane(role, role->lanes.from_raft) || more;
     more = drain_lane(role, role->lanes.from_snap) || more;
+    if (role->lanes.from_door != NULL) (void)drain_lane(role, role->lanes.from_door);
     (void)drain_lane(role, role->lanes.from_main);
     size_t count = role->port->table->take(role->port, events, BUGGIFY(NET_ONE_EVENT) ? 1 : CONFIG_NET_EVENTS_MAX);
     for (size_t i = 0; i < count; i++) take_event(role, &events[i]);
@@ -394,7 +407,7 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
     arena_init(&role->scratch, 64u << 20);
     buf_init(&role->out);
     role->calls = alloc_zero(options->config->calls_max, sizeof(struct net_call));
-    role->reads = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(uint64_t));
+    role->reads = alloc_zero(CONFIG_NET_EVENTS_MAX + NET_CHECKS_MAX, sizeof(uint64_t));
     role->asks = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(uint64_t));
     role->questions = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(struct lease_question));
     list_init(&role->jobs);
@@ -410,6 +423,8 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
         .cluster_id = options->cluster_id,
         .member_id = options->self,
         .scratch = &role->scratch,
+        .metrics = &options->shared->metrics,
+        .process = options->process,
     };
 }
 

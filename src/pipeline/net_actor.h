@@ -17,13 +17,14 @@
 
 #define NET_REPLY_BYTES_MAX ((size_t)INT32_MAX) /* of one reply: what the API's clients can take; beyond it, too many requests */
 #define NET_PIECES_MAX 16384     /* chunks of one reply */
+#define NET_CHECKS_MAX 2         /* reads without a call in a step */
 #define NET_STAYING_MAX 8        /* streams that stay open: each costs the queue a tag. Beyond it such a method is "not built" */
 #define NET_COPY_BYTES_MAX 65536 /* larger replies go by reference and count against the budget */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
 #define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that the client does not read */
 
 struct net_lanes {
-    struct lane *from_raft, *from_apply, *from_snap, *from_main, *to_raft, *to_snap, *to_main;
+    struct lane *from_raft, *from_apply, *from_snap, *from_door, *from_main, *to_raft, *to_snap, *to_door, *to_main; /* door's: NULL without one */
 };
 enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_ASKED, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_SNAPSHOT, NET_SNAPSHOT_SENDING, NET_ANSWERED };
 struct net_call {
@@ -37,7 +38,9 @@ struct net_call {
     size_t reply_bytes;          /* encoded and not yet gone, what its job holds included */
     size_t held_bytes;           /* in its job */
     uint64_t answered_ns;
+    uint64_t started_ns;
     enum err refusal;            /* of a proposal in the call's stead; ERR_OK = the call's own */
+    enum err err;                /* what it is answered with */
     bool is_last_piece;          /* a snapshot's, on its way */
     bool stays;                  /* a stream that is open until its client or we end it */
     enum net_call_state state;
@@ -80,6 +83,7 @@ struct net_options {
     uint64_t cluster_id;
     uint64_t self;
     uint64_t run_id;
+    void (*process)(struct process_stats *out_stats); /* for Status; NULL = it says nothing of the process */
 };
 void net_actor_init(struct net_actor *role, const struct net_options *options);
 void net_actor_deinit(struct net_actor *role);
@@ -100,6 +104,11 @@ void net_snapshot_piece(struct net_actor *role, struct mail *mail, struct net_ca
 void net_snapshot_sent(struct net_actor *role, struct net_call *call, bool ok);
 void net_snapshot_gone(struct net_actor *role, struct net_call *call); /* the snap role forgets it */
 void net_snapshot_end_all(struct net_actor *role);                     /* the member stops */
+
+/* net_check.c: reads without a call, for the HTTP front: its answers are those that a Range would get */
+void net_check_take(struct net_actor *role, const struct mail *mail);
+bool net_check_is_name(const struct net_actor *role, uint64_t name); /* stands for a call's in a batch of reads */
+void net_check_done(struct net_actor *role, uint64_t name, enum err err);
 
 /* net_actor.c, for jobs */
 void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err);

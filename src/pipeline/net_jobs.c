@@ -70,6 +70,7 @@ void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *
     ASSERT(body != NULL && call->reply_bytes == 0);
     call->reply_bytes = body->size;
     role->reply_bytes += body->size;
+    METRIC_ADD(&role->shared->metrics, client_sent_bytes, role->out.size + body->size);
     role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), &body, 1);
     wait_until_read(role, call);
 }
@@ -78,6 +79,7 @@ void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *
 static void send_unary(struct net_actor *role, struct net_call *call)
 {
     const struct call_port_table *port = role->port->table;
+    METRIC_ADD(&role->shared->metrics, client_sent_bytes, call->reply_bytes + role->out.size);
     if (call->piece_count == 0 && role->out.size < NET_COPY_BYTES_MAX) {
         port->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
     } else {
@@ -102,12 +104,15 @@ static void send_chunk(struct net_actor *role, struct net_call *call, bool is_la
         service_job_free(call->job);
         call->job = NULL;
     }
+    METRIC_ADD(&role->shared->metrics, client_sent_bytes, role->out.size);
+    rpc_metrics_send(&role->shared->rpc, call->method);
     role->port->table->send(role->port, call->call, buf_slice(&role->out), NULL, 0);
 }
 
 static void end_stream(struct net_actor *role, struct net_call *call, enum err err)
 {
     ASSERT(call->state == NET_JOB_SENDING || call->state == NET_STAYING);
+    call->err = err;
     role->port->table->finish(role->port, call->call, err);
     net_actor_answered(role, call);
 }

@@ -35,6 +35,7 @@ static void end(struct net_actor *role, struct net_call *call, enum err err)
 {
     net_snapshot_gone(role, call);
     net_jobs_drop(role, call);
+    call->err = err;
     role->port->table->finish(role->port, call->call, err);
     net_actor_answered(role, call);
 }
@@ -58,6 +59,8 @@ void net_snapshot_piece(struct net_actor *role, struct mail *mail, struct net_ca
     call->reply_bytes = mail->piece.bytes->size;
     role->reply_bytes += call->reply_bytes;
     list_push_back(&role->unread, &call->turn);
+    METRIC_ADD(&role->shared->metrics, client_sent_bytes, role->out.size + call->reply_bytes);
+    rpc_metrics_send(&role->shared->rpc, call->method);
     role->port->table->send(role->port, call->call, buf_slice(&role->out), &mail->piece.bytes, 1);
 }
 

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process_stats.h"
 #include "base/rng.h"
 #include "pipeline/door_actor.h"
 #include "pipeline/line.h"
@@ -29,6 +30,7 @@ struct node {
     struct actor main; /* the app's thread: never started, stepped by node_main_step */
     int main_event;
     struct door_actor *door;
+    struct door_http *http;
     uint32_t pong_count;
     bool is_ready, is_transferred, is_drained, is_unwatched;
 };
@@ -148,7 +150,7 @@ struct node *node_open(const struct config *config, char *out_message, size_t me
                                                        .peers = rpc_peer_port(node->peers),
                                                        .watches = rpc_server_watch_port(node->server), .snap_fs = node->snap_fs,
                                                        .wal_fs = node->wal_fs, .work_fs = node->work_fs,
-                                                       .wal_path = node->dir.wal_path, .main = &node->main});
+                                                       .wal_path = node->dir.wal_path, .main = &node->main, .process = process_stats_read});
         return node;
     }
     node_close(node);
@@ -158,6 +160,7 @@ struct node *node_open(const struct config *config, char *out_message, size_t me
 void node_close(struct node *node)
 {
     if (node == NULL) return;
+    door_http_free(node->http);
     door_actor_free(node->door);
     rpc_peer_free(node->peers);
     rpc_server_free(node->server);
@@ -181,7 +184,12 @@ void node_finish_write(void *context, int descriptor) { door_actor_finish(((stru
 
 bool node_start(struct node *node, char *out_message, size_t message_size)
 {
-    struct door_options options = {.config = &node->line.config, .shared = &node->line.shared,
+    node->http = door_http_new(&(struct door_http_options){.config = &node->line.config, .shared = &node->line.shared, .self = node_member_id(node)});
+    if (node->http == NULL) {
+        snprintf(out_message, message_size, "cannot open the HTTP front: %s", strerror(errno));
+        return false;
+    }
+    struct door_options options = {.config = &node->line.config, .shared = &node->line.shared, .http = node->http,
                                    .client = {.adopt = adopt_client, .context = node},
                                    .peer = {.adopt = adopt_peer, .context = node}};
     node->door = door_actor_new(&options, out_message, message_size);
@@ -189,6 +197,9 @@ bool node_start(struct node *node, char *out_message, size_t message_size)
     struct lane *from_main = NULL;
     struct lane *to_main = line_connect_main(&node->line, door_actor_base(node->door), &node->main, &from_main);
     door_actor_set_lanes(node->door, from_main, to_main);
+    struct lane *to_net = NULL, *from_net = NULL;
+    line_connect_door(&node->line, door_actor_base(node->door), &to_net, &from_net);
+    door_http_set_lanes(node->http, to_net, from_net);
     main_sleep(node);
     for (uint32_t i = 0; i < node->line.role_count; i++) actor_start(node->line.roles[i]);
     actor_start(door_actor_base(node->door));
@@ -196,6 +207,7 @@ bool node_start(struct node *node, char *out_message, size_t message_size)
 }
 
 const char *node_client_addresses(const struct node *node) { return door_actor_client_addresses(node->door); }
+const char *node_metrics_addresses(const struct node *node) { return door_actor_metrics_addresses(node->door); }
 const char *node_peer_addresses(const struct node *node) { return door_actor_peer_addresses(node->door); }
 bool node_is_ready(const struct node *node) { return node->is_ready; }
 const struct shared *node_shared(const struct node *node) { return &node->line.shared; }

@@ -23,6 +23,7 @@ bool node_start(struct node *node, char *out_message, size_t message_size);
 /* The addresses that were bound, as "host:port,…" (port 0 is resolved). */
 const char *node_client_addresses(const struct node *node);
 const char *node_peer_addresses(const struct node *node);
+const char *node_metrics_addresses(const struct node *node); /* "" = none */
 
 /* What main waits for: an eventfd that becomes readable when roles posted to main; and its step: writes the log lines of the roles to
  * stderr, takes answers to pings. */

@@ -34,7 +34,7 @@ static void enqueue(struct peer_actor *role, struct mail *mail)
     struct peer_message *message = mail->peer.message;
     struct peer_link *link = find(role, mail->peer.to);
     if (link == NULL || !link->is_up || link->count >= PEER_QUEUE_MESSAGES || link->bytes >= PEER_QUEUE_BYTES) {
-        METRIC_ADD(&role->shared->metrics, peer_sent_failures, 1);
+        if (link != NULL) METRIC_ADD(link->metrics, sent_failures, 1);
         give_back(role, message);
         return;
     }
@@ -65,6 +65,21 @@ static void drop_queue(struct peer_actor *role, struct peer_link *link)
     ASSERT(link->count == 0 && link->bytes == 0);
 }
 
+/* One at a time is measured. Its answer may be lost: then a later round's answer ends it, unmeasured. */
+static void note_heartbeat(const struct peer_actor *role, struct peer_link *link, uint64_t round)
+{
+    if (link->heartbeat_ns != 0) return;
+    link->heartbeat_ns = role->now_ns;
+    link->heartbeat_round = round;
+}
+
+static void note_answer(const struct peer_actor *role, struct peer_link *link, uint64_t round)
+{
+    if (link->heartbeat_ns == 0 || round < link->heartbeat_round) return;
+    if (round == link->heartbeat_round) metrics_observe(&link->metrics->round_trip, METRICS_FROM_100US, role->now_ns - link->heartbeat_ns);
+    link->heartbeat_ns = 0;
+}
+
 /* Everything that waits, up to a frame's size, in one message of the stream. */
 static void send_frame(struct peer_actor *role, struct peer_link *link)
 {
@@ -75,9 +90,10 @@ static void send_frame(struct peer_actor *role, struct peer_link *link)
         if (frame.size > 0 && BUGGIFY(PEER_ONE_MESSAGE)) break;
         struct peer_message *message = dequeue(link);
         raft_codec_put(&frame, &message->msg);
+        if (message->msg.kind == RAFT_MSG_HEARTBEAT) note_heartbeat(role, link, message->msg.round);
         mail_peer_free(message);
     }
-    METRIC_ADD(&role->shared->metrics, peer_sent_bytes, frame.size);
+    METRIC_ADD(link->metrics, sent_bytes, frame.size);
     link->is_sending = role->port->table->send(role->port, link->id, buf_take_blob(&frame));
     buf_deinit(&frame);
 }
@@ -113,15 +129,17 @@ static void take_frame(struct peer_actor *role, struct peer_link *link, const st
     struct reader frame = reader_make(blob_slice(event->body));
     struct raft_msg msg;
     bool is_foreign = false;
-    METRIC_ADD(&role->shared->metrics, peer_received_bytes, event->body->size);
+    METRIC_ADD(link->metrics, received_bytes, event->body->size);
     while (!is_foreign && raft_codec_next(&frame, &msg)) {
         is_foreign = msg.from != event->peer || msg.to != role->self;
         if (!is_foreign) peer_past_hear(&link->past, &msg);
+        if (!is_foreign && msg.kind == RAFT_MSG_HEARTBEAT_ANSWER) note_answer(role, link, msg.round);
         if (!is_foreign) take_message(role, &msg);
         raft_codec_entries_free(&msg);
     }
     if (!frame.bad && !is_foreign) return;
     METRIC_ADD(&role->shared->metrics, peer_garbage_frames, 1);
+    METRIC_ADD(link->metrics, received_failures, 1);
     LOG(WARN, "a peer sent bytes that are no frame; disconnecting it", LOG_F_HEX("peer", event->peer),
         LOG_F_U64("frame-bytes", event->body->size));
     role->port->table->cut(role->port, event->peer);
@@ -138,6 +156,7 @@ static void take_down(struct peer_actor *role, struct peer_link *link, bool refu
     bool was_up = link->is_up;
     link->is_up = false;
     link->is_sending = false;
+    link->heartbeat_ns = 0;
     drop_queue(role, link);
     if (was_up) {
         LOG(WARN, "lost the stream to a peer", LOG_F_HEX("peer", link->id), LOG_F_BOOL("connection-refused", refused));
@@ -214,7 +233,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct peer_actor *role = (struct peer_actor *)actor;
     struct peer_event events[PEER_EVENTS_MAX];
-    (void)now_ns;
+    role->now_ns = now_ns;
     size_t count = role->port->table->take(role->port, events, PEER_EVENTS_MAX);
     for (size_t i = 0; i < count; i++) take_event(role, &events[i]);
     drain(role);
@@ -251,7 +270,9 @@ void peer_actor_init(struct peer_actor *role, struct peer_port *port, struct sha
     for (size_t i = 0; i < cluster->member_count; i++) {
         const struct cluster_member *member = &cluster->members[i];
         if (member->id == self) continue;
-        role->links[role->link_count++] = (struct peer_link){.id = member->id};
+        struct metrics_peer *metrics = &shared->metrics.peers[role->link_count];
+        METRIC_SET(metrics, id, member->id);
+        role->links[role->link_count++] = (struct peer_link){.id = member->id, .metrics = metrics};
         port->table->connect(port, member->id, (const char *const *)member->peer_urls, member->peer_url_count);
     }
 }

@@ -31,6 +31,9 @@ struct peer_link {
     struct peer_message *first, *last;
     uint32_t count;
     size_t bytes;
+    struct metrics_peer *metrics;      /* the node's */
+    uint64_t heartbeat_ns;             /* the one under way left then; 0 = none */
+    uint64_t heartbeat_round;          /* what its answer will say */
 };
 struct peer_actor {
     struct actor actor; /* first */
@@ -38,6 +41,7 @@ struct peer_actor {
     struct peer_port *port; /* borrowed */
     struct peer_lanes lanes;
     uint64_t self;
+    uint64_t now_ns;
     struct peer_link links[CONFIG_PEERS_MAX];
     uint32_t link_count;
 };

@@ -386,6 +386,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     raft_get_status(role->raft, &status);
     SHARED_SET(role->shared, commit_index, status.commit_index);
     METRIC_SET(&role->shared->metrics, raft_tail_bytes, status.tail_bytes);
+    METRIC_SET(&role->shared->metrics, proposals_pending, role->pending.by_counter.count);
     return role->flush_held;
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/metrics.h"
+#include "rpc/rpc_metrics.h"
 
 struct shared {
     atomic_uint_fast64_t term;          /* raft */
@@ -18,6 +19,7 @@ struct shared {
     atomic_bool no_space;               /* raft */
     atomic_uint is_watched;             /* watch: there are streams, each publish is to wake it. Exact: read by adding 0 */
     struct metrics metrics;
+    struct rpc_metrics rpc;             /* net, watch: each its methods' */
 };
 
 #define SHARED_SET(shared, field, value) atomic_store_explicit(&(shared)->field, (value), memory_order_relaxed)

@@ -87,7 +87,10 @@ static void note_stats(struct wal_actor *role)
 {
     struct wal_stats stats;
     wal_get_stats(role->wal, &stats);
+    if (stats.syncs > METRIC_GET(&role->shared->metrics, wal_syncs))
+        metrics_observe(&role->shared->metrics.wal_sync, METRICS_FROM_1MS, stats.sync_ns_last);
     METRIC_SET(&role->shared->metrics, wal_syncs, stats.syncs);
+    METRIC_SET(&role->shared->metrics, wal_disk_bytes, stats.disk_bytes);
     METRIC_SET(&role->shared->metrics, wal_bytes, stats.bytes);
     METRIC_SET(&role->shared->metrics, wal_sync_ns_max, stats.sync_ns_max);
 }

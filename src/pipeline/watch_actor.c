@@ -15,6 +15,7 @@ struct watch_actor_stream {
     struct list node;
     uint64_t name;
     struct watch_stream *stream; /* NULL: ended by us, CLOSED has not come yet */
+    uint64_t opened_ns;
     bool require_leader;
     bool is_receiving;
 };
@@ -30,6 +31,7 @@ static void end(struct watch_actor *role, struct watch_actor_stream *held, enum 
     held->stream = NULL;
     if (held->require_leader) role->leader_count--;
     role->port->table->finish(role->port, held->name, err);
+    rpc_metrics_end(&role->shared->rpc, role->methods[WATCH_METHOD_WATCH], err, role->now_ns - held->opened_ns);
 }
 
 static void receive(struct watch_actor *role, struct watch_actor_stream *held)
@@ -41,13 +43,16 @@ static void receive(struct watch_actor *role, struct watch_actor_stream *held)
 
 static void turn_away(struct watch_actor *role, const struct watch_event *event)
 {
-    role->port->table->finish(role->port, event->stream, role->is_stopping ? ERR_STOPPED : ERR_NO_LEADER);
+    enum err err = role->is_stopping ? ERR_STOPPED : ERR_NO_LEADER;
+    role->port->table->finish(role->port, event->stream, err);
+    rpc_metrics_end(&role->shared->rpc, role->methods[event->method], err, 0);
 }
 
 static void take_open(struct watch_actor *role, const struct watch_event *event)
 {
     struct watch_actor_stream *held = ALLOC(struct watch_actor_stream);
     held->name = event->stream;
+    held->opened_ns = role->now_ns;
     held->require_leader = event->require_leader;
     held->stream = watch_open(role->watch, event->stream);
     bool is_new = map_put(&role->names, held->name, held);
@@ -108,6 +113,8 @@ static void take_watch_event(struct watch_actor *role, const struct watch_event 
 static void take_event(struct watch_actor *role, const struct watch_event *event, const struct mvcc_view *view, uint64_t now_ns)
 {
     bool is_leaderless = event->require_leader && SHARED_GET(role->shared, leader) == RAFT_NONE;
+    if (event->kind == WATCH_OPEN) rpc_metrics_start(&role->shared->rpc, role->methods[event->method]);
+    if (event->kind == WATCH_MESSAGE && event->ok) rpc_metrics_receive(&role->shared->rpc, role->methods[event->method]);
     if (event->kind == WATCH_OPEN && (role->is_stopping || is_leaderless)) {
         turn_away(role, event);
         return;
@@ -210,6 +217,7 @@ static void send_frames(struct watch_actor *role, const struct mvcc_view *view, 
     uint64_t term = SHARED_GET(role->shared, term);
     while (watch_next(role->watch, view, term, budget, &frame)) {
         METRIC_ADD(&role->shared->metrics, client_sent_bytes, frame.head.size + blob_slice(frame.events).size);
+        rpc_metrics_send(&role->shared->rpc, role->methods[WATCH_METHOD_WATCH]);
         role->port->table->send(role->port, frame.name, frame.head, frame.events);
     }
 }
@@ -262,6 +270,7 @@ static void report_unwatched(struct watch_actor *role)
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct watch_actor *role = (struct watch_actor *)actor;
+    role->now_ns = now_ns;
     take_mail(role);
     const struct mvcc_view *view = mvcc_view(role->mvcc);
     bool has_more = watch_step(role->watch, view, floor_of(role, view), SWEEP_BUDGET, now_ns);
@@ -307,6 +316,8 @@ void watch_actor_init(struct watch_actor *role, const struct watch_actor_options
     role->config = config;
     role->shared = options->shared;
     role->port = options->port;
+    role->methods[WATCH_METHOD_WATCH] = rpc_method_find("/etcdserverpb.Watch/Watch");
+    role->methods[WATCH_METHOD_KEEP_ALIVE] = rpc_method_find("/etcdserverpb.Lease/LeaseKeepAlive");
     role->mvcc = state_machine_mvcc(options->machine);
     role->pin = -1;
     role->look_ns = CLOCK_NEVER;

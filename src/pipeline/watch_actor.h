@@ -27,9 +27,11 @@ struct watch_actor {
     const struct config *config;
     struct shared *shared;
     struct watch_port *port; /* borrowed; NULL: this line has no such role */
+    const struct rpc_method *methods[WATCH_METHODS];
     struct mvcc *mvcc;       /* borrowed from apply */
     struct watch_lanes lanes;
     struct watch *watch;
+    uint64_t now_ns;
     struct keep_alive keep_alive;
     struct list streams;     /* of Watch */
     struct map names;        /* name → stream */

@@ -8,6 +8,8 @@
 #include "base/assert.h"
 #include "storage/request.h"
 
+#define ACCOUNT_FIELD 1000 /* of StatusResponse: numbers from there on are ours */
+
 static const uint32_t NO_STRINGS[] = {0};
 static const uint32_t DOWNGRADE_STRINGS[] = {2, 0};
 
@@ -177,6 +179,24 @@ static void put_errors(const struct service_env *env, struct buf *out)
     }
 }
 
+/* MemberAccount, its fields in the order of their numbers. */
+static void put_account(const struct service_env *env, struct buf *out)
+{
+    const struct metrics *metrics = env->metrics;
+    struct process_stats stats = {0};
+    if (env->process != NULL) env->process(&stats);
+    const uint64_t fields[] = {stats.resident_bytes, stats.heap_allocated_bytes, stats.heap_active_bytes, stats.heap_resident_bytes,
+                               METRIC_GET(metrics, store_bytes), METRIC_GET(metrics, raft_tail_bytes), METRIC_GET(metrics, request_bytes),
+                               METRIC_GET(metrics, reply_bytes), METRIC_GET(metrics, lane_bytes), METRIC_GET(metrics, wal_disk_bytes),
+                               METRIC_GET(metrics, snapshot_bytes), METRIC_GET(metrics, store_live_keys), METRIC_GET(metrics, leases),
+                               METRIC_GET(metrics, watchers)};
+    struct buf account;
+    buf_init(&account);
+    for (uint32_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) put_varint(&account, i + 1, fields[i]);
+    buf_put_pb_bytes(out, ACCOUNT_FIELD, buf_slice(&account));
+    buf_deinit(&account);
+}
+
 /* StatusResponse, fields in the order of their numbers. */
 static void step_status(const struct service_env *env, struct buf *out)
 {
@@ -196,6 +216,7 @@ static void step_status(const struct service_env *env, struct buf *out)
     put_varint(out, 10, env->is_learner);
     put_text(out, 11, SERVICE_STORAGE_VERSION);
     put_varint(out, 12, env->quota_bytes);
+    if (env->metrics != NULL) put_account(env, out);
 }
 
 /* The additive 64-bit hash, folded to the wire's 32 bits. */

@@ -12,6 +12,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/metrics.h"
+#include "base/process_stats.h"
 #include "rpc/rpc_method.h"
 #include "storage/command.h"
 #include "storage/lease_request.h"
@@ -40,6 +42,8 @@ struct service_env {
     uint64_t applied_index;
     bool is_learner;
     bool no_space;                   /* the disk takes no more: refuse writes */
+    const struct metrics *metrics;   /* borrowed; NULL = Status gives no account */
+    void (*process)(struct process_stats *out_stats); /* NULL = what the system says is left out of it */
     struct arena *scratch;           /* reset by the caller */
 };
 

@@ -179,6 +179,8 @@ static void change(struct mvcc *mvcc, struct mvcc_index_path *path, const struct
     mvcc->versions++;
     mvcc->txn_changes++;
     mvcc->is_changed = true;
+    if (options->is_delete) mvcc->deletes++;
+    else mvcc->puts++;
 }
 
 void mvcc_put(struct mvcc *mvcc, struct slice key, struct slice value, int64_t lease)
@@ -329,5 +331,7 @@ void mvcc_get_stats(const struct mvcc *mvcc, struct mvcc_stats *out_stats)
                                      .live_bytes = mvcc->live_bytes,
                                      .bytes = mvcc->reclaim.bytes,
                                      .bags_outstanding = mvcc->reclaim.bags_outstanding,
-                                     .publishes = mvcc->publishes};
+                                     .publishes = mvcc->publishes,
+                                     .puts = mvcc->puts,
+                                     .deletes = mvcc->deletes};
 }

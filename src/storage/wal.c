@@ -246,7 +246,9 @@ static void wal_op_done(struct wal *wal, uint64_t now_ns)
             return;
         }
         wal->stats.syncs++;
-        if (now_ns - wal->submitted_ns > wal->stats.sync_ns_max) wal->stats.sync_ns_max = now_ns - wal->submitted_ns;
+        wal->stats.sync_ns_last = now_ns - wal->submitted_ns; /* between two steps; the whole of it may lie within one */
+        if (wal->op.took_ns > wal->stats.sync_ns_last) wal->stats.sync_ns_last = wal->op.took_ns;
+        if (wal->stats.sync_ns_last > wal->stats.sync_ns_max) wal->stats.sync_ns_max = wal->stats.sync_ns_last;
         wal_synced(wal, now_ns);
         return;
     case WAL_PHASE_RENAME: wal_rename_done(wal, now_ns); return;

@@ -179,7 +179,7 @@ END_TEST
 
 START_TEST(test_door_lets_the_oldest_go_when_too_many_are_silent)
 {
-    enum { MANY = DOOR_PENDING_MAX / 2 + 5 };
+    enum { MANY = DOOR_PENDING_MAX / 3 + 5 };
     struct rlimit limit;
     static int fds[MANY];
     getrlimit(RLIMIT_NOFILE, &limit);

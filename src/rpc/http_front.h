@@ -1,0 +1,46 @@
+/* http_front: HTTP/1.1 for what is no gRPC: monitoring, and who asks with curl. libmicrohttpd behind it, without a thread and without a
+ * listener of its own: the door hands connections over and steps it.
+ *
+ * A request is served by a function of the owner, at once or later (then its connection sleeps). It may come in pieces, stay away, or
+ * never end: what is not a whole request after HTTP_FRONT_TIMEOUT_S is closed, bodies are thrown away, heads over HTTP_FRONT_HEAD_BYTES
+ * are refused. Owner: http_front_new/_free; an exchange is the front's. Thread: one, the door's.
+ * Limits: HTTP_FRONT_CONNECTIONS_MAX at once; one more is closed.
+ */
+#ifndef RPC_HTTP_FRONT_H
+#define RPC_HTTP_FRONT_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define HTTP_FRONT_CONNECTIONS_MAX 64
+#define HTTP_FRONT_HEAD_BYTES 16384
+#define HTTP_FRONT_TIMEOUT_S 30
+
+struct http_front;
+struct http_exchange; /* a request and its answer */
+
+struct http_front_owner {
+    /* http_exchange_answer inside, or later. */
+    void (*serve)(void *context, struct http_exchange *exchange);
+    /* The exchange ends although it waits for its answer: forget it. */
+    void (*forget)(void *context, struct http_exchange *exchange);
+    void *context;
+};
+struct http_front *http_front_new(const struct http_front_owner *owner); /* NULL: no descriptors, or no memory */
+void http_front_free(struct http_front *front);                          /* closes all connections; accepts NULL */
+int http_front_descriptor(const struct http_front *front);               /* readable: http_front_step is due */
+/* Takes the connected descriptor (non-blocking, nothing consumed); http_front_step is due. */
+void http_front_adopt(struct http_front *front, int descriptor);
+void http_front_step(struct http_front *front); /* bounded, never blocks */
+/* When the next step is due at the latest, from now on; UINT64_MAX = not before something happens. */
+uint64_t http_front_wait_ns(const struct http_front *front);
+
+const char *http_exchange_method(const struct http_exchange *exchange); /* "GET" */
+const char *http_exchange_path(const struct http_exchange *exchange);   /* "/health", without the query */
+/* Whether the query has the name with the value, or with any (NULL). */
+bool http_exchange_has(const struct http_exchange *exchange, const char *name, const char *value);
+/* Once, then the exchange is dead to the owner; http_front_step is due. The body is copied. */
+void http_exchange_answer(struct http_exchange *exchange, unsigned status, const char *content_type, struct slice body);
+
+#endif

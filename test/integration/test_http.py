@@ -1,0 +1,257 @@
+#!/usr/bin/python3
+"""What the member says over HTTP/1.1, beside gRPC on its client port and alone on its metrics port: do probes, dashboards and alerts that
+know etcd find what they look for, is it true, and do bad clients harm nobody?
+
+Much of it runs against Debian's etcd 3.4 as well, which proves it; /livez, /readyz and a few names came later.
+"""
+
+import http.client
+import json
+import re
+import socket
+import time
+
+from kvtest import Client, Cluster, check, free_port, is_kvd, main, needs_kvd, rpc, wait_until
+
+BUDGET_S = 40
+MUST_HAVE = """etcd_server_has_leader etcd_server_is_leader etcd_server_is_learner etcd_server_leader_changes_seen_total
+etcd_server_proposals_committed_total etcd_server_proposals_applied_total etcd_server_proposals_pending etcd_server_proposals_failed_total
+etcd_server_quota_backend_bytes etcd_mvcc_db_total_size_in_bytes etcd_mvcc_db_total_size_in_use_in_bytes
+etcd_disk_wal_fsync_duration_seconds etcd_disk_backend_commit_duration_seconds etcd_network_client_grpc_sent_bytes_total
+etcd_network_client_grpc_received_bytes_total grpc_server_started_total grpc_server_handled_total grpc_server_msg_received_total
+grpc_server_msg_sent_total process_resident_memory_bytes process_cpu_seconds_total process_open_fds process_max_fds
+process_virtual_memory_bytes process_start_time_seconds etcd_debugging_mvcc_keys_total etcd_debugging_mvcc_watcher_total
+etcd_debugging_mvcc_watch_stream_total etcd_debugging_mvcc_slow_watcher_total etcd_debugging_mvcc_events_total
+etcd_server_id etcd_server_version""".split()
+OURS = """etcd_mvcc_put_total etcd_mvcc_delete_total etcd_mvcc_range_total etcd_mvcc_txn_total kvd_heap_resident_bytes
+kvd_raft_tail_bytes kvd_lane_bytes kvd_wal_disk_bytes kvd_leases os_fd_used os_fd_limit""".split()
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)$')
+
+
+def ask(port, path, method="GET"):
+    """Status, content type and body of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path)
+        reply = connection.getresponse()
+        return reply.status, reply.getheader("Content-Type"), reply.read().decode()
+    finally:
+        connection.close()
+
+
+def health(port, query=""):
+    status, _, body = ask(port, "/health" + query)
+    answer = json.loads(body)
+    check((status == 200) == (answer["health"] == "true"), "%d: %s", status, body)
+    return status, answer.get("reason", "")
+
+
+def scrape(port):
+    """The metrics as {name{labels}: value}, after a look at the format of every line."""
+    status, kind, body = ask(port, "/metrics")
+    check(status == 200 and kind.startswith("text/plain; version=0.0.4"), "%d %s", status, kind)
+    samples, types, buckets = {}, {}, {}
+    for line in body.splitlines():
+        if line.startswith("# TYPE "):
+            name, kind = line[7:].split(" ")
+            check(name not in types, "two families: %s", name)
+            types[name] = kind
+        if line.startswith("#"):
+            continue
+        found = SAMPLE.match(line)
+        check(found, "not a sample: %s", line)
+        name, labels, value = found.groups()
+        key = name + ("{%s}" % labels if labels else "")
+        check(key not in samples, "twice: %s", key)
+        samples[key] = float(value)
+        base = re.sub(r"_(bucket|sum|count)$", "", name)
+        check(name in types or types.get(base) in ("histogram", "summary"), "no type before: %s", line)
+        if name.endswith("_bucket"):
+            rest = re.sub(r',?le="[^"]*"', "", labels)
+            check(float(value) >= buckets.get((base, rest), 0), "a bucket is smaller than the one before: %s", line)
+            buckets[base, rest] = float(value)
+    for (base, rest), count in buckets.items():
+        check(samples[base + "_count" + ("{%s}" % rest if rest else "")] == count, "the count of %s{%s}", base, rest)
+    return samples
+
+
+def value(samples, name, **labels):
+    """The one sample with these labels among others, in whatever order."""
+    found = [v for key, v in samples.items() if key.split("{")[0] == name and all('%s="%s"' % pair in key for pair in labels.items())]
+    check(len(found) == 1, "%s %s: %s", name, labels, found)
+    return found[0]
+
+
+def handled(samples, method, code="OK"):
+    return value(samples, "grpc_server_handled_total", grpc_service="etcdserverpb.KV", grpc_method=method, grpc_code=code, grpc_type="unary")
+
+
+def test_what_dashboards_and_alerts_select_is_there_and_true():
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        before = scrape(leader.client_port)
+        for name in MUST_HAVE + (OURS if is_kvd() else []):
+            check(any(re.sub(r"_(bucket|sum|count)$", "", key.split("{")[0]) == name or key.split("{")[0] == name for key in before),
+                  "not there: %s", name)
+        for number in range(50):
+            leader.client.put(b"key%d" % number, b"v" * 100)
+        leader.client.call("DeleteRange", rpc.DeleteRangeRequest(key=b"key0"))
+        leader.client.get(b"key1")
+        check(leader.client.ask("Put", rpc.PutRequest(key=b"")).code == "INVALID_ARGUMENT", "an empty key")
+        after = scrape(leader.client_port)
+        check(handled(after, "Put") - handled(before, "Put") == 50, "puts")
+        check(handled(after, "Put", "InvalidArgument") - handled(before, "Put", "InvalidArgument") == 1, "bad puts")
+        check(handled(after, "Range") - handled(before, "Range") == 1, "ranges")
+        check(value(after, "etcd_debugging_mvcc_put_total") - value(before, "etcd_debugging_mvcc_put_total") == 50, "keys put")
+        check(value(after, "etcd_debugging_mvcc_keys_total") == 49, "keys")
+        check(value(after, "etcd_server_proposals_applied_total") - value(before, "etcd_server_proposals_applied_total") >= 51, "applied")
+        syncs = "etcd_disk_wal_fsync_duration_seconds"
+        check(value(after, syncs + "_count") > value(before, syncs + "_count") and value(after, syncs + "_sum") > value(before, syncs + "_sum"), "syncs")
+        check(value(after, "etcd_network_client_grpc_received_bytes_total") - value(before, "etcd_network_client_grpc_received_bytes_total") > 5000, "bytes")
+        check(value(after, "etcd_server_has_leader") == 1 and value(after, "etcd_server_is_leader") == 1, "who leads")
+        for member in cluster.followers():
+            peer = "%x" % member.client.status().header.member_id
+            check(value(after, "etcd_network_peer_sent_bytes_total", To=peer) > value(before, "etcd_network_peer_sent_bytes_total", To=peer) + 5000,
+                  "bytes to a peer")
+            if is_kvd():    # etcd asks its peers every 30 s
+                wait_until(lambda p=peer: value(scrape(leader.client_port), "etcd_network_peer_round_trip_time_seconds_count", To=p) > 0, 10,
+                           "round trips")
+            check(value(scrape(member.client_port), "etcd_server_is_leader") == 0, "a follower")
+        rss = leader.rss_bytes()
+        check(rss / 2 < value(after, "process_resident_memory_bytes") < rss * 2, "resident memory")
+        check(abs(value(after, "process_start_time_seconds") - time.time()) < 60, "start time")
+
+
+def test_status_and_metrics_say_where_the_bytes_are():
+    needs_kvd("the account")
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        empty = member.client.status().account
+        for number in range(200):
+            member.client.put(b"key%d" % number, b"v" * 20000)
+        member.client.call("LeaseGrant", rpc.LeaseGrantRequest(TTL=600))
+        account = member.client.status().account
+        samples = scrape(member.client_port)
+        check(account.keys == 200 and account.leases == 1, "%s", account)
+        check(account.store_bytes - empty.store_bytes > 4000000, "the store: %s", account)
+        check(account.raft_tail_bytes > 4000000, "the tail: %s", account)
+        check(account.wal_disk_bytes > 4000000, "the log: %s", account)
+        check(account.resident_bytes - empty.resident_bytes > 4000000, "resident: %s, before %s", account, empty)
+        if account.heap_resident_bytes != 0:    # jemalloc is linked
+            check(account.heap_resident_bytes >= account.heap_active_bytes >= account.heap_allocated_bytes > 8000000, "the heap: %s", account)
+        for field, name in (("store_bytes", "etcd_mvcc_db_total_size_in_bytes"), ("raft_tail_bytes", "kvd_raft_tail_bytes"),
+                            ("lane_bytes", "kvd_lane_bytes"), ("keys", "etcd_debugging_mvcc_keys_total"), ("leases", "kvd_leases")):
+            check(getattr(account, field) == value(samples, name), "%s: %s and %s", field, getattr(account, field), value(samples, name))
+        status, kind, body = ask(member.client_port, "/debug/vars")
+        check(status == 200 and kind == "application/json" and json.loads(body)["kvd"]["store_live_keys"] == 200, "%d %s", status, body)
+
+
+def test_health_and_probes_follow_the_quorum():
+    flags = ["--listen-metrics-urls", "http://127.0.0.1:0"] if is_kvd() else []
+    with Cluster(3, flags=flags) as cluster:
+        member = cluster.followers()[0]
+        port = member.client_port
+        check(health(port) == (200, "") and health(port, "?serializable=true") == (200, ""), "healthy")
+        version = json.loads(ask(port, "/version")[2])
+        check(re.match(r"3\.\d+\.\d+$", version["etcdserver"]) and re.match(r"3\.\d+\.0$", version["etcdcluster"]), "%s", version)
+        check(ask(port, "/health", "PUT")[0] == 405 and ask(port, "/nothing")[0] == 404, "what is not there")
+        if is_kvd():
+            check(ask(port, "/livez")[::2] == (200, "ok\n") and ask(port, "/readyz")[::2] == (200, "ok\n"), "ready")
+            check("[+]linearizable_read ok\n" in ask(port, "/readyz?verbose")[2], "verbose")
+            check(ask(port, "/readyz/non_learner")[0] == 200 and ask(port, "/livez/non_learner")[0] == 404, "one check")
+        for other in cluster.members:
+            if other is not member:
+                other.kill()
+        wait_until(lambda: value(scrape(port), "etcd_server_has_leader") == 0, 15, "it misses the leader")
+        if not is_kvd():
+            return
+        check(health(port) == (503, "RAFT NO LEADER"), "without a quorum: %s", health(port))
+        check(health(port, "?serializable=true") == (200, ""), "serializable without a quorum")
+        check(ask(port, "/livez")[0] == 200, "it lives")
+        status, _, body = ask(port, "/readyz")
+        check(status == 503 and "[-]linearizable_read failed: etcdserver: no leader\n" in body and "[+]serializable_read ok\n" in body, "%s", body)
+        check(ask(port, "/readyz?exclude=linearizable_read")[0] == 200, "without the read")
+        check(json.loads(ask(port, "/version")[2]) == version, "the version is still told")
+
+
+def test_health_tells_alarms():
+    with Cluster(1, flags=["--quota-backend-bytes", "400000" if is_kvd() else str(1 << 20)]) as cluster:
+        member = cluster.members[0]
+        for number in range(10000):
+            if member.client.ask("Put", rpc.PutRequest(key=b"k%d" % number, value=b"v" * 1000)).code != "OK":
+                break
+        status, reason = health(member.client_port)
+        check(status == 503 and (reason == "ALARM NOSPACE" or not is_kvd()), "%d %s", status, reason)
+        if is_kvd():
+            check(health(member.client_port, "?exclude=NOSPACE") == (200, ""), "excluded")
+            check(ask(member.client_port, "/readyz")[0] == 200, "a full store serves reads")
+            samples = scrape(member.client_port)
+            check(value(samples, "etcd_debugging_server_alarms", alarm_type="NOSPACE") == 1, "the gauge")
+
+
+def test_the_metrics_port_has_what_probes_need_and_no_more():
+    port = free_port()
+    with Cluster(1, flags=["--listen-metrics-urls", "http://127.0.0.1:%d" % port]) as cluster:
+        member = cluster.members[0]
+        member.client.put(b"k", b"v")
+        check(value(scrape(port), "etcd_server_has_leader") == 1 and health(port)[0] == 200, "metrics and health")
+        if not is_kvd():
+            return
+        check(ask(port, "/version")[0] == 404 and ask(port, "/debug/vars")[0] == 404 and ask(port, "/readyz")[0] == 200, "others")
+        client = Client("127.0.0.1:%d" % port)
+        check(client.ask("Status", rpc.StatusRequest(), 2).code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"), "gRPC on the metrics port")
+        client.close()
+
+
+def _read_all(connection):
+    got = b""
+    while True:
+        piece = connection.recv(65536)
+        if not piece:
+            return got
+        got += piece
+
+
+def test_bad_and_slow_clients_harm_nobody():
+    needs_kvd("limits on HTTP/1.1")
+    metrics_port = free_port()
+    with Cluster(1, flags=["--listen-metrics-urls", "http://127.0.0.1:%d" % metrics_port]) as cluster:
+        member = cluster.members[0]
+        idle = []
+        for number in range(100):   # more than there may be: the rest is closed, none is served late
+            connection = socket.create_connection(("127.0.0.1", member.client_port), 5)
+            connection.sendall(b"GET /health HT" if number % 2 else b"GET /nothing HTTP/1.1\r\nHost: x\r\nX: ")
+            idle.append(connection)
+        member.client.put(b"k", b"v")   # gRPC beside them
+        check(health(metrics_port)[0] == 200, "the metrics port has room of its own")
+        for connection in idle:
+            connection.close()
+        wait_until(lambda: _is_served(member.client_port), 5, "there is room again")
+        with socket.create_connection(("127.0.0.1", member.client_port), 5) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100000 + b"\r\n\r\n")
+            try:
+                check(re.match(rb"HTTP/1.1 4\d\d ", connection.recv(64)), "a head without end")
+            except ConnectionResetError:
+                pass    # the answer went with what was never read
+        with socket.create_connection(("127.0.0.1", member.client_port), 5) as connection:
+            connection.sendall(b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n")
+            for _ in range(30):
+                connection.sendall(b"z" * 10000)
+            check(_read_all(connection).startswith(b"HTTP/1.1 405"), "a body that nobody wants")
+        with socket.create_connection(("127.0.0.1", member.client_port), 5) as connection:
+            connection.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = _read_all(connection)
+            check(got.count(b"HTTP/1.1 200 OK") == 2 and got.endswith(b"ok\n"), "two in one breath: %s", got)
+        check(ask(member.client_port, "/health", "HEAD")[2] == "", "HEAD")
+        check(member.client.get(b"k").kvs[0].value == b"v", "a read after all of them")
+
+
+def _is_served(port):
+    try:
+        return health(port)[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+if __name__ == "__main__":
+    main(globals(), BUDGET_S)

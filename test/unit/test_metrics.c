@@ -1,0 +1,134 @@
+/* Are metrics what Prometheus takes: families with their series, buckets that add up, labels of peers and of methods? */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/process_stats.h"
+#include "rpc/rpc_metrics.h"
+
+static struct buf out;
+static struct metrics metrics;
+static struct rpc_metrics rpc;
+
+static void set_up(void)
+{
+    buf_init(&out);
+    memset(&metrics, 0, sizeof metrics);
+    memset(&rpc, 0, sizeof rpc);
+}
+
+static void tear_down(void) { buf_deinit(&out); }
+
+static const char *text(void)
+{
+    buf_put_u8(&out, 0);
+    return (const char *)buf_slice(&out).data;
+}
+
+static void expect(const char *whole, const char *part) { ck_assert_msg(strstr(whole, part) != NULL, "not there: %s\n%s", part, whole); }
+
+START_TEST(test_metrics_a_histogram_counts_each_value_once_and_adds_up)
+{
+    struct metrics_histogram histogram = {.sum_ns = 0};
+    const uint64_t values_ns[] = {0, NS_PER_MS, NS_PER_MS + 1, 3 * NS_PER_MS, 8192 * NS_PER_MS, 8192 * NS_PER_MS + 1, 100 * NS_PER_S};
+    uint64_t sum_ns = 0;
+    for (size_t i = 0; i < sizeof values_ns / sizeof values_ns[0]; i++) {
+        metrics_observe(&histogram, METRICS_FROM_1MS, values_ns[i]);
+        sum_ns += values_ns[i];
+    }
+    ck_assert_uint_eq(sum_ns / NS_PER_S, 116);
+    metrics_put_histogram(&out, "x_seconds", "a=\"b\"", &histogram, METRICS_FROM_1MS);
+    const char *got = text();
+    expect(got, "x_seconds_bucket{a=\"b\",le=\"0.001\"} 2\nx_seconds_bucket{a=\"b\",le=\"0.002\"} 3\nx_seconds_bucket{a=\"b\",le=\"0.004\"} 4\n");
+    expect(got, "x_seconds_bucket{a=\"b\",le=\"4.096\"} 4\nx_seconds_bucket{a=\"b\",le=\"8.192\"} 5\nx_seconds_bucket{a=\"b\",le=\"+Inf\"} 7\n");
+    expect(got, "x_seconds_sum{a=\"b\"} 116.389000002\nx_seconds_count{a=\"b\"} 7\n");
+}
+END_TEST
+
+START_TEST(test_metrics_bounds_are_those_that_alerts_select)
+{
+    const struct metrics_histogram none = {.sum_ns = 0};
+    metrics_put_histogram(&out, "a", "", &none, METRICS_FROM_100US);
+    metrics_put_histogram(&out, "b", "", &none, METRICS_CALLS);
+    const char *got = text();
+    expect(got, "a_bucket{le=\"0.0001\"} 0\na_bucket{le=\"0.0002\"} 0\n");
+    expect(got, "a_bucket{le=\"1.6384\"} 0\na_bucket{le=\"3.2768\"} 0\na_bucket{le=\"+Inf\"} 0\n");
+    expect(got, "b_bucket{le=\"0.005\"} 0\nb_bucket{le=\"0.01\"} 0\nb_bucket{le=\"0.025\"} 0\n");
+    expect(got, "b_bucket{le=\"2.5\"} 0\nb_bucket{le=\"5\"} 0\nb_bucket{le=\"10\"} 0\nb_bucket{le=\"+Inf\"} 0\nb_sum 0.000000000\nb_count 0\n");
+}
+END_TEST
+
+START_TEST(test_metrics_every_family_has_its_head_and_peers_their_labels)
+{
+    METRIC_SET(&metrics, proposals_applied, 41);
+    METRIC_ADD(&metrics, proposals_applied, 1);
+    METRIC_SET(&metrics.peers[0], id, UINT64_C(0x32b1f71e7000234));
+    METRIC_SET(&metrics.peers[0], sent_bytes, 7);
+    metrics_observe(&metrics.peers[0].round_trip, METRICS_FROM_100US, NS_PER_MS);
+    metrics_put_all(&out, &metrics);
+    const char *got = text();
+    expect(got, "# HELP etcd_server_proposals_applied_total Entries applied.\n# TYPE etcd_server_proposals_applied_total gauge\n"
+                "etcd_server_proposals_applied_total 42\n");
+    expect(got, "# TYPE etcd_network_peer_sent_bytes_total counter\netcd_network_peer_sent_bytes_total{To=\"32b1f71e7000234\"} 7\n#");
+    expect(got, "etcd_network_peer_received_bytes_total{From=\"32b1f71e7000234\"} 0\n");
+    expect(got, "etcd_network_peer_round_trip_time_seconds_bucket{To=\"32b1f71e7000234\",le=\"0.0008\"} 0\n"
+                "etcd_network_peer_round_trip_time_seconds_bucket{To=\"32b1f71e7000234\",le=\"0.0016\"} 1\n");
+    ck_assert_ptr_null(strstr(got, "alarms_no_space"));
+    buf_clear(&out);
+    metrics_put_json(&out, &metrics);
+    expect(text(), "\"proposals_committed\":0,\"proposals_applied\":42,");
+}
+END_TEST
+
+START_TEST(test_metrics_calls_are_counted_by_method_and_code)
+{
+    const struct rpc_method *put = rpc_method_find("/etcdserverpb.KV/Put"), *watch = rpc_method_find("/etcdserverpb.Watch/Watch");
+    rpc_metrics_start(&rpc, put);
+    rpc_metrics_receive(&rpc, put);
+    rpc_metrics_end(&rpc, put, ERR_COMPACTED, 20 * NS_PER_MS);
+    rpc_metrics_start(&rpc, watch);
+    rpc_metrics_send(&rpc, watch);
+    ck_assert_uint_eq(rpc_metrics_started(&rpc, RPC_KV_PUT), 1);
+    ck_assert_uint_eq(rpc_metrics_started(&rpc, RPC_KV_RANGE), 0);
+    rpc_metrics_put(&out, &rpc);
+    const char *got = text();
+    expect(got, "grpc_server_started_total{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 1\n");
+    expect(got, "grpc_server_started_total{grpc_method=\"Range\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 0\n");
+    expect(got, "grpc_server_handled_total{grpc_code=\"OutOfRange\",grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 1\n");
+    expect(got, "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 0\n");
+    expect(got, "grpc_server_msg_sent_total{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\",grpc_type=\"bidi_stream\"} 1\n");
+    expect(got, "grpc_server_handling_seconds_bucket{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\",le=\"0.025\"} 1\n");
+}
+END_TEST
+
+START_TEST(test_metrics_the_process_knows_itself)
+{
+    struct process_stats stats;
+    process_stats_read(&stats);
+    ck_assert_uint_gt(stats.resident_bytes, 100000);
+    ck_assert_uint_gt(stats.virtual_bytes, stats.resident_bytes);
+    ck_assert_uint_gt(stats.descriptors_max, 10);
+    ck_assert_uint_le(stats.start_ns, clock_wall_ns() + NS_PER_S);
+    ck_assert_uint_gt(stats.start_ns, clock_wall_ns() - 3600 * NS_PER_S);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("metrics");
+    TCase *cases = tcase_create("metrics");
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_test(cases, test_metrics_a_histogram_counts_each_value_once_and_adds_up);
+    tcase_add_test(cases, test_metrics_bounds_are_those_that_alerts_select);
+    tcase_add_test(cases, test_metrics_every_family_has_its_head_and_peers_their_labels);
+    tcase_add_test(cases, test_metrics_calls_are_counted_by_method_and_code);
+    tcase_add_test(cases, test_metrics_the_process_knows_itself);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
