@@ -27,6 +27,7 @@
 #define RAFT_MEMBERS_MAX 32
 #define RAFT_READS_MAX 4096
 #define RAFT_APPENDS_MAX 64  /* appends on their way to the WAL at once; what comes on top waits inside raft */
+#define RAFT_PROBE_BYTES_MAX (64u << 10) /* entries of an APPEND to a peer whose log is not known; a single bigger entry goes alone */
 #define RAFT_ENTRY_BYTES 32  /* what an entry counts in every limit in bytes, besides its data */
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };

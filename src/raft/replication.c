@@ -320,6 +320,8 @@ static size_t batch(const struct raft *raft, uint64_t first, size_t room)
     return raft_log_fit(log, first, raft_log_last(log), bytes_max);
 }
 
+/* A probe is asked again with every heartbeat answer until it is answered, and heartbeats go the same road behind it: so it is one that
+ * a slow road carries within an election timeout. */
 static void send_probe(struct raft *raft, struct progress *peer)
 {
     if (peer->is_paused) return;
@@ -328,7 +330,7 @@ static void send_probe(struct raft *raft, struct progress *peer)
     uint64_t next = peer->next_index;
     size_t count = 0;
     if (next >= raft->log.tail_first && next <= raft_log_last(&raft->log)) {
-        count = batch(raft, next, SIZE_MAX);
+        count = batch(raft, next, RAFT_PROBE_BYTES_MAX);
         if (count == 0) count = 1; /* a single bigger entry goes alone */
     }
     send_append(raft, peer, next - 1, count == 0 ? NULL : raft_log_entry(&raft->log, next), count);

@@ -3,7 +3,9 @@
  */
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/alloc.h"
 #include "lib/raft_cluster.h"
 
 static size_t propose_until_full(struct raft_cluster *cluster, uint64_t id)
@@ -433,6 +435,62 @@ START_TEST(test_raft_probe_of_a_compacted_log_begins_behind_the_snapshot)
 }
 END_TEST
 
+static char *text_of(size_t size)
+{
+    char *text = alloc_new(size + 1);
+    memset(text, 'x', size);
+    text[size] = '\0';
+    return text;
+}
+
+/* The entries of the next probe of member 3, which hears again, in bytes. */
+static size_t next_probe(struct raft_cluster *cluster, size_t *out_count)
+{
+    raft_cluster_heal(cluster);
+    raft_cluster_input(cluster, 1, RAFT_IN_UNREACHABLE, 3);
+    raft_cluster_tick(cluster, 1, RAFT_CLUSTER_HEARTBEAT_NS);
+    raft_cluster_take(cluster, 1);
+    raft_cluster_drop(cluster, RAFT_NONE, RAFT_NONE);
+    struct raft_msg answer = {.kind = RAFT_MSG_HEARTBEAT_ANSWER, .from = 3, .to = 1, .term = raft_cluster_status(cluster, 1).term};
+    (void)raft_cluster_message(cluster, &answer);
+    raft_cluster_take(cluster, 1);
+    const struct raft_msg *probe = raft_cluster_sent(cluster, 1, 3, RAFT_MSG_APPEND);
+    ck_assert_ptr_nonnull(probe);
+    size_t bytes = 0;
+    for (size_t i = 0; i < probe->entry_count; i++) bytes += RAFT_ENTRY_BYTES + probe->entries[i].data->size;
+    *out_count = probe->entry_count;
+    return bytes;
+}
+
+/* A probe is as long as a slow road can carry, whatever an append may be; one bigger entry goes alone; what is behind an answered one is not
+ * bounded so. */
+START_TEST(test_raft_probe_is_short_though_appends_may_be_long)
+{
+    struct raft_options options = raft_cluster_options();
+    options.message_bytes_max = options.inflight_bytes_max = options.tail_bytes_max = options.uncommitted_bytes_max = options.apply_bytes_max = 8 << 20;
+    struct raft_cluster *cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    raft_cluster_isolate(cluster, 3);
+    char *small = text_of(10000), *big = text_of(300000);
+    for (int i = 0; i < 50; i++) ck_assert_int_eq(raft_cluster_propose(cluster, 1, small), RAFT_OK);
+    raft_cluster_stabilize(cluster);
+    size_t count = 0, bytes = next_probe(cluster, &count);
+    ck_assert_uint_eq(count, 6);
+    ck_assert_uint_le(bytes, RAFT_PROBE_BYTES_MAX);
+    run_for(cluster, RAFT_CLUSTER_ELECTION_NS);
+    ck_assert_uint_eq(raft_cluster_status(cluster, 3).applied_index, raft_cluster_status(cluster, 1).commit_index);
+    raft_cluster_isolate(cluster, 3);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(raft_cluster_propose(cluster, 1, big), RAFT_OK);
+    raft_cluster_stabilize(cluster);
+    bytes = next_probe(cluster, &count);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_gt(bytes, 300000);
+    alloc_free(small);
+    alloc_free(big);
+    raft_cluster_free(cluster);
+}
+END_TEST
+
 /* Who lacks what was compacted is asked once per heartbeat, not as fast as it can refuse. */
 START_TEST(test_raft_member_that_lacks_compacted_entries_is_not_asked_without_end)
 {
@@ -474,6 +532,7 @@ int main(void)
     tcase_add_test(tcase, test_raft_fetched_entries_that_were_compacted_meanwhile_do_not_leave);
     tcase_add_test(tcase, test_raft_fetched_entries_of_another_term_do_not_leave);
     tcase_add_test(tcase, test_raft_probe_of_a_compacted_log_begins_behind_the_snapshot);
+    tcase_add_test(tcase, test_raft_probe_is_short_though_appends_may_be_long);
     tcase_add_test(tcase, test_raft_member_that_lacks_compacted_entries_is_not_asked_without_end);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
