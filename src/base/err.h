@@ -72,6 +72,7 @@ enum err_code {
     X(MALFORMED, INTERNAL, "kvd: malformed request: the bytes are not a message of this method")                       \
     X(TOO_DEEP, INVALID_ARGUMENT, "etcdserver: too many operations in txn request")                                    \
     X(BAD_UTF8, INTERNAL, "kvd: malformed request: a string field is not valid UTF-8 or contains NUL")                 \
+    X(SNAPSHOT_REPLACED, ABORTED, "kvd: this snapshot was read too slowly: newer ones have taken its place; ask for one again")             \
     X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                                                                   \
     X(TTL_PROVIDED, INVALID_ARGUMENT, "etcdserver: ttl is provided beside lease or ignore_lease")                      \
     X(LEASE_TTL_NEGATIVE, INVALID_ARGUMENT, "etcdserver: negative lease TTL")                                          \

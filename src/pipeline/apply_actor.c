@@ -166,10 +166,10 @@ static void take_install(struct apply_actor *role, const struct mail *mail)
 {
     LOG(INFO, "the state is the leader's snapshot from now on", LOG_F_U64("index", mail->loaded.state->index),
         LOG_F_U64("before", state_machine_applied_index(role->machine)));
+    role->snapshots.last_bytes = mail->loaded.state->file_bytes;
     state_machine_install(role->machine, mail->loaded.state);
     role->snapshots.entries = role->snapshots.log_bytes = 0;
     role->snapshots.taking_entries = role->snapshots.taking_log_bytes = 0; /* of the state that is gone */
-    role->snapshots.last_bytes = mail->loaded.bytes;
     role->snapshots.is_alone = true;
 }
 

@@ -123,6 +123,7 @@ bool line_recover(struct line *line, const struct line_recover_options *options,
     uint64_t self = line->identity.member_id;
     uint64_t applied = state_machine_applied_index(recovered.machine);
     SHARED_SET(&line->shared, applied_index, applied);
+    METRIC_SET(&line->shared.metrics, snapshot_bytes, recovered.taken.last_bytes);
     wal_actor_init(&line->wal, recovered.wal, &line->shared);
     apply_actor_init(&line->apply, &(struct apply_options){.config = &line->config, .shared = &line->shared,
                                                            .board = line->board, .machine = recovered.machine,

@@ -75,21 +75,6 @@ static void report_broken(void *context, const char *message)
     LOG(WARN, "a snapshot is damaged: falling back to the one before it, or to the log", LOG_F_TEXT("found", message));
 }
 
-/* What the next one is measured against. */
-static uint64_t file_bytes(struct fs *fs, const struct snapshot_dir *dir, const struct snapshot_dir_entry *entry)
-{
-    char *path = snapshot_dir_file(dir, entry->index, entry->term, false);
-    struct fs_file *file = NULL;
-    struct fs_op size = {.kind = FS_SIZE};
-    if (fs_open(fs, path, FS_READ, &file) == 0) {
-        size.file = file;
-        (void)fs_run(fs, &size);
-        fs_close(fs, file);
-    }
-    alloc_free(path);
-    return size.result;
-}
-
 static bool load_snapshot(const struct line_recover_options *options, struct line_recovered *line, char broken[BROKEN_TEXT],
                           char *out_message, size_t size)
 {
@@ -103,7 +88,7 @@ static bool load_snapshot(const struct line_recover_options *options, struct lin
         return false;
     }
     if (loaded != NULL) {
-        line->taken.last_bytes = file_bytes(options->dir->fs, &line->snapshots, snapshot_dir_good(&line->snapshots, 0));
+        line->taken.last_bytes = loaded->file_bytes; /* what the next one is measured against */
         LOG(INFO, "loaded a snapshot", LOG_F_U64("index", loaded->index), LOG_F_U64("term", loaded->term),
             LOG_F_U64("bytes", line->taken.last_bytes), LOG_F_U64("took-ms", (clock_mono_ns() - start_ns) / NS_PER_MS));
     }

@@ -183,7 +183,7 @@ struct mail {
         struct { struct fetched_batch *batch; } fetched;
         struct { uint64_t from; uint64_t index; uint64_t term; } offer;
         struct { uint64_t index; uint64_t term; uint64_t kept_index; } snapshot; /* kept_index: the log behind it stays */
-        struct { struct state_machine_loaded *state; uint64_t bytes; } loaded;
+        struct { struct state_machine_loaded *state; } loaded;
         struct { struct state_machine_image *image; uint64_t want; } take; /* want: the last WANT that it answers */
         struct { uint64_t number; } want;
         struct { uint64_t call; } stream;

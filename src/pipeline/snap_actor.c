@@ -118,12 +118,11 @@ static bool write_more(struct snap_actor *role, uint64_t now_ns)
 static bool pull_more(struct snap_actor *role, uint64_t now_ns)
 {
     bool moved = snap_pull_step(&role->pull, now_ns);
-    uint64_t bytes = 0;
-    struct state_machine_loaded *loaded = snap_pull_take(&role->pull, &bytes);
+    struct state_machine_loaded *loaded = snap_pull_take(&role->pull);
     if (loaded == NULL) return moved;
     snapshot_dir_add(role->dir, loaded->index, loaded->term);
     snapshot_dir_purge(role->dir, role->config->max_snapshots);
-    struct mail mail = {.kind = MAIL_RECEIVED, .loaded = {.state = loaded, .bytes = bytes}};
+    struct mail mail = {.kind = MAIL_RECEIVED, .loaded.state = loaded};
     lane_must_post(role->lanes.to_raft, &mail);
     return true;
 }

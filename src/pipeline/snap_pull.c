@@ -316,12 +316,11 @@ uint64_t snap_pull_deadline_ns(const struct snap_pull *pull)
     return is_asking ? pull->waiting_ns + pull->wait_ns : CLOCK_NEVER;
 }
 
-struct state_machine_loaded *snap_pull_take(struct snap_pull *pull, uint64_t *out_file_bytes)
+struct state_machine_loaded *snap_pull_take(struct snap_pull *pull)
 {
     if (pull->phase != SNAP_PULL_READY) return NULL;
     struct state_machine_loaded *loaded = pull->loaded;
     pull->loaded = NULL;
-    *out_file_bytes = pull->file_bytes;
     forget(pull);
     return loaded;
 }

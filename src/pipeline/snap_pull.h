@@ -71,6 +71,6 @@ void snap_pull_chunk(struct snap_pull *pull, const struct raft_msg *msg, uint64_
 bool snap_pull_step(struct snap_pull *pull, uint64_t now_ns);
 uint64_t snap_pull_deadline_ns(const struct snap_pull *pull);
 /* READY: what was got; the caller owns it. Else NULL. Afterwards the next offer may come. */
-struct state_machine_loaded *snap_pull_take(struct snap_pull *pull, uint64_t *out_file_bytes);
+struct state_machine_loaded *snap_pull_take(struct snap_pull *pull);
 
 #endif

@@ -69,11 +69,13 @@ void snap_streams_close(struct snap_streams *streams, uint64_t call)
     stream->phase = SNAP_STREAM_ENDING;
 }
 
+/* Whole blocks: what the last one lacks is zeros. */
+static uint64_t padded(uint64_t bytes) { return (bytes + SNAP_STREAM_BLOCK - 1) / SNAP_STREAM_BLOCK * SNAP_STREAM_BLOCK; }
+
 static void tell(struct snap_streams *streams, struct snap_stream *stream, struct blob *piece, enum err err, bool is_last)
 {
-    uint64_t padded = (stream->file_bytes + SNAP_STREAM_BLOCK - 1) / SNAP_STREAM_BLOCK * SNAP_STREAM_BLOCK;
     struct mail mail = {.kind = MAIL_SNAP_PIECE,
-                        .piece = {.call = stream->call, .bytes = piece, .remaining = padded - stream->offset, .err = err, .is_last = is_last}};
+                        .piece = {.call = stream->call, .bytes = piece, .remaining = padded(stream->file_bytes) - stream->offset, .err = err, .is_last = is_last}};
     lane_must_post(streams->to_net, &mail); /* one piece of each stream is on its way */
     stream->phase = is_last || err != ERR_OK ? SNAP_STREAM_ENDING : SNAP_STREAM_TOLD;
 }
@@ -87,6 +89,8 @@ void snap_streams_taken(struct snap_streams *streams, uint64_t want, uint64_t in
             tell(streams, stream, NULL, err, false);
             continue;
         }
+        stream->index = index;
+        stream->term = term;
         stream->path = snapshot_dir_file(streams->dir, index, term, false);
         stream->sha256 = sha256_new();
         stream->phase = SNAP_STREAM_OPEN;
@@ -108,18 +112,20 @@ static void tell_sum(struct snap_streams *streams, struct snap_stream *stream)
     tell(streams, stream, sum, ERR_OK, true);
 }
 
-/* Reads whole blocks: what the file's last one lacks is zeros. */
 static void read_piece(struct snap_streams *streams, struct snap_stream *stream)
 {
+    if (stream->is_replaced) {
+        tell(streams, stream, NULL, ERR_SNAPSHOT_REPLACED, false);
+        return;
+    }
     if (stream->offset >= stream->file_bytes) {
         tell_sum(streams, stream);
         return;
     }
     uint64_t left = stream->file_bytes - stream->offset;
     size_t size = left < SNAP_STREAM_PIECE ? (size_t)left : SNAP_STREAM_PIECE;
-    size_t padded = (size + SNAP_STREAM_BLOCK - 1) / SNAP_STREAM_BLOCK * SNAP_STREAM_BLOCK;
-    streams->piece = blob_new(padded);
-    memset(streams->piece->data + size, 0, padded - size);
+    streams->piece = blob_new(padded(size));
+    memset(streams->piece->data + size, 0, streams->piece->size - size);
     start(streams, stream, &(struct fs_op){.kind = FS_PREAD, .file = stream->file, .offset = stream->offset, .size = size,
                                            .memory = streams->piece->data});
 }
@@ -143,7 +149,8 @@ static void io_done(struct snap_streams *streams)
     struct snap_stream *stream = streams->current;
     const struct fs_op *op = &streams->io.op;
     streams->current = NULL;
-    switch (stream->phase) {
+    if (op->kind == FS_CLOSE) stream->file = NULL;
+    switch (op->kind == FS_CLOSE && stream->phase != SNAP_STREAM_ENDING ? SNAP_STREAM_TOLD : stream->phase) {
     case SNAP_STREAM_OPEN:
         if (op->error == 0) stream->file = op->file;
         if (op->error == 0) stream->phase = SNAP_STREAM_SIZE;
@@ -155,10 +162,10 @@ static void io_done(struct snap_streams *streams)
         else tell(streams, stream, NULL, ERR_STOPPED, false);
         break;
     case SNAP_STREAM_ASKED: piece_done(streams, stream); break;
+    case SNAP_STREAM_TOLD: break; /* its file was given up; it may have asked meanwhile */
     case SNAP_STREAM_ENDING: forget(stream); return;
     case SNAP_STREAM_NONE:
-    case SNAP_STREAM_WAITING:
-    case SNAP_STREAM_TOLD: ASSERT(false);
+    case SNAP_STREAM_WAITING: ASSERT(false);
     }
     if (stream->is_closing) stream->phase = SNAP_STREAM_ENDING;
 }
@@ -174,17 +181,40 @@ static bool serve(struct snap_streams *streams, struct snap_stream *stream)
         if (stream->file == NULL) forget(stream);
         else start(streams, stream, &(struct fs_op){.kind = FS_CLOSE, .file = stream->file});
         return true;
+    case SNAP_STREAM_TOLD:
+        if (!stream->is_replaced || stream->file == NULL) return false;
+        start(streams, stream, &(struct fs_op){.kind = FS_CLOSE, .file = stream->file});
+        return true;
     case SNAP_STREAM_NONE:
-    case SNAP_STREAM_WAITING:
-    case SNAP_STREAM_TOLD: return false;
+    case SNAP_STREAM_WAITING: return false;
     }
     return false;
+}
+
+static bool has_no_name(const struct snap_streams *streams, const struct snap_stream *stream)
+{
+    return stream->path != NULL && !snapshot_dir_has(streams->dir, stream->index, stream->term);
+}
+
+/* Of the files without a name, the newest may be read to its end. */
+static void give_up_old(struct snap_streams *streams)
+{
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < SNAP_STREAM_MAX; i++) {
+        const struct snap_stream *stream = &streams->streams[i];
+        if (has_no_name(streams, stream) && stream->index > newest) newest = stream->index;
+    }
+    for (uint32_t i = 0; newest != 0 && i < SNAP_STREAM_MAX; i++) {
+        struct snap_stream *stream = &streams->streams[i];
+        if (has_no_name(streams, stream) && stream->index < newest) stream->is_replaced = true;
+    }
 }
 
 bool snap_streams_step(struct snap_streams *streams)
 {
     bool moved = snapshot_io_is_done(&streams->io);
     if (moved) io_done(streams);
+    give_up_old(streams);
     for (uint32_t n = 0; streams->current == NULL && n < SNAP_STREAM_MAX; n++) {
         streams->turn = (streams->turn + 1) % SNAP_STREAM_MAX; /* fair turns */
         moved = serve(streams, &streams->streams[streams->turn]) || moved;

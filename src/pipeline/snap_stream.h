@@ -3,6 +3,9 @@
  * A stream waits for a snapshot that was taken after it asked, and is then told the file's bytes piece by piece, each when the one before
  * has left (SNAP_NEXT): a client that does not read costs an open file. The bytes are padded to whole blocks of 512, and the SHA-256 of all
  * of them follows, as the API's clients check it.
+ *
+ * A file that is read stays on the disk though newer ones have taken its place and its name is gone. There is one such file at a time at most:
+ * when a second one goes, whoever reads the first gets ERR_SNAPSHOT_REPLACED.
  * Owner: the snap role, embedded. Thread: snap, with its fs. Limits: SNAP_STREAM_MAX streams, one read in flight.
  */
 #ifndef PIPELINE_SNAP_STREAM_H
@@ -27,8 +30,10 @@ enum snap_stream_phase {
 struct snap_stream {
     enum snap_stream_phase phase;
     bool is_closing;      /* its client is gone: ends when no operation of its own is under way */
+    bool is_replaced;     /* its file is given up, and its client is told so when it asks for the next piece */
     uint64_t call;
     uint64_t want;
+    uint64_t index, term; /* of the snapshot */
     char *path;
     struct fs_file *file;
     uint64_t file_bytes;

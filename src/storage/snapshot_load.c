@@ -283,6 +283,7 @@ struct state_machine_loaded *snapshot_load_take(struct snapshot_load *load)
 {
     ASSERT(load->state == SNAPSHOT_LOAD_DONE && !load->is_verify_only && load->loaded != NULL);
     struct state_machine_loaded *loaded = load->loaded;
+    loaded->file_bytes = load->reader.file_bytes;
     load->loaded = NULL;
     return loaded;
 }

@@ -44,6 +44,7 @@ struct state_machine_image {
 struct state_machine_loaded {
     uint64_t index;
     uint64_t term;
+    uint64_t file_bytes;          /* of the snapshot that it came from */
     struct blob *conf;            /* one reference */
     struct cluster *cluster;      /* one reference */
     struct alarm_state *alarms;   /* alarm_state_decode's; NULL = none */

@@ -525,6 +525,38 @@ def test_clients_that_do_not_read_come_in_crowds_or_die_hurt_nobody():
         kit.Stream(member).read_all()
 
 
+def test_of_files_that_newer_ones_replaced_one_may_be_read():
+    needs_kvd("snapshots as files")
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        kit.fill(member.client, 512, 16384, per_txn=20)
+        slow = []
+        for number in range(4):     # each begins one of its own, and two are kept
+            slow.append(kit.Stream(member))
+            check(slow[-1].read() is not None, "a stream begins")
+            member.client.put(b"between", b"%d" % number)
+            kit.Stream(member).read_all()
+            member.client.put(b"between", b"%d again" % number)
+        wait_until(lambda: len(_files_without_a_name(member)) <= 1, 10, "of the files without a name one is held")
+        check(len(_files_without_a_name(member)) == 1, "whoever reads the newest of them may go on")
+        ends = [stream.end() for stream in slow]
+        print("# %s" % ends)
+        check(ends[0] == ("ABORTED", "kvd: this snapshot was read too slowly: newer ones have taken its place; ask for one again"), "%s", ends)
+        check(ends[-1] == ("OK", ""), "the last one: %s", ends)
+        for stream in slow:
+            stream.close()
+
+
+def _files_without_a_name(member):
+    links = []
+    for name in os.listdir("/proc/%d/fd" % member.process.pid):
+        try:
+            links.append(os.readlink("/proc/%d/fd/%s" % (member.process.pid, name)))
+        except OSError:
+            pass    # closed meanwhile
+    return {link for link in links if ".snap" in link and link.endswith("(deleted)")}
+
+
 def _begins(member, streams):
     """One more stream, with its first piece, if there is a place for it; False: there are too few of them yet."""
     stream = kit.Stream(member)

@@ -114,10 +114,9 @@ static void run(struct scene *scene)
 
 static struct state_machine_loaded *take(struct scene *scene)
 {
-    uint64_t bytes = 0;
-    struct state_machine_loaded *loaded = snap_pull_take(&scene->pull, &bytes);
+    struct state_machine_loaded *loaded = snap_pull_take(&scene->pull);
     char *path = snapshot_dir_file(&scene->from_dir, INDEX, scene->term, false);
-    if (loaded != NULL) ck_assert_uint_eq(bytes, fs_sim_size(scene->from_disk, path));
+    if (loaded != NULL) ck_assert_uint_eq(loaded->file_bytes, fs_sim_size(scene->from_disk, path));
     alloc_free(path);
     return loaded;
 }
@@ -473,6 +472,59 @@ START_TEST(test_snap_stream_places_are_limited_and_given_back)
 }
 END_TEST
 
+/* A newer snapshot, of which two are kept. */
+static void take_newer(struct scene *scene, uint64_t index)
+{
+    ck_assert_int_eq(snapshot_rig_write(scene->from_fs, snapshot_rig_image(scene->store.mvcc, index), NULL, NULL), ERR_OK);
+    snapshot_dir_add(&scene->from_dir, index, scene->term);
+    snapshot_dir_purge(&scene->from_dir, 2);
+    while (!snapshot_dir_is_idle(&scene->from_dir)) (void)snapshot_dir_step(&scene->from_dir);
+}
+
+/* A client's stream of that snapshot, up to its first piece. */
+static void begin_stream(struct scene *scene, uint64_t call, uint64_t index)
+{
+    struct mail mail;
+    ck_assert(snap_streams_open(&scene->streams, call));
+    snap_streams_taken(&scene->streams, scene->streams.want, index, scene->term, ERR_OK);
+    while (snap_streams_step(&scene->streams)) continue;
+    ck_assert(lane_take(&scene->to_net, &mail));
+    ck_assert(mail.piece.call == call && mail.piece.err == ERR_OK && !mail.piece.is_last);
+    mail_deinit(&mail);
+}
+
+START_TEST(test_snap_stream_of_all_files_without_a_name_one_may_be_read)
+{
+    struct scene scene;
+    struct mail mail;
+    uint8_t sum[SHA256_BYTES];
+    scene_init(&scene, 100);
+    struct sha256 *sha256 = sha256_new();
+    begin_stream(&scene, 1, INDEX);
+    begin_stream(&scene, 2, INDEX);
+    take_newer(&scene, INDEX + 1);
+    begin_stream(&scene, 3, INDEX + 1);
+    take_newer(&scene, INDEX + 2);
+    while (snap_streams_step(&scene.streams)) continue;
+    ck_assert(!snapshot_dir_has(&scene.from_dir, INDEX, scene.term));
+    for (int i = 0; i < 3; i++) ck_assert(!scene.streams.streams[i].is_replaced && scene.streams.streams[i].file != NULL);
+    take_newer(&scene, INDEX + 3);
+    (void)snap_streams_step(&scene.streams); /* one file is being closed */
+    snap_streams_next(&scene.streams, 1);    /* and both ask meanwhile, or are gone */
+    snap_streams_close(&scene.streams, 2);
+    while (snap_streams_step(&scene.streams)) continue;
+    ck_assert(lane_take(&scene.to_net, &mail));
+    ck_assert(mail.kind == MAIL_SNAP_PIECE && mail.piece.call == 1 && mail.piece.err == ERR_SNAPSHOT_REPLACED && mail.piece.bytes == NULL);
+    ck_assert(!lane_take(&scene.to_net, &mail));
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(scene.streams.streams[i].phase, SNAP_STREAM_NONE);
+    snap_streams_next(&scene.streams, 3);
+    (void)read_stream(&scene, 3, sha256, sum);
+    while (snap_streams_step(&scene.streams)) continue;
+    sha256_free(sha256);
+    scene_deinit(&scene);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("snap_pull");
@@ -490,6 +542,7 @@ int main(void)
     tcase_add_test(pull, test_snap_pull_survives_every_failure_of_its_disk);
     tcase_add_test(stream, test_snap_stream_tells_the_file_padded_and_its_sum);
     tcase_add_test(stream, test_snap_stream_places_are_limited_and_given_back);
+    tcase_add_test(stream, test_snap_stream_of_all_files_without_a_name_one_may_be_read);
     suite_add_tcase(suite, pull);
     suite_add_tcase(suite, stream);
     SRunner *runner = srunner_create(suite);
