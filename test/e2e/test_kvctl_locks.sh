@@ -20,7 +20,7 @@ ended() {
     wait "$3" || code=$?
     expect "$1" "$2" echo "$code"
 }
-has_ended() { [[ ! -d /proc/$1 || $(cut -d' ' -f3 "/proc/$1/stat") == Z ]]; }
+has_ended() { [[ $(ps -o stat= -p "$1") != [^Z]* ]]; }
 keys() { own get "$1" --prefix --keys-only | sed '/^$/d'; }
 has_keys() { [[ $(keys "$1" | wc -l) == "$2" ]]; }
 has_line() { grep -q "$2" "$e2e_dir/$1"; }

@@ -55,6 +55,7 @@ static void *echo_run(void *context)
     while (!atomic_load(&echo.stop)) {
         size_t count = port->table->take(port, events, 16);
         for (size_t i = 0; i < count; i++) echo_event(port, &events[i]);
+        port->table->flush(port);
         if (count == 0) port->table->wait(port, CLOCK_NEVER);
     }
     return NULL;
@@ -71,7 +72,7 @@ static void open_door(uint16_t port) { rig_door_open(&echo.door, port, echo_adop
 static void echo_start(void)
 {
     struct rpc_server_options options = {.max_request_bytes = 2u << 20, .max_concurrent_streams = UINT32_MAX, .calls_max = 16,
-                                         .watch_streams_max = STREAMS_MAX, .keepalive_min_time_ns = 5 * NS_PER_S,
+                                         .streams_max = {STREAMS_MAX, STREAMS_MAX}, .keepalive_min_time_ns = 5 * NS_PER_S,
                                          .keepalive_interval_ns = 7200 * NS_PER_S, .keepalive_timeout_ns = 20 * NS_PER_S,
                                          .memory_bytes_max = 512u << 20};
     memset(&echo, 0, sizeof echo);
