@@ -37,7 +37,11 @@
     X(SNAPSHOT_ONE, "storage: one record is looked at per step of a snapshot")                                                            \
     X(COMPACT_ONE, "storage: one version is freed per step of compaction")                                                               \
     X(REPUBLISH, "storage: a view is published though nothing changed")                                                                  \
-    X(BEGIN_ANEW, "storage: a read of now finds its revision compacted behind its first step")
+    X(BEGIN_ANEW, "storage: a read of now finds its revision compacted behind its first step")                                           \
+    X(WATCH_FRAGMENT, "watch: a response in fragments is cut though it is small")                                                        \
+    X(WATCH_ONE_REVISION, "watch: a frame ends behind one revision")                                                                     \
+    X(WATCH_SWEEP_ONE, "watch role: one revision per step of a sweep")                                                                   \
+    X(WATCH_ONE_EVENT, "watch role: one event of the port per step")
 
 enum buggify_site {
 #define BUGGIFY_ENUM(site, text) BUGGIFY_##site,

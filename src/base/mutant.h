@@ -42,6 +42,9 @@
     X(P28, "replay counts every eighth entry without its changes", "etcd 13766")                                                         \
     X(P29, "whether a revision is compacted depends on how far the freeing has come", "etcd 18667")                                      \
     X(P30, "compaction takes the change at the mark with it", "etcd 18089, 19179")                                                       \
+    X(P31A, "progress is told while events wait", "etcd 15220")                                                                          \
+    X(P31B, "who took a frame slowly goes on behind what was written meanwhile", "etcd 17529")                                           \
+    X(P31C, "a watch of the future is told what comes before its start", "etcd 20221")                                                   \
     X(P32A, "memory is freed while readers may look at it", "RCU: no grace period")                                                      \
     X(P32B, "each chunk of a range shows another revision", "RCU: the root read twice in one request")                                   \
     X(P32C, "a node that readers see is changed in place", "RCU: copy on write forgotten")                                               \
@@ -113,6 +116,18 @@
     X(D73, "the log is cut behind a snapshot that was not synced", "nothing is dropped before its replacement stands")                   \
     X(D74, "a client is told a snapshot that was begun before it asked", "as new as the request")                                        \
     X(D75, "a snapshot that a start finds is built upon before its name is on the disk", "D5 for names")                                 \
+    X(D80, "a watch begins one revision late", "W5")                                                                                     \
+    X(D81, "the events of one transaction come in two responses", "W4: atomic")                                                          \
+    X(D82, "a compacted watch is told another revision than the mark", "W11")                                                            \
+    X(D83, "a watch from below the mark begins at the mark and does not say so", "W11")                                                  \
+    X(D84, "prev_kv is what the event itself wrote", "W8")                                                                               \
+    X(D85, "a published view wakes no watch", "W14: nobody is left behind")                                                              \
+    X(D86, "who needs what is gone is told the rest", "W5: installed snapshots, freed history")                                          \
+    X(D87, "a fragment does not say that it is one", "W4")                                                                               \
+    X(D88, "the sweep through the past begins with whom it took up last", "W5: the common sweep")                                        \
+    X(D89, "filters decide who is woken, not what is told", "W1")                                                                        \
+    X(D90, "a watch from the mark itself is refused as compacted", "W11, K6")                                                            \
+    X(D91, "a request for progress is dropped while a frame is on its way", "W7: answered once in sync")                                 \
     X(D101, "a lease is renewed before the round has shown that nobody else leads", "renewals are reads of class leader")                \
     X(D102, "a renewal counts from the time of its answer", "a renewal counts from the start of its round")                              \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \

@@ -2,6 +2,7 @@
 #include "pipeline/watch_actor.h"
 
 #include "base/alloc.h"
+#include "base/buggify.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -228,7 +229,7 @@ static bool serve_streams(struct watch_actor *role, const struct mvcc_view *view
     struct watch_event events[EVENTS_PER_ROUND];
     size_t budget = FRAME_BUDGET, count = 1;
     for (int round = 0; round < ROUNDS_PER_STEP && count > 0 && budget > 0; round++) {
-        count = role->port->table->take(role->port, events, EVENTS_PER_ROUND);
+        count = role->port->table->take(role->port, events, BUGGIFY(WATCH_ONE_EVENT) ? 1 : EVENTS_PER_ROUND);
         for (size_t i = 0; i < count; i++) take_event(role, &events[i], view, now_ns);
         send_frames(role, view, &budget);
     }
@@ -273,7 +274,8 @@ static bool step(struct actor *actor, uint64_t now_ns)
     role->now_ns = now_ns;
     take_mail(role);
     const struct mvcc_view *view = mvcc_view(role->mvcc);
-    bool has_more = watch_step(role->watch, view, floor_of(role, view), SWEEP_BUDGET, now_ns);
+    size_t sweep_budget = BUGGIFY(WATCH_SWEEP_ONE) ? 1 : SWEEP_BUDGET;
+    bool has_more = watch_step(role->watch, view, floor_of(role, view), sweep_budget, now_ns);
     keep_alive_take_mail(&role->keep_alive, mvcc_view_revision(view), now_ns);
     if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
     has_more = serve_streams(role, view, now_ns) || has_more;

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/mutant.h"
 #include "watch/watch_sweep.h"
 
 #define DUPLICATE_ID "mvcc: duplicate watch ID provided on the WatchStream"
@@ -160,9 +161,12 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
     answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = revision, .created = true});
     struct watcher *watcher = make_watcher(watch, stream, request, key, id);
     watcher->next = request->start_revision > 0 ? request->start_revision : revision + 1;
+    if (MUTANT(D80)) watcher->next++;
+    if (MUTANT(P31C) && watcher->next > revision + 1) watcher->next = revision + 1;
+    if (MUTANT(D83) && watcher->next < mvcc_view_compact_revision(view)) watcher->next = mvcc_view_compact_revision(view);
     if (watcher->next > stream->start_max) stream->start_max = watcher->next;
     if (request->progress_notify) watch_sweep_notify(watch, watcher, now_ns);
-    if (watcher->next < mvcc_view_compact_revision(view)) watch_state_compacted(watch, watcher);
+    if (watcher->next < mvcc_view_compact_revision(view) + MUTANT(D90)) watch_state_compacted(watch, watcher);
     else if (watcher->next <= watch->live) watch_state_wait(watch, watcher);
     else watch_state_live(watch, watcher);
 }
@@ -183,7 +187,8 @@ enum err watch_request(struct watch *watch, struct watch_stream *stream, struct 
     if (err != ERR_OK) return err;
     if (request.kind == WATCH_REQUEST_CREATE) create(watch, stream, &request, view, now_ns);
     if (request.kind == WATCH_REQUEST_CANCEL) cancel(watch, stream, request.watch_id, view);
-    if (request.kind == WATCH_REQUEST_PROGRESS && stream->watcher_count > 0) {
+    bool is_lost = MUTANT(D91) && stream->is_sending;
+    if (request.kind == WATCH_REQUEST_PROGRESS && stream->watcher_count > 0 && !is_lost) {
         if (stream->progress_count++ == 0) list_push_back(&watch->progress, &stream->of_progress);
         watch_state_ready(watch, stream);
     }
@@ -214,7 +219,7 @@ static void move_on(struct watch *watch, struct watcher *watcher, const struct w
     watcher->next = memo->next_after;
     watcher->sub = memo->sub_after;
     if (memo->is_marked_after) watch_state_mark(watch, watcher, memo->next_after);
-    else if (watcher->next <= watch->live) watch_state_wait(watch, watcher);
+    else if (watcher->next <= watch->live && !MUTANT(P31B)) watch_state_wait(watch, watcher);
     else watch_state_live(watch, watcher);
 }
 
@@ -234,7 +239,7 @@ static bool tell_events(struct watch *watch, struct watcher *watcher, const stru
 static void tell_compacted(struct watch *watch, struct watcher *watcher, const struct mvcc_view *view, uint64_t term)
 {
     put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .canceled = true,
-                                                   .compact_revision = mvcc_view_compact_revision(view)});
+                                                   .compact_revision = MUTANT(D82) ? mvcc_view_revision(view) : mvcc_view_compact_revision(view)});
     watch_state_remove(watch, watcher);
 }
 

@@ -1,6 +1,8 @@
 /* watch_encode: a WatchResponse's bytes: the head per response, the events once for all that want the same.
  * The head ends before the events (field 11), which stand behind it as they are. */
 #include "base/assert.h"
+#include "base/buggify.h"
+#include "base/mutant.h"
 #include "storage/range.h"
 #include "watch/watch_inner.h"
 
@@ -30,7 +32,7 @@ void watch_encode_head(struct buf *buf, const struct watch_options *options, uin
 /* The version before: what was there at the revision before, if that can still be read. */
 static bool get_prev(const struct watch *watch, const struct mvcc_view *view, const struct mvcc_change *change, struct mvcc_kv *out_kv)
 {
-    int64_t before = change->revision - 1;
+    int64_t before = MUTANT(D84) ? change->revision : change->revision - 1;
     bool is_create = !change->is_delete && change->kv.create_revision == change->revision;
     if (is_create || before < 1 || before < watch->floor) return false;
     return mvcc_get(view, change->kv.key, before, out_kv);
@@ -57,7 +59,7 @@ static uint32_t flags_of(const struct watcher *watcher)
 static bool wants(const struct watcher *watcher, const struct mvcc_range *range, const struct mvcc_change *change)
 {
     if (change->revision == watcher->next && change->sub < watcher->sub) return false;
-    if (change->is_delete ? watcher->no_delete : watcher->no_put) return false;
+    if ((change->is_delete ? watcher->no_delete : watcher->no_put) && !MUTANT(D89)) return false;
     return mvcc_range_contains(range, change->kv.key);
 }
 
@@ -76,7 +78,7 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
     while (mvcc_history_next(&history, &change)) {
         looks++;
         if (change.revision != revision) {
-            bool is_full = watch->events.size >= WATCH_FRAME_BYTES || revisions >= FRAME_REVISIONS_MAX;
+            bool is_full = watch->events.size >= WATCH_FRAME_BYTES || revisions >= FRAME_REVISIONS_MAX || BUGGIFY(WATCH_ONE_REVISION);
             if (revision != 0 && (is_full || looks > FRAME_LOOKS_MAX)) {
                 memo->next_after = change.revision;
                 memo->is_marked_after = is_full;
@@ -87,8 +89,9 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
             revisions++;
         }
         if (!wants(watcher, &range, &change)) continue;
-        if (watcher->fragment && memo->count > 0 && watch->events.size + change_bytes(&change) > watch->options.fragment_bytes) {
-            memo->is_fragment = is_inside;
+        bool may_cut = (watcher->fragment || MUTANT(D81)) && memo->count > 0;
+        if (may_cut && (watch->events.size + change_bytes(&change) > watch->options.fragment_bytes || BUGGIFY(WATCH_FRAGMENT) || MUTANT(D81))) {
+            memo->is_fragment = is_inside && !MUTANT(D81) && !MUTANT(D87);
             memo->is_marked_after = true;
             memo->next_after = change.revision;
             memo->sub_after = is_inside ? change.sub : 0;

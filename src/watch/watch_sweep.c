@@ -2,6 +2,7 @@
  * whole. What the registry matches is taken out of the set's list, so that a change costs only those whom it newly concerns. */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "watch/watch_sweep.h"
 
 struct look {
@@ -60,7 +61,7 @@ static void begin_past(struct watch *watch)
     int64_t first = INT64_MAX;
     while ((node = watch->waiting.next) != &watch->waiting) {
         struct watcher *watcher = LIST_ENTRY(node, struct watcher, queue);
-        if (watcher->next < first) first = watcher->next;
+        if (watcher->next < first || MUTANT(D88)) first = watcher->next;
         watch_state_sweep(watch, watcher);
     }
     watch->sweep = first - 1;
@@ -156,7 +157,7 @@ bool watch_step(struct watch *watch, const struct mvcc_view *view, int64_t floor
     watch->view_revision = revision;
     if (floor > watch->floor) watch->floor = floor;
     if (watch->stats.watchers == 0) watch->live = revision; /* nobody to tell */
-    cancel_overtaken(watch);
+    if (!MUTANT(D86)) cancel_overtaken(watch);
     if (watch->live < revision) {
         watch->live = walk(watch, view, watch->live, revision, false, &live_budget);
         look_at_progress(watch);

@@ -361,8 +361,10 @@ void sim_clients_check(struct sim_clients *clients)
     write_history(clients);
     struct sim_looks looks = {.looks = NULL};
     looks.looks = world_looks(clients->world, &looks.count);
+    looks.changes = world_changes(clients->world, &looks.change_count);
     struct kv_verdict verdict = kv_history_check_then(history, sim_looks_check, &looks);
     if (verdict.is_good) return;
+    if (verdict.op == SIZE_MAX && looks.failed == looks.count) world_watch_broken(clients->world, verdict.rule, 0, (uint64_t)verdict.expected, (uint64_t)verdict.got);
     if (verdict.op == SIZE_MAX) report_look(clients, &verdict, &looks.looks[looks.failed]);
     const struct kv_op *op = &history->ops[verdict.op];
     fprintf(stderr, "operation %zu: kind %d client %u at m%u, call %" PRIu64 ", moments %" PRIu64 " to %" PRIu64 ", place %" PRIu64

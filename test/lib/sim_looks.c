@@ -143,6 +143,22 @@ static const char *check_one(const struct kv_model *model, const struct versions
     return NULL;
 }
 
+/* Watchers were compared with what members published: was that what was written? */
+static const char *check_changes(const struct versions *versions, const struct sim_looks *looks, int64_t *out_expected, int64_t *out_got)
+{
+    for (size_t i = 0; i < looks->change_count; i++) {
+        const struct world_change *change = &looks->changes[i];
+        const struct version *version = i < versions->count ? &versions->all[i] : NULL;
+        bool is_same = version != NULL && version->is_delete == change->is_delete &&
+                       world_state_digest(1, &version->pair, 0) == world_state_digest(1, &change->pair, 0);
+        if (is_same) continue;
+        *out_expected = version == NULL ? 0 : version->pair.mod_revision;
+        *out_got = change->pair.mod_revision;
+        return "W5 watchers are told of what was written";
+    }
+    return NULL;
+}
+
 const char *sim_looks_check(void *context, struct kv_model *model, int64_t *out_expected, int64_t *out_got)
 {
     struct sim_looks *looks = context;
@@ -153,6 +169,10 @@ const char *sim_looks_check(void *context, struct kv_model *model, int64_t *out_
     for (uint32_t i = 0; i < looks->count && broken == NULL; i++) {
         broken = check_one(model, &versions, &looks->looks[i], out_expected, out_got);
         looks->failed = i;
+    }
+    if (broken == NULL) {
+        looks->failed = looks->count;
+        broken = check_changes(&versions, looks, out_expected, out_got);
     }
     alloc_free(versions.all);
     return broken;

@@ -5,11 +5,14 @@
 #define TEST_LIB_SIM_LOOKS_H
 #include "lib/kv_model.h"
 #include "lib/world_state.h"
+#include "lib/world_watchers.h"
 
 struct sim_looks {
     const struct world_look *looks; /* borrowed */
     uint32_t count;
-    uint32_t failed; /* out: which of them */
+    uint32_t failed; /* out: which of them; `count`: none, but the changes */
+    const struct world_change *changes; /* that watchers were compared with; borrowed */
+    size_t change_count;
 };
 /* NULL, or what is broken. A kv_history_then_fn. */
 const char *sim_looks_check(void *looks, struct kv_model *model, int64_t *out_expected, int64_t *out_got);

@@ -45,6 +45,8 @@ static const struct field fields[] = {
     FIELD("starts-per-minute", starts_per_minute), FIELD("saves-per-minute", saves_per_minute), FIELD("core-first", core_first), FIELD("repeat-permille", world.repeat_permille),
     FIELD("even-delays", world.even_delays), FIELD("late-chores", world.late_chores),
     FIELD("start-fault-permille", world.start_fault_permille),
+    FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
+    FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -280,6 +282,20 @@ static void draw_snapshots(uint64_t seed, struct sim_options *options)
     options->saves_per_minute = (uint32_t)DRAW(&rng, 0, 0, 20, 200);
 }
 
+/* From a stream of its own. */
+static void draw_watches(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xda942042e4dd58b5) + 7);
+    if (rng_below(&rng, 2) == 0) return;
+    options->world.watch_streams = (uint32_t)DRAW(&rng, 1, 2, 4, 8);
+    options->world.watch_hold_bytes = DRAW(&rng, 0, 1, 500, 20000);
+    options->world.watch_progress_ms = DRAW(&rng, 100, 500, 2000);
+    options->watch_slow_percent = (uint32_t)DRAW(&rng, 0, 20, 70);
+    options->watch_slow_ns = DRAW(&rng, 20 * NS_PER_MS, 200 * NS_PER_MS, 2 * NS_PER_S);
+    options->watch_think_ns = DRAW(&rng, 20 * NS_PER_MS, 200 * NS_PER_MS, NS_PER_S);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -307,5 +323,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_state(seed, &options);
     draw_more(seed, &options);
     draw_snapshots(seed, &options);
+    draw_watches(seed, &options);
     *out_options = options;
 }

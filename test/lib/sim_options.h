@@ -39,6 +39,9 @@ struct sim_options {
     uint32_t heals_per_minute, starts_per_minute;
     uint32_t saves_per_minute;       /* snapshots for a client (sim_saves.h) */
     bool core_first;                 /* at the end a majority is healed, and serves, before all are (sim_core.h) */
+    /* Of world.watch_streams (sim_watch.h): how many are read slowly, and how slowly; how often their clients do something. */
+    uint32_t watch_slow_percent;
+    uint64_t watch_slow_ns, watch_think_ns;
 };
 void sim_options_draw(uint64_t seed, struct sim_options *out_options);
 #define SIM_OPTIONS_TEXT_MAX 2048

@@ -17,7 +17,7 @@ struct number {
     const char *name;
     uint64_t value;
 };
-#define NUMBERS_MAX 48
+#define NUMBERS_MAX 64
 
 static uint64_t median_span(const struct sim_result *total)
 {
@@ -56,6 +56,10 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"votes after damage", counts->suspect_votes}, {"frames repeated", counts->repeats}, {"chores that took their time", counts->late_chores},
         {"snapshots taken", counts->snapshots}, {"installed", counts->installs}, {"saved by a client", total->saves},
         {"operations of a start that failed", counts->start_faults}, {"starts refused for them", counts->refused_reads},
+        {"watch streams", total->watch.streams}, {"watchers", total->watch.watchers}, {"resumed", total->watch.resumed},
+        {"watch events", total->watch.events}, {"with what was before", total->watch.with_previous}, {"fragments", total->watch.fragments},
+        {"answers of progress", total->watch.progress}, {"notifications of progress", total->watch.notifications},
+        {"watchers compacted", total->watch.compacted}, {"streams left by their clients", total->watch.left},
         {"majorities healed first", total->cores}, {"election timeouts until half of them were led", median_span(total)},
     };
     size_t count = sizeof(numbers) / sizeof(numbers[0]);

@@ -18,6 +18,7 @@ struct run {
     struct tape tape;
     struct sim_clients clients;
     struct sim_saves saves;
+    struct sim_watch watch;
     uint64_t faults[SIM_FAULTS];
     uint64_t cores, led_after[SIM_CORE_SPANS];
 };
@@ -193,6 +194,7 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
         world_run(run->world, 2 * NS_PER_MS);
         sim_clients_step(&run->clients, true);
         sim_saves_step(&run->saves, 2 * NS_PER_MS, true);
+        sim_watch_step(&run->watch, true);
     }
     return true;
 }
@@ -200,6 +202,10 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
 static bool has_leader(struct run *run) { return world_leader(run->world) >= 0; }
 static bool all_are_ready(struct run *run) { return ready_count(run) == run->options->world.members; }
 static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0; }
+
+static bool all_know_all(struct run *run) { return sim_watch_settle(&run->watch); }
+static bool all_are_notified(struct run *run) { return sim_watch_all_notified(&run->watch); }
+static bool nobody_watches(struct run *run) { return sim_watch_end(&run->watch); }
 
 static void demand(struct run *run, bool holds, const char *invariant)
 {
@@ -213,6 +219,17 @@ static void heal_core(struct run *run)
     if (!sim_core_run(&core, &spans)) return;
     run->cores++;
     run->led_after[spans < SIM_CORE_SPANS ? spans : SIM_CORE_SPANS - 1]++;
+}
+
+/* All that was written is written. */
+static void finish_watches(struct run *run)
+{
+    const struct world_options *world = &run->options->world;
+    if (world->watch_streams == 0) return;
+    demand(run, run_until(run, 5 * NS_PER_S, all_know_all), "W14 every watcher knows all in the end, and every stream says so");
+    sim_watch_count_notifications(&run->watch);
+    demand(run, run_until(run, 3 * world->watch_progress_ms * NS_PER_MS, all_are_notified), "W7 who wants notifications of progress gets them");
+    demand(run, run_until(run, NS_PER_S, nobody_watches), "W12 a stream ends when its client has said its last word");
 }
 
 static void finish(struct run *run)
@@ -236,6 +253,7 @@ static void finish(struct run *run)
         sim_clients_read_all(&run->clients, i, false);
         sim_clients_read_all(&run->clients, i, true);
     }
+    finish_watches(run);
     world_run(run->world, NS_PER_S); /* freeing looks again for who has read to the end */
     world_look_idle(run->world);
     world_watch_disks(run->world);
@@ -278,6 +296,9 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     run.world = world_new(&options->world);
     tape_init(&run.tape, options->world.seed + 2, options->world.reel, TAPE_FAULTS);
     sim_clients_init(&run.clients, run.world, &options->clients);
+    sim_watch_init(&run.watch, run.world, &(struct sim_watch_options){
+        .seed = options->world.seed, .streams = options->world.watch_streams, .members = options->world.members, .keys = options->clients.keys,
+        .slow_percent = options->watch_slow_percent, .slow_ns = options->watch_slow_ns, .think_ns = options->watch_think_ns});
     sim_saves_init(&run.saves, run.world, options->world.seed, options->world.members, options->saves_per_minute);
     uint64_t start_ns = world_now_ns(run.world);
     while (world_now_ns(run.world) < start_ns + options->run_ns) {
@@ -287,6 +308,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         world_run_to_answer(run.world, ns);
         sim_clients_step(&run.clients, false);
         sim_saves_step(&run.saves, world_now_ns(run.world) - before_ns, false);
+        sim_watch_step(&run.watch, false);
         some_faults(&run, world_now_ns(run.world) - before_ns);
     }
     finish(&run);
@@ -301,7 +323,9 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     memcpy(out_result->fired, fired.fired, sizeof(fired.fired));
     world_get_counts(run.world, &out_result->counts);
     out_result->clients = run.clients.counts;
+    out_result->watch = run.watch.counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
+    sim_watch_deinit(&run.watch);
     world_free(run.world);
 }

@@ -9,11 +9,13 @@
 #include "lib/sim_core.h"
 #include "lib/sim_options.h"
 #include "lib/sim_saves.h"
+#include "lib/sim_watch.h"
 
 /* Nothing but uint64_t: results are added up field by field. */
 struct sim_result {
     struct world_counts counts;
     struct sim_clients_counts clients;
+    struct sim_watch_counts watch;
     uint64_t faults[SIM_FAULTS];
     uint64_t fired[BUGGIFY_SITE_COUNT]; /* the sites of rare behaviour; zeros in a build without them */
     uint64_t trace_hash;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #define STOP_NS (1500 * NS_PER_MS)
+#define UNWATCHED_NS (200 * NS_PER_MS) /* as node_stop has it */
 
 /* --- roles --- */
 
@@ -20,6 +21,7 @@ static bool main_step(struct actor *actor, uint64_t now_ns)
             if (mail.kind == MAIL_READY) member->is_ready = true;
             if (mail.kind == MAIL_DRAINED) member->is_drained = true;
             if (mail.kind == MAIL_TRANSFERRED) member->is_transferred = true;
+            if (mail.kind == MAIL_UNWATCHED) member->is_unwatched = true;
             mail_deinit(&mail);
         }
     }
@@ -61,8 +63,9 @@ static void switch_point(void *context, const char *point)
     if (world->current == NULL) return;
     struct world_member *member = world->current;
     world_watch_point(member, point);
+    if (strcmp(point, "publish") == 0) world_watchers_note(member);
     if (world->depth > 3 || !tape_chance(&world->tape, world->options.switch_percent, 100)) return;
-    uint32_t role = (uint32_t)tape_below(&world->tape, LINE_ROLES);
+    uint32_t role = (uint32_t)tape_below(&world->tape, member->line.role_count);
     if (member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor) return; /* it dies alone, in nobody's step */
     if ((member->running & 1u << role) == 0) run_role(member, role);
 }
@@ -216,8 +219,9 @@ bool world_start(struct world *world, uint32_t number)
     member->id = member->line.identity.member_id;
     actor_init(&member->main, &main_table);
     world_net_open(member);
+    world_watchers_open(member);
     member->is_up = true;
-    member->is_ready = member->is_drained = member->is_transferred = member->host_is_down = false;
+    member->is_ready = member->is_drained = member->is_transferred = member->is_unwatched = member->host_is_down = false;
     member->more = 0;
     member->doom_steps = 0;
     member->pause_until_ns = 0;
@@ -228,7 +232,9 @@ bool world_start(struct world *world, uint32_t number)
 
 static void connect_line(struct world_member *member)
 {
+    bool is_watched = member->world->options.watch_streams > 0;
     line_connect(&member->line, &(struct line_ports){.calls = &member->calls.port, .peers = &member->peers.port,
+                                                     .watches = is_watched ? &member->watchers.port : NULL,
                                                      .snap_fs = member->snap_fs, .wal_fs = member->wal_fs,
                                                      .work_fs = member->work_fs, .wal_path = member->dir.wal_path,
                                                      .main = &member->main});
@@ -241,6 +247,7 @@ static void close_member(struct world_member *member)
     struct world *world = member->world;
     ASSERT(world->depth == 0);
     world_net_close(member);
+    world_watchers_close(member);
     world_watch_end(member);
     world_disk_settle(member->wal_fs);
     world_disk_settle(member->work_fs);
@@ -325,6 +332,7 @@ void world_transfer(struct world *world, uint32_t number)
 void world_stop(struct world *world, uint32_t number)
 {
     struct world_member *member = &world->members[number];
+    bool is_watched = world->options.watch_streams > 0;
     ASSERT(member->is_up && world->depth == 0);
     if (member->line.net.calls == NULL || member->pause_until_ns > world->now_ns) return;
     world_note(world, "stop", number, 0, 0);
@@ -332,16 +340,21 @@ void world_stop(struct world *world, uint32_t number)
     if (tape_below(&world->state.tape, 2) == 0) world_net_read_all(member);
     post_from_main(member, member->line.raft.lanes.from_main, MAIL_TRANSFER);
     post_from_main(member, member->line.net.lanes.from_main, MAIL_DRAIN);
+    if (is_watched) post_from_main(member, member->line.watch.lanes.from_main, MAIL_DRAIN);
     uint64_t until_ns = world->now_ns + STOP_NS;
     while (world->now_ns < until_ns && member->is_up && !(member->is_transferred && member->is_drained)) world_run(world, NS_PER_MS);
+    until_ns = world->now_ns + UNWATCHED_NS;
+    while (is_watched && world->now_ns < until_ns && member->is_up && !member->is_unwatched) world_run(world, NS_PER_MS);
     if (!member->is_up) return; /* doomed on its way */
     world->current = member;
     raft_actor_fail_all(&member->line.raft, ERR_STOPPED);
     world->current = NULL;
     post_from_main(member, member->line.apply.lanes.from_main, MAIL_DRAIN);
     for (uint32_t i = 0; i < 64; i++) { /* many times: a role that is slow on purpose takes little at once */
-        for (uint32_t role = 0; role < LINE_ROLES; role++) {
-            if (member->line.roles[role] == &member->line.raft.actor || (i > 3 && !actor_has_mail(member->line.roles[role]))) continue;
+        for (uint32_t role = 0; role < member->line.role_count; role++) {
+            struct actor *actor = member->line.roles[role];
+            bool has_news = actor_has_mail(actor) || (actor == &member->line.watch.actor && world_watchers_has_events(member));
+            if (actor == &member->line.raft.actor || (i > 3 && !has_news)) continue;
             if (!run_role_guarded(member, role)) return;
         }
     }
@@ -349,6 +362,7 @@ void world_stop(struct world *world, uint32_t number)
         bool is_left = world->calls[i].member == number && !world->calls[i].is_over && !world->calls[i].owes_sent;
         if (is_left) world_watch_broken(world, "a call is answered at stop", number, i, 0);
     }
+    world_watchers_stopped(member);
     world_note(world, "stopped", number, member->is_transferred, member->is_drained);
     struct fs_sim_disk *after = fs_sim_copy(member->disk);
     close_member(member);
@@ -598,6 +612,7 @@ static void set_limits(const struct world_options *options, struct config *confi
     LIMIT(chunk_bytes, options->chunk_bytes);
     LIMIT(uncommitted_bytes_max, options->uncommitted_bytes);
     LIMIT(request_timeout_ns, options->request_timeout_ms * NS_PER_MS);
+    LIMIT(watch_hold_bytes_max, options->watch_hold_bytes);
 }
 
 static void make_member(struct world *world, uint32_t number)
@@ -620,6 +635,7 @@ static void make_member(struct world *world, uint32_t number)
     config->wal_segment_bytes = 64 << 10;
     LIMIT(wal_segment_bytes, world->options.segment_bytes);
     LIMIT(wal_segment_entries_max, world->options.segment_entries);
+    LIMIT(watch_progress_ns, world->options.watch_progress_ms * NS_PER_MS);
     LIMIT(election_timeout_ms, world->options.election_ms);
     LIMIT(heartbeat_ms, world->options.heartbeat_ms);
     LIMIT(snapshot_count, world->options.snapshot_count);
@@ -645,6 +661,7 @@ struct world *world_new(const struct world_options *options)
     tape_init(&world->tape, options->seed, options->reel, TAPE_WORLD);
     world_watch_init(world);
     world_state_init(world);
+    world_watchers_init(world);
     for (uint32_t i = 0; i < WORLD_MEMBERS_MAX; i++) {
         for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) {
             list_init(&world->links[i][j].frames);
@@ -676,6 +693,7 @@ void world_free(struct world *world)
     world_net_free(world);
     world_watch_deinit(world);
     world_state_deinit(world);
+    world_watchers_deinit(world);
     for (uint64_t i = 0; i < world->call_count; i++) blob_unref(world->calls[i].bytes);
     alloc_free(world->calls);
     alloc_free(world->members);
@@ -693,6 +711,7 @@ static bool has_work(struct world_member *member, uint32_t role)
     if (actor_has_mail(actor) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
     if (actor == &member->line.net.actor) return world_net_has_calls(member);
     if (actor == &member->line.peer.actor) return world_net_has_peers(member);
+    if (actor == &member->line.watch.actor) return world_watchers_has_events(member);
     return false;
 }
 
@@ -704,7 +723,7 @@ static bool is_running(const struct world_member *member)
 static uint64_t next_deadline_ns(struct world_member *member)
 {
     uint64_t next_ns = CLOCK_NEVER;
-    for (uint32_t role = 0; role < LINE_ROLES; role++) {
+    for (uint32_t role = 0; role < member->line.role_count; role++) {
         uint64_t deadline_ns = world_global_ns(member, actor_deadline_ns(member->line.roles[role]));
         if (deadline_ns < next_ns) next_ns = deadline_ns;
     }
@@ -715,9 +734,9 @@ static bool run_member(struct world_member *member)
 {
     bool has_run = false;
     if (member->idle_until_ns > member->world->now_ns) return false;
-    uint32_t first = (uint32_t)tape_below(&member->world->tape, LINE_ROLES);
-    for (uint32_t r = 0; r < LINE_ROLES; r++) {
-        uint32_t role = (first + r) % LINE_ROLES;
+    uint32_t first = (uint32_t)tape_below(&member->world->tape, member->line.role_count);
+    for (uint32_t r = 0; r < member->line.role_count; r++) {
+        uint32_t role = (first + r) % member->line.role_count;
         if (!has_work(member, role)) continue;
         has_run = true;
         if (!run_role_guarded(member, role) || meet_doom(member)) return true;

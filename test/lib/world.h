@@ -8,6 +8,7 @@
  *
  *   world.c         members, roles, time        world_net.c    the two ports, streams and frames
  *   world_disk.c    files that complete later   world_watch.c  the invariants, seen from outside the members
+ *   world_watchers.c  the watch port, its clients' ends, and the history that streams are compared with
  *
  * Owner: world_new/world_free. Thread: one. Limits: WORLD_MEMBERS_MAX members.
  */
@@ -44,6 +45,8 @@ struct world_options {
     uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries, chunk_bytes;
     uint64_t election_ms, heartbeat_ms, request_timeout_ms;
     uint64_t snapshot_count, snapshot_catchup; /* entries between two snapshots, and kept behind one */
+    uint32_t watch_streams;  /* of clients at a time (sim_watch.h); 0 = the members have no watch role */
+    uint64_t watch_hold_bytes, watch_progress_ms;
 };
 struct world;
 struct world *world_new(const struct world_options *options);
@@ -133,6 +136,7 @@ struct world_counts {
     uint64_t refused_hellos;
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
+    uint64_t watch_streams; /* opened */
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

@@ -110,7 +110,7 @@ static void tend_fs(struct world_member *member, struct world_fs *fs, const stru
         fs->due_count--;
         world_wake(member);
         memmove(&fs->due_ns[i], &fs->due_ns[i + 1], (fs->due_count - i) * sizeof(uint64_t));
-        for (uint32_t role = 0; role < LINE_ROLES; role++) {
+        for (uint32_t role = 0; role < member->line.role_count; role++) {
             if (member->line.roles[role] == role_of_fs) member->more |= 1u << role;
         }
     }

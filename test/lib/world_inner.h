@@ -9,6 +9,7 @@
 #include "lib/world.h"
 #include "lib/world_state.h"
 #include "lib/world_watch.h"
+#include "lib/world_watchers.h"
 #include "pipeline/line.h"
 
 #define WORLD_EVENTS_MAX 8192
@@ -74,7 +75,7 @@ struct world_member {
     struct world *world;
     uint32_t number;
     uint64_t id;
-    bool is_up, is_ready, host_is_down, is_drained, is_transferred;
+    bool is_up, is_ready, host_is_down, is_drained, is_transferred, is_unwatched;
     uint64_t pause_until_ns;
     uint64_t idle_until_ns;  /* no role has anything to do before; 0 = look */
     struct config config;
@@ -96,6 +97,7 @@ struct world_member {
     struct actor main;
     struct world_calls calls;
     struct world_peers peers;
+    struct world_watchers watchers;
     uint32_t running;        /* bit per role */
     uint32_t more;           /* bit per role: the last step said so */
     uint32_t doom_steps;     /* killed after so many more steps; 0 = not */
@@ -135,6 +137,7 @@ struct world {
     struct world_counts counts;
     struct world_watch watch;
     struct world_state state;
+    struct world_streams streams;
     char initial[512];
 };
 
