@@ -275,10 +275,11 @@ static bool step(struct actor *actor, uint64_t now_ns)
     take_mail(role);
     const struct mvcc_view *view = mvcc_view(role->mvcc);
     size_t sweep_budget = BUGGIFY(WATCH_SWEEP_ONE) ? 1 : SWEEP_BUDGET;
-    bool has_more = watch_step(role->watch, view, floor_of(role, view), sweep_budget, now_ns);
+    (void)watch_step(role->watch, view, floor_of(role, view), sweep_budget, now_ns);
     keep_alive_take_mail(&role->keep_alive, mvcc_view_revision(view), now_ns);
     if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
-    has_more = serve_streams(role, view, now_ns) || has_more;
+    bool has_more = serve_streams(role, view, now_ns);
+    has_more = watch_has_more(role->watch) || has_more; /* who came to look at the past */
     has_more = keep_alive_flush(&role->keep_alive, now_ns) || has_more;
     role->port->table->flush(role->port);
     has_more = ask_for_wakes(role) || has_more;

@@ -55,6 +55,7 @@ bool watch_may_receive(const struct watch_stream *stream);
 /* Goes on with the sweeps by about `budget` changes. History from `floor` on is complete in the view; who needs more is cancelled as
  * compacted. True: more to do. */
 bool watch_step(struct watch *watch, const struct mvcc_view *view, int64_t floor, size_t budget, uint64_t now_ns);
+bool watch_has_more(const struct watch *watch); /* the same, behind requests and frames: a watch of the past waits for a step */
 struct watch_frame {
     struct watch_stream *stream;
     uint64_t name;              /* of the stream */

@@ -148,6 +148,12 @@ static void look_at_progress(struct watch *watch)
     }
 }
 
+bool watch_has_more(const struct watch *watch)
+{
+    ASSERT(watch->live <= watch->view_revision);
+    return watch->live < watch->view_revision || !list_is_empty(&watch->swept) || !list_is_empty(&watch->waiting);
+}
+
 bool watch_step(struct watch *watch, const struct mvcc_view *view, int64_t floor, size_t budget, uint64_t now_ns)
 {
     int64_t revision = mvcc_view_revision(view);
@@ -168,5 +174,5 @@ bool watch_step(struct watch *watch, const struct mvcc_view *view, int64_t floor
         if (watch->sweep >= watch->live) end_past(watch);
     }
     mark_notifications(watch, now_ns);
-    return watch->live < revision || !list_is_empty(&watch->swept) || !list_is_empty(&watch->waiting);
+    return watch_has_more(watch);
 }

@@ -226,7 +226,9 @@ static void finish_watches(struct run *run)
 {
     const struct world_options *world = &run->options->world;
     if (world->watch_streams == 0) return;
-    demand(run, run_until(run, 5 * NS_PER_S, all_know_all), "W14 every watcher knows all in the end, and every stream says so");
+    bool is_settled = run_until(run, 5 * NS_PER_S, all_know_all);
+    if (!is_settled) sim_watch_print(&run->watch);
+    demand(run, is_settled, "W14 every watcher knows all in the end, and every stream says so");
     sim_watch_count_notifications(&run->watch);
     demand(run, run_until(run, 3 * world->watch_progress_ms * NS_PER_MS, all_are_notified), "W7 who wants notifications of progress gets them");
     demand(run, run_until(run, NS_PER_S, nobody_watches), "W12 a stream ends when its client has said its last word");

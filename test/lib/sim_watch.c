@@ -1,6 +1,9 @@
 /* sim_watch: see sim_watch.h. */
 #include "lib/sim_watch.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -338,6 +341,22 @@ bool sim_watch_all_notified(const struct sim_watch *watch)
         }
     }
     return true;
+}
+
+void sim_watch_print(const struct sim_watch *watch)
+{
+    for (uint32_t i = 0; i < watch->options.streams; i++) {
+        const struct sim_watch_stream *stream = &watch->streams[i];
+        fprintf(stderr, "stream %" PRIu64 " at m%u: %u answers awaited, progress %u asked %u answered, last at %" PRId64 " of %" PRId64 "\n", stream->stream,
+                stream->member, stream->awaited_count, stream->progress_asked, stream->progress_answered, stream->progress_revision, newest(watch));
+        for (uint32_t w = 0; w < SIM_WATCH_WATCHERS; w++) {
+            const struct sim_watcher *watcher = &stream->watchers[w];
+            if (watcher->state == SIM_WATCHER_NONE) continue;
+            bool knows_all = watcher->state == SIM_WATCHER_LIVE && sim_watch_knows_all(watch, watcher);
+            fprintf(stderr, "  watcher %" PRId64 ": state %d, keys %u to %u, asked from %" PRId64 ", knows all below %" PRId64 "%s\n", watcher->id, (int)watcher->state,
+                    watcher->first, watcher->end, watcher->start, watcher->next, knows_all ? ", all" : "");
+        }
+    }
 }
 
 bool sim_watch_end(struct sim_watch *watch)

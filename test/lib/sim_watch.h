@@ -89,6 +89,7 @@ void sim_watch_count_notifications(struct sim_watch *watch);
 bool sim_watch_all_notified(const struct sim_watch *watch);
 /* All say goodbye; true: all streams are over. */
 bool sim_watch_end(struct sim_watch *watch);
+void sim_watch_print(const struct sim_watch *watch); /* on stderr: who waits for what */
 
 /* sim_watch_check.c: one message of a stream. */
 void sim_watch_check(struct sim_watch *watch, struct sim_watch_stream *stream, struct slice bytes, const struct world_view_point *sent);
