@@ -84,6 +84,8 @@ static const struct option options_table[] = {
 
     {"snapshot-rate-bytes", FLAG_U64, AT(config.snapshot_rate_bytes), "<bytes>", "a snapshot is written at, per second; 0 = as fast as it goes",
      "kvd's own"},
+    {"lease-checkpoint-interval", FLAG_DURATION_NS, AT(config.lease_checkpoint_ns), "<time>",
+     "a longer lease that nobody renews has what is left of it written to the log so often", "kvd's own"},
     {"wal-segment-bytes", FLAG_U64, AT(config.wal_segment_bytes), "<bytes>", "size of a file of the log", "kvd's own"},
     {"wal-segment-entries-max", FLAG_U64, AT(config.wal_segment_entries_max), "<n>",
      "entries of a file of the log; 0 = by size only", "kvd's own"},

@@ -130,6 +130,7 @@
     X(D91, "a request for progress is dropped while a frame is on its way", "W7: answered once in sync")                                 \
     X(D101, "a lease is renewed before the round has shown that nobody else leads", "renewals are reads of class leader")                \
     X(D102, "a renewal counts from the time of its answer", "a renewal counts from the start of its round")                              \
+    X(D103, "a renewal leaves the checkpoint before it in force", "L2: never less than what was promised")                               \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -482,6 +482,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     role->now_ns = now_ns;
     apply_leases_arm_step(&role->leases, state_machine_leases(role->machine), now_ns);
     drain(role);
+    apply_asks_resume(role);
     publish(role);
     post_after(role);
     note_alarms(role);
@@ -503,6 +504,8 @@ static uint64_t deadline_ns(struct actor *actor)
     bool is_wanted = role->snapshots.want > role->snapshots.want_taken && !role->snapshots.is_taking;
     if (is_wanted && role->snapshots.pin_ns < due_ns) due_ns = role->snapshots.pin_ns;
     uint64_t lease_ns = apply_leases_deadline_ns(&role->leases, state_machine_leases(role->machine));
+    if (lease_ns < due_ns) due_ns = lease_ns;
+    lease_ns = apply_asks_deadline_ns(role);
     if (lease_ns < due_ns) due_ns = lease_ns;
     return due_ns < role->free_ns ? due_ns : role->free_ns;
 }
@@ -527,7 +530,8 @@ void apply_actor_init(struct apply_actor *role, const struct apply_options *opti
     role->disarm_ns = CLOCK_NEVER;
     role->alarms = alarm_list_new();
     role->snapshots = options->snapshots;
-    apply_leases_init(&role->leases, options->config->election_timeout_ms * NS_PER_MS);
+    apply_leases_init(&role->leases, options->config->election_timeout_ms * NS_PER_MS, options->config->lease_checkpoint_ns);
+    list_init(&role->renewals);
     list_init(&role->compactions);
     bool is_good = compactor_init(&role->compactor, options->config->auto_compaction_mode,
                                   options->config->auto_compaction_retention, options->now_ns);
@@ -546,6 +550,7 @@ void apply_actor_deinit(struct apply_actor *role)
     }
     alloc_free(role->after);
     alarm_list_unref(role->alarms);
+    apply_asks_deinit(role);
     apply_leases_deinit(&role->leases);
     state_machine_free(role->machine);
     role->machine = NULL;

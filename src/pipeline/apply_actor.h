@@ -51,6 +51,7 @@ struct apply_actor {
     struct list compactions;    /* physical ones that wait */
     bool is_draining;           /* none of them waits any more */
     struct apply_leases leases;
+    struct list renewals;       /* batches that wait for a checkpoint to be void; in order */
     struct compactor compactor;
     uint64_t counter;           /* ids of own commands; top bit set, apart from net's */
     uint64_t leader;
@@ -76,6 +77,9 @@ void apply_actor_deinit(struct apply_actor *role);
 
 /* apply_asks.c: what is asked about leases, and what the leader has to say about them */
 void apply_asks_take(struct apply_actor *role, struct mail *mail); /* READ_BATCH with questions; takes it over */
+void apply_asks_resume(struct apply_actor *role);                  /* behind the entries of a step: renewals that waited for one */
+uint64_t apply_asks_deadline_ns(const struct apply_actor *role);
+void apply_asks_deinit(struct apply_actor *role);
 bool apply_asks_step(struct apply_actor *role);                    /* its share of a step; true: there is more */
 
 /* apply_actor.c, for it */

@@ -1,25 +1,14 @@
 /* apply_asks: see apply_actor.h. Questions about leases come in position behind the commits that they need, confirmed by a read-index round; what
  * only the leader knows, its own calls and other members' are answered here alike. */
-#include "base/mutant.h"
+#include "base/clock.h"
 #include "pipeline/apply_actor.h"
 
-#define EXPIRIES_PER_STEP 64
+#define EXPIRIES_PER_ENTRY 64
+#define CHECKPOINTS_PER_ENTRY 128
+#define VOID_AGAIN_NS NS_PER_S /* what is not in the log by then is asked for again */
 #define ANSWERS_BYTES_MAX (UINT32_C(16) << 20) /* of one message to another member */
 
 static int64_t revision_of(struct apply_actor *role) { return mvcc_view_revision(mvcc_writer_view(state_machine_mvcc(role->machine))); }
-
-/* --- renewals --- */
-
-/* Their answers in the questions; ERR_LEADER_CHANGED: only who leads knows. */
-static enum err renew(struct apply_actor *role, struct read_batch *batch, uint64_t started_ns)
-{
-    if (role->leases.first_index == 0) return ERR_LEADER_CHANGED;
-    for (uint32_t i = 0; i < batch->count; i++) {
-        struct lease_question *question = &batch->questions[i];
-        question->ttl = apply_leases_renew(&role->leases, state_machine_leases(role->machine), question->lease, started_ns, role->now_ns);
-    }
-    return ERR_OK;
-}
 
 /* --- answers to another member --- */
 
@@ -27,7 +16,8 @@ static void put_answer(struct apply_actor *role, const struct lease_question *qu
 {
     struct lease_answer told = {.err = err, .revision = revision_of(role)};
     buf_clear(body);
-    if (question->is_renewal) lease_request_put_kept_alive(question->lease, question->ttl, body);
+    if (question->is_renewal && err == ERR_OK) lease_request_put_kept_alive(question->lease, question->ttl, body);
+    else if (question->is_renewal) ASSERT(body->size == 0);
     else told.err = apply_leases_time_to_live(&role->leases, state_machine_leases(role->machine), question, role->now_ns, body);
     if (answers->size + body->size > ANSWERS_BYTES_MAX) told.err = ERR_TOO_MANY_REQUESTS;
     if (told.err == ERR_OK) told.body = buf_slice(body);
@@ -66,46 +56,167 @@ static void answer_question(struct apply_actor *role, uint64_t call, const struc
     apply_actor_answer(role, call, &result);
 }
 
-static void answer_renewals(struct apply_actor *role, struct mail *mail, enum err err)
+/* --- renewals --- */
+
+struct renewal {
+    struct list node;
+    struct mail mail;  /* READ_BATCH */
+    uint32_t next;     /* questions before are answered */
+    uint64_t asked_ns; /* when what voids their checkpoints was asked for */
+};
+
+/* What this member says as the leader of the term; lost, it is said again. */
+static void say(struct apply_actor *role, enum command_kind kind, const struct buf *body)
 {
+    struct mail mail = {.kind = MAIL_LEASES, .leases = {.command = apply_actor_command(role, kind, buf_slice(body)), .term = role->leases.term}};
+    if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail);
+}
+
+static void finish(struct apply_actor *role, struct mail *mail, enum err err)
+{
+    struct read_batch *batch = mail->read.batch;
+    if (batch->remote_peer != RAFT_NONE) {
+        answer_remote(role, batch, err);
+        mail_deinit(mail);
+        return;
+    }
     if (err != ERR_OK) mail->kind = MAIL_READ_FAIL;
     mail->read.err = err;
     apply_actor_after_publish(role, mail);
 }
 
-void apply_asks_take(struct apply_actor *role, struct mail *mail)
+/* False: the next one has a checkpoint. */
+static bool renew(struct apply_actor *role, struct renewal *renewal)
 {
-    struct read_batch *batch = mail->read.batch;
-    bool is_renewal = read_batch_is_renewal(batch), is_remote = batch->remote_peer != RAFT_NONE;
-    enum err err = is_renewal ? renew(role, batch, mail->read.started_ns) : ERR_OK;
-    if (is_renewal && !is_remote) {
-        answer_renewals(role, mail, err);
+    struct read_batch *batch = renewal->mail.read.batch;
+    for (; renewal->next < batch->count; renewal->next++) {
+        struct lease_question *question = &batch->questions[renewal->next];
+        if (!apply_leases_renew(&role->leases, state_machine_leases(role->machine), question->lease, renewal->mail.read.started_ns, role->now_ns,
+                                &question->ttl))
+            return false;
+    }
+    return true;
+}
+
+static void ask_for_voids(struct apply_actor *role, struct renewal *renewal)
+{
+    const struct read_batch *batch = renewal->mail.read.batch;
+    struct lease_request_checkpoint checkpoint;
+    struct buf body;
+    uint32_t count = 0;
+    buf_init(&body);
+    renewal->asked_ns = role->now_ns;
+    for (uint32_t i = renewal->next; i < batch->count; i++) {
+        if (!apply_leases_void(&role->leases, state_machine_leases(role->machine), batch->questions[i].lease, role->now_ns, &checkpoint)) continue;
+        lease_request_put_checkpoint(&checkpoint, &body);
+        if (++count % CHECKPOINTS_PER_ENTRY != 0) continue;
+        say(role, COMMAND_LEASE_CHECKPOINT, &body);
+        buf_clear(&body);
+    }
+    if (body.size > 0) say(role, COMMAND_LEASE_CHECKPOINT, &body);
+    buf_deinit(&body);
+}
+
+/* They keep their order. */
+static void take_renewals(struct apply_actor *role, struct mail *mail)
+{
+    struct renewal renewal = {.mail = *mail};
+    if (role->leases.first_index == 0) { /* only who leads knows */
+        finish(role, mail, ERR_LEADER_CHANGED);
         return;
     }
-    if (is_remote) answer_remote(role, batch, err);
+    if (list_is_empty(&role->renewals) && renew(role, &renewal)) {
+        finish(role, mail, ERR_OK);
+        return;
+    }
+    struct renewal *waiting = ALLOC(struct renewal);
+    *waiting = renewal;
+    list_push_back(&role->renewals, &waiting->node);
+    ask_for_voids(role, waiting);
+}
+
+/* How it ends; ERR_COUNT: it does not yet. */
+static enum err end_of(struct apply_actor *role, struct renewal *renewal)
+{
+    if (role->leases.first_index == 0) return ERR_LEADER_CHANGED;
+    if (renew(role, renewal)) return ERR_OK;
+    return renewal->mail.read.batch->made_ns + role->config->request_timeout_ns <= role->now_ns ? ERR_TIMEOUT : ERR_COUNT;
+}
+
+void apply_asks_resume(struct apply_actor *role)
+{
+    while (!list_is_empty(&role->renewals)) {
+        struct renewal *renewal = LIST_ENTRY(role->renewals.next, struct renewal, node);
+        enum err err = end_of(role, renewal);
+        if (err == ERR_COUNT) {
+            if (renewal->asked_ns + VOID_AGAIN_NS <= role->now_ns) ask_for_voids(role, renewal);
+            return;
+        }
+        list_remove(&renewal->node);
+        finish(role, &renewal->mail, err);
+        alloc_free(renewal);
+    }
+}
+
+uint64_t apply_asks_deadline_ns(const struct apply_actor *role)
+{
+    if (list_is_empty(&role->renewals)) return CLOCK_NEVER;
+    return LIST_ENTRY(role->renewals.next, struct renewal, node)->asked_ns + VOID_AGAIN_NS;
+}
+
+void apply_asks_deinit(struct apply_actor *role)
+{
+    struct list *node;
+    while ((node = list_pop_front(&role->renewals)) != NULL) {
+        struct renewal *renewal = LIST_ENTRY(node, struct renewal, node);
+        mail_deinit(&renewal->mail);
+        alloc_free(renewal);
+    }
+}
+
+/* --- what is asked --- */
+
+void apply_asks_take(struct apply_actor *role, struct mail *mail)
+{
+    const struct read_batch *batch = mail->read.batch;
+    if (read_batch_is_renewal(batch)) {
+        take_renewals(role, mail);
+        return;
+    }
+    bool is_remote = batch->remote_peer != RAFT_NONE;
+    if (is_remote) answer_remote(role, batch, ERR_OK);
     for (uint32_t i = 0; !is_remote && i < batch->count; i++) answer_question(role, batch->calls[i], &batch->questions[i]);
     mail_deinit(mail);
 }
 
-/* --- what is over --- */
+/* --- what the leader says by itself --- */
 
 /* True: there may be more. */
-static bool ask_for_expiries(struct apply_actor *role)
+static bool say_what_is_over(struct apply_actor *role)
 {
-    struct lease_set *set = state_machine_leases(role->machine);
     struct lease_request_expiry expiry;
-    uint32_t n = 0;
     struct buf body;
+    uint32_t count = 0;
     buf_init(&body);
-    for (; n < EXPIRIES_PER_STEP && apply_leases_next_expiry(&role->leases, set, role->now_ns, &expiry); n++) {
-        buf_clear(&body);
+    while (count < EXPIRIES_PER_ENTRY && apply_leases_next_expiry(&role->leases, state_machine_leases(role->machine), role->now_ns, &expiry)) {
         lease_request_put_expiry(&expiry, &body);
-        struct mail mail = {.kind = MAIL_EXPIRE,
-                            .expire = {.command = apply_actor_command(role, COMMAND_LEASE_EXPIRE, buf_slice(&body)), .term = role->leases.term}};
-        if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked for again */
+        count++;
     }
+    if (count > 0) say(role, COMMAND_LEASE_EXPIRE, &body);
     buf_deinit(&body);
-    return n == EXPIRIES_PER_STEP;
+    return count == EXPIRIES_PER_ENTRY;
+}
+
+static void say_what_is_left(struct apply_actor *role)
+{
+    struct lease_request_checkpoint checkpoints[CHECKPOINTS_PER_ENTRY];
+    struct buf body;
+    uint32_t count = apply_leases_checkpoints(&role->leases, state_machine_leases(role->machine), role->now_ns, CHECKPOINTS_PER_ENTRY, checkpoints);
+    if (count == 0) return;
+    buf_init(&body);
+    for (uint32_t i = 0; i < count; i++) lease_request_put_checkpoint(&checkpoints[i], &body);
+    say(role, COMMAND_LEASE_CHECKPOINT, &body);
+    buf_deinit(&body);
 }
 
 static void list_leases(struct apply_actor *role)
@@ -116,7 +227,8 @@ static void list_leases(struct apply_actor *role)
 
 bool apply_asks_step(struct apply_actor *role)
 {
-    bool more = ask_for_expiries(role);
+    bool more = say_what_is_over(role);
+    say_what_is_left(role);
     if (apply_leases_is_listing(&role->leases)) list_leases(role);
     return more || apply_leases_is_listing(&role->leases) || apply_leases_is_arming(&role->leases, state_machine_leases(role->machine));
 }

@@ -8,6 +8,7 @@
 
 #define ARM_BUDGET 4096                 /* timers per step */
 #define LIST_BUDGET 8192                /* leases of an answer per step */
+#define CHECKPOINT_PAUSE_NS (10 * NS_PER_MS) /* between two entries of them, when a million are due at once */
 #define EXPIRE_AGAIN_NS (3 * NS_PER_S)  /* what is not in the log by then is asked for again */
 
 struct listing {
@@ -19,10 +20,10 @@ struct listing {
     struct buf body;
 };
 
-void apply_leases_init(struct apply_leases *leases, uint64_t election_timeout_ns)
+void apply_leases_init(struct apply_leases *leases, uint64_t election_timeout_ns, uint64_t checkpoint_ns)
 {
-    ASSERT(election_timeout_ns > 0);
-    *leases = (struct apply_leases){.election_timeout_ns = election_timeout_ns, .held_until_ns = CLOCK_NEVER};
+    ASSERT(election_timeout_ns > 0 && checkpoint_ns > 0);
+    *leases = (struct apply_leases){.election_timeout_ns = election_timeout_ns, .checkpoint_ns = checkpoint_ns, .held_until_ns = CLOCK_NEVER};
     list_init(&leases->listings);
 }
 
@@ -61,8 +62,14 @@ void apply_leases_met(struct apply_leases *leases, const struct raft_entry *entr
 static uint64_t lifetime_ns(const struct apply_leases *leases, const struct lease_row *row)
 {
     ASSERT(row->ttl > 0 && row->ttl <= LEASE_TTL_MAX);
-    uint64_t ns = (uint64_t)row->ttl * NS_PER_S;
+    uint64_t ns = (uint64_t)(row->remaining > 0 ? row->remaining : row->ttl) * NS_PER_S;
     return row->granted_index <= leases->first_index ? ns + leases->election_timeout_ns : ns;
+}
+
+static void await_checkpoint(const struct apply_leases *leases, struct lease_set *set, struct lease *lease, uint64_t now_ns)
+{
+    if ((uint64_t)lease_set_row(set, lease)->ttl * NS_PER_S <= leases->checkpoint_ns) return;
+    lease_set_await_checkpoint(set, lease, now_ns + leases->checkpoint_ns);
 }
 
 void apply_leases_arm_step(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns)
@@ -74,8 +81,10 @@ void apply_leases_arm_step(struct apply_leases *leases, struct lease_set *set, u
         lease_set_new_round(set);
     }
     if (leases->first_index == 0 && !MUTANT(P24)) return;
-    for (uint32_t i = 0; i < ARM_BUDGET && (lease = lease_set_first_unarmed(set)) != NULL; i++)
+    for (uint32_t i = 0; i < ARM_BUDGET && (lease = lease_set_first_unarmed(set)) != NULL; i++) {
         lease_set_arm(set, lease, now_ns + lifetime_ns(leases, lease_set_row(set, lease)));
+        await_checkpoint(leases, set, lease, now_ns);
+    }
 }
 
 bool apply_leases_is_arming(const struct apply_leases *leases, const struct lease_set *set)
@@ -111,12 +120,37 @@ bool apply_leases_next_expiry(struct apply_leases *leases, struct lease_set *set
     return true;
 }
 
+uint32_t apply_leases_checkpoints(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns, uint32_t max,
+                                  struct lease_request_checkpoint *out_checkpoints)
+{
+    struct lease *lease;
+    uint32_t count = 0;
+    if (!is_running(leases) || now_ns < leases->pause_until_ns) return 0;
+    while (count < max && (lease = lease_set_first_awaiting(set)) != NULL && lease->checkpoint_ns <= now_ns) {
+        const struct lease_row *row = lease_set_row(set, lease);
+        uint64_t left_ns = lease->timer.key > now_ns ? lease->timer.key - now_ns : 0;
+        lease_set_await_no_checkpoint(lease);
+        if (left_ns <= leases->checkpoint_ns) continue; /* what may be lost by a new leader is not worth an entry */
+        int64_t left = (int64_t)((left_ns + NS_PER_S - 1) / NS_PER_S);
+        lease->asked_number = ++leases->number;
+        out_checkpoints[count++] = (struct lease_request_checkpoint){
+            .id = lease->id, .remaining = left < row->ttl ? left : row->ttl, .granted_index = row->granted_index, .number = leases->number};
+        lease_set_await_checkpoint(set, lease, now_ns + leases->checkpoint_ns);
+    }
+    if (count > 0) leases->pause_until_ns = now_ns + CHECKPOINT_PAUSE_NS;
+    return count;
+}
+
 uint64_t apply_leases_deadline_ns(const struct apply_leases *leases, const struct lease_set *set)
 {
-    const struct lease *lease = is_running(leases) ? lease_set_first_due(set) : NULL;
-    if (lease == NULL) return CLOCK_NEVER;
+    const struct lease *due = is_running(leases) ? lease_set_first_due(set) : NULL;
+    if (due == NULL) return CLOCK_NEVER;
     bool is_held = leases->is_held && lease_set_expiring(set) >= APPLY_LEASES_EXPIRIES_MAX;
-    return is_held && lease->timer.key < leases->held_until_ns ? leases->held_until_ns : lease->timer.key;
+    uint64_t first_ns = is_held && due->timer.key < leases->held_until_ns ? leases->held_until_ns : due->timer.key;
+    const struct lease *awaiting = lease_set_first_awaiting(set);
+    if (awaiting == NULL) return first_ns;
+    uint64_t checkpoint_ns = awaiting->checkpoint_ns > leases->pause_until_ns ? awaiting->checkpoint_ns : leases->pause_until_ns;
+    return checkpoint_ns < first_ns ? checkpoint_ns : first_ns;
 }
 
 /* --- renewals ------------------------------------------------------------------------------------------------------------ */
@@ -127,17 +161,38 @@ static bool is_armed(const struct apply_leases *leases, const struct lease *leas
     return lease->timer.place != HEAP_NONE && !leases->is_disarming;
 }
 
-int64_t apply_leases_renew(const struct apply_leases *leases, struct lease_set *set, int64_t id, uint64_t started_ns, uint64_t now_ns)
+/* In force, or asked for and not taken back by something later. */
+static bool needs_void(const struct lease_set *set, const struct lease *lease)
+{
+    return lease_set_row(set, lease)->remaining > 0 || lease->asked_number > lease->void_number;
+}
+
+bool apply_leases_renew(const struct apply_leases *leases, struct lease_set *set, int64_t id, uint64_t started_ns, uint64_t now_ns, int64_t *out_ttl)
 {
     ASSERT(leases->first_index != 0 && started_ns > 0); /* raft may have looked at the clock after apply did */
     struct lease *lease = lease_set_find(set, id);
-    if (lease == NULL) return 0;
-    int64_t ttl = lease_set_row(set, lease)->ttl;
-    if (!is_armed(leases, lease)) return ttl;
-    if (lease->expiring != 0 || lease->timer.key <= now_ns) return 0;
-    uint64_t deadline_ns = (MUTANT(D102) ? now_ns : started_ns) + (uint64_t)ttl * NS_PER_S;
-    if (deadline_ns > lease->timer.key) lease_set_arm(set, lease, deadline_ns);
-    return ttl;
+    bool is_over = lease != NULL && is_armed(leases, lease) && (lease->expiring != 0 || lease->timer.key <= now_ns);
+    *out_ttl = 0;
+    if (lease == NULL || is_over) return true;
+    if (needs_void(set, lease) && !MUTANT(D103)) return false;
+    *out_ttl = lease_set_row(set, lease)->ttl;
+    if (!is_armed(leases, lease)) return true;
+    uint64_t deadline_ns = (MUTANT(D102) ? now_ns : started_ns) + (uint64_t)*out_ttl * NS_PER_S;
+    if (deadline_ns <= lease->timer.key) return true;
+    lease_set_arm(set, lease, deadline_ns);
+    await_checkpoint(leases, set, lease, now_ns);
+    return true;
+}
+
+bool apply_leases_void(struct apply_leases *leases, struct lease_set *set, int64_t id, uint64_t now_ns, struct lease_request_checkpoint *out_void)
+{
+    struct lease *lease = lease_set_find(set, id);
+    ASSERT(leases->first_index != 0);
+    if (lease == NULL || !needs_void(set, lease)) return false;
+    *out_void = (struct lease_request_checkpoint){
+        .id = id, .granted_index = lease_set_row(set, lease)->granted_index, .number = ++leases->number};
+    if (is_armed(leases, lease) && lease->expiring == 0) await_checkpoint(leases, set, lease, now_ns); /* none until it is renewed */
+    return true;
 }
 
 /* --- answers ------------------------------------------------------------------------------------------------------------- */

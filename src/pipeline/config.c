@@ -50,6 +50,7 @@ void config_init(struct config *config)
         .keepalive_interval_ns = 7200 * NS_PER_S,
         .keepalive_timeout_ns = 20 * NS_PER_S,
         .watch_progress_ns = 600 * NS_PER_S,
+        .lease_checkpoint_ns = 300 * NS_PER_S,
         .wal_segment_bytes = 16 * MIB,
     };
 }
@@ -98,6 +99,7 @@ static bool check_numbers(const struct config *config, char *out_message, size_t
     if (config->watch_progress_ns < 100 * NS_PER_MS) {
         return complain(out_message, size, "--watch-progress-notify-interval must be at least 100ms");
     }
+    if (config->lease_checkpoint_ns < NS_PER_S) return complain(out_message, size, "--lease-checkpoint-interval must be at least 1s");
     return check_range(config->max_request_bytes, 1024, CONFIG_REQUEST_BYTES_MAX, "max-request-bytes", out_message, size) &&
            check_range(config->max_txn_ops, 1, 65536, "max-txn-ops", out_message, size) &&
            check_range(config->max_concurrent_streams, 1, UINT32_MAX, "max-concurrent-streams", out_message, size) &&

@@ -48,6 +48,7 @@ struct config {
     uint64_t keepalive_min_time_ns;
     uint64_t keepalive_interval_ns;
     uint64_t keepalive_timeout_ns;
+    uint64_t lease_checkpoint_ns;         /* how long a lease lives without a renewal before a checkpoint says what is left */
     uint64_t watch_progress_ns;           /* between two progress notifications of a watcher */
     uint64_t wal_segment_bytes;           /* SERVER_… of config.env come through flags of their own */
     uint64_t wal_segment_entries_max;

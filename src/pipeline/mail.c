@@ -138,7 +138,7 @@ void mail_deinit(struct mail *mail)
     case MAIL_PROPOSE:
     case MAIL_INTERNAL: blob_unref(mail->propose.command); break;
     case MAIL_ANSWERED: blob_unref(mail->answered.bytes); break;
-    case MAIL_EXPIRE: blob_unref(mail->expire.command); break;
+    case MAIL_LEASES: blob_unref(mail->leases.command); break;
     case MAIL_READ:
     case MAIL_READ_BATCH:
     case MAIL_READ_FAIL: alloc_free(mail->read.batch); break;

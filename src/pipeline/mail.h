@@ -47,7 +47,7 @@ enum mail_kind {
     MAIL_APPLIED,     /* applied: credit */
     MAIL_INTERNAL,    /* propose: a command of the member's own (attributes, cluster version, auto compaction), no call */
     MAIL_ANSWERED,    /* answered: questions that another member asked of the leader */
-    MAIL_EXPIRE,      /* expire: a lease is over; appended by the leader of that term only, else dropped */
+    MAIL_LEASES,      /* leases: a leader says that some are over, or how long they have to live; appended by the leader of that term only, else dropped */
 
     /* → net */
     MAIL_REPLY,       /* reply: apply's answer to a call */
@@ -165,7 +165,7 @@ struct mail {
     uint32_t flags;
     union {
         struct { uint64_t call; struct blob *command; } propose;
-        struct { struct blob *command; uint64_t term; } expire;
+        struct { struct blob *command; uint64_t term; } leases;
         struct { struct blob *bytes; uint64_t peer; uint64_t context; } answered;
         struct { struct read_batch *batch; uint64_t index; uint64_t started_ns; uint32_t err; } read; /* started_ns: of the round that confirmed it */
         struct { struct peer_message *message; uint64_t to; } peer;

@@ -170,8 +170,8 @@ static void take_apply(struct raft_actor *role, const struct mail *mail)
         step_simple(role, &(struct raft_input){.kind = RAFT_IN_APPLIED, .index = mail->applied.index});
     } else if (mail->kind == MAIL_ANSWERED) {
         raft_reads_answer(role, mail);
-    } else if (mail->kind == MAIL_EXPIRE) {
-        raft_calls_expire_lease(role, mail->expire.command, mail->expire.term);
+    } else if (mail->kind == MAIL_LEASES) {
+        raft_calls_say_of_leases(role, mail->leases.command, mail->leases.term);
     } else {
         ASSERT(mail->kind == MAIL_INTERNAL);
         raft_calls_propose(role, 0, mail->propose.command);

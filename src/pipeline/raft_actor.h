@@ -95,7 +95,7 @@ void raft_actor_deinit(struct raft_actor *role); /* every waiting call gets no m
 void raft_actor_fail_all(struct raft_actor *role, enum err err);
 
 /* raft_calls.c */
-void raft_calls_expire_lease(struct raft_actor *role, struct blob *command, uint64_t term); /* takes the command over */
+void raft_calls_say_of_leases(struct raft_actor *role, struct blob *command, uint64_t term); /* takes the command over */
 void raft_calls_propose(struct raft_actor *role, uint64_t call, struct blob *command); /* takes the reference */
 void raft_calls_flush(struct raft_actor *role);                     /* held calls: into the log, or on their way to the leader */
 void raft_calls_expire(struct raft_actor *role);

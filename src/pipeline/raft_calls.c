@@ -38,7 +38,7 @@ static void propose_internal(struct raft_actor *role, struct blob *command)
 }
 
 /* Whoever led in that term and leads no more knows nothing of renewals since. */
-void raft_calls_expire_lease(struct raft_actor *role, struct blob *command, uint64_t term)
+void raft_calls_say_of_leases(struct raft_actor *role, struct blob *command, uint64_t term)
 {
     struct raft_status status;
     raft_get_status(role->raft, &status);

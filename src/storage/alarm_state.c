@@ -99,6 +99,7 @@ enum err alarm_state_admit(const struct alarm_state *state, const struct command
     case COMMAND_COMPACTION: return alarm_admit_change(list, MUTANT(A3));
     case COMMAND_TXN: return alarm_admit_change(list, list->has_no_space && has_put(command->body));
     case COMMAND_ALARM:
+    case COMMAND_LEASE_CHECKPOINT:
     case COMMAND_CLUSTER_VERSION_SET:
     case COMMAND_CLUSTER_MEMBER_ATTR_SET:
     case COMMAND_STATE_HASH: break;

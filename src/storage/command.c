@@ -35,6 +35,7 @@ const char *command_kind_name(enum command_kind kind)
     case COMMAND_LEASE_GRANT: return "lease_grant";
     case COMMAND_LEASE_REVOKE: return "lease_revoke";
     case COMMAND_ALARM: return "alarm";
+    case COMMAND_LEASE_CHECKPOINT: return "lease_checkpoint";
     case COMMAND_CLUSTER_VERSION_SET: return "cluster_version_set";
     case COMMAND_CLUSTER_MEMBER_ATTR_SET: return "cluster_member_attr_set";
     case COMMAND_STATE_HASH: return "state_hash";
@@ -53,6 +54,7 @@ static bool is_kind(uint32_t number)
     case COMMAND_LEASE_GRANT:
     case COMMAND_LEASE_REVOKE:
     case COMMAND_ALARM:
+    case COMMAND_LEASE_CHECKPOINT:
     case COMMAND_CLUSTER_VERSION_SET:
     case COMMAND_CLUSTER_MEMBER_ATTR_SET:
     case COMMAND_STATE_HASH:

@@ -45,6 +45,7 @@ struct lease_set {
     uint64_t hash;
     struct heap timers;
     struct list unarmed;
+    struct list awaiting; /* a checkpoint; ascending by time */
     uint32_t round; /* of expiries, from 1 */
     uint32_t expiring;
     size_t free_cursor; /* of lease_set_free_step */
@@ -60,7 +61,7 @@ static uint64_t mix(uint64_t value)
 static uint64_t hash_row(const struct lease_row *row)
 {
     ASSERT(row->id != 0);
-    return mix((uint64_t)row->id ^ mix((uint64_t)row->ttl ^ mix(row->granted_index + 1)));
+    return mix((uint64_t)row->id ^ mix((uint64_t)row->ttl ^ mix((uint64_t)row->remaining ^ mix(row->granted_index + 1))));
 }
 
 static uint64_t hash_key(struct slice key)
@@ -78,6 +79,7 @@ struct lease_set *lease_set_new(void)
     map_init(&set->keys);
     heap_init(&set->timers);
     list_init(&set->unarmed);
+    list_init(&set->awaiting);
     set->round = 1;
     return set;
 }
@@ -194,7 +196,7 @@ enum err lease_set_grant(struct lease_set *set, const struct lease_row *row)
     lease->slot = take_slot(set);
     list_init(&lease->keys);
     heap_node_init(&lease->timer);
-    list_push_back(&set->unarmed, &lease->unarmed);
+    list_push_back(&set->unarmed, &lease->queue);
     own_page(set, lease->slot / PAGE_ROWS)->rows[lease->slot % PAGE_ROWS] = *row;
     set->hash += hash_row(row);
     bool is_new = map_put(&set->leases, (uint64_t)row->id, lease);
@@ -239,11 +241,21 @@ void lease_set_remove(struct lease_set *set, struct lease *lease)
     own_page(set, lease->slot / PAGE_ROWS)->rows[lease->slot % PAGE_ROWS] = (struct lease_row){.id = 0};
     give_slot(set, lease->slot);
     if (lease->timer.place != HEAP_NONE) heap_remove(&set->timers, &lease->timer);
-    list_remove(&lease->unarmed);
+    list_remove(&lease->queue);
     if (lease->expiring == set->round) set->expiring--;
     (void)map_take(&set->leases, (uint64_t)lease->id);
     ASSERT(lease->key_count == 0);
     alloc_free(lease);
+}
+
+void lease_set_checkpoint(struct lease_set *set, struct lease *lease, int64_t remaining)
+{
+    struct lease_row row = *lease_set_row(set, lease);
+    ASSERT(remaining >= 0 && remaining <= row.ttl);
+    set->hash -= hash_row(&row);
+    row.remaining = remaining;
+    set->hash += hash_row(&row);
+    own_page(set, lease->slot / PAGE_ROWS)->rows[lease->slot % PAGE_ROWS] = row;
 }
 
 static struct lease_key *find_key(const struct lease_set *set, struct slice key, uint64_t hash)
@@ -348,7 +360,7 @@ void lease_image_free(struct lease_image *image)
 
 struct lease *lease_set_first_unarmed(const struct lease_set *set)
 {
-    return list_is_empty(&set->unarmed) ? NULL : LIST_ENTRY(set->unarmed.next, struct lease, unarmed);
+    return list_is_empty(&set->unarmed) ? NULL : LIST_ENTRY(set->unarmed.next, struct lease, queue);
 }
 
 struct lease *lease_set_first_due(const struct lease_set *set)
@@ -360,9 +372,33 @@ struct lease *lease_set_first_due(const struct lease_set *set)
 void lease_set_arm(struct lease_set *set, struct lease *lease, uint64_t deadline_ns)
 {
     ASSERT(lease_set_find(set, lease->id) == lease);
-    list_remove(&lease->unarmed);
-    if (lease->timer.place == HEAP_NONE) heap_push(&set->timers, &lease->timer, deadline_ns);
-    else heap_change(&set->timers, &lease->timer, deadline_ns);
+    list_remove(&lease->queue);
+    if (lease->timer.place != HEAP_NONE) {
+        heap_change(&set->timers, &lease->timer, deadline_ns);
+        return;
+    }
+    lease->asked_number = lease->void_number = 0; /* those of leaders before */
+    heap_push(&set->timers, &lease->timer, deadline_ns);
+}
+
+void lease_set_await_checkpoint(struct lease_set *set, struct lease *lease, uint64_t at_ns)
+{
+    const struct lease *last = list_is_empty(&set->awaiting) ? NULL : LIST_ENTRY(set->awaiting.prev, struct lease, queue);
+    ASSERT(lease->timer.place != HEAP_NONE && (last == NULL || last->checkpoint_ns <= at_ns));
+    list_remove(&lease->queue);
+    list_push_back(&set->awaiting, &lease->queue);
+    lease->checkpoint_ns = at_ns;
+}
+
+struct lease *lease_set_first_awaiting(const struct lease_set *set)
+{
+    return list_is_empty(&set->awaiting) ? NULL : LIST_ENTRY(set->awaiting.next, struct lease, queue);
+}
+
+void lease_set_await_no_checkpoint(struct lease *lease)
+{
+    ASSERT(lease->timer.place != HEAP_NONE);
+    list_remove(&lease->queue);
 }
 
 bool lease_set_disarm_step(struct lease_set *set, size_t budget)
@@ -372,7 +408,8 @@ bool lease_set_disarm_step(struct lease_set *set, size_t budget)
         struct lease *lease = LIST_ENTRY(last, struct lease, timer);
         heap_remove(&set->timers, last);
         lease->expiring = 0;
-        list_push_back(&set->unarmed, &lease->unarmed);
+        list_remove(&lease->queue);
+        list_push_back(&set->unarmed, &lease->queue);
     }
     return set->timers.count > 0;
 }

@@ -52,22 +52,6 @@ enum err lease_request_parse_time_to_live(struct slice bytes, struct lease_quest
     return err;
 }
 
-enum err lease_request_parse_expiry(struct slice bytes, struct lease_request_expiry *out_expiry)
-{
-    uint64_t values[FIELDS_MAX];
-    ASSERT(out_expiry != NULL);
-    enum err err = parse_integers(bytes, 2, values);
-    if (err == ERR_OK) *out_expiry = (struct lease_request_expiry){.id = (int64_t)values[0], .granted_index = values[1]};
-    return err;
-}
-
-void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct buf *out)
-{
-    ASSERT(expiry->id != 0 && expiry->granted_index > 0);
-    buf_put_pb_varint(out, 1, (uint64_t)expiry->id);
-    buf_put_pb_varint(out, 2, expiry->granted_index);
-}
-
 void lease_request_put_kept_alive(int64_t id, int64_t ttl, struct buf *out)
 {
     ASSERT(ttl >= 0);
@@ -75,7 +59,7 @@ void lease_request_put_kept_alive(int64_t id, int64_t ttl, struct buf *out)
     if (ttl != 0) buf_put_pb_varint(out, 3, (uint64_t)ttl);
 }
 
-/* --- between members ----------------------------------------------------------------------------------------------------- */
+/* --- what a leader says -------------------------------------------------------------------------------------------------- */
 
 /* The bytes of the next field 1; false at the end, or on anything else: then the reader is bad. */
 static bool next_message(struct reader *reader, struct slice *out_bytes)
@@ -88,6 +72,73 @@ static bool next_message(struct reader *reader, struct slice *out_bytes)
     return true;
 }
 
+/* Appends it as the next field 1. */
+static void put_message(struct buf *message, struct buf *out)
+{
+    buf_put_pb_bytes(out, 1, buf_slice(message));
+    buf_deinit(message);
+}
+
+void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct buf *out)
+{
+    struct buf message;
+    ASSERT(expiry->id != 0 && expiry->granted_index > 0);
+    buf_init(&message);
+    buf_put_pb_varint(&message, 1, (uint64_t)expiry->id);
+    buf_put_pb_varint(&message, 2, expiry->granted_index);
+    put_message(&message, out);
+}
+
+bool lease_request_next_expiry(struct reader *reader, struct lease_request_expiry *out_expiry)
+{
+    struct slice bytes;
+    uint64_t values[FIELDS_MAX];
+    if (!next_message(reader, &bytes)) return false;
+    bool is_good = parse_integers(bytes, 2, values) == ERR_OK && values[0] != 0 && values[1] > 0;
+    if (is_good) *out_expiry = (struct lease_request_expiry){.id = (int64_t)values[0], .granted_index = values[1]};
+    else reader->bad = true;
+    return is_good;
+}
+
+/* Ours behind those of the API. */
+enum { CHECKPOINT_ID = 1, CHECKPOINT_REMAINING = 2, CHECKPOINT_GRANTED_INDEX = 1000, CHECKPOINT_NUMBER = 1001 };
+
+void lease_request_put_checkpoint(const struct lease_request_checkpoint *checkpoint, struct buf *out)
+{
+    struct buf message;
+    ASSERT(checkpoint->id != 0 && checkpoint->granted_index > 0 && checkpoint->remaining >= 0 && checkpoint->number > 0);
+    buf_init(&message);
+    buf_put_pb_varint(&message, CHECKPOINT_ID, (uint64_t)checkpoint->id);
+    if (checkpoint->remaining > 0) buf_put_pb_varint(&message, CHECKPOINT_REMAINING, (uint64_t)checkpoint->remaining);
+    buf_put_pb_varint(&message, CHECKPOINT_GRANTED_INDEX, checkpoint->granted_index);
+    buf_put_pb_varint(&message, CHECKPOINT_NUMBER, checkpoint->number);
+    put_message(&message, out);
+}
+
+bool lease_request_next_checkpoint(struct reader *reader, struct lease_request_checkpoint *out_checkpoint)
+{
+    struct lease_request_checkpoint checkpoint = {.id = 0};
+    struct slice bytes;
+    struct pb_field field;
+    if (!next_message(reader, &bytes)) return false;
+    struct reader message = reader_make(bytes);
+    while (reader_pb_field(&message, &field)) {
+        switch (field.number) {
+        case CHECKPOINT_ID: checkpoint.id = (int64_t)field.value; break;
+        case CHECKPOINT_REMAINING: checkpoint.remaining = (int64_t)field.value; break;
+        case CHECKPOINT_GRANTED_INDEX: checkpoint.granted_index = field.value; break;
+        case CHECKPOINT_NUMBER: checkpoint.number = field.value; break;
+        default: message.bad = true;
+        }
+        if (field.wire != PB_VARINT) message.bad = true;
+    }
+    if (message.bad || checkpoint.id == 0 || checkpoint.granted_index == 0 || checkpoint.remaining < 0) reader->bad = true;
+    if (!reader->bad) *out_checkpoint = checkpoint;
+    return !reader->bad;
+}
+
+/* --- between members ----------------------------------------------------------------------------------------------------- */
+
 void lease_request_put_question(const struct lease_question *question, struct buf *out)
 {
     struct buf message;
@@ -96,8 +147,7 @@ void lease_request_put_question(const struct lease_question *question, struct bu
     buf_put_pb_varint(&message, 1, (uint64_t)question->lease);
     buf_put_pb_varint(&message, 2, question->wants_keys);
     if (question->is_renewal) buf_put_pb_varint(&message, 3, 1);
-    buf_put_pb_bytes(out, 1, buf_slice(&message));
-    buf_deinit(&message);
+    put_message(&message, out);
 }
 
 bool lease_request_next_question(struct reader *reader, struct lease_question *out_question)
@@ -120,8 +170,7 @@ void lease_request_put_answer(const struct lease_answer *answer, struct buf *out
     buf_put_pb_varint(&message, 1, (uint64_t)answer->err);
     buf_put_pb_varint(&message, 2, (uint64_t)answer->revision);
     buf_put_pb_bytes(&message, 3, answer->body);
-    buf_put_pb_bytes(out, 1, buf_slice(&message));
-    buf_deinit(&message);
+    put_message(&message, out);
 }
 
 bool lease_request_next_answer(struct reader *reader, struct lease_answer *out_answer)

@@ -27,13 +27,18 @@ struct lease_request_expiry {
     int64_t id;
     uint64_t granted_index;
 };
+struct lease_request_checkpoint {
+    int64_t id;
+    int64_t remaining;      /* seconds; 0 takes an earlier one back */
+    uint64_t granted_index;
+    uint64_t number;        /* the leader's, ascending in its term: tells it what it meets of what it asked for; the state has no use for it */
+};
 
 /* Each: ERR_OK or ERR_MALFORMED. */
 MUST_USE enum err lease_request_parse_grant(struct slice bytes, struct lease_request_grant *out_request);
 MUST_USE enum err lease_request_parse_revoke(struct slice bytes, int64_t *out_id);
 MUST_USE enum err lease_request_parse_time_to_live(struct slice bytes, struct lease_question *out_question);
 MUST_USE enum err lease_request_parse_keep_alive(struct slice bytes, int64_t *out_id);
-MUST_USE enum err lease_request_parse_expiry(struct slice bytes, struct lease_request_expiry *out_expiry);
 /* A LeaseKeepAliveResponse's fields after the header: ttl 0 = it is gone. */
 void lease_request_put_kept_alive(int64_t id, int64_t ttl, struct buf *out);
 /* Between members: questions that only the leader answers, and the answers in the same order. */
@@ -46,6 +51,10 @@ void lease_request_put_question(const struct lease_question *question, struct bu
 bool lease_request_next_question(struct reader *reader, struct lease_question *out_question); /* false at the end or when bad */
 void lease_request_put_answer(const struct lease_answer *answer, struct buf *out);
 bool lease_request_next_answer(struct reader *reader, struct lease_answer *out_answer);
+/* What a leader says in one entry about several leases: appended to a body; the next of it, false at the end or when bad. */
 void lease_request_put_expiry(const struct lease_request_expiry *expiry, struct buf *out);
+bool lease_request_next_expiry(struct reader *reader, struct lease_request_expiry *out_expiry);
+void lease_request_put_checkpoint(const struct lease_request_checkpoint *checkpoint, struct buf *out);
+bool lease_request_next_checkpoint(struct reader *reader, struct lease_request_checkpoint *out_checkpoint);
 
 #endif

@@ -29,8 +29,8 @@
  *     CLUSTER  a message {1: the members' message, 2: version}
  *     SUMS     u64 hash, superseded, vanished (mvcc_history_log_sums at the revision), u64 garbage hash
  *     ALARMS   active ones and members' reports of their hashes, as alarm_state.c says; without it there are none
- *     LEASES   messages {1: id, 2: granted TTL in seconds, 3: index of the entry that granted it}, each behind its size (varint), in no order.
- *              A block is closed as one of keys. Which keys belong to them, the keys say
+ *     LEASES   messages {1: id, 2: granted TTL in seconds, 3: index of the entry that granted it, 4: seconds that a checkpoint left it, if one
+ *              is in force}, each behind its size (varint), in no order. A block is closed as one of keys. Which keys belong to them, the keys say
  *     others   to come: auth. Unknown ones are skipped, or refuse the file by their flag
  *     KEYS     versions, in the order of keys, each key's oldest first. A block is closed when it holds 64 KiB, so its size is bounded by that
  *              and the largest version; no version spans two blocks
@@ -372,6 +372,7 @@ void snapshot_format_put_lease(struct buf *buf, const struct lease_row *row)
     buf_put_pb_varint(&message, 1, (uint64_t)row->id);
     buf_put_pb_varint(&message, 2, (uint64_t)row->ttl);
     buf_put_pb_varint(&message, 3, row->granted_index);
+    if (row->remaining > 0) buf_put_pb_varint(&message, 4, (uint64_t)row->remaining);
     buf_put_varint(buf, message.size);
     buf_put_slice(buf, buf_slice(&message));
     buf_deinit(&message);
@@ -380,19 +381,21 @@ void snapshot_format_put_lease(struct buf *buf, const struct lease_row *row)
 bool snapshot_format_get_lease(struct reader *reader, struct lease_row *out_row)
 {
     struct pb_field field;
-    uint64_t values[3] = {0, 0, 0};
+    uint64_t values[4] = {0, 0, 0, 0};
     if (reader->bad || reader_left(reader) == 0) return false;
     struct reader message = reader_make(reader_bytes(reader, reader_varint(reader)));
     while (reader_pb_field(&message, &field)) {
-        bool is_known = field.number <= 3 && field.wire == PB_VARINT && values[field.number - 1] == 0;
+        bool is_known = field.number <= 4 && field.wire == PB_VARINT && values[field.number - 1] == 0;
         if (!is_known) break;
         values[field.number - 1] = field.value;
     }
     bool is_read = !reader->bad && !message.bad && reader_left(&message) == 0;
-    if (!is_read || values[0] == 0 || (int64_t)values[1] <= 0 || values[2] == 0) {
+    bool is_sound = values[0] != 0 && (int64_t)values[1] > 0 && values[2] != 0 && values[3] <= values[1];
+    if (!is_read || !is_sound) {
         reader->bad = true;
         return false;
     }
-    *out_row = (struct lease_row){.id = (int64_t)values[0], .ttl = (int64_t)values[1], .granted_index = values[2]};
+    *out_row = (struct lease_row){.id = (int64_t)values[0], .ttl = (int64_t)values[1], .granted_index = values[2],
+                                 .remaining = (int64_t)values[3]};
     return true;
 }

@@ -349,13 +349,35 @@ static void apply_lease_revoke(struct state_machine *machine, const struct raft_
 }
 
 /* The leader's word may come late: the lease was revoked meanwhile, and its id perhaps granted again. */
+static struct lease *find_granted(const struct state_machine *machine, int64_t id, uint64_t granted_index)
+{
+    struct lease *lease = lease_set_find(machine->leases, id);
+    return lease != NULL && lease_set_row(machine->leases, lease)->granted_index == granted_index ? lease : NULL;
+}
+
 static void apply_lease_expire(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
 {
+    struct reader reader = reader_make(bytes);
     struct lease_request_expiry expiry;
-    demand(entry, lease_request_parse_expiry(bytes, &expiry));
-    struct lease *lease = lease_set_find(machine->leases, expiry.id);
-    if (lease == NULL || lease_set_row(machine->leases, lease)->granted_index != expiry.granted_index) return;
-    end_lease(machine, lease);
+    while (lease_request_next_expiry(&reader, &expiry)) {
+        struct lease *lease = find_granted(machine, expiry.id, expiry.granted_index);
+        if (lease != NULL) end_lease(machine, lease);
+    }
+    demand(entry, reader.bad ? ERR_MALFORMED : ERR_OK);
+}
+
+static void apply_lease_checkpoint(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
+{
+    struct reader reader = reader_make(bytes);
+    struct lease_request_checkpoint checkpoint;
+    while (lease_request_next_checkpoint(&reader, &checkpoint)) {
+        struct lease *lease = find_granted(machine, checkpoint.id, checkpoint.granted_index);
+        if (lease == NULL) continue;
+        demand(entry, checkpoint.remaining > lease_set_row(machine->leases, lease)->ttl ? ERR_MALFORMED : ERR_OK);
+        lease_set_checkpoint(machine->leases, lease, checkpoint.remaining);
+        if (checkpoint.remaining == 0) lease->void_number = checkpoint.number; /* for the leader's timers: no part of the state */
+    }
+    demand(entry, reader.bad ? ERR_MALFORMED : ERR_OK);
 }
 
 /* --- KV ------------------------------------------------------------------------------------------------------------------ */
@@ -615,6 +637,7 @@ static void apply_command(struct state_machine *machine, const struct raft_entry
     case COMMAND_LEASE_GRANT: apply_lease_grant(machine, entry, &command, wants_reply, result); break;
     case COMMAND_LEASE_REVOKE: apply_lease_revoke(machine, entry, command.body, result); break;
     case COMMAND_LEASE_EXPIRE: apply_lease_expire(machine, entry, command.body); break;
+    case COMMAND_LEASE_CHECKPOINT: apply_lease_checkpoint(machine, entry, command.body); break;
     case COMMAND_CLUSTER_VERSION_SET: apply_version_set(machine, entry, command.body); break;
     case COMMAND_CLUSTER_MEMBER_ATTR_SET: apply_attributes_set(machine, entry, command.body, result); break;
     case COMMAND_ALARM: apply_alarm(machine, entry, command.body, wants_reply, result); break;

@@ -637,6 +637,7 @@ static void make_member(struct world *world, uint32_t number)
     LIMIT(wal_segment_entries_max, world->options.segment_entries);
     LIMIT(watch_progress_ns, world->options.watch_progress_ms * NS_PER_MS);
     LIMIT(election_timeout_ms, world->options.election_ms);
+    LIMIT(lease_checkpoint_ns, world->options.lease_checkpoint_ms * NS_PER_MS);
     LIMIT(heartbeat_ms, world->options.heartbeat_ms);
     LIMIT(snapshot_count, world->options.snapshot_count);
     if (world->options.snapshot_count != 0) config->snapshot_catchup_entries = world->options.snapshot_catchup;

@@ -44,6 +44,7 @@ struct world_options {
     uint32_t calls_max, lane_calls, lane_peer, inflight_messages;
     uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries, chunk_bytes;
     uint64_t election_ms, heartbeat_ms, request_timeout_ms;
+    uint64_t lease_checkpoint_ms;
     uint64_t snapshot_count, snapshot_catchup; /* entries between two snapshots, and kept behind one */
     uint32_t watch_streams;  /* of clients at a time (sim_watch.h); 0 = the members have no watch role */
     uint64_t watch_hold_bytes, watch_progress_ms;

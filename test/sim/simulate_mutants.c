@@ -47,7 +47,7 @@ static const char *const unseen[] = {
     "D10",                                     /* nor has it an even number of voters */
     "P37",                                     /* nor does anybody put an old disk back */
     "A1", "A2", "A3",                          /* nor has it a quota, or alarms */
-    "P24", "P25", "D101", "D102",              /* nor leases */
+    "P24", "P25", "D101", "D102", "D103",             /* nor leases */
     "P34A",                                    /* nor a client of the library */
     "P37B",                                    /* nor backups */
 };

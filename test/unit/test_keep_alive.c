@@ -258,7 +258,7 @@ static void attach(uint32_t number)
 
 static void set_up_world(void)
 {
-    world = world_new(&(struct world_options){.seed = 5, .members = MEMBERS, .switch_percent = 10, .election_ms = 1000});
+    world = world_new(&(struct world_options){.seed = 5, .members = MEMBERS, .switch_percent = 10, .election_ms = 1000, .lease_checkpoint_ms = 5000});
     for (uint32_t i = 0; i < MEMBERS; i++) attach(i);
     for (int i = 0; i < 1000 && !(world_is_ready(world, 0) && world_is_ready(world, 1) && world_is_ready(world, 2)); i++) world_run(world, 10 * NS_PER_MS);
 }
@@ -399,6 +399,61 @@ START_TEST(test_a_new_leader_gives_a_lease_its_time_anew)
 }
 END_TEST
 
+/* What a lease has left is in the log: neither does a new leader give it its whole time, nor does a renewal live by an old checkpoint. */
+static void change_leader_after(bool is_renewed, uint64_t *out_lived_ns)
+{
+    uint32_t old = leader(), rest = (old + 1) % MEMBERS;
+    grant(old, 7, 20);
+    world_run(world, 12 * NS_PER_S);
+    struct lease_set *set = state_machine_leases(world->members[rest].line.apply.machine);
+    int64_t remaining = lease_set_row(set, lease_set_find(set, 7))->remaining;
+    ck_assert(remaining > 5 && remaining < 15);
+    if (is_renewed) ck_assert_int_eq(renew(rest, 7), 20); /* through a follower */
+    if (is_renewed) ck_assert_int_eq(lease_set_row(set, lease_set_find(set, 7))->remaining, 0);
+    world_kill(world, old, false);
+    uint64_t since_ns = world_now_ns(world);
+    uint32_t other = leader();
+    while (lives(other, 7)) world_run(world, 50 * NS_PER_MS);
+    *out_lived_ns = world_now_ns(world) - since_ns;
+}
+
+START_TEST(test_a_new_leader_counts_from_the_last_checkpoint)
+{
+    uint64_t lived_ns;
+    change_leader_after(false, &lived_ns);
+    ck_assert(lived_ns >= 8 * NS_PER_S && lived_ns < 17 * NS_PER_S);
+}
+END_TEST
+
+START_TEST(test_a_renewal_takes_the_checkpoint_back_before_it_is_answered)
+{
+    uint64_t lived_ns;
+    change_leader_after(true, &lived_ns);
+    ck_assert(lived_ns >= 19900 * NS_PER_MS && lived_ns < 25 * NS_PER_S);
+}
+END_TEST
+
+START_TEST(test_a_renewal_of_many_with_checkpoints_waits_for_all_of_them)
+{
+    uint32_t first = leader();
+    for (int64_t id = 1; id <= 10; id++) grant(first, id, 20);
+    world_run(world, 6 * NS_PER_S);
+    const uint64_t no_calls[10] = {0};
+    struct lease_question questions[10];
+    for (int64_t id = 1; id <= 10; id++) questions[id - 1] = (struct lease_question){.is_renewal = true, .lease = id};
+    struct mail mail = {.kind = MAIL_READ, .read.batch = mail_questions_new(no_calls, questions, 10, world_local_ns(&world->members[first]))};
+    lane_must_post(&hands[first].to_raft, &mail);
+    renew_soon(first, 3); /* behind it, in order */
+    world_run(world, NS_PER_S);
+    ck_assert(lane_take(&hands[first].from_apply, &mail) && mail.kind == MAIL_READ_BATCH && mail.read.batch->count == 10);
+    for (uint32_t i = 0; i < 10; i++) ck_assert_int_eq(mail.read.batch->questions[i].ttl, 20);
+    mail_deinit(&mail);
+    ck_assert_int_eq(renewed(first), 20);
+    const struct lease_set *set = state_machine_leases(world->members[first].line.apply.machine);
+    for (int64_t id = 1; id <= 10; id++) ck_assert_int_eq(lease_set_row(set, lease_set_find(set, id))->remaining, 0);
+}
+END_TEST
+
 START_TEST(test_who_leads_no_more_calls_nothing_over)
 {
     uint32_t first = leader(), other = (first + 1) % MEMBERS;
@@ -411,7 +466,7 @@ START_TEST(test_who_leads_no_more_calls_nothing_over)
     lease_request_put_expiry(&expiry, &body);
     struct command command = {.level = COMMAND_LEVEL, .kind = COMMAND_LEASE_EXPIRE, .body = buf_slice(&body),
                               .id = {.member = world->members[other].id, .boot = world->members[other].line.run_id, .counter = UINT64_C(1) << 62}};
-    struct mail mail = {.kind = MAIL_EXPIRE, .expire = {.command = command_encode(&command), .term = SHARED_GET(&world->members[other].line.shared, term)}};
+    struct mail mail = {.kind = MAIL_LEASES, .leases = {.command = command_encode(&command), .term = SHARED_GET(&world->members[other].line.shared, term)}};
     buf_deinit(&body);
     lane_must_post(world->members[other].line.apply.lanes.to_raft, &mail); /* as if it had led until a moment ago */
     world_wake(&world->members[other]);
@@ -436,6 +491,9 @@ int main(void)
     tcase_add_test(members, test_every_member_renews_what_lives_and_nothing_else);
     tcase_add_test(members, test_a_leader_that_is_cut_off_renews_nothing);
     tcase_add_test(members, test_a_new_leader_gives_a_lease_its_time_anew);
+    tcase_add_test(members, test_a_new_leader_counts_from_the_last_checkpoint);
+    tcase_add_test(members, test_a_renewal_takes_the_checkpoint_back_before_it_is_answered);
+    tcase_add_test(members, test_a_renewal_of_many_with_checkpoints_waits_for_all_of_them);
     tcase_add_test(members, test_who_leads_no_more_calls_nothing_over);
     suite_add_tcase(suite, streams);
     suite_add_tcase(suite, members);

@@ -8,10 +8,12 @@
 #include "base/rng.h"
 #include "pipeline/apply_leases.h"
 #include "storage/lease.h"
+#include "storage/snapshot_format.h"
 
 #define IDS 40
 #define KEYS 60
 #define ELECTION_NS NS_PER_S
+#define CHECKPOINT_NS (300 * NS_PER_S)
 
 static struct lease_set *set;
 
@@ -166,7 +168,7 @@ static int64_t expired(uint64_t now_ns)
 
 START_TEST(test_who_does_not_lead_calls_nothing_over)
 {
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     ck_assert_int_eq(grant(1, 2, 3), ERR_OK);
     arm(0);
     ck_assert_int_eq(expired(1000 * NS_PER_S), 0);
@@ -180,7 +182,7 @@ END_TEST
 
 START_TEST(test_a_new_leader_gives_all_leases_their_time_and_an_election_timeout)
 {
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     ck_assert_int_eq(grant(1, 10, 3), ERR_OK);
     lead(4, 5);
     arm(NS_PER_S);
@@ -198,7 +200,7 @@ END_TEST
 
 START_TEST(test_leading_again_begins_with_the_whole_time)
 {
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     ck_assert_int_eq(grant(1, 10, 3), ERR_OK);
     lead(4, 5);
     arm(0);
@@ -212,7 +214,7 @@ END_TEST
 
 START_TEST(test_no_more_expiries_are_under_way_than_may_be_and_what_was_lost_is_asked_for_again)
 {
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     lead(2, 1);
     uint32_t count = APPLY_LEASES_EXPIRIES_MAX + 50, asked = 0;
     for (uint32_t id = 1; id <= count; id++) ck_assert_int_eq(grant(id, 2, 1 + id), ERR_OK);
@@ -231,35 +233,145 @@ START_TEST(test_no_more_expiries_are_under_way_than_may_be_and_what_was_lost_is_
 }
 END_TEST
 
+/* −1: a checkpoint must be void first. */
+static int64_t renew(int64_t id, uint64_t started_ns, uint64_t now_ns)
+{
+    int64_t ttl = 0;
+    return apply_leases_renew(&leases, set, id, started_ns, now_ns, &ttl) ? ttl : -1;
+}
+
 START_TEST(test_a_renewal_counts_from_the_start_of_its_round_and_shortens_nothing)
 {
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     ck_assert_int_eq(grant(1, 10, 3), ERR_OK);
     lead(4, 5);
     arm(NS_PER_S);
-    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, NS_PER_S + 1, NS_PER_S + 2), 10);
+    ck_assert_int_eq(renew(1, NS_PER_S + 1, NS_PER_S + 2), 10);
     ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 12 * NS_PER_S); /* the election timeout of a new leader stays */
-    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 5 * NS_PER_S, 7 * NS_PER_S), 10);
+    ck_assert_int_eq(renew(1, 5 * NS_PER_S, 7 * NS_PER_S), 10);
     ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 15 * NS_PER_S);
-    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 4 * NS_PER_S, 8 * NS_PER_S), 10);
+    ck_assert_int_eq(renew(1, 4 * NS_PER_S, 8 * NS_PER_S), 10);
     ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 15 * NS_PER_S);
-    ck_assert_int_eq(apply_leases_renew(&leases, set, 2, 8 * NS_PER_S, 8 * NS_PER_S), 0);
+    ck_assert_int_eq(renew(2, 8 * NS_PER_S, 8 * NS_PER_S), 0);
 }
 END_TEST
 
 START_TEST(test_what_is_over_is_not_renewed_whether_it_is_gone_yet_or_not)
 {
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     lead(4, 5);
     ck_assert_int_eq(grant(1, 10, 6), ERR_OK);
     ck_assert_int_eq(grant(2, 10, 7), ERR_OK);
-    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 1, 1), 10); /* its time has not begun */
+    ck_assert_int_eq(renew(1, 1, 1), 10); /* its time has not begun */
     arm(NS_PER_S);
-    ck_assert_int_eq(apply_leases_renew(&leases, set, 1, 10 * NS_PER_S, 11 * NS_PER_S), 0);
+    ck_assert_int_eq(renew(1, 10 * NS_PER_S, 11 * NS_PER_S), 0);
     ck_assert_int_ne(expired(11 * NS_PER_S), 0);
     ck_assert_int_ne(expired(11 * NS_PER_S), 0);
-    ck_assert_int_eq(apply_leases_renew(&leases, set, 2, 11 * NS_PER_S, 12 * NS_PER_S), 0);
+    ck_assert_int_eq(renew(2, 11 * NS_PER_S, 12 * NS_PER_S), 0);
     ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 14 * NS_PER_S);
+}
+END_TEST
+
+static uint32_t checkpoints(uint64_t now_ns, struct lease_request_checkpoint out_checkpoints[4])
+{
+    return apply_leases_checkpoints(&leases, set, now_ns, 4, out_checkpoints);
+}
+
+/* As the state does it. */
+static void apply_checkpoint(const struct lease_request_checkpoint *checkpoint)
+{
+    struct lease *lease = lease_set_find(set, checkpoint->id);
+    lease_set_checkpoint(set, lease, checkpoint->remaining);
+    if (checkpoint->remaining == 0) lease->void_number = checkpoint->number;
+}
+
+START_TEST(test_a_long_lease_that_nobody_renews_is_checkpointed_and_a_new_leader_counts_from_there)
+{
+    struct lease_request_checkpoint asked[4];
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
+    lead(4, 5);
+    ck_assert_int_eq(grant(1, 1000, 6), ERR_OK);
+    ck_assert_int_eq(grant(2, 300, 7), ERR_OK);
+    arm(0);
+    ck_assert_uint_eq(apply_leases_deadline_ns(&leases, set), 300 * NS_PER_S);
+    ck_assert_uint_eq(checkpoints(300 * NS_PER_S - 1, asked), 0);
+    ck_assert_uint_eq(checkpoints(300 * NS_PER_S + 1, asked), 1);
+    ck_assert(asked[0].id == 1 && asked[0].remaining == 700 && asked[0].granted_index == 6); /* never less than what was promised */
+    apply_checkpoint(&asked[0]);
+    ck_assert_uint_eq(checkpoints(600 * NS_PER_S, asked), 0);
+    ck_assert_uint_eq(checkpoints(601 * NS_PER_S, asked), 1);
+    ck_assert(asked[0].id == 1 && asked[0].remaining == 399);
+    apply_checkpoint(&asked[0]);
+    ck_assert_uint_eq(checkpoints(950 * NS_PER_S, asked), 0); /* too little is left */
+    lead(6, 9);
+    arm(800 * NS_PER_S);
+    lease_set_remove(set, lease_set_find(set, 2));
+    ck_assert_int_eq(expired(800 * NS_PER_S + 400 * NS_PER_S - 1), 0);
+    ck_assert_int_eq(expired(800 * NS_PER_S + 400 * NS_PER_S), 1);
+}
+END_TEST
+
+START_TEST(test_a_renewal_waits_until_the_checkpoint_before_it_is_void)
+{
+    struct lease_request_checkpoint asked[4], taken_back, again;
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
+    lead(4, 5);
+    ck_assert_int_eq(grant(1, 1000, 6), ERR_OK);
+    arm(0);
+    ck_assert(!apply_leases_void(&leases, set, 1, 0, &taken_back) && !apply_leases_void(&leases, set, 2, 0, &taken_back));
+    ck_assert_uint_eq(checkpoints(300 * NS_PER_S, asked), 1);
+    ck_assert_int_eq(renew(1, 301 * NS_PER_S, 301 * NS_PER_S), -1); /* it is on its way */
+    ck_assert(apply_leases_void(&leases, set, 1, 301 * NS_PER_S, &taken_back));
+    ck_assert(taken_back.id == 1 && taken_back.remaining == 0 && taken_back.number > asked[0].number);
+    apply_checkpoint(&asked[0]);
+    ck_assert_int_eq(renew(1, 301 * NS_PER_S, 302 * NS_PER_S), -1);
+    ck_assert(apply_leases_void(&leases, set, 1, 302 * NS_PER_S, &again)); /* in case the first was lost */
+    apply_checkpoint(&taken_back);
+    ck_assert_int_eq(renew(1, 301 * NS_PER_S, 303 * NS_PER_S), 1000);
+    ck_assert_uint_eq(lease_set_first_due(set)->timer.key, 1301 * NS_PER_S);
+    ck_assert_uint_eq(checkpoints(602 * NS_PER_S, asked), 0);
+    ck_assert_uint_eq(checkpoints(603 * NS_PER_S, asked), 1);
+    apply_checkpoint(&again); /* late: it takes nothing back that was asked for behind it */
+    ck_assert_int_eq(renew(1, 604 * NS_PER_S, 604 * NS_PER_S), -1);
+}
+END_TEST
+
+START_TEST(test_numbers_of_a_leader_before_void_nothing)
+{
+    struct lease_request_checkpoint asked[4], taken_back;
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
+    ck_assert_int_eq(grant(1, 1000, 3), ERR_OK);
+    apply_checkpoint(&(struct lease_request_checkpoint){.id = 1, .remaining = 0, .granted_index = 3, .number = 1000});
+    lead(4, 5);
+    arm(0);
+    ck_assert_uint_eq(checkpoints(300 * NS_PER_S, asked), 1);
+    ck_assert(asked[0].number < 1000 && renew(1, 1, 301 * NS_PER_S) == -1);
+    lead(6, 9);
+    arm(400 * NS_PER_S);
+    ck_assert_int_eq(renew(1, 401 * NS_PER_S, 401 * NS_PER_S), 1000); /* it was lost with the term */
+    apply_checkpoint(&asked[0]);
+    ck_assert(renew(1, 402 * NS_PER_S, 402 * NS_PER_S) == -1 && apply_leases_void(&leases, set, 1, 402 * NS_PER_S, &taken_back));
+}
+END_TEST
+
+START_TEST(test_a_checkpoint_stands_in_a_snapshot)
+{
+    struct buf bytes;
+    struct lease_row rows[2] = {{.id = 7, .ttl = 60, .granted_index = 9, .remaining = 60}, {.id = -1, .ttl = 5, .granted_index = 1}}, row;
+    buf_init(&bytes);
+    for (size_t i = 0; i < 2; i++) snapshot_format_put_lease(&bytes, &rows[i]);
+    struct reader reader = reader_make(buf_slice(&bytes));
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert(snapshot_format_get_lease(&reader, &row) && row.id == rows[i].id && row.ttl == rows[i].ttl);
+        ck_assert(row.granted_index == rows[i].granted_index && row.remaining == rows[i].remaining);
+    }
+    ck_assert(!snapshot_format_get_lease(&reader, &row) && !reader.bad);
+    buf_clear(&bytes);
+    rows[0].remaining = 61; /* more than was ever granted */
+    snapshot_format_put_lease(&bytes, &rows[0]);
+    reader = reader_make(buf_slice(&bytes));
+    ck_assert(!snapshot_format_get_lease(&reader, &row) && reader.bad);
+    buf_deinit(&bytes);
 }
 END_TEST
 
@@ -268,7 +380,7 @@ START_TEST(test_the_time_to_live_is_the_leaders_to_tell)
     struct buf body;
     struct lease_question question = {.lease = 1};
     buf_init(&body);
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     ck_assert_int_eq(grant(1, 10, 3), ERR_OK);
     ck_assert_int_eq(apply_leases_time_to_live(&leases, set, &question, 0, &body), ERR_LEADER_CHANGED);
     lead(4, 5);
@@ -286,7 +398,7 @@ END_TEST
 START_TEST(test_a_long_list_is_told_in_slices_as_it_was_when_it_was_asked_for)
 {
     struct mail reply;
-    apply_leases_init(&leases, ELECTION_NS);
+    apply_leases_init(&leases, ELECTION_NS, CHECKPOINT_NS);
     for (int64_t id = 1; id <= 20000; id++) ck_assert_int_eq(grant(id, 5, 1), ERR_OK);
     apply_leases_list(&leases, set, 77, 3);
     ck_assert_int_eq(grant(20001, 5, 1), ERR_OK);
@@ -321,6 +433,10 @@ int main(void)
     tcase_add_test(tests, test_no_more_expiries_are_under_way_than_may_be_and_what_was_lost_is_asked_for_again);
     tcase_add_test(tests, test_a_renewal_counts_from_the_start_of_its_round_and_shortens_nothing);
     tcase_add_test(tests, test_what_is_over_is_not_renewed_whether_it_is_gone_yet_or_not);
+    tcase_add_test(tests, test_a_long_lease_that_nobody_renews_is_checkpointed_and_a_new_leader_counts_from_there);
+    tcase_add_test(tests, test_a_renewal_waits_until_the_checkpoint_before_it_is_void);
+    tcase_add_test(tests, test_numbers_of_a_leader_before_void_nothing);
+    tcase_add_test(tests, test_a_checkpoint_stands_in_a_snapshot);
     tcase_add_test(tests, test_the_time_to_live_is_the_leaders_to_tell);
     tcase_add_test(tests, test_a_long_list_is_told_in_slices_as_it_was_when_it_was_asked_for);
     suite_add_tcase(suite, tests);

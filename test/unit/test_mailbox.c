@@ -183,7 +183,7 @@ START_TEST(test_mailbox_deinit_frees_what_each_kind_carries)
         {.kind = MAIL_PROPOSE, .propose.command = bytes()},
         {.kind = MAIL_INTERNAL, .propose.command = bytes()},
         {.kind = MAIL_ANSWERED, .answered.bytes = bytes()},
-        {.kind = MAIL_EXPIRE, .expire.command = bytes()},
+        {.kind = MAIL_LEASES, .leases.command = bytes()},
         {.kind = MAIL_READ, .read.batch = reads()},
         {.kind = MAIL_READ_BATCH, .read.batch = reads()},
         {.kind = MAIL_READ_FAIL, .read.batch = reads()},

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "lib/kv_rig.h"
 #include "lib/kv_text.h"
+#include "storage/lease_request.h"
 #include "storage/request.h"
 
 static struct kv_rig rig;
@@ -85,6 +86,8 @@ END_TEST
 
 /* --- leases --- */
 
+static struct lease_set *leases(void) { return state_machine_leases(rig.machine); }
+
 static enum err lease_command(enum command_kind kind, uint64_t first, uint64_t second)
 {
     struct buf body;
@@ -135,6 +138,28 @@ START_TEST(test_state_machine_a_key_belongs_to_the_lease_of_its_newest_version)
 }
 END_TEST
 
+static enum err expire(int64_t id, uint64_t granted_index)
+{
+    struct buf body;
+    buf_init(&body);
+    lease_request_put_expiry(&(struct lease_request_expiry){.id = id, .granted_index = granted_index}, &body);
+    lease_request_put_expiry(&(struct lease_request_expiry){.id = id + 1000, .granted_index = granted_index}, &body); /* none of these */
+    enum err err = kv_rig_apply(&rig, COMMAND_LEASE_EXPIRE, buf_slice(&body));
+    buf_deinit(&body);
+    return err;
+}
+
+static enum err checkpoint(int64_t id, int64_t remaining, uint64_t granted_index)
+{
+    struct buf body;
+    buf_init(&body);
+    lease_request_put_checkpoint(
+        &(struct lease_request_checkpoint){.id = id, .remaining = remaining, .granted_index = granted_index, .number = rig.index}, &body);
+    enum err err = kv_rig_apply(&rig, COMMAND_LEASE_CHECKPOINT, buf_slice(&body));
+    buf_deinit(&body);
+    return err;
+}
+
 START_TEST(test_state_machine_an_expiry_ends_the_lease_that_it_means_and_no_later_one_of_its_id)
 {
     ck_assert_int_eq(grant(7), ERR_OK);
@@ -143,16 +168,48 @@ START_TEST(test_state_machine_an_expiry_ends_the_lease_that_it_means_and_no_late
     ck_assert_int_eq(grant(7), ERR_OK);
     uint64_t second = rig.index;
     kv_rig_put(&rig, "a=1,lease=7");
-    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 7, first), ERR_OK);
+    ck_assert_int_eq(expire(7, first), ERR_OK);
     ck_assert_str_eq(kv_rig_range(&rig, "a"), "@2 get{a=1/2.2.1/l7} count=1");
-    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 7, second), ERR_OK);
+    ck_assert_int_eq(expire(7, second), ERR_OK);
     ck_assert_str_eq(kv_rig_range(&rig, "a"), "@3 get{} count=0");
-    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 7, second), ERR_OK);
+    ck_assert_int_eq(expire(7, second), ERR_OK);
     ck_assert_int_eq(rig.result.revision, 3);
 }
 END_TEST
 
-static struct lease_set *leases(void) { return state_machine_leases(rig.machine); }
+START_TEST(test_state_machine_several_leases_end_by_one_entry_each_in_a_revision_of_its_own)
+{
+    struct buf body;
+    buf_init(&body);
+    for (int64_t id = 7; id < 10; id++) {
+        ck_assert_int_eq(grant((uint64_t)id), ERR_OK);
+        lease_request_put_expiry(&(struct lease_request_expiry){.id = id, .granted_index = rig.index}, &body);
+    }
+    ck_assert_str_eq(kv_rig_txn(&rig, "then put(a=1,lease=7) put(b=1,lease=7) put(c=1,lease=9)"), "@2 yes[put@2{} put@2{} put@2{}]");
+    ck_assert_int_eq(kv_rig_apply(&rig, COMMAND_LEASE_EXPIRE, buf_slice(&body)), ERR_OK);
+    ck_assert_int_eq(rig.result.revision, 4); /* two of them had keys */
+    ck_assert_uint_eq(lease_set_count(leases()), 0);
+    buf_deinit(&body);
+}
+END_TEST
+
+START_TEST(test_state_machine_a_checkpoint_is_of_the_lease_that_it_means_and_can_be_taken_back)
+{
+    ck_assert_int_eq(grant(7), ERR_OK);
+    uint64_t first = rig.index, hash = state_machine_hash(rig.machine);
+    ck_assert_int_eq(checkpoint(7, 20, first), ERR_OK);
+    ck_assert_int_eq(lease_set_row(leases(), lease_set_find(leases(), 7))->remaining, 20);
+    ck_assert_uint_ne(state_machine_hash(rig.machine), hash); /* members that differ in it are told apart */
+    ck_assert_int_eq(checkpoint(7, 0, first), ERR_OK);
+    ck_assert_uint_eq(state_machine_hash(rig.machine), hash);
+    ck_assert_int_eq(lease_command(COMMAND_LEASE_REVOKE, 7, 0), ERR_OK);
+    ck_assert_int_eq(grant(7), ERR_OK);
+    ck_assert_int_eq(checkpoint(7, 20, first), ERR_OK);
+    ck_assert_int_eq(checkpoint(8, 20, first), ERR_OK);
+    ck_assert_int_eq(lease_set_row(leases(), lease_set_find(leases(), 7))->remaining, 0);
+    ck_assert_int_eq(rig.result.revision, 1);
+}
+END_TEST
 
 START_TEST(test_state_machine_put_with_a_ttl_makes_attaches_and_answers_its_lease)
 {
@@ -168,7 +225,7 @@ START_TEST(test_state_machine_put_with_a_ttl_makes_attaches_and_answers_its_leas
     ck_assert_int_eq(rig.result.revision, 5);
     ck_assert_str_eq(kv_rig_range(&rig, "*..*"), "@5 get{} count=0");
     ck_assert_uint_eq(lease_set_count(leases()), 1); /* the first one lives on, without keys */
-    ck_assert_int_eq(lease_command(COMMAND_LEASE_EXPIRE, 100, 1), ERR_OK);
+    ck_assert_int_eq(expire(100, 1), ERR_OK);
     ck_assert_uint_eq(lease_set_count(leases()), 0);
     ck_assert_int_eq(rig.result.revision, 5);
 }
@@ -410,6 +467,8 @@ int main(void)
     tcase_add_test(tcase, test_state_machine_keys_of_a_lease_go_with_it_in_one_revision);
     tcase_add_test(tcase, test_state_machine_a_key_belongs_to_the_lease_of_its_newest_version);
     tcase_add_test(tcase, test_state_machine_an_expiry_ends_the_lease_that_it_means_and_no_later_one_of_its_id);
+    tcase_add_test(tcase, test_state_machine_several_leases_end_by_one_entry_each_in_a_revision_of_its_own);
+    tcase_add_test(tcase, test_state_machine_a_checkpoint_is_of_the_lease_that_it_means_and_can_be_taken_back);
     tcase_add_test(tcase, test_state_machine_fresh_store_is_at_revision_1);
     tcase_add_test(tcase, test_state_machine_put_counts_versions_and_a_delete_ends_them);
     tcase_add_test(tcase, test_state_machine_delete_of_nothing_keeps_the_revision);
