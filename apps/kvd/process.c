@@ -16,9 +16,10 @@
 #include "rpc/rpc_server.h"
 
 /* jemalloc looks this name up. Freed pages go back to the system within seconds, by a thread of jemalloc's own and
- * never on a role's time; few arenas, since few threads allocate much; huge pages, since reads jump about in memory. */
+ * never on a role's time; huge pages, since reads jump about in memory; few arenas, since few threads allocate much, and each arena begins
+ * several huge pages. */
 extern const char *const malloc_conf;
-const char *const malloc_conf = "background_thread:true,narenas:8,dirty_decay_ms:2000,muzzy_decay_ms:0,thp:always";
+const char *const malloc_conf = "background_thread:true,narenas:4,dirty_decay_ms:2000,muzzy_decay_ms:0,thp:always";
 
 void process_log_memory(const struct metrics *metrics)
 {

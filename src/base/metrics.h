@@ -67,7 +67,7 @@
     X(raft_tail_bytes, GAUGE, "kvd_raft_tail_bytes", "Entries of the log in memory.")                                                        \
     X(request_bytes, GAUGE, "kvd_request_bytes", "Proposals of this member's clients in flight.")                                            \
     X(reply_bytes, GAUGE, "kvd_reply_bytes", "Large answers that are made or under way.")                                                    \
-    X(lane_bytes, GAUGE, "kvd_lane_bytes", "Room of the lanes between the roles.")                                                           \
+    X(lane_bytes, GAUGE, "kvd_lane_bytes", "The lanes between the roles, bursts aside.")                                                           \
     X(watch_key_bytes, GAUGE, "kvd_watch_key_bytes", "Keys and intervals that watchers wait for.")
 
 enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };

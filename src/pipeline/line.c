@@ -15,7 +15,7 @@ static struct lane *connect(struct line *line, const char *name, uint32_t capaci
     ASSERT(line->lane_count < LINE_LANES_MAX);
     struct lane *lane = &line->lanes[line->lane_count++];
     lane_init(lane, name, capacity, line->board);
-    METRIC_ADD(&line->shared.metrics, lane_bytes, (uint64_t)capacity * sizeof(struct mail));
+    METRIC_ADD(&line->shared.metrics, lane_bytes, ring_bytes(&lane->ring));
     actor_connect(from, to, lane);
     return lane;
 }

@@ -22,6 +22,6 @@ void lane_init(struct lane *lane, const char *name, uint32_t capacity, const str
 void lane_deinit(struct lane *lane)
 {
     struct mail mail;
-    while (lane->ring.slots != NULL && lane_take(lane, &mail)) mail_deinit(&mail);
+    while (lane->ring.first_slots != NULL && lane_take(lane, &mail)) mail_deinit(&mail);
     ring_deinit(&lane->ring);
 }

@@ -36,8 +36,8 @@ def test_disk_memory_and_waiting_stay_bounded_under_overwrites():
     value_bytes = pick(4096, 4096, 16384)
     keys = state // value_bytes
     puts = 10 * keys + keys // 4
-    flags = ["--snapshot-count", str(keys // 4), "--snapshot-catchup-entries", "100",
-             "--wal-segment-bytes", str(max(65536, state // 20 // 4096 * 4096))]
+    segment = max(65536, state // 20 // 4096 * 4096)
+    flags = ["--snapshot-count", str(keys // 4), "--snapshot-catchup-entries", "100", "--wal-segment-bytes", str(segment)]
     with Cluster(3, flags=flags) as cluster:
         cluster.leader()
         waits = []
@@ -53,13 +53,18 @@ def test_disk_memory_and_waiting_stay_bounded_under_overwrites():
             report = load.wait(60)
         taken = {member.name: len(kit.lines(member, "took a snapshot")) for member in cluster.members}
         failed = [line for member in cluster.members for line in kit.lines(member, "could not take a snapshot; the log stays until one is taken")]
+        longest_s = max(int(line["took-ms"]) for member in cluster.members for line in kit.lines(member, "took a snapshot")) / 1000
         disk, rss = max(samples.disk.values()), max(samples.rss.values())
+        # Three files while the third is written, and the log of two: below 6 at the full size. Beside a small state it counts, too, that files
+        # of the log are whole ones, and what is written while the longest snapshot is made (twice the mean rate).
+        disk_limit = 6 * state if IS_LONG else min(6 * state + 4 * segment + int(2 * longest_s * puts * value_bytes / report["s"]), 8 * state)
+        rss_limit = 2 * state + 100 * MIB
         beside, apart = kit.worst_waits_ms(cluster.members, waits)
         sync_ms = samples.sync_median_ms()
         wait_limit_ms = max(100 * max(sync_ms, 1), 2 * samples.sync_worst_ms(), 2 * apart)
         kit.table("%d MiB written over a state of %d MiB in %.1f s, three members" % (puts * value_bytes // MIB, state // MIB, report["s"]), [
-            ("disk of a member, most", "%.1f MiB" % (disk / MIB), "< %d MiB = 6 x state" % (6 * state // MIB)),
-            ("memory of a member, most", "%.1f MiB" % (rss / MIB), "< %d MiB = 2 x state + 100" % (2 * state // MIB + 100)),
+            ("disk of a member, most", "%.1f MiB" % (disk / MIB), "< %.1f MiB; 6 x state is %d" % (disk_limit / MIB, 6 * state // MIB)),
+            ("memory of a member, most", "%.1f MiB" % (rss / MIB), "< %d MiB = 2 x state + 100" % (rss_limit // MIB)),
             ("put of a lone client beside a snapshot, slowest", "%.1f ms" % beside, "< %.1f ms = 100 x fsync" % wait_limit_ms),
             ("put of a lone client beside none, slowest", "%.1f ms" % apart, "-"),
             ("put of the load itself, slowest", "%.1f ms" % (1000 * report["worst_s"]), "-"),
@@ -68,10 +73,10 @@ def test_disk_memory_and_waiting_stay_bounded_under_overwrites():
         ])
         check(min(taken.values()) >= 3 and not failed, "snapshots: %s, failed: %s", taken, failed)
         # A sanitizer's build writes snapshots too slowly for its log, and is not what runs on anybody's disk.
-        # What is written while one snapshot is made weighs more against a small state: the bounds themselves are for the full size.
-        check(IS_SHORT or disk < (6 if IS_LONG else 8) * state, "%.1f MiB of disk for a state of %d MiB: %s", disk / MIB, state // MIB, samples.disk)
-        check(IS_SHORT or rss < 2 * state + (100 if IS_LONG else 140) * MIB, "%.1f MiB of memory for a state of %d MiB: %s", rss / MIB, state // MIB, samples.rss)
-        check(beside < wait_limit_ms * (1 if IS_LONG else 3), "a put took %.1f ms beside a snapshot", beside)
+        check(IS_SHORT or disk < disk_limit, "%.1f MiB of disk for a state of %d MiB: %s", disk / MIB, state // MIB, samples.disk)
+        check(IS_SHORT or rss < rss_limit, "%.1f MiB of memory for a state of %d MiB: %s", rss / MIB, state // MIB, samples.rss)
+        # In the gate a few cores carry three members, their load and whatever runs beside, and snapshots are under way all the time.
+        check(beside < wait_limit_ms * (1 if IS_LONG else 2), "a put took %.1f ms beside a snapshot", beside)
         kit.check_agreement(cluster)
 
 

@@ -339,11 +339,7 @@ static void note_publish(struct world_member *member)
 }
 
 /* The mail that the producer put last. */
-static const struct mail *newest(const struct lane *lane)
-{
-    const struct ck_ring *ring = &lane->ring.ring;
-    return &lane->ring.slots[(ring->p_tail - 1) & ring->mask];
-}
+static const struct mail *newest(const struct lane *lane) { return ring_newest(&lane->ring); }
 
 void world_watch_point(struct world_member *member, const char *point)
 {

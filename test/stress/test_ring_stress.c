@@ -93,6 +93,13 @@ static void run(uint32_t capacity, uint64_t mails, bool is_ragged)
 START_TEST(test_ring_stress_every_mail_comes_once_whole_and_in_order) { run(1024, MAILS, false); }
 END_TEST
 
+START_TEST(test_ring_stress_the_rest_comes_behind_the_first_part)
+{
+    run(RING_FIRST_SLOTS * 2, MAILS, false);
+    run(RING_FIRST_SLOTS * 64, MAILS / 4, true);
+}
+END_TEST
+
 START_TEST(test_ring_stress_smallest_ring_is_right_too) { run(2, MAILS / 10, false); }
 END_TEST
 
@@ -104,6 +111,7 @@ int main(void)
     TCase *tests = tcase_create("ring_stress");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_ring_stress_every_mail_comes_once_whole_and_in_order);
+    tcase_add_test(tests, test_ring_stress_the_rest_comes_behind_the_first_part);
     tcase_add_test(tests, test_ring_stress_smallest_ring_is_right_too);
     tcase_add_test(tests, test_ring_stress_ragged_ends_meet_full_and_empty);
     Suite *suite = suite_create("ring_stress");

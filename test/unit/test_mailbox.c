@@ -64,6 +64,44 @@ START_TEST(test_mailbox_full_lane_refuses_and_changes_nothing)
 }
 END_TEST
 
+/* Its limit is exact, whichever part the mails are in, and they come in order when they go on coming while the rest is emptied. */
+START_TEST(test_mailbox_long_lane_takes_its_rest_when_it_needs_it)
+{
+    enum { LONG = 4 * RING_FIRST_SLOTS };
+    struct mail mail;
+    struct lane all;
+    uint64_t posted = 0, taken = 0;
+    lane_init(&all, "a→b", LONG, NULL);
+    all.bell = &bell;
+    for (uint64_t i = 0; i < 3 * LONG; i++) {
+        mail = ping(posted++);
+        ck_assert(lane_post(&all, &mail) && lane_take(&all, &mail) && mail.ping.cookie == taken++);
+    }
+    ck_assert_ptr_null(all.ring.rest_slots); /* nothing was needed of it */
+    for (int round = 0; round < 3; round++) {
+        while (mail = ping(posted), lane_post(&all, &mail)) posted++;
+        ck_assert_uint_eq(ring_size(&all.ring), LONG - 1);
+        for (int i = 0; i < LONG - 10; i++) ck_assert(lane_take(&all, &mail) && mail.ping.cookie == taken++);
+        for (int i = 0; i < RING_FIRST_SLOTS; i++) {
+            mail = ping(posted++);
+            ck_assert(lane_post(&all, &mail));
+            ck_assert_uint_eq(ring_newest(&all.ring)->ping.cookie, posted - 1);
+            ck_assert(lane_take(&all, &mail) && mail.ping.cookie == taken++);
+        }
+        while (lane_take(&all, &mail)) ck_assert_uint_eq(mail.ping.cookie, taken++);
+        ck_assert_uint_eq(posted, taken);
+    }
+    ck_assert_ptr_nonnull(all.ring.rest_slots);
+    mail = (struct mail){.kind = MAIL_PROPOSE, .propose.command = bytes()};
+    for (int i = 0; i < RING_FIRST_SLOTS + 5; i++) { /* freed with the lane, in both parts */
+        blob_ref(mail.propose.command);
+        ck_assert(lane_post(&all, &mail));
+    }
+    blob_unref(mail.propose.command);
+    lane_deinit(&all);
+}
+END_TEST
+
 START_TEST(test_mailbox_empty_lane_gives_nothing)
 {
     struct mail mail = ping(7);
@@ -263,6 +301,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_mailbox_lane_is_first_in_first_out);
     tcase_add_test(tests, test_mailbox_full_lane_refuses_and_changes_nothing);
+    tcase_add_test(tests, test_mailbox_long_lane_takes_its_rest_when_it_needs_it);
     tcase_add_test(tests, test_mailbox_empty_lane_gives_nothing);
     tcase_add_test(tests, test_mailbox_doorbell_rings_a_sleeper_only);
     tcase_add_test(tests, test_mailbox_lane_rings_once_for_all_posts_of_a_step);
