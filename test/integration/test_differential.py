@@ -19,6 +19,8 @@ What is *meant* to differ stands below, each with its reason, and nowhere else:
                     compacted: nothing lies at or below 0. Not sent.
   a union that is set twice    etcd takes the last member, and so does kvd, but it refuses the message if one of the others is a
                     transaction. No encoder writes that. Not sent.
+  of leases         a remaining TTL may differ by the second that lies between the two answers; the order of keys and of leases is
+                    not specified. Ids that a server chooses are its own.
   groups            the wire types 3 and 4 do not exist in proto3. etcd skips such a field if its number is unknown, kvd
                     refuses the message. Not sent.
 """
@@ -33,7 +35,7 @@ import grpc
 from google.protobuf import message as message_module
 
 import requests
-from kvtest import REFERENCE_BINARY, BINARY, Client, Cluster, Failure, Reply, check, is_kvd, main, pick, rpc
+from kvtest import REFERENCE_BINARY, BINARY, Client, Cluster, Failure, Reply, Stream, check, is_kvd, main, pick, rpc
 
 BUDGET_S = 45
 COUNT = pick(4000, 20000, 400000)
@@ -331,6 +333,151 @@ def test_every_answer_equals_etcds():
             for method, message in (("Range", request), ("Txn", nested)):
                 reply = one.members[0].client.ask(method, message)
                 check((reply.code, reply.text) == ("INVALID_ARGUMENT", expected), "%s\n%s", request, reply)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Leases
+
+LEASE_COUNT = pick(500, 1500, 50000)
+LEASE_IDS = [1, 2, 3, 77, -5, (1 << 63) - 1]
+TTLS = [300, 600, 3600, 86400 * 365, 9000000000, 9000000001, (1 << 63) - 1]     # none of them ends while the run lasts
+SHORT_TTLS = [0, 1, 2, 3, -1, -(1 << 63)]
+LEASE_GARBAGE = [b"\x08", b"\x0a\x01a", b"\xff\xff\xff", b"\x12\x01a"]
+LEASE_WEIGHTS = {"LeaseGrant": 6, "LeaseRevoke": 4, "LeaseTimeToLive": 6, "LeaseLeases": 1, "LeaseKeepAlive": 6, "Put": 8, "Txn": 4,
+                 "DeleteRange": 2, "Range": 3, "short": 1, "garbage": 1}
+LEASE_OUTCOMES = ["LeaseGrant OK", "LeaseGrant etcdserver: lease already exists", "LeaseGrant etcdserver: too large lease TTL", "LeaseRevoke OK",
+                  "LeaseRevoke etcdserver: requested lease not found", "LeaseTimeToLive OK", "LeaseTimeToLive gone", "LeaseTimeToLive with keys",
+                  "LeaseLeases OK", "LeaseKeepAlive OK", "LeaseKeepAlive gone", "Put etcdserver: requested lease not found", "Txn OK",
+                  "Txn etcdserver: requested lease not found", "DeleteRange OK", "short OK", "garbage"]
+
+
+class LeaseServer:
+    """One server: unary calls, and a stream of keep-alives."""
+
+    def __init__(self, member):
+        self.client = member.client
+        self._target, self._stream = member.target, None
+
+    def ask(self, method, request):
+        return self._keep_alive(request) if method == "LeaseKeepAlive" else self.client.ask(method, request)
+
+    def _keep_alive(self, request):
+        if self._stream is None:
+            self._stream = Stream(self._target, "/etcdserverpb.Lease/LeaseKeepAlive", rpc.LeaseKeepAliveResponse)
+        self._stream.send(request)
+        response = self._stream.poll(10.0)
+        if response is not None:
+            return Reply(response, "OK", "")
+        code, text = self._stream.error.code().name, self._stream.error.details()
+        self.close()
+        return Reply(None, code, text)
+
+    def close(self):
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+
+
+class LeaseRun:
+    """A seeded stream of requests about leases and their keys, to both servers."""
+
+    def __init__(self, members, seed):
+        self._servers = [LeaseServer(member) for member in members]
+        self._random = random.Random(seed)
+        self._seed, self._number = seed, 0
+        self.tally = collections.Counter()
+
+    def _put(self):
+        pick_one = self._random.choice
+        return rpc.PutRequest(key=pick_one(requests.KEYS), value=b"v", lease=pick_one(LEASE_IDS + [0, 4711]), prev_kv=pick_one([True, False]))
+
+    def _next(self):
+        pick_one = self._random.choice
+        method = self._random.choices(list(LEASE_WEIGHTS), LEASE_WEIGHTS.values())[0]
+        lease = pick_one(LEASE_IDS + [0, 4711])
+        if method == "garbage":
+            return method, (pick_one(["LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "LeaseLeases", "LeaseKeepAlive"]), pick_one(LEASE_GARBAGE))
+        return method, {
+            "LeaseGrant": lambda: rpc.LeaseGrantRequest(TTL=pick_one(TTLS), ID=pick_one(LEASE_IDS)),
+            "short": lambda: rpc.LeaseGrantRequest(TTL=pick_one(SHORT_TTLS), ID=99),
+            "LeaseRevoke": lambda: rpc.LeaseRevokeRequest(ID=lease),
+            "LeaseTimeToLive": lambda: rpc.LeaseTimeToLiveRequest(ID=lease, keys=pick_one([True, False])),
+            "LeaseLeases": rpc.LeaseLeasesRequest,
+            "LeaseKeepAlive": lambda: rpc.LeaseKeepAliveRequest(ID=lease),
+            "Put": self._put,
+            "Txn": lambda: rpc.TxnRequest(
+                compare=[rpc.Compare(key=pick_one(requests.KEYS), target=rpc.Compare.LEASE, result=pick_one([0, 1, 2, 3]), lease=lease)],
+                success=[rpc.RequestOp(request_put=self._put())], failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=b"a", range_end=b"z"))]),
+            "DeleteRange": lambda: rpc.DeleteRangeRequest(key=pick_one(requests.KEYS), prev_kv=True),
+            "Range": lambda: rpc.RangeRequest(key=b"\0", range_end=b"\0"),
+        }[method]()
+
+    def _both(self, method, request):
+        replies = [server.ask(method, request) for server in self._servers]
+        self._number += 1
+        if _lease_answer(method, request, replies[0]) != _lease_answer(method, request, replies[1]) or not _is_near(*replies):
+            raise Failure(_show(method, request, replies[0], replies[1], self._number, self._seed))
+        return replies[0]
+
+    def run(self, count):
+        for _ in range(count):
+            method, request = self._next()
+            if method == "garbage":
+                self._both(*request)
+                self.tally["garbage"] += 1
+                continue
+            reply = self._both("LeaseGrant" if method == "short" else method, request)
+            self.tally["%s %s" % (method, reply.text or "OK")] += 1
+            self.tally[method + " gone"] += reply.code == "OK" and method in ("LeaseTimeToLive", "LeaseKeepAlive") and reply.response.TTL in (-1, 0)
+            self.tally["LeaseTimeToLive with keys"] += method == "LeaseTimeToLive" and len(reply.response.keys) > 1
+            if method == "short":
+                self._both("LeaseRevoke", rpc.LeaseRevokeRequest(ID=99))
+
+    def close(self):
+        for server in self._servers:
+            server.close()
+
+
+def _lease_answer(method, request, reply):
+    """Without what may differ: ids, and the time that is left (`_is_near`)."""
+    if method in requests.MESSAGES:
+        return comparable(method, request, reply)
+    if reply.response is None:
+        return reply.code, "" if isinstance(request, bytes) else reply.text
+    response = type(reply.response)()
+    response.CopyFrom(reply.response)
+    _without_ids(response.header)
+    if method == "LeaseTimeToLive":
+        response.TTL = -1 if response.TTL == -1 else 0
+        keys = sorted(response.keys)
+        del response.keys[:]
+        response.keys.extend(keys)
+    if method == "LeaseLeases":
+        return "OK", sorted(status.ID for status in response.leases), response.header.revision
+    return "OK", response.SerializeToString(deterministic=True)
+
+
+def _is_near(one, two):
+    left = [getattr(reply.response, "TTL", 0) for reply in (one, two)]
+    return abs(left[0] - left[1]) <= 1
+
+
+def test_every_answer_about_leases_equals_etcds():
+    seed = _seed()
+    print("# seed %d, %d requests" % (seed, LEASE_COUNT), flush=True)
+    one, two = _pair(BINARY)
+    with one, two:
+        one.leader()
+        two.leader()
+        run = LeaseRun([one.members[0], two.members[0]], seed)
+        try:
+            run.run(LEASE_COUNT)
+        finally:
+            run.close()
+        for outcome, number in sorted((+run.tally).items()):
+            print("#   %6d %s" % (number, outcome))
+        missing = [outcome for outcome in LEASE_OUTCOMES if not run.tally[outcome]]
+        check(LEASE_COUNT < 1000 or not missing, "the stream does not exercise: %s", missing)
 
 
 # What the API can say to these five methods on one healthy member without leases; text → the methods that must have heard it.
