@@ -7,7 +7,7 @@
 #include "base/log.h"
 
 #define EVENTS_PER_ROUND 128
-#define ROUNDS_PER_STEP 8
+#define EVENTS_PER_STEP 512  /* of streams: messages, and frames that are done */
 #define SWEEP_BUDGET 4096    /* changes */
 #define FRAME_BUDGET 32768   /* looks, or 64 bytes of events each */
 #define LEADERLESS_TIMEOUTS 3
@@ -228,7 +228,7 @@ static bool serve_streams(struct watch_actor *role, const struct mvcc_view *view
 {
     struct watch_event events[EVENTS_PER_ROUND];
     size_t budget = FRAME_BUDGET, count = 1;
-    for (int round = 0; round < ROUNDS_PER_STEP && count > 0 && budget > 0; round++) {
+    for (size_t taken = 0; taken < EVENTS_PER_STEP && count > 0 && budget > 0; taken += count) {
         count = role->port->table->take(role->port, events, BUGGIFY(WATCH_ONE_EVENT) ? 1 : EVENTS_PER_ROUND);
         for (size_t i = 0; i < count; i++) take_event(role, &events[i], view, now_ns);
         send_frames(role, view, &budget);

@@ -16,6 +16,7 @@
 
 #define STREAMS_PER_QUEUE 100
 #define BORROWED_MAX 256
+#define SKIPS_MAX 16 /* takes that do not look for arrivals */
 #define STUCK_WAIT_NS NS_PER_MS /* without a stuck function: until held bytes are tried again */
 #define OWN_MAX 64 /* streams that the port itself turns away at the same time */
 
@@ -65,6 +66,7 @@ struct rpc_watch {
     struct rpc_wake wake;
     struct rpc_signal_inbox inbox;
     bool has_kept, is_refusing;
+    uint32_t skips;                /* takes since the arrivals were looked at */
     grpc_event kept;
     uint32_t armed_count, own_count;
     struct watch_call **calls;     /* by slot; the streams of all methods + OWN_MAX */
@@ -295,21 +297,31 @@ static void release_borrowed(struct rpc_watch *watch)
     watch->borrowed_count = 0;
 }
 
-/* One completion of the arrivals' queue; false: there is none. */
+/* One completion of the arrivals' queue; false: look no further. */
 static bool take_arrival(struct rpc_watch *watch, struct watch_event *out_event, size_t *count)
 {
     if (!watch->has_kept) watch->kept = grpc_completion_queue_next(watch->queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
     watch->has_kept = false;
+    watch->skips = 0;
     if (watch->kept.type != GRPC_OP_COMPLETE) return false;
     struct rpc_tag *tag = watch->kept.tag;
     RPC_TAG_ACQUIRE(tag);
     if (tag->kind == RPC_TAG_WAKE) {
         rpc_wake_answer(&watch->wake);
-    } else {
-        ASSERT(tag->kind == RPC_TAG_WATCH_ARRIVED);
-        *count += call_arrived(watch, LIST_ENTRY(tag, struct watch_arrival, arrived), watch->kept.success != 0, out_event);
+        return false;
     }
+    ASSERT(tag->kind == RPC_TAG_WATCH_ARRIVED);
+    *count += call_arrived(watch, LIST_ENTRY(tag, struct watch_arrival, arrived), watch->kept.success != 0, out_event);
     return true;
+}
+
+/* To look into a queue that does not poll costs a futex wait, even where it shall not wait: the wait sees what comes, and who is too busy
+ * to wait looks now and then. */
+static bool is_to_look(struct rpc_watch *watch)
+{
+    if (watch->has_kept || watch->is_refusing) return true;
+    ASSERT(watch->skips < SKIPS_MAX);
+    return ++watch->skips == SKIPS_MAX;
 }
 
 static size_t watch_take(struct watch_port *port, struct watch_event *out_events, size_t max)
@@ -321,7 +333,10 @@ static size_t watch_take(struct watch_port *port, struct watch_event *out_events
     if (max > BORROWED_MAX) max = BORROWED_MAX;
     release_borrowed(watch);
     coalescer_cork();
-    for (size_t looked = 0; looked < max && count < max && take_arrival(watch, &out_events[count], &count); looked++) continue;
+    bool is_looking = is_to_look(watch);
+    for (size_t looked = 0; is_looking && looked < max && count < max; looked++) {
+        is_looking = take_arrival(watch, &out_events[count], &count);
+    }
     for (size_t looked = 0; looked < 2 * max && count < max && (signal = rpc_signal_take(&watch->inbox)) != NULL; looked++) {
         count += handle(signal, &out_events[count]);
     }
