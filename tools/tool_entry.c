@@ -57,6 +57,20 @@ static void put_id(struct tool_tree *tree, const struct command_id *id)
     tool_tree_close(tree);
 }
 
+static void put_chosen(struct tool_tree *tree, const struct command *command)
+{
+    struct reader ids = reader_make(command->chosen_lease_ids);
+    bool has_ids = command->chosen_lease_id != 0 || command->chosen_lease_ids.size > 0;
+    if (has_ids) tool_tree_open(tree, "chosen_lease_ids", '[');
+    if (command->chosen_lease_id != 0) tool_tree_id(tree, NULL, (uint64_t)command->chosen_lease_id);
+    while (!ids.bad && reader_left(&ids) > 0) {
+        uint64_t id = reader_varint(&ids);
+        if (!ids.bad) tool_tree_id(tree, NULL, id);
+    }
+    if (has_ids) tool_tree_close(tree);
+    if (command->chosen_ttl != 0) tool_tree_i64(tree, "chosen_ttl", command->chosen_ttl);
+}
+
 static void put_command(struct tool_tree *tree, struct slice data)
 {
     struct command command;
@@ -73,6 +87,7 @@ static void put_command(struct tool_tree *tree, struct slice data)
     put_id(tree, &command.id);
     if (command.user.size > 0) tool_tree_string(tree, "user", command.user);
     if (command.auth_revision > 0) tool_tree_u64(tree, "auth_revision", command.auth_revision);
+    put_chosen(tree, &command);
     if (tool_message_check(descriptor, command.body, &error)) {
         tool_tree_open(tree, "body", '{');
         tool_message_put(tree, descriptor, command.body);

@@ -192,6 +192,32 @@ START_TEST(test_tool_entry_shows_the_body_of_a_command_that_is_not_known_as_far_
 }
 END_TEST
 
+static const char *text_of_command(const struct command *command, struct tool_tree *tree)
+{
+    struct blob *data = command_encode(command);
+    tool_tree_init(tree, TOOL_TREE_LINE);
+    tool_tree_open(tree, NULL, '{');
+    tool_entry_put(tree, RAFT_ENTRY_COMMAND, blob_slice(data));
+    tool_tree_close(tree);
+    blob_unref(data);
+    return text_of(tree);
+}
+
+START_TEST(test_tool_entry_shows_the_leases_that_were_chosen)
+{
+    struct command put = {.level = COMMAND_LEVEL, .kind = COMMAND_PUT, .id = {1, 2, 3}, .chosen_ttl = 2};
+    struct command grant = {.level = 1, .kind = COMMAND_LEASE_GRANT, .id = {1, 2, 3}, .chosen_lease_id = 5};
+    struct tool_tree tree;
+    put.chosen_lease_ids = slice_make("\xac\x02\x11\x80", 4); /* the last one is cut short */
+    ck_assert_str_eq(text_of_command(&put, &tree), "command {kind: put level: 2 id: 0000000000000001.2.3 "
+                                                   "chosen_lease_ids [000000000000012c, 0000000000000011] chosen_ttl: 2 body {}}");
+    tool_tree_deinit(&tree);
+    ck_assert_str_eq(text_of_command(&grant, &tree),
+                     "command {kind: lease_grant level: 1 id: 0000000000000001.2.3 chosen_lease_ids [0000000000000005] body {}}");
+    tool_tree_deinit(&tree);
+}
+END_TEST
+
 START_TEST(test_tool_entry_knows_the_message_of_every_kind_of_command)
 {
     const ProtobufCMessageDescriptor *envelope = tool_message_find("kvd.Envelope");
@@ -311,6 +337,7 @@ int main(void)
     tcase_add_test(tests, test_tool_message_has_a_limit_of_depth);
     tcase_add_test(tests, test_tool_message_names_every_message_of_the_api);
     tcase_add_test(tests, test_tool_entry_shows_the_body_of_a_command_that_is_not_known_as_far_as_it_goes);
+    tcase_add_test(tests, test_tool_entry_shows_the_leases_that_were_chosen);
     tcase_add_test(tests, test_tool_entry_knows_the_message_of_every_kind_of_command);
     tcase_add_test(tests, test_tool_reads_hexadecimal_and_base64);
     tcase_add_test(tests, test_tool_nearest_finds_mistyped_names);
