@@ -192,6 +192,8 @@ def put_and_look(member, is_one_step):
     kv = client.get(b"ctl/a").kvs[0]
     check(kv.value == b"v" and out[1] == "lease %016x granted with TTL(500s)" % kv.lease, "%s: %s", out, kv)
     check(list(time_to_live(client, kv.lease).keys) == [b"ctl/a"], "attached")
+    code, out, err = kvctl(member, "lease", "keep-alive", "--once", "%x" % kv.lease)
+    check(code == 0 and out == ["lease %016x keepalived with TTL(500)" % kv.lease], "%s %s %s", code, out, err)
     code, out, err = kvctl(member, "put", "--ttl=400", "--prev-kv", "--ignore-value", "-w", "json", "ctl/a")
     answer = json.loads(out[0])
     check(code == 0 and answer["ttl"] == 400 and answer["lease"] == client.get(b"ctl/a").kvs[0].lease != kv.lease, "%s %s", out, err)
