@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What a person types: the scripts behind `make server`, stock etcdctl, kvctl.
+# What a person types: the scripts behind `make server`, stock etcdctl, kvctl; and clients that others wrote.
 set -euo pipefail
 # shellcheck source=suite_lib.sh
 . "$(dirname "$0")/suite_lib.sh"
-suite_begin "end-to-end tests" 90
+suite_begin "end-to-end tests" 130
 
 for file in test/e2e/test_*.sh; do
     suite_run "$(basename "$file")" 170 "$file"

@@ -6,6 +6,7 @@ e2e_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 e2e_dir=$(mktemp -d "${TMPDIR:-/tmp}/kvd-e2e-XXXXXX")
 e2e_passed=0
 e2e_failed=0
+e2e_skipped=0
 export KVD_CONFIG=$e2e_dir/config.env
 
 e2e_free_ports() {
@@ -52,7 +53,9 @@ e2e_finish() {
     else
         echo "kept for a look: $e2e_dir"
     fi
-    echo "$e2e_passed passed, $e2e_failed failed"
+    local skipped=
+    ((e2e_skipped == 0)) || skipped=", $e2e_skipped skipped"
+    echo "$e2e_passed passed, $e2e_failed failed$skipped"
     ((e2e_failed == 0 && e2e_passed > 0))
     exit
 }
@@ -64,6 +67,12 @@ e2e_fail() {
     e2e_failed=$((e2e_failed + 1))
     echo "FAILED: $1"
     echo "    ${2//$'\n'/$'\n'    }"
+}
+
+# e2e_skip NAME WHY: it cannot run here
+e2e_skip() {
+    e2e_skipped=$((e2e_skipped + 1))
+    echo "SKIPPED: $1: $2"
 }
 
 # expect NAME EXPECTED COMMAND...: standard output is exactly that

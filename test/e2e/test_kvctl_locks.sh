@@ -23,7 +23,7 @@ ended() {
 has_ended() { [[ $(ps -o stat= -p "$1") != [^Z]* ]]; }
 keys() { own get "$1" --prefix --keys-only | sed '/^$/d'; }
 has_keys() { [[ $(keys "$1" | wc -l) == "$2" ]]; }
-has_line() { grep -q "$2" "$e2e_dir/$1"; }
+has_line() { grep -qs "$2" "$e2e_dir/$1"; }
 # await PATTERN OUT...: all of these have such a line soon, or a check that follows says what is missing
 await() {
     local pattern=$1 out
