@@ -555,6 +555,7 @@ const char *rpc_client_endpoint(const struct rpc_client *client, size_t index)
 static void on_event(struct rpc_client *client, void *tag, uint64_t now_ns)
 {
     if (tag == &client->wake.tag) {
+        RPC_TAG_ACQUIRE(&client->wake.tag);
         rpc_wake_answer(&client->wake);
         return;
     }
