@@ -77,7 +77,9 @@ enum err_code {
     X(TTL_PROVIDED, INVALID_ARGUMENT, "etcdserver: ttl is provided beside lease or ignore_lease")                      \
     X(LEASE_TTL_NEGATIVE, INVALID_ARGUMENT, "etcdserver: negative lease TTL")                                          \
     X(HISTORY_WINDOW, INVALID_ARGUMENT, "kvd: the last revision is below the first")                                   \
-    X(BAD_PAGE_TOKEN, INVALID_ARGUMENT, "kvd: the page token is not of this request")
+    X(BAD_PAGE_TOKEN, INVALID_ARGUMENT, "kvd: the page token is not of this request")                                      \
+    X(WATCHER_NOT_FOUND, NOT_FOUND, "kvd: watcher not found")                                                          \
+    X(OTHER_MEMBER, FAILED_PRECONDITION, "kvd: the watcher is one of another member")
 
 #define ERR_ENUM(name, code, text) ERR_##name,
 enum err { ERR_LIST(ERR_ENUM) ERR_COUNT };

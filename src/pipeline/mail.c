@@ -148,7 +148,10 @@ void mail_deinit(struct mail *mail)
     case MAIL_UNSENT: mail_peer_free(mail->peer.message); break;
     case MAIL_APPEND: mail_append_free(mail->append.batch); break;
     case MAIL_COMMIT: mail_commit_free(mail->commit.batch); break;
+    case MAIL_TOLD:
     case MAIL_REPLY: blob_unref(mail->reply.body); break;
+    case MAIL_WATCHERS:
+    case MAIL_CANCEL_WATCHER: blob_unref(mail->ask.request); break;
     case MAIL_FETCHED: fetched_free(mail->fetched.batch); break;
     case MAIL_INSTALL:
     case MAIL_RECEIVED:

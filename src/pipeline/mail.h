@@ -75,6 +75,11 @@ enum mail_kind {
     MAIL_SNAP_CLOSE,  /* stream: its client is gone, or got enough */
     MAIL_SNAP_PIECE,  /* piece */
 
+    /* net ⇄ watch: what an operator asks */
+    MAIL_WATCHERS,       /* ask: a page of the list of watchers */
+    MAIL_CANCEL_WATCHER, /* ask */
+    MAIL_TOLD,           /* reply */
+
     /* apply → watch, coalesced */
     MAIL_PUBLISHED,   /* there is a newer view */
 
@@ -187,6 +192,7 @@ struct mail {
         struct { struct state_machine_image *image; uint64_t want; } take; /* want: the last WANT that it answers */
         struct { uint64_t number; } want;
         struct { uint64_t call; } stream;
+        struct { uint64_t call; struct blob *request; } ask;
         struct { uint64_t call; struct blob *bytes; uint64_t remaining; uint32_t err; bool is_last; } piece;
         struct { uint64_t bytes; uint32_t err; } taken; /* bytes 0: there was one already */
         struct { uint64_t index; } drop_head;

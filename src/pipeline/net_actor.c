@@ -122,6 +122,11 @@ static void take_mail(struct net_actor *role, struct mail *mail)
 {
     switch ((enum mail_kind)mail->kind) {
     case MAIL_REPLY: take_reply(role, mail); break;
+    case MAIL_TOLD:
+        ASSERT(role->watch_ask_count > 0);
+        role->watch_ask_count--;
+        take_reply(role, mail);
+        break;
     case MAIL_FAIL: take_fail(role, mail); break;
     case MAIL_MOVED: take_moved(role, mail); break;
     case MAIL_READ_BATCH:
@@ -179,6 +184,22 @@ static void propose(struct net_actor *role, struct net_call *call, const struct 
     role->request_bytes += bytes;
 }
 
+static void ask_watch(struct net_actor *role, struct net_call *call, struct slice body)
+{
+    bool is_list = call->method->id == RPC_EXTRA_WATCHERS;
+    struct mail mail = {.kind = is_list ? MAIL_WATCHERS : MAIL_CANCEL_WATCHER, .ask = {.call = call->call, .request = blob_copy(body)}};
+    ASSERT(is_list || call->method->id == RPC_EXTRA_CANCEL_WATCHER);
+    bool is_posted = role->lanes.to_watch != NULL && role->watch_ask_count < NET_WATCH_ASKS_MAX;
+    if (is_posted) {
+        lane_must_post(role->lanes.to_watch, &mail);
+        role->watch_ask_count++;
+        call->state = NET_ASKED;
+        return;
+    }
+    mail_deinit(&mail);
+    net_actor_fail(role, call, role->lanes.to_watch == NULL ? ERR_UNIMPLEMENTED : ERR_TOO_MANY_REQUESTS);
+}
+
 static void move_leader(struct net_actor *role, struct net_call *call, uint64_t target)
 {
     struct mail mail = {.kind = MAIL_MOVE_LEADER, .move = {.call = call->call, .target = target}};
@@ -225,6 +246,7 @@ static void route(struct net_actor *role, struct net_call *call, struct service_
     case SERVICE_REFUSE: net_actor_fail(role, call, plan->err); break;
     case SERVICE_PROPOSE: propose(role, call, plan); break;
     case SERVICE_ASK: ask(role, call, &plan->question); break;
+    case SERVICE_WATCHERS: ask_watch(role, call, plan->body); break;
     case SERVICE_MOVE_LEADER: move_leader(role, call, plan->target); break;
     case SERVICE_SNAPSHOT: net_snapshot_open(role, call); break;
     case SERVICE_READ:
@@ -358,6 +380,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     more = drain_lane(role, role->lanes.from_raft) || more;
     more = drain_lane(role, role->lanes.from_snap) || more;
     if (role->lanes.from_door != NULL) (void)drain_lane(role, role->lanes.from_door);
+    if (role->lanes.from_watch != NULL) more = drain_lane(role, role->lanes.from_watch) || more;
     (void)drain_lane(role, role->lanes.from_main);
     size_t count = role->port->table->take(role->port, events, BUGGIFY(NET_ONE_EVENT) ? 1 : CONFIG_NET_EVENTS_MAX);
     for (size_t i = 0; i < count; i++) take_event(role, &events[i]);

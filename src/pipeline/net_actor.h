@@ -18,6 +18,7 @@
 #define NET_REPLY_BYTES_MAX ((size_t)INT32_MAX) /* of one reply: what the API's clients can take; beyond it, too many requests */
 #define NET_PIECES_MAX 16384     /* chunks of one reply */
 #define NET_CHECKS_MAX 2         /* reads without a call in a step */
+#define NET_WATCH_ASKS_MAX 32    /* operators' questions under way; the lanes from and to watch hold as many */
 #define NET_STAYING_MAX 8        /* streams that stay open: each costs the queue a tag. Beyond it such a method is "not built" */
 #define NET_COPY_BYTES_MAX 65536 /* larger replies go by reference and count against the budget */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
@@ -25,6 +26,7 @@
 
 struct net_lanes {
     struct lane *from_raft, *from_apply, *from_snap, *from_door, *from_main, *to_raft, *to_snap, *to_door, *to_main; /* door's: NULL without one */
+    struct lane *from_watch, *to_watch; /* NULL: there are no watch streams */
 };
 enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_ASKED, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_SNAPSHOT, NET_SNAPSHOT_SENDING, NET_ANSWERED };
 struct net_call {
@@ -70,6 +72,7 @@ struct net_actor {
     size_t reply_bytes;
     uint32_t staying_count;
     uint32_t snapshot_count;     /* streams of snapshots */
+    uint32_t watch_ask_count;    /* mails to watch that were not answered */
     uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
     bool is_caught_up;           /* reads of the state need not wait for the first confirmed one */
     bool is_draining;

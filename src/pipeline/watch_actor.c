@@ -5,6 +5,7 @@
 #include "base/buggify.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "watch/watch_list.h"
 
 #define EVENTS_PER_ROUND 128
 #define EVENTS_PER_STEP 512  /* of streams: messages, and frames that are done */
@@ -55,7 +56,7 @@ static void take_open(struct watch_actor *role, const struct watch_event *event)
     held->name = event->stream;
     held->opened_ns = role->now_ns;
     held->require_leader = event->require_leader;
-    held->stream = watch_open(role->watch, event->stream);
+    held->stream = watch_open(role->watch, event->stream, event->address);
     bool is_new = map_put(&role->names, held->name, held);
     ASSERT(is_new);
     list_push_back(&role->streams, &held->node);
@@ -212,6 +213,37 @@ static void take_mail(struct watch_actor *role)
     }
 }
 
+static enum err cancel(struct watch_actor *role, struct slice request, const struct mvcc_view *view)
+{
+    struct watch_list_cancel cancel;
+    enum err err = watch_list_parse_cancel(request, &cancel);
+    if (err != ERR_OK) return err;
+    if (cancel.member_id != role->self) return ERR_OTHER_MEMBER; /* streams of two members may have one name */
+    struct watch_actor_stream *held = find(role, cancel.stream);
+    if (held == NULL || held->stream == NULL) return ERR_WATCHER_NOT_FOUND;
+    if (!watch_cancel(role->watch, held->stream, cancel.watch_id, view, WATCH_LIST_REASON)) return ERR_WATCHER_NOT_FOUND;
+    LOG(INFO, "a watcher was canceled by an operator", LOG_F_HEX("stream", cancel.stream), LOG_F_I64("watch-id", cancel.watch_id));
+    return ERR_OK;
+}
+
+/* What an operator asks: one question a step, which is bounded. True: there may be more. */
+static bool answer_operator(struct watch_actor *role, const struct mvcc_view *view, uint64_t now_ns)
+{
+    struct mail ask;
+    struct buf body;
+    if (!lane_take(role->lanes.from_net, &ask)) return false;
+    ASSERT(ask.kind == MAIL_WATCHERS || ask.kind == MAIL_CANCEL_WATCHER);
+    buf_init(&body);
+    struct slice request = blob_slice(ask.ask.request);
+    enum err err = ask.kind == MAIL_WATCHERS ? watch_list_page(role->watch, request, view, now_ns, &body) : cancel(role, request, view);
+    struct mail told = {.kind = MAIL_TOLD, .reply = {.call = ask.ask.call, .revision = mvcc_view_revision(view), .err = err}};
+    if (err == ERR_OK && body.size > 0) told.reply.body = buf_take_blob(&body);
+    lane_must_post(role->lanes.to_net, &told);
+    buf_deinit(&body);
+    mail_deinit(&ask);
+    return true;
+}
+
 static void send_frames(struct watch_actor *role, const struct mvcc_view *view, size_t *budget)
 {
     struct watch_frame frame;
@@ -278,7 +310,8 @@ static bool step(struct actor *actor, uint64_t now_ns)
     (void)watch_step(role->watch, view, floor_of(role, view), sweep_budget, now_ns);
     keep_alive_take_mail(&role->keep_alive, mvcc_view_revision(view), now_ns);
     if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
-    bool has_more = serve_streams(role, view, now_ns);
+    bool has_more = answer_operator(role, view, now_ns);
+    has_more = serve_streams(role, view, now_ns) || has_more;
     has_more = watch_has_more(role->watch) || has_more; /* who came to look at the past */
     has_more = keep_alive_flush(&role->keep_alive, now_ns) || has_more;
     role->port->table->flush(role->port);
@@ -318,6 +351,7 @@ void watch_actor_init(struct watch_actor *role, const struct watch_actor_options
     actor_init(&role->actor, &table);
     role->config = config;
     role->shared = options->shared;
+    role->self = options->self;
     role->port = options->port;
     role->methods[WATCH_METHOD_WATCH] = rpc_method_find("/etcdserverpb.Watch/Watch");
     role->methods[WATCH_METHOD_KEEP_ALIVE] = rpc_method_find("/etcdserverpb.Lease/LeaseKeepAlive");

@@ -19,7 +19,7 @@
 #include "watch/watch.h"
 
 struct watch_lanes {
-    struct lane *from_apply, *from_main, *to_main;
+    struct lane *from_apply, *from_main, *from_net, *to_main, *to_net;
 };
 struct watch_actor_stream;
 struct watch_actor {
@@ -35,6 +35,7 @@ struct watch_actor {
     struct keep_alive keep_alive;
     struct list streams;     /* of Watch */
     struct map names;        /* name → stream */
+    uint64_t self;
     uint64_t epoch;          /* of the view that the pin belongs to */
     int pin;                 /* -1 = none */
     int64_t pin_revision;

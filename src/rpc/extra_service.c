@@ -36,9 +36,15 @@ static void plan_history(struct service_env *env, struct slice bytes, struct ser
 
 void extra_service_plan(struct service_env *env, enum rpc_method_id method, struct slice request, struct service_plan *plan)
 {
-    ASSERT(env != NULL && (method == RPC_EXTRA_FEATURES || method == RPC_EXTRA_HISTORY));
-    if (method == RPC_EXTRA_FEATURES) plan_features(request, plan);
-    else plan_history(env, request, plan);
+    ASSERT(env != NULL && plan != NULL);
+    switch (method) {
+    case RPC_EXTRA_FEATURES: plan_features(request, plan); break;
+    case RPC_EXTRA_HISTORY: plan_history(env, request, plan); break;
+    default:
+        ASSERT(method == RPC_EXTRA_WATCHERS || method == RPC_EXTRA_CANCEL_WATCHER);
+        *plan = (struct service_plan){.action = SERVICE_WATCHERS, .err = ERR_OK, .body = request};
+        break;
+    }
 }
 
 static enum service_progress step_features(const struct service_job *job, const struct service_env *env, struct buf *out)

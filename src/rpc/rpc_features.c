@@ -7,6 +7,7 @@ static const char *const NAMES[] = {
     [RPC_FEATURE_KVD] = "kvd",
     [RPC_FEATURE_PUT_TTL] = "put_ttl",
     [RPC_FEATURE_HISTORY] = "history",
+    [RPC_FEATURE_WATCHERS] = "watchers",
 };
 STATIC_ASSERT(sizeof NAMES / sizeof NAMES[0] == RPC_FEATURE_COUNT && RPC_FEATURE_COUNT <= 32, "a name and a bit each");
 

@@ -11,6 +11,7 @@ enum rpc_feature {
     RPC_FEATURE_KVD,     /* it is a kvd */
     RPC_FEATURE_PUT_TTL, /* PutRequest.ttl makes a lease */
     RPC_FEATURE_HISTORY, /* kvd.v1.Extra/History */
+    RPC_FEATURE_WATCHERS, /* kvd.v1.Extra/Watchers and CancelWatcher */
     RPC_FEATURE_COUNT
 };
 

@@ -75,9 +75,11 @@ static const struct rpc_method METHODS[] = {
 
     UNARY("/kvd.v1.Extra/Features", EXTRA_FEATURES),
     UNARY("/kvd.v1.Extra/History", EXTRA_HISTORY),
+    UNARY("/kvd.v1.Extra/Watchers", EXTRA_WATCHERS),
+    UNARY("/kvd.v1.Extra/CancelWatcher", EXTRA_CANCEL_WATCHER),
 };
 #define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
-STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2 + 2, "every method of the wire API has a row, and of kvd.v1");
+STATIC_ASSERT(METHOD_COUNT == 42 + 2 + 5 + 2 + 4, "every method of the wire API has a row, and of kvd.v1");
 
 const struct rpc_method *rpc_method_table(size_t *out_count)
 {

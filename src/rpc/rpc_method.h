@@ -33,6 +33,8 @@ enum rpc_method_id {
     RPC_HEALTH_WATCH,
     RPC_EXTRA_FEATURES,
     RPC_EXTRA_HISTORY,
+    RPC_EXTRA_WATCHERS,
+    RPC_EXTRA_CANCEL_WATCHER,
     RPC_OTHER, /* in the table, not built yet */
 };
 

@@ -4,6 +4,10 @@
  * client that vanishes is met by the receive, or, where the role does not want a message now, by the send that is then under way. */
 #include "rpc/rpc_watch.h"
 
+#include <grpc/support/alloc.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
@@ -18,6 +22,7 @@
 #define BORROWED_MAX 256
 #define SKIPS_MAX 16 /* takes that do not look for arrivals */
 #define STUCK_WAIT_NS NS_PER_MS /* without a stuck function: until held bytes are tried again */
+#define ADDRESS_BYTES 56 /* an IPv6 address with its zone and port; a longer one is cut */
 #define OWN_MAX 64 /* streams that the port itself turns away at the same time */
 
 struct watch_queue {
@@ -56,6 +61,7 @@ struct watch_call {
     grpc_byte_buffer *message, *answer;
     grpc_slice text;
     int is_cancelled;
+    char address[ADDRESS_BYTES];
 };
 
 struct rpc_watch {
@@ -170,6 +176,21 @@ static void finish(struct watch_call *call, enum err err)
     }
 }
 
+/* gRPC says "ipv4:10.0.0.7:4242" and "ipv6:%5Bfd00::7%5D:4242". */
+static void read_address(struct watch_call *call)
+{
+    char *peer = grpc_call_get_peer(call->call);
+    const char *from = strchr(peer, ':');
+    size_t size = 0;
+    for (from = from == NULL ? peer : from + 1; *from != '\0' && size + 1 < ADDRESS_BYTES; from++) {
+        unsigned byte = (unsigned char)*from;
+        if (*from == '%' && sscanf(from + 1, "%2x", &byte) == 1) from += 2;
+        call->address[size++] = (char)byte;
+    }
+    call->address[size] = '\0';
+    gpr_free(peer);
+}
+
 static struct watch_call *open_call(struct rpc_watch *watch, struct watch_arrival *arrival)
 {
     struct watch_call *call = ALLOC(struct watch_call);
@@ -179,6 +200,7 @@ static struct watch_call *open_call(struct rpc_watch *watch, struct watch_arriva
     rpc_signal_init(&call->received, RPC_TAG_WATCH_RECEIVED, &watch->inbox);
     rpc_signal_init(&call->sent, RPC_TAG_WATCH_SENT, &watch->inbox);
     rpc_signal_init(&call->finished, RPC_TAG_WATCH_FINISHED, &watch->inbox);
+    read_address(call);
     watch->calls[slot] = call;
     arrival->call = NULL;
     call->home->stream_count++;
@@ -207,6 +229,7 @@ static size_t call_arrived(struct rpc_watch *watch, struct watch_arrival *arriva
     }
     arrival->stream_count++;
     *out_event = event_of(call, WATCH_OPEN);
+    out_event->address = slice_from_string(call->address);
     out_event->require_leader = require_leader;
     out_event->ok = true;
     return 1;

@@ -17,7 +17,8 @@
 static bool learner_may_serve(enum rpc_method_id method)
 {
     return method == RPC_KV_RANGE || method == RPC_MAINTENANCE_STATUS || method == RPC_MAINTENANCE_SNAPSHOT || method == RPC_HEALTH_CHECK ||
-           method == RPC_HEALTH_WATCH || method == RPC_EXTRA_FEATURES || method == RPC_EXTRA_HISTORY;
+           method == RPC_HEALTH_WATCH || method == RPC_EXTRA_FEATURES || method == RPC_EXTRA_HISTORY || method == RPC_EXTRA_WATCHERS ||
+           method == RPC_EXTRA_CANCEL_WATCHER;
 }
 
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan)
@@ -53,7 +54,9 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_HEALTH_CHECK:
     case RPC_HEALTH_WATCH: health_service_plan(method->id, request, out_plan); break;
     case RPC_EXTRA_FEATURES:
-    case RPC_EXTRA_HISTORY: extra_service_plan(env, method->id, request, out_plan); break;
+    case RPC_EXTRA_HISTORY:
+    case RPC_EXTRA_WATCHERS:
+    case RPC_EXTRA_CANCEL_WATCHER: extra_service_plan(env, method->id, request, out_plan); break;
     case RPC_OTHER: break;
     }
     ASSERT((out_plan->action == SERVICE_READ) == (out_plan->job != NULL));

@@ -53,6 +53,7 @@ enum service_action {
     SERVICE_SNAPSHOT, /* a stream of the state, which the caller's member feeds: service_encode_piece */
     SERVICE_READ,    /* plan.job; plan.linearizable: only after a read-index round */
     SERVICE_ASK,     /* plan.question, which the state's writer answers after a read-index round */
+    SERVICE_WATCHERS, /* plan.body, which the role of the watch streams answers */
     SERVICE_MOVE_LEADER, /* plan.target: hand leadership over, answer when that member leads */
 };
 struct service_job;

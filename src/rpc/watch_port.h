@@ -18,7 +18,7 @@ enum watch_method { WATCH_METHOD_WATCH, WATCH_METHOD_KEEP_ALIVE };
 #define WATCH_METHODS 2
 
 enum watch_event_kind {
-    WATCH_OPEN,    /* require_leader; the role says `next` when it wants the first message */
+    WATCH_OPEN,    /* require_leader, address; the role says `next` when it wants the first message */
     WATCH_MESSAGE, /* body; not ok: the client has ended its side, or is gone */
     WATCH_SENT,    /* not ok: the client is gone */
     WATCH_CLOSED,
@@ -28,6 +28,7 @@ struct watch_event {
     enum watch_method method; /* of the stream, in every event */
     uint64_t stream;
     struct slice body;    /* borrowed until the next take */
+    struct slice address; /* of the client, as "10.0.0.7:4242"; borrowed until CLOSED */
     bool require_leader;  /* metadata hasleader: true */
     bool ok;
 };

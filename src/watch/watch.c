@@ -38,6 +38,7 @@ void watch_free(struct watch *watch)
     while (!list_is_empty(&watch->streams)) watch_close(watch, LIST_ENTRY(watch->streams.next, struct watch_stream, of_watch));
     ASSERT(watch->stats.watchers == 0 && watch->behind.count == 0);
     watch_encode_forget(watch);
+    watch_list_forget(watch);
     watch_registry_deinit(&watch->registry);
     heap_deinit(&watch->behind);
     buf_deinit(&watch->head);
@@ -47,10 +48,10 @@ void watch_free(struct watch *watch)
 
 /* --- streams --- */
 
-struct watch_stream *watch_open(struct watch *watch, uint64_t name)
+struct watch_stream *watch_open(struct watch *watch, uint64_t name, struct slice address)
 {
     struct watch_stream *stream = ALLOC(struct watch_stream);
-    *stream = (struct watch_stream){.name = name};
+    *stream = (struct watch_stream){.name = name, .address = address};
     list_init(&stream->of_ready);
     list_init(&stream->of_progress);
     list_init(&stream->watchers);
@@ -143,6 +144,7 @@ static struct watcher *make_watcher(struct watch *watch, struct watch_stream *st
     ASSERT(is_put);
     stream->watcher_count++;
     watch->stats.watchers++;
+    watch_list_join(watch, watcher);
     return watcher;
 }
 
@@ -160,6 +162,7 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
     if (!choose_id(stream, request->watch_id, &id)) return refuse(watch, stream, view, DUPLICATE_ID);
     answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = revision, .created = true});
     struct watcher *watcher = make_watcher(watch, stream, request, key, id);
+    watcher->born_s = (uint32_t)(now_ns / NS_PER_S);
     watcher->next = request->start_revision > 0 ? request->start_revision : revision + 1;
     if (MUTANT(D80)) watcher->next++;
     if (MUTANT(P31C) && watcher->next > revision + 1) watcher->next = revision + 1;
@@ -171,12 +174,13 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
     else watch_state_live(watch, watcher);
 }
 
-static void cancel(struct watch *watch, struct watch_stream *stream, int64_t id, const struct mvcc_view *view)
+bool watch_cancel(struct watch *watch, struct watch_stream *stream, int64_t id, const struct mvcc_view *view, const char *reason)
 {
     struct watcher *watcher = map_get(&stream->ids, (uint64_t)id);
-    if (watcher == NULL) return;
+    if (watcher == NULL) return false;
     watch_state_remove(watch, watcher);
-    answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = mvcc_view_revision(view), .canceled = true});
+    answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = mvcc_view_revision(view), .canceled = true, .reason = reason});
+    return true;
 }
 
 enum err watch_request(struct watch *watch, struct watch_stream *stream, struct slice message, const struct mvcc_view *view, uint64_t now_ns)
@@ -186,7 +190,7 @@ enum err watch_request(struct watch *watch, struct watch_stream *stream, struct 
     enum err err = watch_request_decode(message, &request);
     if (err != ERR_OK) return err;
     if (request.kind == WATCH_REQUEST_CREATE) create(watch, stream, &request, view, now_ns);
-    if (request.kind == WATCH_REQUEST_CANCEL) cancel(watch, stream, request.watch_id, view);
+    if (request.kind == WATCH_REQUEST_CANCEL) (void)watch_cancel(watch, stream, request.watch_id, view, NULL);
     bool is_lost = MUTANT(D91) && stream->is_sending;
     if (request.kind == WATCH_REQUEST_PROGRESS && stream->watcher_count > 0 && !is_lost) {
         if (stream->progress_count++ == 0) list_push_back(&watch->progress, &stream->of_progress);
@@ -217,10 +221,18 @@ static void tell_answer(struct watch *watch, struct watch_stream *stream, uint64
 static void move_on(struct watch *watch, struct watcher *watcher, const struct watch_memo *memo)
 {
     watcher->next = memo->next_after;
-    watcher->sub = memo->sub_after;
+    watcher->sub = (uint32_t)memo->sub_after;
     if (memo->is_marked_after) watch_state_mark(watch, watcher, memo->next_after);
     else if (watcher->next <= watch->live && !MUTANT(P31B)) watch_state_wait(watch, watcher);
     else watch_state_live(watch, watcher);
+}
+
+static void note_told(struct watcher *watcher, uint32_t events, size_t bytes)
+{
+    ASSERT(events > 0);
+    if (watcher->told == NULL) watcher->told = ALLOC(struct watch_told);
+    watcher->told->events += events;
+    watcher->told->bytes += bytes;
 }
 
 static bool tell_events(struct watch *watch, struct watcher *watcher, const struct mvcc_view *view, uint64_t term, size_t *budget,
@@ -232,6 +244,7 @@ static bool tell_events(struct watch *watch, struct watcher *watcher, const stru
     put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = mvcc_view_revision(view), .fragment = memo->is_fragment});
     frame->events = blob_ref(memo->events);
     watcher->was_told = true;
+    note_told(watcher, memo->count, watch->head.size + memo->events->size);
     watch->stats.events += memo->count;
     return true;
 }

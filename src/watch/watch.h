@@ -41,11 +41,14 @@ struct watch *watch_new(const struct watch_options *options, const struct mvcc_v
 void watch_free(struct watch *watch); /* closes what is open; accepts NULL */
 
 /* --- streams --- */
-struct watch_stream *watch_open(struct watch *watch, uint64_t name);
+/* `address` of the client, for who asks: borrowed until watch_close. */
+struct watch_stream *watch_open(struct watch *watch, uint64_t name, struct slice address);
 void watch_close(struct watch *watch, struct watch_stream *stream);
 /* A message of the client; ERR_MALFORMED: the stream is to be ended. */
 MUST_USE enum err watch_request(struct watch *watch, struct watch_stream *stream, struct slice message, const struct mvcc_view *view,
                                 uint64_t now_ns);
+/* What a client's own cancel does; `reason` (static, or NULL) is told with it. False: the stream has no such watcher. */
+bool watch_cancel(struct watch *watch, struct watch_stream *stream, int64_t id, const struct mvcc_view *view, const char *reason);
 /* The stream has taken its frame. */
 void watch_sent(struct watch *watch, struct watch_stream *stream);
 /* The client's next message is welcome. */

@@ -2,6 +2,7 @@
  * Owner, thread: watch.h. Source: watch.h. */
 #ifndef WATCH_WATCH_INNER_H
 #define WATCH_WATCH_INNER_H
+#include "base/assert.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -21,6 +22,11 @@ struct watch_notify {
     uint64_t due_ns;
 };
 
+/* What a watcher was sent. */
+struct watch_told {
+    uint64_t events, bytes;    /* bytes: of the responses that held them */
+};
+
 struct watcher {
     struct watch_stream *stream;
     struct watch_set *set;
@@ -31,12 +37,16 @@ struct watcher {
     struct heap_node behind;   /* not LIVE: in the heap by `next` */
     int64_t id;
     int64_t next;              /* first revision not told */
-    int64_t sub;               /* of it, the first change not told: above 0 inside of fragments only */
-    enum watcher_state state;
-    bool is_compacted;         /* its turn will say so */
-    bool is_notify_due, was_told;
-    bool prev_kv, fragment, no_put, no_delete;
+    uint32_t sub;              /* of it, the first change not told: above 0 inside of fragments only */
+    uint32_t place;            /* in watch->places */
+    struct watch_told *told;   /* NULL: nothing yet */
+    uint32_t born_s;           /* on the clock of now_ns */
+    enum watcher_state state : 8;
+    bool is_compacted : 1;     /* its turn will say so */
+    bool is_notify_due : 1, was_told : 1;
+    bool prev_kv : 1, fragment : 1, no_put : 1, no_delete : 1;
 };
+STATIC_ASSERT(sizeof(struct watcher) <= 128, "an allocator's size class; a million of them are allowed");
 
 /* A response without events that waits for its turn. */
 struct watch_answer {
@@ -51,6 +61,7 @@ struct watch_stream {
     struct list of_ready;
     struct list of_progress;   /* progress_count > 0 */
     uint64_t name;
+    struct slice address;      /* of the client; borrowed from the port */
     struct list watchers;
     struct map ids;            /* id + 1 of a watcher's own, as unsigned */
     struct list answers;
@@ -73,10 +84,18 @@ struct watch_memo {
     bool is_fragment, is_marked_after;
 };
 
+/* Every watcher stands at one place as long as it lives. */
+struct watch_places {
+    struct watcher **watchers;   /* NULL = free */
+    uint32_t *free;              /* places that somebody left */
+    uint32_t count, capacity, free_count, free_capacity;
+};
+
 #define WATCH_MARKS 64
 struct watch {
     struct watch_options options;
     struct watch_registry registry;
+    struct watch_places places;
     struct list streams, ready;
     struct list waiting, swept;  /* watchers */
     struct list notify;          /* of watchers, soonest first */
@@ -106,6 +125,11 @@ void watch_state_remove(struct watch *watch, struct watcher *watcher); /* and fr
 void watch_state_line_up(struct watch *watch, struct watcher *watcher);
 bool watch_state_has_words(struct watch *watch, struct watch_stream *stream);
 void watch_state_ready(struct watch *watch, struct watch_stream *stream);
+
+/* watch_list.c: the places. */
+void watch_list_join(struct watch *watch, struct watcher *watcher);
+void watch_list_leave(struct watch *watch, struct watcher *watcher);
+void watch_list_forget(struct watch *watch); /* all are free */
 
 /* watch_encode.c */
 struct watch_response {

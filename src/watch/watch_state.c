@@ -110,6 +110,8 @@ void watch_state_remove(struct watch *watch, struct watcher *watcher)
     list_remove(&watcher->of_stream);
     if (watcher->notify != NULL) list_remove(&watcher->notify->node);
     alloc_free(watcher->notify);
+    alloc_free(watcher->told);
+    watch_list_leave(watch, watcher);
     struct watcher *taken = map_take(&stream->ids, (uint64_t)watcher->id);
     ASSERT(taken == watcher && stream->watcher_count > 0);
     stream->watcher_count--;

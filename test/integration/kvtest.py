@@ -105,6 +105,8 @@ METHODS = {
     "Health": ("/grpc.health.v1.Health/Check", health.HealthCheckResponse),
     "Features": ("/kvd.v1.Extra/Features", extra.FeaturesResponse),
     "History": ("/kvd.v1.Extra/History", extra.HistoryResponse),
+    "Watchers": ("/kvd.v1.Extra/Watchers", extra.WatchersResponse),
+    "CancelWatcher": ("/kvd.v1.Extra/CancelWatcher", extra.CancelWatcherResponse),
 }
 
 CHANNEL_OPTIONS = [

@@ -4,6 +4,7 @@
 import random
 
 from kvtest import Cluster, check, extra, main, needs_kvd, pick, rpc, wait_until
+from watches import Stream
 
 BUDGET_S = 60
 
@@ -148,6 +149,131 @@ def test_a_member_without_a_majority_tells_only_what_it_knows():
         check([event.kv.mod_revision for event in pages(member.client, key=b"k", serializable=True)] == [revision], "serializable")
         refused = member.client.ask("History", extra.HistoryRequest(key=b"k"), timeout_s=2)
         check(refused.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE"), "%s", refused)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Watchers
+
+REASON = "kvd: canceled by an operator"
+
+
+def watchers(client, **request):
+    """All of a member, page by page."""
+    found = []
+    while True:
+        answer = client.call("Watchers", extra.WatchersRequest(**request))
+        found += answer.watchers
+        if not answer.next:
+            return found
+        request["place"] = answer.next
+
+
+def test_every_member_tells_its_own_watchers_as_they_are():
+    with Cluster(3) as cluster:
+        members = cluster.members
+        cluster.leader()
+        streams = [Stream(member.target) for member in members]
+        for number, stream in enumerate(streams):
+            stream.create(b"w/%d" % number, prev_kv=True, filters=[rpc.WatchCreateRequest.NODELETE])
+            stream.create(b"w/", range_end=b"w0", watch_id=9, progress_notify=True, fragment=True)
+            check(stream.next().created and stream.next().created, "created")
+        revision = [members[0].client.put(b"w/1", b"v%d" % n).header.revision for n in range(5)][-1]
+        for number, member in enumerate(members):
+            for _ in range(5):
+                check(streams[number].next().events, "events")
+            wait_until(lambda: all(w.next_revision == revision + 1 for w in watchers(member.client)), 10, "all is told")
+            one, all_of = sorted(watchers(member.client), key=lambda w: w.watch_id)
+            check((one.key, one.range_end, one.prev_kv, list(one.filters)) == (b"w/%d" % number, b"", True, [rpc.WatchCreateRequest.NODELETE]), "%s", one)
+            check((all_of.key, all_of.range_end, all_of.watch_id) == (b"w/", b"w0", 9), "%s", all_of)
+            check(all_of.progress_notify and all_of.fragment and not all_of.prev_kv and not all_of.filters, "%s", all_of)
+            check(one.stream == all_of.stream and one.behind == all_of.behind == 0, "%s %s", one, all_of)
+            check(all_of.events == 5 and one.events == (5 if number == 1 else 0), "%s %s", one, all_of)
+            check((all_of.sent_bytes > 5 * len(b"w/1v0")) and all_of.age_seconds < 60, "%s", all_of)
+            check(all_of.client_address.startswith("127.0.0.1:") and all_of.client_address == one.client_address, "%s", all_of)
+            answer = member.client.call("Watchers", extra.WatchersRequest(key=b"w/7"))
+            check([w.watch_id for w in answer.watchers] == [9] and answer.stream_count == 1 and answer.watcher_count == 2, "%s", answer)
+            check(answer.header.member_id == member.client.status().header.member_id, "%s", answer)
+        for stream in streams:
+            stream.close()
+        wait_until(lambda: not watchers(members[0].client), 10, "a client that is gone is not told")
+
+
+def test_a_client_that_does_not_read_is_seen_to_be_behind():
+    with Cluster(1) as cluster:
+        client = cluster.members[0].client
+        stream = Stream(cluster.members[0].target, is_reading=False)
+        stream.create(b"big")
+        wait_until(lambda: watchers(client), 10, "the watcher")
+        wait_until(lambda: client.put(b"big", b"x" * 500000) and watchers(client)[0].behind > 3, 20, "it falls behind", 0)
+        stalled = watchers(client)[0]
+        check(stalled.is_sending and stalled.events > 0, "%s", stalled)
+        check(client.call("Watchers", b"").behind_count == 1, "the count of those behind")
+        stream.read()
+        wait_until(lambda: watchers(client)[0].behind == 0, 20, "it has caught up")
+        stream.close()
+
+
+def test_an_operator_cancels_one_watcher_and_nothing_else():
+    with Cluster(3) as cluster:
+        first, second = cluster.members[0], cluster.members[1]
+        cluster.leader()
+        stream = Stream(first.target)
+        for _ in range(2):
+            stream.create(b"c")
+            check(stream.next().created, "created")
+        victim = watchers(first.client)[0]
+        member_id = first.client.status().header.member_id
+        name = dict(stream=victim.stream, watch_id=victim.watch_id)
+        refused = outcome(second.client.ask("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **name)))
+        check(refused == ("FAILED_PRECONDITION", "kvd: the watcher is one of another member"), "%s", refused)
+        first.client.call("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **name))
+        told = stream.next()
+        check(told.canceled and told.watch_id == victim.watch_id and told.cancel_reason == REASON and not told.compact_revision, "%s", told)
+        for unknown in (name, dict(stream=victim.stream, watch_id=77), dict(stream=12345, watch_id=0), dict()):
+            refused = outcome(first.client.ask("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **unknown)))
+            check(refused == ("NOT_FOUND", "kvd: watcher not found"), "%s: %s", unknown, refused)
+        check(first.client.ask("CancelWatcher", b"\x0a\x01x").code == "INTERNAL", "garbage was taken for a request")
+        check(first.client.ask("Watchers", b"\x0a\x7f").code == "INTERNAL", "garbage was taken for a request")
+        first.client.put(b"c", b"1")
+        told = stream.next()
+        check(told.events and told.watch_id != victim.watch_id, "%s", told)
+        check(len(watchers(first.client)) == 1, "one is left")
+        check("canceled by an operator" in first.log(is_whole=True), "the log says nothing of it")
+        stream.close()
+
+
+def test_many_watchers_are_told_each_once_while_streams_come_and_go():
+    count, streams = pick(300, 1500, 50000), []
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        for number in range(4):
+            stream = Stream(member.target)
+            for at in range(count):
+                stream.create(b"m/%d" % at, watch_id=at + 1)
+            streams.append(stream)
+        for stream in streams:
+            for _ in range(count):
+                check(stream.next(60).created, "created")
+        seen, place = {}, 0
+        while True:
+            answer = member.client.call("Watchers", extra.WatchersRequest(limit=pick(50, 100, 1000), place=place))
+            for watcher in answer.watchers:
+                key = (watcher.stream, watcher.watch_id)
+                check(key not in seen, "%s was told twice", key)
+                seen[key] = watcher.key
+            passing = Stream(member.target)
+            passing.create(b"passing")
+            check(passing.next().created, "created")
+            passing.close()
+            member.client.put(b"m/1", b"v")
+            if not answer.next:
+                break
+            place = answer.next
+        kept = [key for key, name in seen.items() if name != b"passing"]
+        check(len(kept) == 4 * count, "%d of %d watchers were told", len(kept), 4 * count)
+        check(len(watchers(member.client, key=b"m/7")) == 4, "who watches one key")
+        for stream in streams:
+            stream.close()
 
 
 if __name__ == "__main__":

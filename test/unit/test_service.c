@@ -349,7 +349,7 @@ START_TEST(test_service_learner_answers_serializable_ranges_status_snapshot_and_
     for (size_t i = 0; i < count; i++) {
         bool may = strstr(methods[i].path, "KV/Range") != NULL && methods[i].id == RPC_KV_RANGE;
         may = may || methods[i].id == RPC_MAINTENANCE_STATUS || methods[i].id == RPC_MAINTENANCE_SNAPSHOT || strstr(methods[i].path, "Health/") != NULL ||
-              methods[i].id == RPC_EXTRA_FEATURES;
+              methods[i].id == RPC_EXTRA_FEATURES || methods[i].id == RPC_EXTRA_WATCHERS || methods[i].id == RPC_EXTRA_CANCEL_WATCHER;
         if (methods[i].id == RPC_OTHER) continue;
         enum err err = refusal(methods[i].path, may && methods[i].id == RPC_KV_RANGE ? buf_slice(&local) : slice_empty());
         ck_assert_int_eq(err, may ? ERR_OK : ERR_NOT_SUPPORTED_FOR_LEARNER);

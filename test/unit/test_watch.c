@@ -359,7 +359,7 @@ static void toggle(size_t number)
 {
     struct model_stream *stream = &rig->streams[number];
     if (stream->stream == NULL) {
-        stream->stream = watch_open(rig->watch, number);
+        stream->stream = watch_open(rig->watch, number, slice_from_string("10.0.0.7:4242"));
     } else if (below(4) == 0) {
         watch_close(rig->watch, stream->stream);
         memset(stream, 0, sizeof(*stream));
@@ -448,7 +448,7 @@ END_TEST
 
 static struct model_stream *open_one(size_t number)
 {
-    rig->streams[number].stream = watch_open(rig->watch, number);
+    rig->streams[number].stream = watch_open(rig->watch, number, slice_from_string("10.0.0.7:4242"));
     return &rig->streams[number];
 }
 
