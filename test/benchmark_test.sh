@@ -12,7 +12,7 @@ if [[ ${1:-} == --full ]]; then
     "$build/test/bench_snapshot" --full
     exec "$build/test/bench_wal" --full
 fi
-suite_begin "benchmarks" 30
+suite_begin "benchmarks" 45
 
 # has_figures LOG FIGURE...: every line of the log is a figure with a number, and each of these beginnings is among them
 has_figures() {
@@ -66,11 +66,55 @@ wal_prints_every_figure_as_json() {
     ! "$build/test/bench_wal" --fast && [[ -z $(find "$suite_dir" -name 'bench_wal_*') ]]
 }
 
+# serve COMMAND...: the command beside a member, with $endpoint and $pid
+serve() {
+    local port=$((20000 + RANDOM % 12000)) status=0 pid
+    local client=http://127.0.0.1:$port peer=http://127.0.0.1:$((port + 1))
+    "${KVD_BINARY:-bin/kvd}" --name m0 --data-dir "$suite_dir/served" --initial-cluster "m0=$peer" --listen-client-urls "$client" \
+        --advertise-client-urls "$client" --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" >"$suite_dir/served.log" 2>&1 &
+    pid=$!
+    for _ in {1..100}; do
+        grep -qF 'ready to serve client requests' "$suite_dir/served.log" && break
+        sleep 0.1
+    done
+    "$@" --endpoint "127.0.0.1:$port" --server-pids $pid -w json || status=1
+    kill $pid
+    wait $pid || status=1
+    rm -rf "$suite_dir/served" "$suite_dir/served.log"
+    return $status
+}
+
+# has_members FILE NAME...: each line is a JSON object that has a number above zero under each of these names
+has_members() {
+    /usr/bin/python3 -c '
+import json, sys
+for line in open(sys.argv[1]):
+    report = json.loads(line)
+    for name in sys.argv[2:]:
+        assert report[name] > 0, f"{name} in {line}"' "$@"
+}
+
+watch_prints_its_figures() {
+    serve "$build/test/bench_watch" --watchers 200 --streams 20 --conns 2 --seconds 1 --warmup 50ms >"$suite_dir/figures" || return 1
+    has_members "$suite_dir/figures" events_per_s events_per_server_s server_us client_us ack_p99_us start_p50_us start_p99_us || return 1
+    serve "$build/test/bench_watch" --watchers 2000 --streams 20 --conns 2 --own-keys --settle 100ms >"$suite_dir/figures" || return 1
+    has_members "$suite_dir/figures" rss_per_watcher rss_per_stream create_server_us || return 1
+    ! "$build/test/bench_watch" --fast && ! "$build/test/bench_watch" --watchers 1 --streams 2
+}
+
+lease_prints_its_figures() {
+    serve "$build/test/bench_lease" --leases 2000 --seconds 1 --settle 100ms >"$suite_dir/figures" || return 1
+    has_members "$suite_dir/figures" grants_per_s grant_server_us renewals_per_s renewals_per_server_s renewal_server_us || return 1
+    serve "$build/test/bench_lease" --leases 2000 --ttl 5 --expire >"$suite_dir/figures" || return 1
+    has_members "$suite_dir/figures" expired_per_s put_p99_before_ms put_p99_ms puts || return 1
+    ! "$build/test/bench_lease" --fast
+}
+
 # run NAME: a check of this file in a shell of its own
 run() {
     # shellcheck disable=SC2016 # expanded by the inner shell
     suite_run "$1" 60 bash -c 'set -uo pipefail; build=$1 suite_dir=$2; eval "$3"; "$4"' one "$build" "$suite_dir" \
-        "$(declare -f has_figures "$1")" "$1"
+        "$(declare -f has_figures has_members serve "$1")" "$1"
 }
 
 run mvcc_prints_every_figure_as_json
@@ -78,4 +122,6 @@ run mvcc_prints_a_table
 run mvcc_refuses_what_it_does_not_know
 run snapshot_prints_every_figure_as_json
 run wal_prints_every_figure_as_json
+run watch_prints_its_figures
+run lease_prints_its_figures
 suite_end
