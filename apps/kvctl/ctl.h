@@ -36,7 +36,7 @@ struct ctl_globals {
 struct ctl_options {
     const char *order, *sort_by, *consistency, *lease;
     const char *ttl; /* NULL = none was given */
-    int64_t limit, rev, min_create_rev, max_create_rev, min_mod_rev, max_mod_rev;
+    int64_t limit, rev, min_create_rev, max_create_rev, min_mod_rev, max_mod_rev, from_rev, to_rev;
     bool prefix, from_key, range, prev_kv, keys_only, count_only, print_value_only, ignore_value, ignore_lease, physical,
         interactive, cluster, keys, progress_notify, once, listen;
     int64_t lock_ttl;

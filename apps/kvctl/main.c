@@ -15,6 +15,7 @@
 #include "ear.h"
 #include "elect_command.h"
 #include "endpoint_command.h"
+#include "history_command.h"
 #include "kv_command.h"
 #include "kv_request.h"
 #include "lease_command.h"
@@ -23,6 +24,7 @@
 #include "member_command.h"
 #include "snapshot_command.h"
 #include "txn_command.h"
+#include "watchers_command.h"
 #include "watch_command.h"
 
 #define API_VERSION "3.6"
@@ -106,6 +108,23 @@ static const struct command COMMANDS[] = {
      "  kvctl compaction 1000                     reads and watches below revision 1000 are no longer possible\n"
      "  kvctl compaction --physical 1000          and wait until the space is free\n",
      kv_command_compaction_flags, kv_command_compaction, WAYS_CALLS},
+    {"history", "<key> [<range_end>]", "Prints every retained version of a key or a range, deletions included",
+     "  kvctl history greeting                    newest first: revision and PUT or DELETE, the key, the value\n"
+     "  kvctl history greeting --limit 1 --to-rev 41   what greeting had last become by revision 41\n"
+     "  kvctl history --prefix users/ --order ASCEND --from-rev 1000 -w table\n"
+     "  What lies below the compacted revision is gone: without --from-rev the history begins there, and what was in force\n"
+     "  then is what `get --rev` shows. An etcd cannot do this.\n",
+     history_command_flags, history_command_run, WAYS_CALLS},
+    {"watchers list", "[<key> [<range_end>]]", "Lists who watches at the endpoints, all or only some keys",
+     "  kvctl watchers list -w table              of the members in --endpoints\n"
+     "  kvctl watchers list --cluster greeting    who in the cluster is told of changes of greeting\n"
+     "  Simple output: watcher, keys, options, next revision, revisions behind or live, events, bytes, client, age.\n"
+     "  A watcher that stays behind while its client is (sending) has a client that does not read.\n",
+     watchers_command_list_flags, watchers_command_list, WAYS_CALLS},
+    {"watchers cancel", "<watcher>...", "Ends watchers, by the names that watchers list prints",
+     "  kvctl watchers cancel 8e9e05c52164694d/100000003/0\n"
+     "  The client is told that its watcher is canceled, and why; it may watch again. --cluster looks for the member.\n",
+     endpoint_command_flags, watchers_command_cancel, WAYS_CALLS},
     {"lease grant", "<ttl>", "Creates leases",
      "  kvctl lease grant 60                      a lease of 60 seconds; prints its id\n"
      "  kvctl put --lease 1c0ffee00c0ffee0 session/1 alive\n",

@@ -59,7 +59,7 @@ void print_format_size(uint64_t bytes, char out_text[PRINT_TIME_BYTES])
 
 /* --- simple -------------------------------------------------------------------------------------------------------------- */
 
-static void put_line(const struct ctl *ctl, ProtobufCBinaryData bytes)
+void print_line(const struct ctl *ctl, ProtobufCBinaryData bytes)
 {
     ASSERT(bytes.data != NULL || bytes.len == 0);
     if (!ctl->globals.hex && bytes.len > 0) fwrite(bytes.data, 1, bytes.len, stdout);
@@ -70,8 +70,8 @@ static void put_line(const struct ctl *ctl, ProtobufCBinaryData bytes)
 static void put_kv(const struct ctl *ctl, const Mvccpb__KeyValue *kv, bool value_only)
 {
     ASSERT(kv != NULL);
-    if (!value_only) put_line(ctl, kv->key);
-    put_line(ctl, kv->value);
+    if (!value_only) print_line(ctl, kv->key);
+    print_line(ctl, kv->value);
 }
 
 static void simple_range(const struct ctl *ctl, const Etcdserverpb__RangeResponse *response)

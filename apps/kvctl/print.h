@@ -25,6 +25,7 @@ enum ctl_exit print_statuses(const struct ctl *ctl, const struct print_endpoint 
 enum ctl_exit print_hashes(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);
 enum ctl_exit print_healths(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);
 
+void print_line(const struct ctl *ctl, ProtobufCBinaryData bytes); /* as -w simple prints a key or a value */
 const char *print_event_name(const Mvccpb__Event *event); /* "PUT" */
 const char *print_alarm_name(int32_t type); /* "NOSPACE"; "UNKNOWN" for what has no name */
 

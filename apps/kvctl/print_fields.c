@@ -153,13 +153,15 @@ void print_fields_healths(const struct print_endpoint *endpoints, size_t count)
     }
 }
 
+void print_fields_event(const Mvccpb__Event *event)
+{
+    printf("\"Type\" : %s\n", print_event_name(event));
+    if (event->prev_kv != NULL) put_kv("Prev", event->prev_kv);
+    if (event->kv != NULL) put_kv("", event->kv);
+}
+
 void print_fields_watch(const Etcdserverpb__WatchResponse *response)
 {
     print_fields_header(response->header);
-    for (size_t i = 0; i < response->n_events; i++) {
-        const Mvccpb__Event *event = response->events[i];
-        printf("\"Type\" : %s\n", print_event_name(event));
-        if (event->prev_kv != NULL) put_kv("Prev", event->prev_kv);
-        if (event->kv != NULL) put_kv("", event->kv);
-    }
+    for (size_t i = 0; i < response->n_events; i++) print_fields_event(response->events[i]);
 }

@@ -9,6 +9,7 @@ void print_fields_range(const Etcdserverpb__RangeResponse *response);
 void print_fields_put(const Etcdserverpb__PutResponse *response);
 void print_fields_del(const Etcdserverpb__DeleteRangeResponse *response);
 void print_fields_txn(const Etcdserverpb__TxnResponse *response);
+void print_fields_event(const Mvccpb__Event *event);
 void print_fields_watch(const Etcdserverpb__WatchResponse *response);
 void print_fields_alarms(const Etcdserverpb__AlarmResponse *response);
 void print_fields_members(const Etcdserverpb__MemberListResponse *response);

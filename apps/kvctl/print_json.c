@@ -6,7 +6,7 @@
 
 static struct slice bytes_of(ProtobufCBinaryData bytes) { return slice_make(bytes.data, bytes.len); }
 
-static void put_header_as(struct json *json, const char *name, const Etcdserverpb__ResponseHeader *header)
+void print_json_header(struct json *json, const char *name, const Etcdserverpb__ResponseHeader *header)
 {
     if (header == NULL) return;
     json_open(json, name, '{');
@@ -19,7 +19,7 @@ static void put_header_as(struct json *json, const char *name, const Etcdserverp
 
 static void put_header(struct json *json, const Etcdserverpb__ResponseHeader *header)
 {
-    put_header_as(json, "header", header);
+    print_json_header(json, "header", header);
 }
 
 static void put_kv(struct json *json, const char *name, const Mvccpb__KeyValue *kv)
@@ -133,7 +133,7 @@ void print_json_txn(const Etcdserverpb__TxnResponse *response)
     json_deinit(&json);
 }
 
-static void put_event(struct json *json, const Mvccpb__Event *event)
+void print_json_event(struct json *json, const Mvccpb__Event *event)
 {
     ASSERT(event != NULL);
     json_open(json, NULL, '{');
@@ -149,9 +149,9 @@ void print_json_watch(const Etcdserverpb__WatchResponse *response)
     struct json json;
     json_init(&json);
     json_open(&json, NULL, '{');
-    put_header_as(&json, "Header", response->header);
+    print_json_header(&json, "Header", response->header);
     json_open(&json, "Events", '[');
-    for (size_t i = 0; i < response->n_events; i++) put_event(&json, response->events[i]);
+    for (size_t i = 0; i < response->n_events; i++) print_json_event(&json, response->events[i]);
     json_close(&json, ']');
     json_number(&json, "CompactRevision", (uint64_t)response->compact_revision);
     json_bool(&json, "Canceled", response->canceled);

@@ -1,7 +1,12 @@
 /* print_json: -w json: the messages as etcdctl's JSON. Inside of print only; see print.h. */
 #ifndef KVCTL_PRINT_JSON_H
 #define KVCTL_PRINT_JSON_H
+#include "json.h"
 #include "print.h"
+
+/* Parts of a message. */
+void print_json_header(struct json *json, const char *name, const Etcdserverpb__ResponseHeader *header); /* NULL: none */
+void print_json_event(struct json *json, const Mvccpb__Event *event);                                   /* an element of an array */
 
 void print_json_range(const Etcdserverpb__RangeResponse *response);
 void print_json_put(const Etcdserverpb__PutResponse *response);

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """What a kvd has beyond etcd: kvd.v1.Extra, against real members by gRPC and kvctl."""
 
+import json
+import os
 import random
+import subprocess
 
-from kvtest import Cluster, check, extra, main, needs_kvd, pick, rpc, wait_until
+from kvtest import REFERENCE_BINARY, ROOT, Cluster, Skip, check, clean_environment, extra, main, needs_kvd, pick, rpc, wait_until
 from watches import Stream
 
 BUDGET_S = 60
@@ -274,6 +277,107 @@ def test_many_watchers_are_told_each_once_while_streams_come_and_go():
         check(len(watchers(member.client, key=b"m/7")) == 4, "who watches one key")
         for stream in streams:
             stream.close()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# kvctl
+
+KVCTL = os.path.join(ROOT, "bin", "kvctl")
+
+
+def kvctl(targets, *words):
+    run = subprocess.run([KVCTL, "--endpoints", ",".join(targets)] + list(words), capture_output=True, text=True, env=clean_environment(), timeout=30,
+                         check=False)
+    return run.returncode, run.stdout, run.stderr
+
+
+def test_kvctl_prints_the_history_in_every_format():
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        lease = member.client.call("LeaseGrant", rpc.LeaseGrantRequest(TTL=300, ID=0xabc)).ID
+        member.client.put(b"a", b"one")
+        member.client.ask("Put", rpc.PutRequest(key=b"a", value=b"two\n", lease=lease))
+        member.client.put(b"ab", b"other")
+        member.client.call("DeleteRange", rpc.DeleteRangeRequest(key=b"a"))
+
+        def said(*words):
+            code, out, err = kvctl([member.target], "history", *words)
+            check(code == 0 and err == "", "%s: %d %s", words, code, err)
+            return out
+
+        check(said("a") == "5 DELETE\na\n3 PUT\na\ntwo\n\n2 PUT\na\none\n", "%s", said("a"))
+        check(said("a", "--order", "ascend", "--limit", "1") == "2 PUT\na\none\n", "ascending, one")
+        check(said("--prefix", "a", "--from-rev", "4", "--keys-only") == "5 DELETE\na\n4 PUT\nab\n\n", "%s", said("--prefix", "a", "--from-rev", "4"))
+        check(said("a", "b", "--to-rev", "2", "--consistency", "s") == "2 PUT\na\none\n", "a range and a window")
+        check(said("nobody") == "", "an empty history")
+        whole = json.loads(said("a", "-w", "json"))
+        check([(e.get("type", 0), e["kv"]["mod_revision"], e["kv"].get("lease", 0)) for e in whole["events"]] == [(1, 5, 0), (0, 3, lease), (0, 2, 0)],
+              "%s", whole)
+        check(whole["header"]["revision"] == 5, "%s", whole)
+        check(json.loads(said("nobody", "-w", "json"))["events"] == [], "an empty history as JSON")
+        fields = said("a", "-w", "fields")
+        check(fields.count('"Type" : ') == 3 and '"ModRevision" : 3' in fields and '"Value" : "two\\n"' in fields, "%s", fields)
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in said("a", "-w", "table").splitlines() if line.startswith("|")]
+        check(rows == [["REVISION", "TYPE", "KEY", "VALUE", "VERSION", "CREATED", "LEASE"], ["5", "DELETE", '"a"', "", "0", "0", ""],
+                       ["3", "PUT", '"a"', '"two\\n"', "2", "2", "%016x" % lease], ["2", "PUT", '"a"', '"one"', "1", "2", ""]], "%s", rows)
+        for number in range(25):
+            member.client.put(b"many", b"%d" % number)
+        check(said("many", "--limit", "23").count("PUT") == 23, "a limit")
+        for words, code, text in ((("a", "--from-rev", "99"), 1, "future revision"), (("a", "--order", "UP"), 4, "bad sort order"), ((), 128, "needs one argument"),
+                                  (("a", "--from-rev", "3", "--to-rev", "2"), 1, "below the first")):
+            seen = kvctl([member.target], "history", *words)
+            check(seen[0] == code and text in seen[2], "%s: %s", words, seen)
+
+
+def test_kvctl_lists_the_clusters_watchers_and_cancels_one():
+    with Cluster(3) as cluster:
+        cluster.leader()
+        targets = [member.target for member in cluster.members]
+        streams = [Stream(target) for target in targets]
+        for number, stream in enumerate(streams):
+            stream.create(b"k%d" % number, prev_kv=True)
+            stream.create(b"k", range_end=b"l", filters=[rpc.WatchCreateRequest.NOPUT])
+            check(stream.next().created and stream.next().created, "created")
+
+        def listed(*words):
+            code, out, err = kvctl(targets[:1], "watchers", "list", *words)
+            check(code == 0 and err == "", "%s: %d %s", words, code, err)
+            return [line.split(", ") for line in out.splitlines()]
+
+        wait_until(lambda: len(cluster.members[0].client.call("MemberList", b"").members[2].clientURLs) > 0, 10, "the members' URLs")
+        check(len(listed()) == 2 and len(listed("--cluster")) == 6, "%s", listed("--cluster"))
+        check(len(listed("--cluster", "k2")) == 4 and len(listed("--cluster", "--prefix", "k")) == 6 and listed("z") == [], "by key")
+        row = listed("--cluster", "k2", "k3")[-1]
+        check(row[1] in ('"k2"', '"k".."l"') and row[3:7] == ["2", "live", "0", "0"] and row[7].startswith("127.0.0.1:"), "%s", row)
+        as_json = json.loads(kvctl(targets, "watchers", "list", "-w", "json")[1])
+        check([len(member["watchers"]) for member in as_json] == [2, 2, 2] and len({member["header"]["member_id"] for member in as_json}) == 3, "%s", as_json)
+        check(len(json.loads(kvctl([targets[0], targets[0]], "watchers", "list", "-w", "json")[1])) == 1, "a member by two URLs is told once")
+        check(kvctl(targets, "watchers", "list", "-w", "fields")[1].count('"WatchID" : ') == 6, "fields")
+        check(kvctl(targets, "watchers", "list", "-w", "table")[1].count("no-put") == 3, "table")
+        victim = [row[0] for row in listed("--cluster", "k2") if row[1] == '"k2"'][0]
+        code, out, err = kvctl(targets[:1], "watchers", "cancel", victim)
+        check(code == 1 and "--cluster asks all members" in err, "%d %s %s", code, out, err)
+        code, out, err = kvctl(targets[:1], "watchers", "cancel", "--cluster", victim)
+        check((code, out, err) == (0, "watcher %s canceled\n" % victim, ""), "%d %s %s", code, out, err)
+        told = streams[2].next()
+        check(told.canceled and told.cancel_reason == REASON, "%s", told)
+        code, out, err = kvctl(targets, "watchers", "cancel", victim)
+        check(code == 1 and "watcher not found" in err, "%d %s %s", code, out, err)
+        check(kvctl(targets, "watchers", "cancel", "1/2")[0] == 128 and kvctl(targets, "watchers", "cancel")[0] == 128, "bad names")
+        cluster.members[2].kill()
+        code, out, err = kvctl(targets, "watchers", "list")
+        check(code == 2 and len(out.splitlines()) == 4 and "no endpoint could be reached" in err, "%d %s %s", code, out, err)
+        for stream in streams:
+            stream.close()
+
+
+def test_kvctl_says_when_the_server_is_an_etcd():
+    if not os.access(REFERENCE_BINARY, os.X_OK):
+        raise Skip("no etcd at %s" % REFERENCE_BINARY)
+    with Cluster(1, binary=REFERENCE_BINARY) as cluster:
+        for words in (("history", "a"), ("watchers", "list"), ("watchers", "cancel", "1/2/3")):
+            code, out, err = kvctl([cluster.members[0].target], *words)
+            check(code == 4 and "it is an etcd" in err and out == "", "%s: %d %s %s", words, code, out, err)
 
 
 if __name__ == "__main__":
