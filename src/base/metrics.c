@@ -107,7 +107,14 @@ void metrics_put_one(struct buf *out, enum metrics_kind kind, const char *name, 
     metrics_put_u64(out, name, "", value);
 }
 
-static void put_peers(struct buf *out, const struct metrics *metrics)
+/* `label`: which end the peer is; NULL: both ends are named. */
+static void format_peer(char labels[LABELS_MAX], const char *label, uint64_t self, uint64_t peer)
+{
+    if (label != NULL) snprintf(labels, LABELS_MAX, "%s=\"%" PRIx64 "\"", label, peer);
+    else snprintf(labels, LABELS_MAX, "Local=\"%" PRIx64 "\",Remote=\"%" PRIx64 "\"", self, peer);
+}
+
+static void put_peers(struct buf *out, const struct metrics *metrics, uint64_t self)
 {
     static const struct {
         const char *name, *label, *help;
@@ -118,25 +125,28 @@ static void put_peers(struct buf *out, const struct metrics *metrics)
         {"etcd_network_peer_sent_failures_total", "To", "Messages to peers that never left.", offsetof(struct metrics_peer, sent_failures)},
         {"etcd_network_peer_received_failures_total", "From", "Frames of peers that could not be read.",
          offsetof(struct metrics_peer, received_failures)},
+        {"etcd_network_disconnected_peers_total", NULL, "Streams to peers that were lost.", offsetof(struct metrics_peer, disconnected)},
+        {"etcd_network_active_peers", NULL, "Peers whose stream stands.", offsetof(struct metrics_peer, is_active)},
     };
     static const char round_trip[] = "etcd_network_peer_round_trip_time_seconds";
     char labels[LABELS_MAX];
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-        metrics_put_family(out, METRICS_COUNTER, counters[i].name, counters[i].help);
+        enum metrics_kind kind = counters[i].offset == offsetof(struct metrics_peer, is_active) ? METRICS_GAUGE : METRICS_COUNTER;
+        metrics_put_family(out, kind, counters[i].name, counters[i].help);
         for (size_t n = 0; n < METRICS_PEERS_MAX && METRIC_GET(&metrics->peers[n], id) != 0; n++) {
             const atomic_uint_fast64_t *value = (const void *)((const char *)&metrics->peers[n] + counters[i].offset);
-            snprintf(labels, sizeof(labels), "%s=\"%" PRIx64 "\"", counters[i].label, (uint64_t)METRIC_GET(&metrics->peers[n], id));
+            format_peer(labels, counters[i].label, self, METRIC_GET(&metrics->peers[n], id));
             metrics_put_u64(out, counters[i].name, labels, atomic_load_explicit(value, memory_order_relaxed));
         }
     }
     metrics_put_family(out, METRICS_HISTOGRAM, round_trip, "From a heartbeat to its answer.");
     for (size_t n = 0; n < METRICS_PEERS_MAX && METRIC_GET(&metrics->peers[n], id) != 0; n++) {
-        snprintf(labels, sizeof(labels), "To=\"%" PRIx64 "\"", (uint64_t)METRIC_GET(&metrics->peers[n], id));
+        format_peer(labels, "To", self, METRIC_GET(&metrics->peers[n], id));
         metrics_put_histogram(out, round_trip, labels, &metrics->peers[n].round_trip, METRICS_FROM_100US);
     }
 }
 
-void metrics_put_all(struct buf *out, const struct metrics *metrics)
+void metrics_put_all(struct buf *out, const struct metrics *metrics, uint64_t self)
 {
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const struct field *field = &FIELDS[i];
@@ -146,7 +156,7 @@ void metrics_put_all(struct buf *out, const struct metrics *metrics)
     metrics_put_histogram(out, "etcd_disk_wal_fsync_duration_seconds", "", &metrics->wal_sync, METRICS_FROM_1MS);
     metrics_put_family(out, METRICS_HISTOGRAM, "etcd_disk_backend_commit_duration_seconds", "A batch of entries applied and published.");
     metrics_put_histogram(out, "etcd_disk_backend_commit_duration_seconds", "", &metrics->commit, METRICS_FROM_1MS);
-    put_peers(out, metrics);
+    put_peers(out, metrics, self);
 }
 
 void metrics_put_json(struct buf *out, const struct metrics *metrics)

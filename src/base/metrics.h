@@ -86,6 +86,7 @@ struct metrics_histogram {
 struct metrics_peer {
     atomic_uint_fast64_t id; /* 0 = none */
     atomic_uint_fast64_t sent_bytes, received_bytes, sent_failures, received_failures;
+    atomic_uint_fast64_t is_active, disconnected;
     struct metrics_histogram round_trip; /* METRICS_FROM_100US */
 };
 
@@ -114,8 +115,8 @@ void metrics_put_histogram(struct buf *out, const char *name, const char *labels
                            enum metrics_bounds bounds);
 /* A family of one series without labels. */
 void metrics_put_one(struct buf *out, enum metrics_kind kind, const char *name, const char *help, uint64_t value);
-/* All of struct metrics. */
-void metrics_put_all(struct buf *out, const struct metrics *metrics);
+/* All of struct metrics. `self`: this member. */
+void metrics_put_all(struct buf *out, const struct metrics *metrics, uint64_t self);
 /* The counters and gauges as members of a JSON object: "proposals_committed":12,… */
 void metrics_put_json(struct buf *out, const struct metrics *metrics);
 

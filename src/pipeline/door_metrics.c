@@ -92,7 +92,7 @@ static void put_operations(struct buf *out, const struct shared *shared)
 void door_metrics_put(struct buf *out, const struct door_metrics *of)
 {
     put_server(out, of);
-    metrics_put_all(out, &of->shared->metrics);
+    metrics_put_all(out, &of->shared->metrics, of->self);
     put_operations(out, of->shared);
     rpc_metrics_put(out, &of->shared->rpc);
     put_process(out);

@@ -159,6 +159,8 @@ static void take_down(struct peer_actor *role, struct peer_link *link, bool refu
     link->heartbeat_ns = 0;
     drop_queue(role, link);
     if (was_up) {
+        METRIC_SET(link->metrics, is_active, 0);
+        METRIC_ADD(link->metrics, disconnected, 1);
         LOG(WARN, "lost the stream to a peer", LOG_F_HEX("peer", link->id), LOG_F_BOOL("connection-refused", refused));
         post_link(role, link, LINK_DOWN);
     }
@@ -201,6 +203,7 @@ static void take_event(struct peer_actor *role, struct peer_event *event)
     } else if (event->kind == PEER_UP) {
         take_hello(role, link, &event->hello);
         link->is_up = true;
+        METRIC_SET(link->metrics, is_active, 1);
         LOG(INFO, "established the stream to a peer", LOG_F_HEX("peer", link->id));
         post_link(role, link, LINK_UP);
     } else if (event->kind == PEER_DOWN) {

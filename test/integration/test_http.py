@@ -151,6 +151,8 @@ def test_health_and_probes_follow_the_quorum():
     with Cluster(3, flags=flags) as cluster:
         member = cluster.followers()[0]
         port = member.client_port
+        active = [v for key, v in scrape(port).items() if key.startswith("etcd_network_active_peers{")]
+        check(sum(active) == 2, "peers: %s", active)
         check(health(port) == (200, "") and health(port, "?serializable=true") == (200, ""), "healthy")
         version = json.loads(ask(port, "/version")[2])
         check(re.match(r"3\.\d+\.\d+$", version["etcdserver"]) and re.match(r"3\.\d+\.0$", version["etcdcluster"]), "%s", version)
@@ -163,6 +165,8 @@ def test_health_and_probes_follow_the_quorum():
             if other is not member:
                 other.kill()
         wait_until(lambda: value(scrape(port), "etcd_server_has_leader") == 0, 15, "it misses the leader")
+        gone = [v for key, v in scrape(port).items() if key.startswith("etcd_network_active_peers{")]
+        check(not is_kvd() or gone == [0, 0], "peers that are gone: %s", gone)
         if not is_kvd():
             return
         check(health(port) == (503, "RAFT NO LEADER"), "without a quorum: %s", health(port))

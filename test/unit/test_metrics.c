@@ -27,7 +27,7 @@ static const char *text(void)
     return (const char *)buf_slice(&out).data;
 }
 
-static void expect(const char *whole, const char *part) { ck_assert_msg(strstr(whole, part) != NULL, "not there: %s\n%s", part, whole); }
+static void expect(const char *whole, const char *part) { ck_assert_msg(strstr(whole, part) != NULL, "not there: %s\n%.2000s", part, whole); }
 
 START_TEST(test_metrics_a_histogram_counts_each_value_once_and_adds_up)
 {
@@ -67,7 +67,8 @@ START_TEST(test_metrics_every_family_has_its_head_and_peers_their_labels)
     METRIC_SET(&metrics.peers[0], id, UINT64_C(0x32b1f71e7000234));
     METRIC_SET(&metrics.peers[0], sent_bytes, 7);
     metrics_observe(&metrics.peers[0].round_trip, METRICS_FROM_100US, NS_PER_MS);
-    metrics_put_all(&out, &metrics);
+    METRIC_SET(&metrics.peers[0], is_active, 1);
+    metrics_put_all(&out, &metrics, 0x17);
     const char *got = text();
     expect(got, "# HELP etcd_server_proposals_applied_total Entries applied.\n# TYPE etcd_server_proposals_applied_total gauge\n"
                 "etcd_server_proposals_applied_total 42\n");
@@ -75,6 +76,8 @@ START_TEST(test_metrics_every_family_has_its_head_and_peers_their_labels)
     expect(got, "etcd_network_peer_received_bytes_total{From=\"32b1f71e7000234\"} 0\n");
     expect(got, "etcd_network_peer_round_trip_time_seconds_bucket{To=\"32b1f71e7000234\",le=\"0.0008\"} 0\n"
                 "etcd_network_peer_round_trip_time_seconds_bucket{To=\"32b1f71e7000234\",le=\"0.0016\"} 1\n");
+    expect(got, "# TYPE etcd_network_active_peers gauge\netcd_network_active_peers{Local=\"17\",Remote=\"32b1f71e7000234\"} 1\n");
+    expect(got, "etcd_network_disconnected_peers_total{Local=\"17\",Remote=\"32b1f71e7000234\"} 0\n");
     ck_assert_ptr_null(strstr(got, "alarms_no_space"));
     buf_clear(&out);
     metrics_put_json(&out, &metrics);
