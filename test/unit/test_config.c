@@ -89,6 +89,8 @@ START_TEST(test_config_each_bad_value_is_named)
     refused("--wal-segment-bytes");
     config.wal_segment_bytes = 65536 + 512;
     refused("--wal-segment-bytes");
+    config.lease_checkpoint_ns = NS_PER_S - 1;
+    refused("--lease-checkpoint-interval");
     config.auto_compaction_mode = "hourly";
     refused("unknown auto-compaction-mode \"hourly\"");
     config.auto_compaction_retention = "soon";
