@@ -221,7 +221,7 @@ def test_flags_that_are_not_built_are_accepted_with_one_warning_each():
     # In all forms: with "=", with the value as the next word, bare, with one dash, repeated; of 3.4 to 3.7 and older.
     flags = ["--enable-grpc-gateway=true", "--client-cert-auth", "-auto-tls=false",
              "--feature-gates=InitialCorruptCheck=true", "--experimental-initial-corrupt-check=true",
-             "--experimental-compact-hash-check-enabled", "--listen-metrics-urls=http://127.0.0.1:2381",
+             "--experimental-compact-hash-check-enabled",
              "--strict-reconfig-check", "--logger=zap", "--log-outputs=stderr", "--metrics=extensive", "--enable-v2=false",
              "--proxy=off", "--snapshot", "--v2-deprecation=write-only", "--backend-batch-limit", "-1",
              "--corrupt-check-time=1h", "--corrupt-check-time=2h"]

@@ -120,6 +120,10 @@ START_TEST(test_config_only_addresses_can_be_listened_on)
     refused("--listen-client-urls: expected IP in URL for binding (node1)");
     config.listen_peer_urls = "http://127.0.0.1:2380,http://a.example:2380";
     refused("--listen-peer-urls: expected IP in URL for binding (a.example)");
+    config.listen_metrics_urls = "http://a.example:1";
+    refused("--listen-metrics-urls: expected IP in URL for binding (a.example)");
+    config.listen_metrics_urls = "http://127.0.0.1:0,unix://metrics.sock";
+    ck_assert_msg(check(), "%s", message);
     config.listen_client_urls = "http://localhost:1,http://0.0.0.0:2,http://[::]:3,http://[fe80::1%eth0]:0,unix://kvd.sock";
     ck_assert_msg(check(), "%s", message);
     config.advertise_client_urls = "http://node1:2379";
