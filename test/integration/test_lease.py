@@ -60,6 +60,8 @@ def test_a_grant_is_raised_to_the_shortest_ttl_refused_above_the_longest_and_ref
         check(first.TTL == TTL_MIN and first.ID > 0, "%s", first)
         check(grant(client, -5).TTL == TTL_MIN and grant(client, 77).TTL == 77, "granted TTLs")
         check(grant(client, 9000000000, 5).TTL == 9000000000, "the longest TTL")
+        check(grant(client, -1 << 63).TTL == TTL_MIN, "the smallest number")
+        check(outcome(client.ask("LeaseGrant", rpc.LeaseGrantRequest(TTL=(1 << 63) - 1, ID=6))) == TOO_LARGE, "the largest number")
         check(outcome(client.ask("LeaseGrant", rpc.LeaseGrantRequest(TTL=9000000001, ID=6))) == TOO_LARGE, "too large")
         check(outcome(client.ask("LeaseGrant", rpc.LeaseGrantRequest(TTL=60, ID=5))) == EXISTS, "exists")
         check(outcome(client.ask("LeaseGrant", rpc.LeaseGrantRequest(TTL=9000000001, ID=5))) == TOO_LARGE, "the TTL is looked at first")
