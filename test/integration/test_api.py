@@ -514,8 +514,8 @@ def _methods():
             yield "/%s.%s/%s" % (file.package, service.name, method.name), method.client_streaming, method.server_streaming
 
 
-BUILT = ("/etcdserverpb.KV/", "Lease/LeaseGrant", "Lease/LeaseRevoke", "Lease/LeaseTimeToLive", "Lease/LeaseLeases", "Maintenance/Alarm",
-         "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash", "Maintenance/MoveLeader", "Maintenance/Downgrade",
+BUILT = ("/etcdserverpb.KV/", "Lease/LeaseGrant", "Lease/LeaseRevoke", "Lease/LeaseTimeToLive", "Lease/LeaseLeases",
+         "Lease/LeaseKeepAlive", "Maintenance/Alarm", "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash", "Maintenance/MoveLeader", "Maintenance/Downgrade",
          "Maintenance/Snapshot", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/")
 
 
