@@ -17,6 +17,8 @@ both_have() { grep -qa -- "$1" "$e2e_dir/etcdctl.out" && grep -qa -- "$1" "$e2e_
 
 # both_watch WORDS...: both tools in the background, output in etcdctl.out and kvctl.out
 both_watch() {
+    : >"$e2e_dir/etcdctl.out" # the background may come to it later
+    : >"$e2e_dir/kvctl.out"
     etcdctl --endpoints "$endpoint" watch "$@" >"$e2e_dir/etcdctl.out" 2>"$e2e_dir/etcdctl.err" </dev/null &
     watchers+=($!)
     "$kvctl" --endpoints "$endpoint" watch "$@" >"$e2e_dir/kvctl.out" 2>"$e2e_dir/kvctl.err" </dev/null &
@@ -84,6 +86,7 @@ commands() {
     same watch w/1 --rev 2 -- sh -c "kill -9 \$\$"
     same watch w/1 --rev 2 -- no-such-program x
     same watch w/1 --rev 2 -- /no/such/program
+    : >"$e2e_dir/kvctl.out"
     KVCTL_WATCH_KEY=w/1 ETCDCTL_WATCH_KEY=w/9 "$kvctl" --endpoints "$endpoint" watch --rev 2 >"$e2e_dir/kvctl.out" </dev/null &
     watchers+=($!)
     until_true 10 grep -q uno "$e2e_dir/kvctl.out" || true
@@ -123,6 +126,8 @@ lines_to() {
 }
 
 interactive() {
+    : >"$e2e_dir/etcdctl.out"
+    : >"$e2e_dir/kvctl.out"
     lines_to etcdctl &
     lines_to kvctl
     wait $!
