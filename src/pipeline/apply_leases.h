@@ -20,7 +20,7 @@
 #include "storage/lease_request.h"
 #include "storage/state_machine.h"
 
-#define APPLY_LEASES_EXPIRIES_MAX 256 /* asked for and not seen in the log yet */
+#define APPLY_LEASES_EXPIRIES_MAX 64 /* asked for and not seen in the log yet */
 
 struct apply_leases {
     uint64_t term;              /* in which this member leads; 0 = it does not */
