@@ -515,8 +515,8 @@ def _methods():
 
 
 BUILT = ("/etcdserverpb.KV/", "Lease/LeaseGrant", "Lease/LeaseRevoke", "Lease/LeaseTimeToLive", "Lease/LeaseLeases",
-         "Lease/LeaseKeepAlive", "Maintenance/Alarm", "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash", "Maintenance/MoveLeader", "Maintenance/Downgrade",
-         "Maintenance/Snapshot", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/")
+         "Lease/LeaseKeepAlive", "Maintenance/Alarm", "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash",
+         "Maintenance/MoveLeader", "Maintenance/Downgrade", "Maintenance/Snapshot", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/")
 
 
 def test_every_method_that_is_not_built_answers_unimplemented():
