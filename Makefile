@@ -1,5 +1,5 @@
 # The everyday commands. CMake does the building (CMakePresets.json), the scripts the rest.
-.PHONY: deps build programs server client stop clean-data clean test test-long bench check format help
+.PHONY: deps deps-build build programs server client stop clean-data clean test test-long bench check format help
 
 JOBS ?= 2
 ARGS ?= endpoint status -w table
@@ -15,6 +15,9 @@ help:
 deps:
 	@scripts/deps
 
+deps-build:
+	@scripts/deps build
+
 build:
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS)
@@ -24,7 +27,7 @@ programs:
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target kvd kvctl readwal readstate readsnapshot readpb
 
-server: deps programs
+server: deps-build programs
 	@scripts/start_servers.sh
 
 client:
