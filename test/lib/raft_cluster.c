@@ -295,6 +295,7 @@ static void take_reads(struct raft_cluster *cluster, struct raft_cluster_node *n
         raft_cluster_watch_read(cluster, node, read, !output->conf_changed);
         node->reads_done++;
         node->last_read_index = read->index;
+        node->last_read_started_ns = read->started_ns;
         if (cluster->trace == NULL) continue;
         buf_printf(cluster->trace, "%" PRIu64 ": read %" PRIu64 " at %" PRIu64 "\n", node->id, read->context, read->index);
     }

@@ -85,6 +85,7 @@ struct raft_cluster_node {
     uint64_t reads_done;     /* how many were confirmed */
     uint64_t reads_lost;
     uint64_t last_read_index;
+    uint64_t last_read_started_ns;
     uint64_t messages_sent;
     uint64_t conf_changes;
     uint64_t installs;

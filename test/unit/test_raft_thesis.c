@@ -130,16 +130,19 @@ START_TEST(test_raft_6_4_a_read_needs_a_majority_of_answers_to_a_round_that_bega
     raft_cluster_read(cluster, 1, 1);
     raft_cluster_take(cluster, 1);
     const struct raft_cluster_node *leader = raft_cluster_node(cluster, 1);
+    uint64_t started_ns = leader->now_ns;
     raft_cluster_deliver(cluster, 1); /* four answers, of the round before */
     raft_cluster_take(cluster, 1);
     ck_assert_uint_eq(leader->reads_done, 0);
     for (uint64_t id = 2; id <= 3; id++) {
+        raft_cluster_tick(cluster, 1, RAFT_CLUSTER_HEARTBEAT_NS / 10);
         raft_cluster_deliver(cluster, id);
         raft_cluster_settle(cluster, id);
         raft_cluster_deliver(cluster, 1);
         raft_cluster_take(cluster, 1);
         ck_assert_uint_eq(leader->reads_done, id == 3 ? 1 : 0);
     }
+    ck_assert_uint_eq(leader->last_read_started_ns, started_ns); /* at that time nobody else led; it is not known of any later one */
     finish();
 }
 END_TEST
