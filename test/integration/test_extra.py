@@ -11,19 +11,28 @@ from watches import Stream
 
 BUDGET_S = 60
 
+_shared = []
+
+
+def _three():
+    """Three members for all tests that leave them as they were; the last test takes them apart."""
+    if not _shared:
+        cluster = Cluster(3)
+        cluster.__enter__()
+        cluster.leader()
+        _shared.append(cluster)
+    return _shared[0]
+
 
 def test_every_member_says_what_it_can_do():
     needs_kvd("an etcd has no kvd.v1")
-    with Cluster(3) as cluster:
-        for member in cluster.members:
-            answer = member.client.call("Features", extra.FeaturesRequest())
-            check("kvd" in answer.features and answer.version != "", "%s", answer)
-            check(answer.header.member_id == member.client.call("Status", b"").header.member_id, "%s", answer)
-        cluster.members[1].kill()
-        cluster.members[2].kill()
-        check("kvd" in cluster.members[0].client.call("Features", b"").features, "a member without a majority is silent")
-        refused = cluster.members[0].client.ask("Features", b"\x0a\x05q")
-        check(refused.code in ("INTERNAL", "INVALID_ARGUMENT"), "%s", refused)
+    cluster = _three()
+    for member in cluster.members:
+        answer = member.client.call("Features", extra.FeaturesRequest())
+        check("kvd" in answer.features and answer.version != "", "%s", answer)
+        check(answer.header.member_id == member.client.call("Status", b"").header.member_id, "%s", answer)
+    refused = cluster.members[0].client.ask("Features", b"\x0a\x05q")
+    check(refused.code in ("INTERNAL", "INVALID_ARGUMENT"), "%s", refused)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -83,24 +92,24 @@ def write_much(client, rng, count):
 
 def test_the_history_is_what_was_written_on_every_member_in_both_orders_and_any_pages():
     rng = random.Random(7)
-    with Cluster(3) as cluster:
-        log = write_much(cluster.members[0].client, rng, pick(60, 200, 2000))
-        for member in cluster.members:
-            for limit in (1, 7, 10000):
-                for key in (b"h/2", b"h/11", b"nobody"):
-                    expected = [entry for entry in log if entry[1] == key]
-                    check(told(pages(member.client, key=key, limit=limit)) == expected[::-1], "%s, newest first", key)
-                    check(told(pages(member.client, key=key, limit=limit, oldest_first=True)) == expected, "%s", key)
-            check(told(pages(member.client, key=b"h/", range_end=b"h0", limit=13)) == log[::-1], "the range, newest first")
-            check(told(pages(member.client, key=b"h/", range_end=b"h0", oldest_first=True)) == log, "the range")
-            first, last = log[len(log) // 3][2], log[len(log) // 2][2]
-            window = [entry for entry in log if first <= entry[2] <= last]
-            for oldest_first in (False, True):
-                seen = told(pages(member.client, key=b"h/", range_end=b"h0", from_revision=first, to_revision=last, limit=5,
-                                  oldest_first=oldest_first, serializable=True))
-                check(seen == (window if oldest_first else window[::-1]), "a window")
-            bare = pages(member.client, key=b"\0", range_end=b"\0", keys_only=True)
-            check(len(bare) == len(log) and not any(event.kv.value for event in bare), "keys only")
+    cluster = _three()
+    log = write_much(cluster.members[0].client, rng, pick(60, 200, 2000))
+    for member in cluster.members:
+        for limit in (1, 7, 10000):
+            for key in (b"h/2", b"h/11", b"nobody"):
+                expected = [entry for entry in log if entry[1] == key]
+                check(told(pages(member.client, key=key, limit=limit)) == expected[::-1], "%s, newest first", key)
+                check(told(pages(member.client, key=key, limit=limit, oldest_first=True)) == expected, "%s", key)
+        check(told(pages(member.client, key=b"h/", range_end=b"h0", limit=13)) == log[::-1], "the range, newest first")
+        check(told(pages(member.client, key=b"h/", range_end=b"h0", oldest_first=True)) == log, "the range")
+        first, last = log[len(log) // 3][2], log[len(log) // 2][2]
+        window = [entry for entry in log if first <= entry[2] <= last]
+        for oldest_first in (False, True):
+            seen = told(pages(member.client, key=b"h/", range_end=b"h0", from_revision=first, to_revision=last, limit=5,
+                              oldest_first=oldest_first, serializable=True))
+            check(seen == (window if oldest_first else window[::-1]), "a window")
+        bare = pages(member.client, key=b"\0", range_end=b"\0", keys_only=True)
+        check(len(bare) == len(log) and not any(event.kv.value for event in bare), "keys only")
 
 
 def test_a_compaction_cuts_the_history_and_is_told():
@@ -142,18 +151,6 @@ def test_bad_questions_about_the_past_are_refused():
         check(not pages(client, key=b"z", range_end=b"a") and not pages(client, key=b"z", limit=0), "an empty history")
 
 
-def test_a_member_without_a_majority_tells_only_what_it_knows():
-    with Cluster(3) as cluster:
-        member = cluster.members[0]
-        revision = member.client.put(b"k", b"1").header.revision
-        wait_until(lambda: member.client.get(b"k", serializable=True).kvs, 10, "the put on the member that was asked")
-        cluster.members[1].kill()
-        cluster.members[2].kill()
-        check([event.kv.mod_revision for event in pages(member.client, key=b"k", serializable=True)] == [revision], "serializable")
-        refused = member.client.ask("History", extra.HistoryRequest(key=b"k"), timeout_s=2)
-        check(refused.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE"), "%s", refused)
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Watchers
 
@@ -171,34 +168,39 @@ def watchers(client, **request):
         request["place"] = answer.next
 
 
+def _wait_for_silence(cluster):
+    wait_until(lambda: not any(watchers(member.client) for member in cluster.members), 10, "the watchers of other tests are gone")
+
+
 def test_every_member_tells_its_own_watchers_as_they_are():
-    with Cluster(3) as cluster:
-        members = cluster.members
-        cluster.leader()
-        streams = [Stream(member.target) for member in members]
-        for number, stream in enumerate(streams):
-            stream.create(b"w/%d" % number, prev_kv=True, filters=[rpc.WatchCreateRequest.NODELETE])
-            stream.create(b"w/", range_end=b"w0", watch_id=9, progress_notify=True, fragment=True)
-            check(stream.next().created and stream.next().created, "created")
-        revision = [members[0].client.put(b"w/1", b"v%d" % n).header.revision for n in range(5)][-1]
-        for number, member in enumerate(members):
-            for _ in range(5):
-                check(streams[number].next().events, "events")
-            wait_until(lambda: all(w.next_revision == revision + 1 for w in watchers(member.client)), 10, "all is told")
-            one, all_of = sorted(watchers(member.client), key=lambda w: w.watch_id)
-            check((one.key, one.range_end, one.prev_kv, list(one.filters)) == (b"w/%d" % number, b"", True, [rpc.WatchCreateRequest.NODELETE]), "%s", one)
-            check((all_of.key, all_of.range_end, all_of.watch_id) == (b"w/", b"w0", 9), "%s", all_of)
-            check(all_of.progress_notify and all_of.fragment and not all_of.prev_kv and not all_of.filters, "%s", all_of)
-            check(one.stream == all_of.stream and one.behind == all_of.behind == 0, "%s %s", one, all_of)
-            check(all_of.events == 5 and one.events == (5 if number == 1 else 0), "%s %s", one, all_of)
-            check((all_of.sent_bytes > 5 * len(b"w/1v0")) and all_of.age_seconds < 60, "%s", all_of)
-            check(all_of.client_address.startswith("127.0.0.1:") and all_of.client_address == one.client_address, "%s", all_of)
-            answer = member.client.call("Watchers", extra.WatchersRequest(key=b"w/7"))
-            check([w.watch_id for w in answer.watchers] == [9] and answer.stream_count == 1 and answer.watcher_count == 2, "%s", answer)
-            check(answer.header.member_id == member.client.status().header.member_id, "%s", answer)
-        for stream in streams:
-            stream.close()
-        wait_until(lambda: not watchers(members[0].client), 10, "a client that is gone is not told")
+    cluster = _three()
+    _wait_for_silence(cluster)
+    members = cluster.members
+    cluster.leader()
+    streams = [Stream(member.target) for member in members]
+    for number, stream in enumerate(streams):
+        stream.create(b"w/%d" % number, prev_kv=True, filters=[rpc.WatchCreateRequest.NODELETE])
+        stream.create(b"w/", range_end=b"w0", watch_id=9, progress_notify=True, fragment=True)
+        check(stream.next().created and stream.next().created, "created")
+    revision = [members[0].client.put(b"w/1", b"v%d" % n).header.revision for n in range(5)][-1]
+    for number, member in enumerate(members):
+        for _ in range(5):
+            check(streams[number].next().events, "events")
+        wait_until(lambda: all(w.next_revision == revision + 1 for w in watchers(member.client)), 10, "all is told")
+        one, all_of = sorted(watchers(member.client), key=lambda w: w.watch_id)
+        check((one.key, one.range_end, one.prev_kv, list(one.filters)) == (b"w/%d" % number, b"", True, [rpc.WatchCreateRequest.NODELETE]), "%s", one)
+        check((all_of.key, all_of.range_end, all_of.watch_id) == (b"w/", b"w0", 9), "%s", all_of)
+        check(all_of.progress_notify and all_of.fragment and not all_of.prev_kv and not all_of.filters, "%s", all_of)
+        check(one.stream == all_of.stream and one.behind == all_of.behind == 0, "%s %s", one, all_of)
+        check(all_of.events == 5 and one.events == (5 if number == 1 else 0), "%s %s", one, all_of)
+        check((all_of.sent_bytes > 5 * len(b"w/1v0")) and all_of.age_seconds < 60, "%s", all_of)
+        check(all_of.client_address.startswith("127.0.0.1:") and all_of.client_address == one.client_address, "%s", all_of)
+        answer = member.client.call("Watchers", extra.WatchersRequest(key=b"w/7"))
+        check([w.watch_id for w in answer.watchers] == [9] and answer.stream_count == 1 and answer.watcher_count == 2, "%s", answer)
+        check(answer.header.member_id == member.client.status().header.member_id, "%s", answer)
+    for stream in streams:
+        stream.close()
+    wait_until(lambda: not watchers(members[0].client), 10, "a client that is gone is not told")
 
 
 def test_a_client_that_does_not_read_is_seen_to_be_behind():
@@ -217,32 +219,33 @@ def test_a_client_that_does_not_read_is_seen_to_be_behind():
 
 
 def test_an_operator_cancels_one_watcher_and_nothing_else():
-    with Cluster(3) as cluster:
-        first, second = cluster.members[0], cluster.members[1]
-        cluster.leader()
-        stream = Stream(first.target)
-        for _ in range(2):
-            stream.create(b"c")
-            check(stream.next().created, "created")
-        victim = watchers(first.client)[0]
-        member_id = first.client.status().header.member_id
-        name = dict(stream=victim.stream, watch_id=victim.watch_id)
-        refused = outcome(second.client.ask("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **name)))
-        check(refused == ("FAILED_PRECONDITION", "kvd: the watcher is one of another member"), "%s", refused)
-        first.client.call("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **name))
-        told = stream.next()
-        check(told.canceled and told.watch_id == victim.watch_id and told.cancel_reason == REASON and not told.compact_revision, "%s", told)
-        for unknown in (name, dict(stream=victim.stream, watch_id=77), dict(stream=12345, watch_id=0), dict()):
-            refused = outcome(first.client.ask("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **unknown)))
-            check(refused == ("NOT_FOUND", "kvd: watcher not found"), "%s: %s", unknown, refused)
-        check(first.client.ask("CancelWatcher", b"\x0a\x01x").code == "INTERNAL", "garbage was taken for a request")
-        check(first.client.ask("Watchers", b"\x0a\x7f").code == "INTERNAL", "garbage was taken for a request")
-        first.client.put(b"c", b"1")
-        told = stream.next()
-        check(told.events and told.watch_id != victim.watch_id, "%s", told)
-        check(len(watchers(first.client)) == 1, "one is left")
-        check("canceled by an operator" in first.log(is_whole=True), "the log says nothing of it")
-        stream.close()
+    cluster = _three()
+    _wait_for_silence(cluster)
+    first, second = cluster.members[0], cluster.members[1]
+    cluster.leader()
+    stream = Stream(first.target)
+    for _ in range(2):
+        stream.create(b"c")
+        check(stream.next().created, "created")
+    victim = watchers(first.client)[0]
+    member_id = first.client.status().header.member_id
+    name = dict(stream=victim.stream, watch_id=victim.watch_id)
+    refused = outcome(second.client.ask("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **name)))
+    check(refused == ("FAILED_PRECONDITION", "kvd: the watcher is one of another member"), "%s", refused)
+    first.client.call("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **name))
+    told = stream.next()
+    check(told.canceled and told.watch_id == victim.watch_id and told.cancel_reason == REASON and not told.compact_revision, "%s", told)
+    for unknown in (name, dict(stream=victim.stream, watch_id=77), dict(stream=12345, watch_id=0), dict()):
+        refused = outcome(first.client.ask("CancelWatcher", extra.CancelWatcherRequest(member_id=member_id, **unknown)))
+        check(refused == ("NOT_FOUND", "kvd: watcher not found"), "%s: %s", unknown, refused)
+    check(first.client.ask("CancelWatcher", b"\x0a\x01x").code == "INTERNAL", "garbage was taken for a request")
+    check(first.client.ask("Watchers", b"\x0a\x7f").code == "INTERNAL", "garbage was taken for a request")
+    first.client.put(b"c", b"1")
+    told = stream.next()
+    check(told.events and told.watch_id != victim.watch_id, "%s", told)
+    check(len(watchers(first.client)) == 1, "one is left")
+    check("canceled by an operator" in first.log(is_whole=True), "the log says nothing of it")
+    stream.close()
 
 
 def test_many_watchers_are_told_each_once_while_streams_come_and_go():
@@ -330,45 +333,43 @@ def test_kvctl_prints_the_history_in_every_format():
 
 
 def test_kvctl_lists_the_clusters_watchers_and_cancels_one():
-    with Cluster(3) as cluster:
-        cluster.leader()
-        targets = [member.target for member in cluster.members]
-        streams = [Stream(target) for target in targets]
-        for number, stream in enumerate(streams):
-            stream.create(b"k%d" % number, prev_kv=True)
-            stream.create(b"k", range_end=b"l", filters=[rpc.WatchCreateRequest.NOPUT])
-            check(stream.next().created and stream.next().created, "created")
+    cluster = _three()
+    _wait_for_silence(cluster)
+    cluster.leader()
+    targets = [member.target for member in cluster.members]
+    streams = [Stream(target) for target in targets]
+    for number, stream in enumerate(streams):
+        stream.create(b"k%d" % number, prev_kv=True)
+        stream.create(b"k", range_end=b"l", filters=[rpc.WatchCreateRequest.NOPUT])
+        check(stream.next().created and stream.next().created, "created")
 
-        def listed(*words):
-            code, out, err = kvctl(targets[:1], "watchers", "list", *words)
-            check(code == 0 and err == "", "%s: %d %s", words, code, err)
-            return [line.split(", ") for line in out.splitlines()]
+    def listed(*words):
+        code, out, err = kvctl(targets[:1], "watchers", "list", *words)
+        check(code == 0 and err == "", "%s: %d %s", words, code, err)
+        return [line.split(", ") for line in out.splitlines()]
 
-        wait_until(lambda: len(cluster.members[0].client.call("MemberList", b"").members[2].clientURLs) > 0, 10, "the members' URLs")
-        check(len(listed()) == 2 and len(listed("--cluster")) == 6, "%s", listed("--cluster"))
-        check(len(listed("--cluster", "k2")) == 4 and len(listed("--cluster", "--prefix", "k")) == 6 and listed("z") == [], "by key")
-        row = listed("--cluster", "k2", "k3")[-1]
-        check(row[1] in ('"k2"', '"k".."l"') and row[3:7] == ["2", "live", "0", "0"] and row[7].startswith("127.0.0.1:"), "%s", row)
-        as_json = json.loads(kvctl(targets, "watchers", "list", "-w", "json")[1])
-        check([len(member["watchers"]) for member in as_json] == [2, 2, 2] and len({member["header"]["member_id"] for member in as_json}) == 3, "%s", as_json)
-        check(len(json.loads(kvctl([targets[0], targets[0]], "watchers", "list", "-w", "json")[1])) == 1, "a member by two URLs is told once")
-        check(kvctl(targets, "watchers", "list", "-w", "fields")[1].count('"WatchID" : ') == 6, "fields")
-        check(kvctl(targets, "watchers", "list", "-w", "table")[1].count("no-put") == 3, "table")
-        victim = [row[0] for row in listed("--cluster", "k2") if row[1] == '"k2"'][0]
-        code, out, err = kvctl(targets[:1], "watchers", "cancel", victim)
-        check(code == 1 and "--cluster asks all members" in err, "%d %s %s", code, out, err)
-        code, out, err = kvctl(targets[:1], "watchers", "cancel", "--cluster", victim)
-        check((code, out, err) == (0, "watcher %s canceled\n" % victim, ""), "%d %s %s", code, out, err)
-        told = streams[2].next()
-        check(told.canceled and told.cancel_reason == REASON, "%s", told)
-        code, out, err = kvctl(targets, "watchers", "cancel", victim)
-        check(code == 1 and "watcher not found" in err, "%d %s %s", code, out, err)
-        check(kvctl(targets, "watchers", "cancel", "1/2")[0] == 128 and kvctl(targets, "watchers", "cancel")[0] == 128, "bad names")
-        cluster.members[2].kill()
-        code, out, err = kvctl(targets, "watchers", "list")
-        check(code == 2 and len(out.splitlines()) == 4 and "no endpoint could be reached" in err, "%d %s %s", code, out, err)
-        for stream in streams:
-            stream.close()
+    wait_until(lambda: len(cluster.members[0].client.call("MemberList", b"").members[2].clientURLs) > 0, 10, "the members' URLs")
+    check(len(listed()) == 2 and len(listed("--cluster")) == 6, "%s", listed("--cluster"))
+    check(len(listed("--cluster", "k2")) == 4 and len(listed("--cluster", "--prefix", "k")) == 6 and listed("z") == [], "by key")
+    row = listed("--cluster", "k2", "k3")[-1]
+    check(row[1] in ('"k2"', '"k".."l"') and row[4:7] == ["live", "0", "0"] and row[7].startswith("127.0.0.1:"), "%s", row)
+    as_json = json.loads(kvctl(targets, "watchers", "list", "-w", "json")[1])
+    check([len(member["watchers"]) for member in as_json] == [2, 2, 2] and len({member["header"]["member_id"] for member in as_json}) == 3, "%s", as_json)
+    check(len(json.loads(kvctl([targets[0], targets[0]], "watchers", "list", "-w", "json")[1])) == 1, "a member by two URLs is told once")
+    check(kvctl(targets, "watchers", "list", "-w", "fields")[1].count('"WatchID" : ') == 6, "fields")
+    check(kvctl(targets, "watchers", "list", "-w", "table")[1].count("no-put") == 3, "table")
+    victim = [row[0] for row in listed("--cluster", "k2") if row[1] == '"k2"'][0]
+    code, out, err = kvctl(targets[:1], "watchers", "cancel", victim)
+    check(code == 1 and "--cluster asks all members" in err, "%d %s %s", code, out, err)
+    code, out, err = kvctl(targets[:1], "watchers", "cancel", "--cluster", victim)
+    check((code, out, err) == (0, "watcher %s canceled\n" % victim, ""), "%d %s %s", code, out, err)
+    told = streams[2].next()
+    check(told.canceled and told.cancel_reason == REASON, "%s", told)
+    code, out, err = kvctl(targets, "watchers", "cancel", victim)
+    check(code == 1 and "watcher not found" in err, "%d %s %s", code, out, err)
+    check(kvctl(targets, "watchers", "cancel", "1/2")[0] == 128 and kvctl(targets, "watchers", "cancel")[0] == 128, "bad names")
+    for stream in streams:
+        stream.close()
 
 
 def test_kvctl_says_when_the_server_is_an_etcd():
@@ -378,6 +379,23 @@ def test_kvctl_says_when_the_server_is_an_etcd():
         for words in (("history", "a"), ("watchers", "list"), ("watchers", "cancel", "1/2/3")):
             code, out, err = kvctl([cluster.members[0].target], *words)
             check(code == 4 and "it is an etcd" in err and out == "", "%s: %d %s %s", words, code, out, err)
+
+
+def test_a_member_without_a_majority_tells_only_what_it_knows():
+    cluster = _three()
+    _shared.clear()
+    member = cluster.members[0]
+    revision = member.client.put(b"alone", b"1").header.revision
+    wait_until(lambda: member.client.get(b"alone", serializable=True).kvs, 10, "the put on the member that was asked")
+    for other in cluster.members[1:]:
+        other.kill()
+    code, out, err = kvctl(cluster.targets(), "--dial-timeout", "300ms", "watchers", "list")
+    check(code == 2 and "no endpoint could be reached" in err, "%d %s %s", code, out, err)
+    check("kvd" in member.client.call("Features", b"").features, "a member without a majority is silent")
+    check([event.kv.mod_revision for event in pages(member.client, key=b"alone", serializable=True)] == [revision], "serializable")
+    refused = member.client.ask("History", extra.HistoryRequest(key=b"alone"), timeout_s=1)
+    check(refused.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE"), "%s", refused)
+    cluster.__exit__(None, None, None)
 
 
 if __name__ == "__main__":
