@@ -128,6 +128,12 @@
     X(D89, "filters decide who is woken, not what is told", "W1")                                                                        \
     X(D90, "a watch from the mark itself is refused as compacted", "W11, K6")                                                            \
     X(D91, "a request for progress is dropped while a frame is on its way", "W7: answered once in sync")                                 \
+    X(D92, "a late expiry ends the lease that has the id now", "expiry: id and index of the grant")                                      \
+    X(D93, "a put without a lease leaves its key with the lease before", "L7")                                                           \
+    X(D94, "the keys of a lease go one revision after the other", "L4")                                                                  \
+    X(D95, "a new leader gives time to those alone that it grants itself", "L6: armed when its first entry is met")                      \
+    X(D96, "an expiry whose word was lost is not said again", "L6")                                                                      \
+    X(D97, "a watch of the past waits for somebody else's news", "W14")                                                                  \
     X(D101, "a lease is renewed before the round has shown that nobody else leads", "renewals are reads of class leader")                \
     X(D102, "a renewal counts from the time of its answer", "a renewal counts from the start of its round")                              \
     X(D103, "a renewal leaves the checkpoint before it in force", "L2: never less than what was promised")                               \

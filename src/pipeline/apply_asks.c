@@ -14,7 +14,7 @@ static int64_t revision_of(struct apply_actor *role) { return mvcc_view_revision
 
 static void put_answer(struct apply_actor *role, const struct lease_question *question, enum err err, struct buf *body, struct buf *answers)
 {
-    struct lease_answer told = {.err = err, .revision = revision_of(role)};
+    struct lease_answer told = {.err = err};
     buf_clear(body);
     if (question->is_renewal && err == ERR_OK) lease_request_put_kept_alive(question->lease, question->ttl, body);
     else if (question->is_renewal) ASSERT(body->size == 0);

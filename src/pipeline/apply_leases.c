@@ -63,6 +63,7 @@ static uint64_t lifetime_ns(const struct apply_leases *leases, const struct leas
 {
     ASSERT(row->ttl > 0 && row->ttl <= LEASE_TTL_MAX);
     uint64_t ns = (uint64_t)(row->remaining > 0 ? row->remaining : row->ttl) * NS_PER_S;
+    if (MUTANT(D95) && row->granted_index <= leases->first_index) ns *= 1000;
     return row->granted_index <= leases->first_index ? ns + leases->election_timeout_ns : ns;
 }
 
@@ -116,7 +117,7 @@ bool apply_leases_next_expiry(struct apply_leases *leases, struct lease_set *set
     leases->is_held = false;
     *out_expiry = (struct lease_request_expiry){.id = lease->id, .granted_index = lease_set_row(set, lease)->granted_index};
     lease_set_note_expiring(set, lease);
-    lease_set_arm(set, lease, now_ns + EXPIRE_AGAIN_NS);
+    lease_set_arm(set, lease, now_ns + (MUTANT(D96) ? 1000 : 1) * EXPIRE_AGAIN_NS);
     return true;
 }
 

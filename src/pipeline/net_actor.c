@@ -42,14 +42,16 @@ void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err)
 static void send_reply(struct net_actor *role, struct net_call *call, struct mail *mail)
 {
     struct blob *body = mail->reply.body;
+    int64_t revision = mail->reply.revision;
+    if (revision == 0) revision = mvcc_view_revision(mvcc_view(state_machine_mvcc(role->env.machine)));
     net_jobs_drop(role, call);
     buf_clear(&role->out);
     if (body == NULL || body->size < NET_COPY_BYTES_MAX) {
-        service_encode_reply(&role->env, mail->reply.revision, blob_slice(body), &role->out);
+        service_encode_reply(&role->env, revision, blob_slice(body), &role->out);
         METRIC_ADD(&role->shared->metrics, client_sent_bytes, role->out.size);
         role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), NULL, 0);
     } else {
-        service_put_header(&role->env, mail->reply.revision, &role->out);
+        service_put_header(&role->env, revision, &role->out);
         net_jobs_reply(role, call, body);
         mail->reply.body = NULL;
     }

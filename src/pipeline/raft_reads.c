@@ -104,11 +104,12 @@ static void take_renewals(struct raft_actor *role, struct read_batch *batch, str
     lane_must_post(role->lanes.to_watch, &mail);
 }
 
+/* The leader's revision may be ahead of what this member shows: the header has this one's own. */
 static void take_answers(struct raft_actor *role, struct read_batch *batch, struct reader *answers)
 {
     struct lease_answer told;
     for (uint32_t i = 0; lease_request_next_answer(answers, &told); i++) {
-        struct mail mail = {.kind = MAIL_REPLY, .reply = {.call = batch->calls[i], .revision = told.revision, .err = told.err}};
+        struct mail mail = {.kind = MAIL_REPLY, .reply = {.call = batch->calls[i], .err = told.err}};
         if (told.body.size > 0) mail.reply.body = blob_copy(told.body);
         lane_must_post(role->lanes.to_net, &mail);
     }

@@ -5,6 +5,7 @@
 #include "base/buggify.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "watch/watch_list.h"
 
 #define EVENTS_PER_ROUND 128
@@ -312,7 +313,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
     bool has_more = answer_operator(role, view, now_ns);
     has_more = serve_streams(role, view, now_ns) || has_more;
-    has_more = watch_has_more(role->watch) || has_more; /* who came to look at the past */
+    has_more = (watch_has_more(role->watch) && !MUTANT(D97)) || has_more; /* who came to look at the past */
     has_more = keep_alive_flush(&role->keep_alive, now_ns) || has_more;
     role->port->table->flush(role->port);
     has_more = ask_for_wakes(role) || has_more;

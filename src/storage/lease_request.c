@@ -165,27 +165,25 @@ bool lease_request_next_question(struct reader *reader, struct lease_question *o
 void lease_request_put_answer(const struct lease_answer *answer, struct buf *out)
 {
     struct buf message;
-    ASSERT(answer->revision > 0);
+    ASSERT(answer->err == ERR_OK || answer->body.size == 0);
     buf_init(&message);
     buf_put_pb_varint(&message, 1, (uint64_t)answer->err);
-    buf_put_pb_varint(&message, 2, (uint64_t)answer->revision);
-    buf_put_pb_bytes(&message, 3, answer->body);
+    buf_put_pb_bytes(&message, 2, answer->body);
     put_message(&message, out);
 }
 
 bool lease_request_next_answer(struct reader *reader, struct lease_answer *out_answer)
 {
     struct slice bytes;
-    struct pb_field err, revision, body;
+    struct pb_field err, body;
     if (!next_message(reader, &bytes)) return false;
     struct reader message = reader_make(bytes);
-    bool is_good = reader_pb_field(&message, &err) && reader_pb_field(&message, &revision) && reader_pb_field(&message, &body) &&
-                   err.wire == PB_VARINT && err.value < ERR_COUNT && revision.wire == PB_VARINT && (int64_t)revision.value > 0 &&
+    bool is_good = reader_pb_field(&message, &err) && reader_pb_field(&message, &body) && err.wire == PB_VARINT && err.value < ERR_COUNT &&
                    body.wire == PB_BYTES;
     if (!is_good) {
         reader->bad = true;
         return false;
     }
-    *out_answer = (struct lease_answer){.err = (enum err)err.value, .revision = (int64_t)revision.value, .body = body.bytes};
+    *out_answer = (struct lease_answer){.err = (enum err)err.value, .body = body.bytes};
     return true;
 }

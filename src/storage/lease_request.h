@@ -44,7 +44,6 @@ void lease_request_put_kept_alive(int64_t id, int64_t ttl, struct buf *out);
 /* Between members: questions that only the leader answers, and the answers in the same order. */
 struct lease_answer {
     enum err err;
-    int64_t revision;
     struct slice body; /* the response's fields after the header */
 };
 void lease_request_put_question(const struct lease_question *question, struct buf *out);

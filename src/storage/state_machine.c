@@ -288,6 +288,7 @@ static void follow_leases(struct state_machine *machine, int64_t before)
     mvcc_history_init(&history, view, before + 1);
     while (mvcc_history_next(&history, &change)) {
         ASSERT(change.revision == before + 1);
+        if (MUTANT(D93) && !change.is_delete && change.kv.lease == 0) continue;
         lease_set_attach(machine->leases, change.kv.key, change.is_delete ? 0 : change.kv.lease);
     }
 }
@@ -301,6 +302,7 @@ static void end_lease(struct state_machine *machine, struct lease *lease)
         struct mvcc_range range = mvcc_range_make(keys[i], slice_empty());
         int64_t deleted = mvcc_delete(machine->mvcc, &range, NULL, NULL);
         ASSERT(deleted == 1); /* a key that goes leaves its lease */
+        if (MUTANT(D94) && mvcc_commit(machine->mvcc) > 0) mvcc_begin(machine->mvcc);
     }
     (void)mvcc_commit(machine->mvcc);
     alloc_free(keys);
@@ -352,7 +354,7 @@ static void apply_lease_revoke(struct state_machine *machine, const struct raft_
 static struct lease *find_granted(const struct state_machine *machine, int64_t id, uint64_t granted_index)
 {
     struct lease *lease = lease_set_find(machine->leases, id);
-    return lease != NULL && lease_set_row(machine->leases, lease)->granted_index == granted_index ? lease : NULL;
+    return lease != NULL && (lease_set_row(machine->leases, lease)->granted_index == granted_index || MUTANT(D92)) ? lease : NULL;
 }
 
 static void apply_lease_expire(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)

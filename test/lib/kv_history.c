@@ -41,7 +41,7 @@ static bool has_write(const struct kv_step *steps, uint32_t count)
 
 bool kv_op_is_write(const struct kv_op *op)
 {
-    if (op->kind == KV_OP_COMPACT) return true;
+    if (op->kind == KV_OP_COMPACT || op->kind == KV_OP_GRANT || op->kind == KV_OP_REVOKE || op->kind == KV_OP_EXPIRE) return true;
     return has_write(op->success, op->success_count) || has_write(op->failure, op->failure_count);
 }
 
@@ -90,7 +90,7 @@ static bool check_previous(struct check *check, size_t at, const struct kv_step 
         if (version == NULL || !step->wants_previous) continue;
         if (given == step->pair_count) return fail(check, at, "prev_kv lacks a key", key, -1);
         const struct kv_pair *pair = &step->pairs[given++];
-        if (pair->key != key || pair->token != version->token || pair->mod_revision != version->mod_revision) {
+        if (pair->key != key || pair->token != version->token || pair->mod_revision != version->mod_revision || pair->lease != version->lease) {
             return fail(check, at, "prev_kv is not what was before", (int64_t)version->token, (int64_t)pair->token);
         }
     }
@@ -108,7 +108,7 @@ static bool replay_step(struct check *check, size_t at, const struct kv_step *st
         return broken == NULL || fail(check, at, broken, expected, got);
     case KV_STEP_PUT:
         if (is_known && !check_previous(check, at, step)) return false;
-        kv_model_put(&check->model, step->first, step->token);
+        kv_model_put(&check->model, step->first, step->token, step->lease);
         return true;
     case KV_STEP_DELETE:
         if (is_known && !check_previous(check, at, step)) return false;
@@ -137,9 +137,36 @@ static bool all_hold(const struct check *check, const struct kv_op *op, int64_t 
     return true;
 }
 
-/* K12: a range of the past inside a transaction decides for all of it, from the state before, the same on every member. */
+/* L4, L5, L9: a lease is granted once until it ends; it ends once, with all its keys in one revision; a late word of its end is none. */
+static bool replay_lease(struct check *check, size_t at, const struct kv_op *op)
+{
+    struct kv_model_lease *lease = kv_model_lease(&check->model, op->lease);
+    enum kv_outcome expected = KV_DONE;
+    if (op->kind == KV_OP_EXPIRE) {
+        if (lease == NULL || lease->place != op->granted_place) return true;
+    } else if (op->kind == KV_OP_GRANT) {
+        if (op->lease <= 0) return fail(check, at, "L9 a lease has an id", 1, op->lease);
+        expected = lease == NULL ? KV_DONE : KV_LEASE_EXISTS;
+    } else {
+        expected = lease == NULL ? KV_NO_LEASE : KV_DONE;
+    }
+    if (op->outcome != expected && op->outcome != KV_UNKNOWN) return fail(check, at, "L5 what became of a lease", (int64_t)expected, (int64_t)op->outcome);
+    if (expected != KV_DONE) return true;
+    if (op->kind == KV_OP_GRANT) kv_model_grant(&check->model, op->lease, op->place, at);
+    else kv_model_end_lease(&check->model, lease, at);
+    kv_model_commit(&check->model);
+    bool is_known = op->outcome == KV_DONE;
+    if (is_known && op->kind == KV_OP_GRANT && op->granted_ttl < op->ttl) return fail(check, at, "L9 a TTL is not less than was asked for", op->ttl, op->granted_ttl);
+    return !is_known || op->revision == check->model.revision || fail(check, at, "K2 a lease that ends with keys is one revision", check->model.revision, op->revision);
+}
+
+/* K12: a range of the past inside a transaction decides for all of it, from the state before, the same on every member. Leases that its puts
+ * name decide before. */
 static enum kv_outcome expected_of(const struct check *check, const struct kv_step *steps, uint32_t count)
 {
+    for (uint32_t i = 0; i < count; i++) {
+        if (steps[i].kind == KV_STEP_PUT && steps[i].lease != 0 && kv_model_lease(&check->model, steps[i].lease) == NULL) return KV_NO_LEASE;
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (steps[i].kind != KV_STEP_RANGE || steps[i].at_revision == 0) continue;
         if (steps[i].at_revision > check->model.revision) return KV_FUTURE;
@@ -153,10 +180,11 @@ static bool replay(struct check *check, size_t at)
     const struct kv_op *op = &check->history->ops[at];
     bool is_known = op->outcome == KV_DONE;
     if (op->kind == KV_OP_COMPACT) return replay_compact(check, at, op);
+    if (op->kind == KV_OP_GRANT || op->kind == KV_OP_REVOKE || op->kind == KV_OP_EXPIRE) return replay_lease(check, at, op);
     bool holds = all_hold(check, op, 0);
     const struct kv_step *steps = holds ? op->success : op->failure;
     uint32_t count = holds ? op->success_count : op->failure_count;
-    enum kv_outcome expected = op->kind == KV_OP_TXN ? expected_of(check, steps, count) : KV_DONE;
+    enum kv_outcome expected = op->kind == KV_OP_TXN || op->kind == KV_OP_PUT ? expected_of(check, steps, count) : KV_DONE;
     if (op->outcome != expected && op->outcome != KV_UNKNOWN) {
         return fail(check, at, is_known ? "K12 what must be refused took effect" : "C5 what was refused took effect", (int64_t)expected, (int64_t)op->outcome);
     }
@@ -232,10 +260,35 @@ static bool check_refused_read(struct check *check, size_t at, int64_t floor)
     return fail(check, at, "K6 a revision is there and called compacted", mark, asked);
 }
 
+/* L5: who lives all the while is found, who is over is not; L7: with the keys that it had. */
+static bool check_lives(struct check *check, size_t at, int64_t floor)
+{
+    const struct kv_op *op = &check->history->ops[at], *ops = check->history->ops;
+    bool may_live = false, must_live = false;
+    for (size_t i = 0; i < check->model.lease_count; i++) {
+        const struct kv_model_lease *lease = &check->model.leases[i];
+        if (lease->id != op->lease) continue;
+        const struct kv_op *grant = &ops[lease->granted_by], *end = lease->ended_by == SIZE_MAX ? NULL : &ops[lease->ended_by];
+        bool was_over = end != NULL && end->outcome == KV_DONE && end->end < op->start;
+        may_live = may_live || (grant->start < op->end && !was_over);
+        must_live = must_live || (grant->outcome == KV_DONE && grant->end < op->start && (end == NULL || end->start > op->end));
+    }
+    if (op->lives_s < 0) return !must_live || fail(check, at, "L5 a lease that lives is found", 1, op->lives_s);
+    if (!may_live) return fail(check, at, "L5 a lease that is over is not found", -1, op->lives_s);
+    /* The header is of the member that was asked, the keys are the leader's: of some revision that was there meanwhile. */
+    uint64_t keys = 0;
+    for (int64_t revision = floor; revision < check->begun_count && check->begun[revision] <= op->end; revision++) {
+        keys = kv_model_lease_keys(&check->model, op->lease, revision);
+        if (keys == op->lease_keys) return true;
+    }
+    return fail(check, at, "L7 the keys of a lease", (int64_t)keys, (int64_t)op->lease_keys);
+}
+
 static bool check_read(struct check *check, size_t at, int64_t floor, int64_t compact_floor)
 {
     const struct kv_op *op = &check->history->ops[at];
     int64_t expected = 0, got = 0;
+    if (op->kind == KV_OP_LIVES) return check_lives(check, at, floor < 1 ? 1 : floor);
     if (op->outcome == KV_FUTURE || op->outcome == KV_COMPACTED) return check_refused_read(check, at, floor);
     if (op->revision > check->model.revision) return fail(check, at, "a read names a revision that never was", check->model.revision, op->revision);
     bool holds = all_hold(check, op, op->revision);
@@ -288,7 +341,7 @@ static bool check_real_time(struct check *check)
         if (!kv_op_is_write(op)) is_good = op->outcome == KV_UNKNOWN || op->outcome == KV_NOT_DONE || check_read(check, i, floor, compact_floor);
         int64_t revision = seen_revision(op);
         if (!is_good || revision == 0) continue;
-        if (!op->serializable && revision < floor) is_good = fail(check, i, "C1 older than what had ended before it began", floor, revision);
+        if (!op->serializable && op->kind != KV_OP_LIVES && revision < floor) is_good = fail(check, i, "C1 older than what had ended before it began", floor, revision);
         int64_t own = server_floor[op->server];
         if (is_good && revision < own) is_good = fail(check, i, "K4 a server's revision went back", own, revision);
         bool is_early = is_good && revision < check->begun_count && check->begun[revision] > op->end;

@@ -26,6 +26,7 @@ struct kv_pair {
     uint32_t key;
     uint64_t token;
     int64_t create_revision, mod_revision, version;
+    int64_t lease;            /* 0 = none */
 };
 enum kv_sort { KV_SORT_NONE, KV_SORT_ASCEND, KV_SORT_DESCEND }; /* as the API counts them, and the targets */
 enum kv_sort_target { KV_SORT_KEY, KV_SORT_VERSION, KV_SORT_CREATE, KV_SORT_MOD, KV_SORT_VALUE };
@@ -33,6 +34,7 @@ struct kv_step {
     enum kv_step_kind kind;
     uint32_t first, end;      /* keys [first, end) */
     uint64_t token;           /* PUT */
+    int64_t lease;            /* PUT; 0 = none */
     int64_t limit;            /* RANGE; 0 = none */
     int64_t at_revision;      /* RANGE; 0 = now */
     bool is_page;             /* RANGE: goes on behind `first` - 1, a key that the page before ended with */
@@ -56,8 +58,18 @@ struct kv_compare {
     int64_t number;
     uint64_t token;            /* VALUE: equal or not equal only */
 };
-enum kv_op_kind { KV_OP_RANGE, KV_OP_PUT, KV_OP_DELETE, KV_OP_TXN, KV_OP_COMPACT };
-enum kv_outcome { KV_DONE, KV_NOT_DONE, KV_UNKNOWN, KV_COMPACTED, KV_FUTURE };
+enum kv_op_kind {
+    KV_OP_RANGE,
+    KV_OP_PUT,
+    KV_OP_DELETE,
+    KV_OP_TXN,
+    KV_OP_COMPACT,
+    KV_OP_GRANT,
+    KV_OP_REVOKE,
+    KV_OP_EXPIRE, /* by the store: no client asked, nobody is answered */
+    KV_OP_LIVES,  /* how long a lease lives, and its keys */
+};
+enum kv_outcome { KV_DONE, KV_NOT_DONE, KV_UNKNOWN, KV_COMPACTED, KV_FUTURE, KV_NO_LEASE, KV_LEASE_EXISTS };
 struct kv_op {
     enum kv_op_kind kind;
     uint32_t client;
@@ -66,7 +78,7 @@ struct kv_op {
     bool streams;              /* a RANGE whose answer comes in pieces */
     uint32_t nested_from;      /* TXN: steps from this one on stand in a transaction inside it, without compares; 0 = there is none */
     uint64_t start, end;       /* moments in one order for all clients */
-    enum kv_outcome outcome;   /* COMPACTED, FUTURE: the store's definite answers to RANGE and COMPACT */
+    enum kv_outcome outcome;   /* COMPACTED, FUTURE: the store's definite answers to RANGE and COMPACT; NO_LEASE, LEASE_EXISTS: to what names a lease */
     int64_t revision;          /* DONE: of the answer; COMPACT: asked for */
     int64_t answer_revision;   /* COMPACT: of the answer */
     uint64_t place;            /* of what went through the log: ascending in the order of effect; 0 = it has none */
@@ -75,6 +87,12 @@ struct kv_op {
     struct kv_step success[KV_HISTORY_STEPS], failure[KV_HISTORY_STEPS]; /* other kinds: success[0] */
     uint32_t success_count, failure_count;
     bool succeeded;
+    int64_t lease;             /* GRANT, REVOKE, EXPIRE, LIVES; GRANT: 0 = its outcome is not known, and the store chose */
+    int64_t ttl;               /* GRANT: asked for, in seconds */
+    int64_t granted_ttl;       /* GRANT, LIVES: of the answer */
+    uint64_t granted_place;    /* EXPIRE: of the grant that is over */
+    int64_t lives_s;           /* LIVES: of the answer; -1 = there is no such lease */
+    uint64_t lease_keys;       /* LIVES: bit per key */
 };
 struct kv_history {
     struct kv_op *ops;

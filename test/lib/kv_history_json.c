@@ -9,11 +9,12 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-static const char *const outcomes[] = {"ok", "refused", "unknown", "compacted", "future"}; /* as enum kv_outcome */
+static const char *const outcomes[] = {"ok", "refused", "unknown", "compacted", "future", "no lease", "lease exists"}; /* as enum kv_outcome */
 static const char *const targets[] = {"version", "create", "mod", "value"};                /* as enum kv_target */
 static const char *const relations[] = {"=", ">", "<", "!="};                              /* as enum kv_relation */
 static const char *const sorts[] = {"none", "ascend", "descend"};                         /* as enum kv_sort */
 static const char *const sort_targets[] = {"key", "version", "create", "mod", "value"};   /* as enum kv_sort_target */
+static const char *const lease_ops[] = {"grant", "revoke", "expire", "lives"};               /* as enum kv_op_kind, from KV_OP_GRANT on */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* --- writing --- */
@@ -58,6 +59,7 @@ static json_t *request_of(const struct kv_step *step, bool serializable)
     case KV_STEP_PUT:
         json_object_set_new(inner, "key", key_name(step->first));
         json_object_set_new(inner, "value", value_name(step->token));
+        put_number(inner, "lease", step->lease);
         if (step->wants_previous) json_object_set_new(inner, "prev_kv", json_true());
         return json_pack("{so}", "put", inner);
     case KV_STEP_DELETE:
@@ -73,8 +75,10 @@ static json_t *response_of(const struct kv_step *step)
     json_t *pairs = json_array(), *object = json_object();
     for (uint32_t i = 0; i < step->pair_count; i++) {
         const struct kv_pair *pair = &step->pairs[i];
-        json_array_append_new(pairs, json_pack("[o o I I I]", key_name(pair->key), value_name(pair->token), (json_int_t)pair->create_revision,
-                                               (json_int_t)pair->mod_revision, (json_int_t)pair->version));
+        json_t *item = json_pack("[o o I I I]", key_name(pair->key), value_name(pair->token), (json_int_t)pair->create_revision,
+                                 (json_int_t)pair->mod_revision, (json_int_t)pair->version);
+        if (pair->lease != 0) json_array_append_new(item, json_integer((json_int_t)pair->lease));
+        json_array_append_new(pairs, item);
     }
     json_object_set_new(object, step->kind == KV_STEP_RANGE ? "kvs" : "prev_kvs", pairs);
     if (step->kind == KV_STEP_RANGE) json_object_set_new(object, "count", json_integer(step->count));
@@ -108,11 +112,22 @@ static json_t *txn_of(const struct kv_op *op)
                      branch_of(op->failure, op->failure_count, true), "serializable", op->serializable);
 }
 
+static json_t *lease_request_of(const struct kv_op *op)
+{
+    json_t *inner = json_object();
+    put_number(inner, "id", op->lease);
+    put_number(inner, "ttl", op->ttl);
+    put_number(inner, "granted", (int64_t)op->granted_place);
+    return json_pack("{so}", lease_ops[op->kind - KV_OP_GRANT], inner);
+}
+
 static void put_request(json_t *line, const struct kv_op *op)
 {
     json_t *request;
     if (op->kind == KV_OP_COMPACT) {
         request = json_pack("{s{sI}}", "compact", "revision", (json_int_t)op->revision);
+    } else if (op->kind >= KV_OP_GRANT) {
+        request = lease_request_of(op);
     } else if (op->kind == KV_OP_TXN) {
         request = txn_of(op);
     } else {
@@ -127,7 +142,14 @@ static void put_response(json_t *line, const struct kv_op *op)
     json_object_set_new(line, "revision", json_integer(op->kind == KV_OP_COMPACT ? op->answer_revision : op->revision));
     if (op->kind == KV_OP_COMPACT) return;
     json_t *response;
-    if (op->kind == KV_OP_TXN) {
+    if (op->kind >= KV_OP_GRANT) {
+        response = json_pack("{sI sI}", "granted_ttl", (json_int_t)op->granted_ttl, "ttl", (json_int_t)op->lives_s);
+        json_t *keys = json_array();
+        for (uint32_t key = 0; key < KV_HISTORY_KEYS; key++) {
+            if ((op->lease_keys >> key & 1) != 0) json_array_append_new(keys, key_name(key));
+        }
+        json_object_set_new(response, "keys", keys);
+    } else if (op->kind == KV_OP_TXN) {
         const struct kv_step *steps = op->succeeded ? op->success : op->failure;
         response = json_pack("{sb so}", "succeeded", op->succeeded, "responses",
                              branch_of(steps, op->succeeded ? op->success_count : op->failure_count, false));
@@ -220,6 +242,7 @@ static void gather_answers(struct reader *reader, json_t *response)
             add_value(reader, json_array_get(item, 1));
         }
     }
+    json_array_foreach(json_object_get(response, "keys"), i, item) add_key(reader, item);
     json_array_foreach(json_object_get(response, "responses"), i, item) gather_answers(reader, item);
 }
 
@@ -295,6 +318,7 @@ static bool read_step(struct reader *reader, const json_t *request, struct kv_st
     step->end = json_is_string(end) ? key_from(reader, end) : step->first + 1;
     if (step->end < step->first) step->end = step->first;
     step->token = token_of(reader, json_object_get(inner, "value"));
+    step->lease = number(inner, "lease");
     if (!read_range(reader, inner, step)) return false;
     step->wants_previous = flag(inner, "prev_kv");
     *out_serializable = flag(inner, "serializable");
@@ -311,11 +335,12 @@ static bool read_answer(struct reader *reader, const json_t *response, struct kv
     step->pairs = alloc_zero(step->pair_count, sizeof(struct kv_pair));
     for (uint32_t i = 0; i < step->pair_count; i++) {
         const json_t *pair = json_array_get(pairs, i);
-        if (json_array_size(pair) != 5) return refuse(reader, "a pair is [key, value, create, mod, version]");
+        if (json_array_size(pair) != 5 && json_array_size(pair) != 6) return refuse(reader, "a pair is [key, value, create, mod, version, lease]");
         step->pairs[i] = (struct kv_pair){.key = key_from(reader, json_array_get(pair, 0)), .token = token_of(reader, json_array_get(pair, 1)),
                                           .create_revision = (int64_t)json_integer_value(json_array_get(pair, 2)),
                                           .mod_revision = (int64_t)json_integer_value(json_array_get(pair, 3)),
-                                          .version = (int64_t)json_integer_value(json_array_get(pair, 4))};
+                                          .version = (int64_t)json_integer_value(json_array_get(pair, 4)),
+                                          .lease = (int64_t)json_integer_value(json_array_get(pair, 5))};
     }
     return true;
 }
@@ -365,6 +390,18 @@ static bool read_txn(struct reader *reader, const json_t *txn, const json_t *res
     return true;
 }
 
+static void read_lease(const struct reader *reader, const json_t *inner, const json_t *response, struct kv_op *op)
+{
+    size_t i;
+    json_t *key;
+    op->lease = number(inner, "id");
+    op->ttl = number(inner, "ttl");
+    op->granted_place = (uint64_t)number(inner, "granted");
+    op->granted_ttl = number(response, "granted_ttl");
+    op->lives_s = number(response, "ttl");
+    json_array_foreach(json_object_get(response, "keys"), i, key) op->lease_keys |= UINT64_C(1) << (key_from(reader, key) % KV_HISTORY_KEYS);
+}
+
 static bool read_request(struct reader *reader, const json_t *line, struct kv_op *op)
 {
     const json_t *request = json_object_get(line, "request"), *response = json_object_get(line, "response");
@@ -377,6 +414,13 @@ static bool read_request(struct reader *reader, const json_t *line, struct kv_op
         return true;
     }
     if (txn != NULL) return read_txn(reader, txn, response, op);
+    for (size_t i = 0; i < COUNT(lease_ops); i++) {
+        const json_t *inner = json_object_get(request, lease_ops[i]);
+        if (inner == NULL) continue;
+        op->kind = (enum kv_op_kind)(KV_OP_GRANT + (int)i);
+        read_lease(reader, inner, response, op);
+        return true;
+    }
     op->success_count = 1;
     if (!read_step(reader, request, &op->success[0], &op->serializable)) return false;
     op->kind = op->success[0].kind == KV_STEP_PUT ? KV_OP_PUT : op->success[0].kind == KV_STEP_DELETE ? KV_OP_DELETE : KV_OP_RANGE;

@@ -13,7 +13,9 @@
  *                             {"txn": {compare: [{key, target, result, number | value}], success: [request…], failure: [request…],
  *                             serializable}}   (of a transaction: any state may answer it)
  *                     target: "version", "create", "mod", "value"; result: "=", ">", "<", "!="
- *   response          range {kvs: [[key, value, create, mod, version]…], count, more} · put, delete {prev_kvs, deleted} ·
+ *                     put also: lease. grant {id, ttl} · revoke {id} · expire {id, granted: the place of its grant} (by the store; outcome unknown) · lives {id}
+ *   response          range {kvs: [[key, value, create, mod, version, lease (0 may be left out)]…], count, more} · put, delete {prev_kvs, deleted} ·
+ *                     grant {granted_ttl} · lives {ttl: seconds left, -1 = there is none, granted_ttl, keys} ·
  *                     txn {succeeded, responses: [response…]} of the branch that was taken
  *                     sort: "ascend", "descend"; sort_target: "key", "version", "create", "mod", "value"
  * Keys and values are text; a value that was not asked for is null; what may be left out is null, 0, false or empty. A value is written once in a history.

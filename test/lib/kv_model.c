@@ -16,6 +16,7 @@ void kv_model_deinit(struct kv_model *model)
 {
     for (uint32_t i = 0; i < KV_HISTORY_KEYS; i++) alloc_free(model->keys[i].versions);
     alloc_free(model->changes);
+    alloc_free(model->leases);
 }
 
 const struct kv_model_version *kv_model_get(const struct kv_model *model, uint32_t key, int64_t revision)
@@ -46,11 +47,11 @@ static void push(struct kv_model *model, uint32_t key, const struct kv_model_ver
     model->is_changed = true;
 }
 
-void kv_model_put(struct kv_model *model, uint32_t key, uint64_t token)
+void kv_model_put(struct kv_model *model, uint32_t key, uint64_t token, int64_t lease)
 {
     const struct kv_model_version *before = kv_model_get(model, key, 0);
     int64_t revision = model->revision + 1;
-    struct kv_model_version version = {.token = token, .mod_revision = revision,
+    struct kv_model_version version = {.token = token, .mod_revision = revision, .lease = lease,
                                        .create_revision = before == NULL ? revision : before->create_revision,
                                        .version = before == NULL ? 1 : before->version + 1};
     push(model, key, &version);
@@ -65,6 +66,43 @@ int64_t kv_model_delete(struct kv_model *model, uint32_t first, uint32_t end)
         count++;
     }
     return count;
+}
+
+struct kv_model_lease *kv_model_lease(const struct kv_model *model, int64_t id)
+{
+    for (size_t i = model->lease_count; i > 0; i--) {
+        if (model->leases[i - 1].id == id) return model->leases[i - 1].ended_by == SIZE_MAX ? &model->leases[i - 1] : NULL;
+    }
+    return NULL;
+}
+
+void kv_model_grant(struct kv_model *model, int64_t id, uint64_t place, size_t op)
+{
+    ASSERT(kv_model_lease(model, id) == NULL);
+    if (model->lease_count == model->lease_capacity) {
+        model->lease_capacity = model->lease_capacity == 0 ? 16 : model->lease_capacity * 2;
+        model->leases = alloc_resize(model->leases, model->lease_capacity * sizeof(*model->leases));
+    }
+    model->leases[model->lease_count++] = (struct kv_model_lease){.id = id, .place = place, .granted_by = op, .ended_by = SIZE_MAX};
+}
+
+uint64_t kv_model_lease_keys(const struct kv_model *model, int64_t id, int64_t revision)
+{
+    uint64_t keys = 0;
+    for (uint32_t key = 0; key < KV_HISTORY_KEYS; key++) {
+        const struct kv_model_version *version = kv_model_get(model, key, revision);
+        if (version != NULL && version->lease == id) keys |= UINT64_C(1) << key;
+    }
+    return keys;
+}
+
+void kv_model_end_lease(struct kv_model *model, struct kv_model_lease *lease, size_t op)
+{
+    uint64_t keys = kv_model_lease_keys(model, lease->id, 0);
+    for (uint32_t key = 0; key < KV_HISTORY_KEYS; key++) {
+        if ((keys >> key & 1) != 0) (void)kv_model_delete(model, key, key + 1);
+    }
+    lease->ended_by = op;
 }
 
 void kv_model_commit(struct kv_model *model)
@@ -85,6 +123,7 @@ static const char *check_pair(const struct kv_pair *pair, uint32_t key, const st
         {"K5 create_revision", version->create_revision, pair->create_revision},
         {"K5 mod_revision", version->mod_revision, pair->mod_revision},
         {"K5 version", version->version, pair->version},
+        {"L7 the lease of a key", version->lease, pair->lease},
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         if (fields[i].expected == fields[i].got) continue;

@@ -86,6 +86,7 @@ static void put_step(const struct kv_step *step, bool serializable, struct buf *
     put_key(out, 1, step->first);
     if (step->kind == KV_STEP_PUT) {
         put_value(out, 2, step->token);
+        put_number(out, 3, step->lease);
         if (step->wants_previous) buf_put_pb_varint(out, 4, 1);
         return;
     }
@@ -138,6 +139,10 @@ const char *sim_bytes_path(const struct kv_op *op)
     case KV_OP_DELETE: return "/etcdserverpb.KV/DeleteRange";
     case KV_OP_TXN: return "/etcdserverpb.KV/Txn";
     case KV_OP_COMPACT: return "/etcdserverpb.KV/Compact";
+    case KV_OP_GRANT: return "/etcdserverpb.Lease/LeaseGrant";
+    case KV_OP_REVOKE: return "/etcdserverpb.Lease/LeaseRevoke";
+    case KV_OP_LIVES: return "/etcdserverpb.Lease/LeaseTimeToLive";
+    case KV_OP_EXPIRE: break;
     }
     return NULL;
 }
@@ -147,6 +152,12 @@ void sim_bytes_request(const struct kv_op *op, struct buf *out)
     if (op->kind == KV_OP_COMPACT) {
         buf_put_pb_varint(out, 1, (uint64_t)op->revision);
         if (op->client % 2 == 0) buf_put_pb_varint(out, 2, 1); /* physical */
+    } else if (op->kind == KV_OP_GRANT) {
+        put_number(out, 1, op->ttl);
+        put_number(out, 2, op->lease);
+    } else if (op->kind == KV_OP_REVOKE || op->kind == KV_OP_LIVES) {
+        put_number(out, 1, op->lease);
+        if (op->kind == KV_OP_LIVES) buf_put_pb_varint(out, 2, 1); /* with its keys */
     } else if (op->kind == KV_OP_TXN) {
         for (uint32_t i = 0; i < op->compare_count; i++) put_compare(&op->compares[i], out);
         put_steps(op->success, op->success_count, op->nested_from, 2, out);
@@ -184,6 +195,7 @@ static bool read_pair(const Mvccpb__KeyValue *kv, bool keys_only, struct kv_pair
     pair->create_revision = kv->create_revision;
     pair->mod_revision = kv->mod_revision;
     pair->version = kv->version;
+    pair->lease = kv->lease;
     if (keys_only) return kv->value.len == 0;
     return sim_bytes_read_value(slice_make(kv->value.data, kv->value.len), &pair->token);
 }
@@ -252,6 +264,28 @@ static bool read_txn(const Etcdserverpb__TxnResponse *response, struct kv_op *op
                       op->nested_from);
 }
 
+/* The store chooses an id where none was asked for. */
+static bool read_grant(const Etcdserverpb__LeaseGrantResponse *response, struct kv_op *op)
+{
+    bool is_good = response->id > 0 && (op->lease == 0 || op->lease == response->id) && response->error[0] == '\0';
+    op->lease = response->id;
+    op->granted_ttl = response->ttl;
+    return is_good && op->granted_ttl > 0;
+}
+
+static bool read_lives(const Etcdserverpb__LeaseTimeToLiveResponse *response, struct kv_op *op)
+{
+    op->lives_s = response->ttl;
+    op->granted_ttl = response->grantedttl;
+    op->lease_keys = 0;
+    for (size_t i = 0; i < response->n_keys; i++) {
+        uint32_t key;
+        if (!sim_bytes_read_key(slice_make(response->keys[i].data, response->keys[i].len), &key) || key >= KV_HISTORY_KEYS) return false;
+        op->lease_keys |= UINT64_C(1) << key;
+    }
+    return response->id == op->lease && response->ttl >= -1;
+}
+
 /* The pieces, one behind the other, are one message: the format merges what comes twice. */
 static bool read_stream(struct slice bytes, struct kv_op *op)
 {
@@ -272,6 +306,10 @@ static const ProtobufCMessageDescriptor *descriptor_of(const struct kv_op *op)
     case KV_OP_DELETE: return &etcdserverpb__delete_range_response__descriptor;
     case KV_OP_TXN: return &etcdserverpb__txn_response__descriptor;
     case KV_OP_COMPACT: return &etcdserverpb__compaction_response__descriptor;
+    case KV_OP_GRANT: return &etcdserverpb__lease_grant_response__descriptor;
+    case KV_OP_REVOKE: return &etcdserverpb__lease_revoke_response__descriptor;
+    case KV_OP_LIVES: return &etcdserverpb__lease_time_to_live_response__descriptor;
+    case KV_OP_EXPIRE: break;
     }
     return NULL;
 }
@@ -299,7 +337,11 @@ bool sim_bytes_response(struct slice bytes, struct kv_op *op)
     case KV_OP_PUT: is_good = read_put((const void *)message, &op->success[0]); break;
     case KV_OP_DELETE: is_good = read_delete((const void *)message, &op->success[0]); break;
     case KV_OP_TXN: is_good = read_txn((const void *)message, op); break;
-    case KV_OP_COMPACT: break;
+    case KV_OP_GRANT: is_good = read_grant((const void *)message, op); break;
+    case KV_OP_LIVES: is_good = read_lives((const void *)message, op); break;
+    case KV_OP_COMPACT:
+    case KV_OP_REVOKE:
+    case KV_OP_EXPIRE: break;
     }
     protobuf_c_message_free_unpacked(message, NULL);
     return is_good && (op->kind == KV_OP_COMPACT ? op->answer_revision : op->revision) > 0;

@@ -10,6 +10,7 @@
 #include "lib/kv_history_json.h"
 #include "lib/sim_bytes.h"
 #include "lib/sim_looks.h"
+#include "lib/world_leases.h"
 #include "lib/world_watch.h"
 
 void sim_clients_init(struct sim_clients *clients, struct world *world, const struct sim_clients_options *options)
@@ -22,6 +23,7 @@ void sim_clients_init(struct sim_clients *clients, struct world *world, const st
     tape_init(&clients->tape, options->seed, world_reel(world), TAPE_CLIENTS);
     tape_init(&clients->past_tape, options->seed ^ UINT64_C(0x5851f42d4c957f2d), world_reel(world), TAPE_PAST);
     kv_history_init(&clients->history);
+    sim_leases_init(clients);
     for (uint32_t i = 0; i < options->clients; i++) clients->clients[i].member = i % options->members;
 }
 
@@ -153,10 +155,22 @@ static void draw_op(struct sim_clients *clients, struct kv_op *op)
 
 /* --- asking and answering --- */
 
+struct kv_op *sim_clients_add(struct sim_clients *clients, const struct kv_op *op, uint64_t call)
+{
+    struct kv_op *added = kv_history_add(&clients->history, op);
+    if (clients->history.count > clients->call_capacity) {
+        clients->call_capacity = clients->history.count * 2;
+        clients->calls = alloc_resize(clients->calls, clients->call_capacity * sizeof(uint64_t));
+    }
+    clients->calls[clients->history.count - 1] = call;
+    return added;
+}
+
 static void ask(struct sim_clients *clients, uint32_t number, uint32_t member, const struct kv_op *drawn)
 {
     struct sim_client *client = &clients->clients[number];
-    struct kv_op *op = kv_history_add(&clients->history, drawn);
+    sim_leases_take(clients);
+    struct kv_op *op = sim_clients_add(clients, drawn, SIM_CLIENTS_NO_CALL);
     struct buf request;
     uint64_t end;
     buf_init(&request);
@@ -171,10 +185,6 @@ static void ask(struct sim_clients *clients, uint32_t number, uint32_t member, c
     client->asked_ns = world_now_ns(clients->world);
     client->op = clients->history.count - 1;
     client->member = member;
-    if (clients->history.count > clients->call_capacity) {
-        clients->call_capacity = clients->history.count * 2;
-        clients->calls = alloc_resize(clients->calls, clients->call_capacity * sizeof(uint64_t));
-    }
     clients->calls[client->op] = client->call;
     sim_clients_begin_slowly(clients, client, op);
     buf_deinit(&request);
@@ -186,6 +196,8 @@ static enum kv_outcome outcome_of(struct sim_clients *clients, const struct kv_o
     case ERR_OK: return KV_DONE;
     case ERR_COMPACTED: return KV_COMPACTED;
     case ERR_FUTURE_REV: return KV_FUTURE;
+    case ERR_LEASE_NOT_FOUND: return KV_NO_LEASE;
+    case ERR_LEASE_EXISTS: return KV_LEASE_EXISTS;
     case ERR_TOO_MANY_REQUESTS:
     case ERR_NO_SPACE:
     case ERR_NO_LEADER: return KV_NOT_DONE;
@@ -220,11 +232,13 @@ static void take_answer(struct sim_clients *clients, struct sim_client *client)
     clients->counts.compacted_reads += op->outcome == KV_COMPACTED;
     if (op->outcome == KV_UNKNOWN) return;
     world_call_moments(clients->world, client->call, &start, &op->end);
+    if (op->outcome == KV_NO_LEASE) sim_leases_note(clients, op);
     if (op->outcome != KV_DONE) return;
     if (!sim_bytes_response(bytes, op)) world_watch_broken(clients->world, "an answer is no answer", op->server, (uint64_t)op->kind, bytes.size);
     int64_t revision = op->kind == KV_OP_COMPACT ? op->answer_revision : op->revision;
     if (revision > clients->revision) clients->revision = revision;
     if (op->kind == KV_OP_COMPACT && op->revision > clients->compacted) clients->compacted = op->revision;
+    sim_leases_note(clients, op);
     sim_clients_plan_page(clients, client, op);
 }
 
@@ -261,6 +275,7 @@ void sim_clients_step(struct sim_clients *clients, bool is_over)
         } else {
             draw_op(clients, &op);
             sim_clients_vary(clients, &op);
+            sim_leases_vary(clients, &op);
         }
         client->has_page = false;
         ask(clients, i, member, &op);
@@ -350,14 +365,16 @@ void sim_clients_check(struct sim_clients *clients)
         enum err err = ERR_OK;
         struct slice bytes;
         bool died = false;
+        if ((clients->calls[i] & SIM_CLIENTS_NO_CALL) != 0) continue;
         uint64_t place = world_call_index(clients->world, clients->calls[i]);
-        history->ops[i].place = place;
+        history->ops[i].place = place * WORLD_LEASE_PLACES; /* an entry may be the end of several leases */
         if (!world_answer(clients->world, clients->calls[i], &err, &bytes, &died)) {
             world_watch_broken(clients->world, "V6 a call is never answered", history->ops[i].server, clients->calls[i], 0);
         }
         bool was_denied = !died && err == ERR_TIMEOUT_LEADER_FAIL;
         if (was_denied && place > 0) world_watch_broken(clients->world, "C5 said to be lost, and committed", history->ops[i].server, place, 0);
     }
+    sim_leases_check(clients);
     write_history(clients);
     struct sim_looks looks = {.looks = NULL};
     looks.looks = world_looks(clients->world, &looks.count);

@@ -5,10 +5,12 @@
 #ifndef TEST_LIB_SIM_CLIENTS_H
 #define TEST_LIB_SIM_CLIENTS_H
 #include "lib/kv_history.h"
+#include "lib/sim_leases.h"
 #include "lib/tape.h"
 #include "lib/world.h"
 
 #define SIM_CLIENTS_MAX 16
+#define SIM_CLIENTS_NO_CALL (UINT64_C(1) << 63) /* beside a number of its own: an operation that nobody asked for */
 
 struct sim_clients_options {
     uint64_t seed;
@@ -25,6 +27,9 @@ struct sim_clients_options {
     uint32_t history_percent;  /* of the operations: asked about the past, and in every shape (sim_clients_state.c) */
     uint32_t slow_percent;     /* of the streams: their client reads slowly */
     uint64_t slow_ns;          /* between two messages of such a stream, at most */
+    uint32_t lease_percent;    /* of the operations (sim_leases.h) */
+    uint32_t lease_ids;        /* that clients choose from */
+    uint32_t drift_permille;   /* of the members' clocks, at most */
 };
 struct sim_client {
     bool is_waiting;
@@ -54,6 +59,8 @@ struct sim_clients {
     uint64_t done, unknown;    /* operations */
     struct tape past_tape;     /* of sim_clients_state.c */
     struct sim_clients_counts counts;
+    struct sim_leases leases;
+    struct sim_leases_counts lease_counts;
 };
 void sim_clients_init(struct sim_clients *clients, struct world *world, const struct sim_clients_options *options);
 void sim_clients_deinit(struct sim_clients *clients);
@@ -61,6 +68,8 @@ void sim_clients_deinit(struct sim_clients *clients);
 void sim_clients_step(struct sim_clients *clients, bool is_over);
 /* When the next of those who are free will ask; UINT64_MAX = nobody is. */
 uint64_t sim_clients_next_ns(const struct sim_clients *clients);
+/* Into the history; `call`: of the world, or SIM_CLIENTS_NO_CALL and a number. */
+struct kv_op *sim_clients_add(struct sim_clients *clients, const struct kv_op *op, uint64_t call);
 /* Everything at a member, now; when the world is quiet. */
 void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable);
 /* A write at each member of `set`, as long as clients are free: at how many; and whether one from operation `first` on is acknowledged. */

@@ -28,7 +28,7 @@ static uint64_t hash_of(const struct version *version)
     buf_reserve(&value, 1);
     struct mvcc_model_version model = {.key = buf_take_blob(&key), .value = buf_take_blob(&value), .revision = version->pair.mod_revision,
                                        .sub = version->sub, .create_revision = version->pair.create_revision,
-                                       .version = version->pair.version, .is_delete = version->is_delete};
+                                       .version = version->pair.version, .lease = version->pair.lease, .is_delete = version->is_delete};
     uint64_t hash = mvcc_model_hash_one(&model);
     blob_unref(model.key);
     blob_unref(model.value);
@@ -48,7 +48,7 @@ static void list_versions(const struct kv_model *model, struct versions *out)
         sub = goes_on ? sub + 1 : 0;
         struct version *version = &out->all[i];
         version->pair = (struct kv_pair){.key = model->changes[i].key, .token = from->token, .create_revision = from->create_revision,
-                                         .mod_revision = from->mod_revision, .version = from->version};
+                                         .mod_revision = from->mod_revision, .version = from->version, .lease = from->lease};
         version->is_delete = from->version == 0;
         version->sub = sub;
         version->next_revision = place + 1 < key->count ? key->versions[place + 1].mod_revision : INT64_MAX;
@@ -96,7 +96,8 @@ static uint64_t digest_rows(const struct kv_model *model, int64_t revision, uint
         if (version == NULL) continue;
         ++*out_count;
         digest = world_state_digest(digest, &(struct kv_pair){.key = key, .token = version->token, .create_revision = version->create_revision,
-                                                              .mod_revision = version->mod_revision, .version = version->version}, 0);
+                                                              .mod_revision = version->mod_revision, .version = version->version,
+                                                              .lease = version->lease}, 0);
     }
     return digest;
 }

@@ -47,6 +47,7 @@ static const struct field fields[] = {
     FIELD("start-fault-permille", world.start_fault_permille),
     FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
+    FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -296,6 +297,16 @@ static void draw_watches(uint64_t seed, struct sim_options *options)
     options->watch_think_ns = DRAW(&rng, 20 * NS_PER_MS, 200 * NS_PER_MS, NS_PER_S);
 }
 
+/* From a stream of its own. */
+static void draw_leases(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xf1357aea2e62a9c5) + 9);
+    if (rng_below(&rng, 2) == 0) return;
+    options->clients.lease_percent = (uint32_t)DRAW(&rng, 5, 20, 50);
+    options->clients.lease_ids = (uint32_t)DRAW(&rng, 1, 3, 12);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -324,5 +335,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_more(seed, &options);
     draw_snapshots(seed, &options);
     draw_watches(seed, &options);
+    draw_leases(seed, &options);
     *out_options = options;
 }

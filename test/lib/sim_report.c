@@ -56,6 +56,8 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"votes after damage", counts->suspect_votes}, {"frames repeated", counts->repeats}, {"chores that took their time", counts->late_chores},
         {"snapshots taken", counts->snapshots}, {"installed", counts->installs}, {"saved by a client", total->saves},
         {"operations of a start that failed", counts->start_faults}, {"starts refused for them", counts->refused_reads},
+        {"leases granted", counts->leases_granted}, {"expired", counts->leases_expired}, {"revokes", total->leases.revokes},
+        {"questions about leases", total->leases.questions}, {"puts with a lease", total->leases.puts},
         {"watch streams", total->watch.streams}, {"watchers", total->watch.watchers}, {"resumed", total->watch.resumed},
         {"watch events", total->watch.events}, {"with what was before", total->watch.with_previous}, {"fragments", total->watch.fragments},
         {"answers of progress", total->watch.progress}, {"notifications of progress", total->watch.notifications},

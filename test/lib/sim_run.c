@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "lib/tape.h"
+#include "lib/world_leases.h"
 #include "lib/world_watch.h"
 
 /* --- faults --- */
@@ -203,6 +204,7 @@ static bool has_leader(struct run *run) { return world_leader(run->world) >= 0; 
 static bool all_are_ready(struct run *run) { return ready_count(run) == run->options->world.members; }
 static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0; }
 
+static bool no_lease_is_left(struct run *run) { return world_leases_left(run->world, SIM_LEASES_SHORT_TTL) == 0; }
 static bool all_know_all(struct run *run) { return sim_watch_settle(&run->watch); }
 static bool all_are_notified(struct run *run) { return sim_watch_all_notified(&run->watch); }
 static bool nobody_watches(struct run *run) { return sim_watch_end(&run->watch); }
@@ -219,6 +221,19 @@ static void heal_core(struct run *run)
     if (!sim_core_run(&core, &spans)) return;
     run->cores++;
     run->led_after[spans < SIM_CORE_SPANS ? spans : SIM_CORE_SPANS - 1]++;
+}
+
+/* A healthy leader ends what is over; what its word was lost of is said again after some seconds. */
+static void finish_leases(struct run *run, uint64_t patience_ns)
+{
+    const struct sim_options *options = run->options;
+    uint64_t ttl_ns = SIM_LEASES_SHORT_TTL * NS_PER_S + 2 * options->world.election_ms * NS_PER_MS;
+    if (options->clients.lease_percent > 0) {
+        demand(run, run_until(run, ttl_ns * 12 / 10 + patience_ns, no_lease_is_left), "L6 no lease lives on behind its TTL");
+        demand(run, run_until(run, patience_ns, agree), "V3 all members apply the same");
+    }
+    uint64_t hash = world_whole_hash(run->world, 0);
+    for (uint32_t i = 1; i < options->world.members; i++) demand(run, world_whole_hash(run->world, i) == hash, "A2 all members hold the same, leases and all");
 }
 
 /* All that was written is written. */
@@ -251,6 +266,7 @@ static void finish(struct run *run)
     demand(run, run_until(run, timeout_ns + NS_PER_S, nobody_waits), "V6 every call is answered by its deadline");
     world_run(run->world, timeout_ns + NS_PER_S); /* those whose client went away, too */
     demand(run, run_until(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns, agree), "V3 all members apply the same");
+    finish_leases(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns);
     for (uint32_t i = 0; i < options->world.members; i++) {
         sim_clients_read_all(&run->clients, i, false);
         sim_clients_read_all(&run->clients, i, true);
@@ -297,7 +313,9 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     if (options->buggify) buggify_start(options->world.seed + 3);
     run.world = world_new(&options->world);
     tape_init(&run.tape, options->world.seed + 2, options->world.reel, TAPE_FAULTS);
-    sim_clients_init(&run.clients, run.world, &options->clients);
+    struct sim_clients_options clients = options->clients;
+    clients.drift_permille = options->world.drift_permille;
+    sim_clients_init(&run.clients, run.world, &clients);
     sim_watch_init(&run.watch, run.world, &(struct sim_watch_options){
         .seed = options->world.seed, .streams = options->world.watch_streams, .members = options->world.members, .keys = options->clients.keys,
         .slow_percent = options->watch_slow_percent, .slow_ns = options->watch_slow_ns, .think_ns = options->watch_think_ns});
@@ -326,6 +344,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     world_get_counts(run.world, &out_result->counts);
     out_result->clients = run.clients.counts;
     out_result->watch = run.watch.counts;
+    out_result->leases = run.clients.lease_counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
     sim_watch_deinit(&run.watch);

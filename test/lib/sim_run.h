@@ -16,6 +16,7 @@ struct sim_result {
     struct world_counts counts;
     struct sim_clients_counts clients;
     struct sim_watch_counts watch;
+    struct sim_leases_counts leases;
     uint64_t faults[SIM_FAULTS];
     uint64_t fired[BUGGIFY_SITE_COUNT]; /* the sites of rare behaviour; zeros in a build without them */
     uint64_t trace_hash;

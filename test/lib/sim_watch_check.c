@@ -77,14 +77,15 @@ static bool is_pair(const Mvccpb__KeyValue *kv, const struct kv_pair *pair)
     uint64_t token;
     if (!sim_bytes_read_key(slice_make(kv->key.data, kv->key.len), &key) || key != pair->key) return false;
     if (!sim_bytes_read_value(slice_make(kv->value.data, kv->value.len), &token) || token != pair->token) return false;
-    return kv->create_revision == pair->create_revision && kv->mod_revision == pair->mod_revision && kv->version == pair->version;
+    return kv->create_revision == pair->create_revision && kv->mod_revision == pair->mod_revision && kv->version == pair->version &&
+           kv->lease == pair->lease;
 }
 
 static bool is_deletion(const Mvccpb__KeyValue *kv, const struct kv_pair *pair)
 {
     uint32_t key;
     if (!sim_bytes_read_key(slice_make(kv->key.data, kv->key.len), &key) || key != pair->key) return false;
-    return kv->value.len == 0 && kv->create_revision == 0 && kv->version == 0 && kv->mod_revision == pair->mod_revision;
+    return kv->value.len == 0 && kv->create_revision == 0 && kv->version == 0 && kv->lease == 0 && kv->mod_revision == pair->mod_revision;
 }
 
 /* What is wrong with an event that is not the next one. */

@@ -594,6 +594,12 @@ uint64_t world_hash(const struct world *world, uint32_t number, uint64_t *out_ap
     return mvcc_hash(view, 0);
 }
 
+uint64_t world_whole_hash(const struct world *world, uint32_t number)
+{
+    ASSERT(world->members[number].is_up);
+    return state_machine_hash(world->members[number].line.apply.machine);
+}
+
 /* --- make and free --- */
 
 #define LIMIT(field, value) \
@@ -663,6 +669,7 @@ struct world *world_new(const struct world_options *options)
     world_watch_init(world);
     world_state_init(world);
     world_watchers_init(world);
+    world_leases_init(world);
     for (uint32_t i = 0; i < WORLD_MEMBERS_MAX; i++) {
         for (uint32_t j = 0; j < WORLD_MEMBERS_MAX; j++) {
             list_init(&world->links[i][j].frames);
@@ -695,6 +702,7 @@ void world_free(struct world *world)
     world_watch_deinit(world);
     world_state_deinit(world);
     world_watchers_deinit(world);
+    world_leases_deinit(world);
     for (uint64_t i = 0; i < world->call_count; i++) blob_unref(world->calls[i].bytes);
     alloc_free(world->calls);
     alloc_free(world->members);

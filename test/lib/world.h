@@ -8,6 +8,7 @@
  *
  *   world.c         members, roles, time        world_net.c    the two ports, streams and frames
  *   world_disk.c    files that complete later   world_watch.c  the invariants, seen from outside the members
+ *   world_leases.c  what the log says of leases
  *   world_watchers.c  the watch port, its clients' ends, and the history that streams are compared with
  *
  * Owner: world_new/world_free. Thread: one. Limits: WORLD_MEMBERS_MAX members.
@@ -114,6 +115,7 @@ void world_call_slowly(struct world *world, uint64_t call);
 /* Takes what waits, if something does; `is_last`: it reads on at once from now on. `is_gone`: the client went away instead. */
 void world_call_take(struct world *world, uint64_t call, bool is_last, bool is_gone);
 /* Moments in one order for the whole world: when the call entered, when it left. */
+uint64_t world_call_start_ns(const struct world *world, uint64_t call); /* virtual time */
 void world_call_moments(const struct world *world, uint64_t call, uint64_t *out_start, uint64_t *out_end);
 /* Where its command stands in the committed log: 0 = nowhere (so far). */
 uint64_t world_call_index(const struct world *world, uint64_t call);
@@ -126,6 +128,7 @@ const struct world_look *world_looks(const struct world *world, uint32_t *out_co
 void world_look_idle(struct world *world);
 /* The state hash and applied index of a member that is up, as published. */
 uint64_t world_hash(const struct world *world, uint32_t member, uint64_t *out_applied_index, int64_t *out_revision);
+uint64_t world_whole_hash(const struct world *world, uint32_t member); /* of all that is replicated, leases and all */
 uint64_t world_commit_index(const struct world *world); /* the highest anywhere, ever */
 uint64_t world_last_index(const struct world *world);   /* of the longest log, committed or not */
 bool world_is_settled(const struct world *world);        /* there is a leader, and all of its log is committed */
@@ -138,6 +141,7 @@ struct world_counts {
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */
+    uint64_t leases_granted, leases_expired; /* entries of the committed log */
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

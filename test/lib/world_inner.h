@@ -7,6 +7,7 @@
 #include "lib/fs_sim.h"
 #include "lib/tape.h"
 #include "lib/world.h"
+#include "lib/world_leases.h"
 #include "lib/world_state.h"
 #include "lib/world_watch.h"
 #include "lib/world_watchers.h"
@@ -138,6 +139,7 @@ struct world {
     struct world_watch watch;
     struct world_state state;
     struct world_streams streams;
+    struct world_leases leases;
     char initial[512];
 };
 

@@ -174,6 +174,8 @@ bool world_answer(struct world *world, uint64_t number, enum err *out_err, struc
     return true;
 }
 
+uint64_t world_call_start_ns(const struct world *world, uint64_t call) { return world->calls[call].start_ns; }
+
 void world_call_moments(const struct world *world, uint64_t call, uint64_t *out_start, uint64_t *out_end)
 {
     *out_start = world->calls[call].start;

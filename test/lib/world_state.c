@@ -21,6 +21,7 @@ uint64_t world_state_digest(uint64_t digest, const struct kv_pair *pair, int64_t
 {
     digest = mix(mix(digest, pair->key), pair->token);
     digest = mix(mix(digest, (uint64_t)pair->create_revision), (uint64_t)pair->mod_revision);
+    digest = mix(digest, (uint64_t)pair->lease);
     return mix(mix(digest, (uint64_t)pair->version), (uint64_t)sub);
 }
 
@@ -50,7 +51,7 @@ static const struct mvcc_view *view_of(const struct world_member *member)
 /* The padding is not looked at: reads do that. */
 static struct kv_pair pair_of(const struct mvcc_kv *kv)
 {
-    struct kv_pair pair = {.create_revision = kv->create_revision, .mod_revision = kv->mod_revision, .version = kv->version};
+    struct kv_pair pair = {.create_revision = kv->create_revision, .mod_revision = kv->mod_revision, .version = kv->version, .lease = kv->lease};
     char text[17] = "";
     if (!sim_bytes_read_key(kv->key, &pair.key)) pair.key = UINT32_MAX;
     if (kv->value.size >= 16) memcpy(text, kv->value.data, 16);
@@ -82,6 +83,7 @@ static void tell_changes(const struct mvcc_view *view, struct world_look *look)
         struct kv_pair pair = pair_of(&change.kv);
         if (change.is_delete) pair.create_revision = pair.version = 0;
         if (change.is_delete) pair.token = 0;
+        if (change.is_delete) pair.lease = 0;
         look->changes_digest = world_state_digest(look->changes_digest, &pair, change.sub);
         look->changes++;
     }

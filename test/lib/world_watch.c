@@ -131,6 +131,7 @@ static void check_match(struct world_member *member, const struct raft_entry *en
     }
     fact->seen = alloc_resize(fact->seen, (fact->seen_count + 1) * sizeof(*fact->seen));
     fact->seen[fact->seen_count++] = (struct world_watch_seen){.term = entry->term, .previous_term = previous, .hash = hash};
+    world_leases_issued(member, entry);
 }
 
 /* An installed snapshot: committed, and further than what apply got. */
@@ -217,6 +218,7 @@ static void note_commits(struct world_member *member, const struct raft_status *
         fact_of(world, index)->commit_term = status->term;
         watch->commit_index = index;
         check_majority(member, index, term);
+        world_leases_committed(world, index, term);
     }
     if (tape_chance(&world->tape, world->options.probe_percent, 100)) world_watch_disks(world);
 }

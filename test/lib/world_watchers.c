@@ -290,6 +290,7 @@ static void add_change(struct world_member *member, const struct mvcc_change *ch
         added.pair.token = strtoull(text, NULL, 16);
         added.pair.create_revision = change->kv.create_revision;
         added.pair.version = change->kv.version;
+        added.pair.lease = change->kv.lease;
     }
     if (streams->change_count == streams->change_capacity) {
         streams->change_capacity = streams->change_capacity == 0 ? 1024 : streams->change_capacity * 2;

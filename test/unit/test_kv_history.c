@@ -38,7 +38,7 @@ static struct kv_op *get(uint64_t start, uint64_t end, int64_t revision, uint32_
     op->success[0] = (struct kv_step){.kind = KV_STEP_RANGE, .first = key, .end = key + 1, .count = token != 0};
     if (token == 0) return op;
     op->success[0].pairs = alloc_zero(1, sizeof(struct kv_pair));
-    op->success[0].pairs[0] = (struct kv_pair){key, token, create, mod, version};
+    op->success[0].pairs[0] = (struct kv_pair){key, token, create, mod, version, 0};
     op->success[0].pair_count = 1;
     return op;
 }
@@ -55,6 +55,76 @@ static void accepted(void)
     struct kv_verdict verdict = kv_history_check(&history);
     ck_assert_msg(verdict.is_good, "%s", verdict.rule);
 }
+
+/* --- leases --- */
+
+static struct kv_op *lease(enum kv_op_kind kind, uint64_t start, uint64_t end, int64_t revision, int64_t id, uint64_t place)
+{
+    struct kv_op *op = add(kind, start, end, revision);
+    op->success_count = 0;
+    op->lease = id;
+    op->place = place;
+    op->ttl = op->granted_ttl = 5;
+    return op;
+}
+
+/* Granted at 10, a key put to it at 20, over at 30: a revision of its own. */
+static void one_life(uint64_t granted_place)
+{
+    (void)lease(KV_OP_GRANT, 1, 2, 1, 7, 10);
+    struct kv_op *attached = put(3, 4, 2, 3, 100);
+    attached->place = 20;
+    attached->success[0].lease = 7;
+    struct kv_op *expiry = lease(KV_OP_EXPIRE, 5, UINT64_MAX, 0, 7, 30);
+    expiry->outcome = KV_UNKNOWN;
+    expiry->granted_place = granted_place;
+}
+
+START_TEST(test_history_of_a_lease_that_ends_with_its_key_is_accepted)
+{
+    one_life(10);
+    (void)get(6, 7, 3, 3, 0, 0, 0, 0);
+    struct kv_op *lives = lease(KV_OP_LIVES, 8, 9, 3, 7, 0);
+    lives->lives_s = -1;
+    accepted();
+}
+END_TEST
+
+START_TEST(test_history_of_a_late_expiry_that_ends_another_lease_of_the_id_is_refused)
+{
+    one_life(9);
+    (void)get(6, 7, 3, 3, 0, 0, 0, 0);
+    refused("a read names a revision that never was");
+}
+END_TEST
+
+START_TEST(test_history_of_a_put_to_a_lease_that_is_over_is_refused)
+{
+    one_life(10);
+    struct kv_op *late = put(6, 7, 4, 3, 101);
+    late->place = 40;
+    late->success[0].lease = 7;
+    refused("K12 what must be refused took effect");
+}
+END_TEST
+
+START_TEST(test_history_of_a_lease_that_is_revoked_twice_is_refused)
+{
+    one_life(10);
+    (void)lease(KV_OP_REVOKE, 6, 7, 3, 7, 40);
+    refused("L5 what became of a lease");
+}
+END_TEST
+
+START_TEST(test_history_of_a_lease_that_lives_with_other_keys_is_refused)
+{
+    (void)lease(KV_OP_GRANT, 1, 2, 1, 7, 10);
+    struct kv_op *lives = lease(KV_OP_LIVES, 3, 4, 1, 7, 0);
+    lives->lives_s = 4;
+    lives->lease_keys = 1;
+    refused("L7 the keys of a lease");
+}
+END_TEST
 
 START_TEST(test_history_of_an_honest_store_is_accepted)
 {
@@ -222,7 +292,7 @@ static struct kv_op *read_all(uint64_t start, uint64_t end, int64_t revision, co
 
 START_TEST(test_history_rows_in_another_order_than_asked_for_are_refused)
 {
-    const struct kv_pair by_mod[] = {{9, 101, 3, 3, 1}, {7, 102, 2, 4, 2}, {8, 103, 5, 5, 1}};
+    const struct kv_pair by_mod[] = {{9, 101, 3, 3, 1, 0}, {7, 102, 2, 4, 2, 0}, {8, 103, 5, 5, 1, 0}};
     put(1, 2, 2, 7, 100);
     put(3, 4, 3, 9, 101);
     put(5, 6, 4, 7, 102);
@@ -238,7 +308,7 @@ END_TEST
 
 START_TEST(test_history_filter_lets_rows_through_and_counts_all)
 {
-    const struct kv_pair old[] = {{9, 101, 3, 3, 1}};
+    const struct kv_pair old[] = {{9, 101, 3, 3, 1, 0}};
     put(1, 2, 2, 7, 100);
     put(3, 4, 3, 9, 101);
     put(5, 6, 4, 7, 102);
@@ -265,7 +335,7 @@ END_TEST
 /* A target without an order: the limit and one more are what is sorted. */
 START_TEST(test_history_limit_cuts_before_a_sort_that_has_no_order)
 {
-    const struct kv_pair first[] = {{8, 103, 5, 5, 1}};
+    const struct kv_pair first[] = {{8, 103, 5, 5, 1, 0}};
     put(1, 2, 2, 7, 100);
     put(3, 4, 3, 9, 101);
     put(5, 6, 4, 7, 102);
@@ -391,7 +461,7 @@ START_TEST(test_history_lines_that_say_no_operation_are_not_understood)
     not_understood("{\"outcome\":\"ok\",\"call\":5,\"request\":{}}\n", "line 1: a request without its key");
     not_understood("{\"outcome\":\"ok\",\"call\":5,\"request\":{\"put\":{\"key\":\"a\"}}}\n", "line 1: a put without its value");
     not_understood("{\"outcome\":\"ok\",\"call\":5,\"request\":{\"range\":{\"key\":\"a\"}},\"response\":{\"kvs\":[[\"a\"]]}}\n",
-                   "line 1: a pair is [key, value, create, mod, version]");
+                   "line 1: a pair is [key, value, create, mod, version, lease]");
 }
 END_TEST
 
@@ -434,6 +504,11 @@ int main(void)
     TCase *tcase = tcase_create("kv_history");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_history_of_an_honest_store_is_accepted);
+    tcase_add_test(tcase, test_history_of_a_lease_that_ends_with_its_key_is_accepted);
+    tcase_add_test(tcase, test_history_of_a_late_expiry_that_ends_another_lease_of_the_id_is_refused);
+    tcase_add_test(tcase, test_history_of_a_put_to_a_lease_that_is_over_is_refused);
+    tcase_add_test(tcase, test_history_of_a_lease_that_is_revoked_twice_is_refused);
+    tcase_add_test(tcase, test_history_of_a_lease_that_lives_with_other_keys_is_refused);
     tcase_add_test(tcase, test_history_with_an_unknown_write_that_took_effect_is_accepted);
     tcase_add_test(tcase, test_history_with_an_unknown_write_that_nobody_saw_is_accepted);
     tcase_add_test(tcase, test_history_stale_read_is_refused);

@@ -1,0 +1,164 @@
+/* sim_leases: see sim_leases.h. */
+#include "lib/sim_leases.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "lib/sim_clients.h"
+#include "lib/world_leases.h"
+#include "lib/world_watch.h"
+
+#define FOREVER_S 1000000
+
+static uint32_t below(struct sim_clients *clients, uint64_t limit) { return (uint32_t)tape_below(&clients->leases.tape, limit); }
+
+void sim_leases_init(struct sim_clients *clients)
+{
+    ASSERT(clients->options.lease_ids <= SIM_LEASES_IDS_MAX);
+    tape_init(&clients->leases.tape, clients->options.seed ^ UINT64_C(0x8cb92ba72f3d8dd7), world_reel(clients->world), TAPE_LEASES);
+}
+
+/* --- what is asked --- */
+
+/* Mostly one that lives. */
+static int64_t draw_id(struct sim_clients *clients)
+{
+    struct sim_leases *leases = &clients->leases;
+    int64_t id = 1;
+    if (leases->chosen_count > 0 && below(clients, 4) == 3) return leases->chosen[below(clients, leases->chosen_count)];
+    for (int i = 0; i < 3; i++) {
+        id = 1 + (int64_t)below(clients, clients->options.lease_ids);
+        if (leases->lives[id]) break;
+    }
+    return id;
+}
+
+static void draw_grant(struct sim_clients *clients, struct kv_op *op)
+{
+    op->kind = KV_OP_GRANT;
+    op->lease = below(clients, 5) == 4 ? 0 : 1 + (int64_t)below(clients, clients->options.lease_ids);
+    op->ttl = 1 + (int64_t)below(clients, below(clients, 3) == 2 ? SIM_LEASES_SHORT_TTL : 2);
+    if (below(clients, 10) == 9) op->ttl = FOREVER_S;
+    clients->lease_counts.grants++;
+}
+
+static void replace(struct sim_clients *clients, struct kv_op *op)
+{
+    uint32_t dice = below(clients, 10);
+    *op = (struct kv_op){.kind = KV_OP_LIVES};
+    if (dice < 5) {
+        draw_grant(clients, op);
+        return;
+    }
+    op->lease = draw_id(clients);
+    if (dice < 7) op->kind = KV_OP_REVOKE;
+    clients->lease_counts.revokes += op->kind == KV_OP_REVOKE;
+    clients->lease_counts.questions += op->kind == KV_OP_LIVES;
+}
+
+static void attach(struct sim_clients *clients, struct kv_step *steps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (steps[i].kind != KV_STEP_PUT) continue;
+        steps[i].lease = draw_id(clients);
+        clients->lease_counts.puts++;
+    }
+}
+
+void sim_leases_vary(struct sim_clients *clients, struct kv_op *op)
+{
+    if (clients->options.lease_percent == 0 || !tape_chance(&clients->leases.tape, clients->options.lease_percent, 100)) return;
+    ASSERT(clients->options.lease_ids > 0);
+    if (op->kind == KV_OP_RANGE) {
+        replace(clients, op);
+    } else if (op->kind == KV_OP_PUT || op->kind == KV_OP_TXN) {
+        attach(clients, op->success, op->success_count);
+        attach(clients, op->failure, op->failure_count);
+    }
+}
+
+void sim_leases_note(struct sim_clients *clients, const struct kv_op *op)
+{
+    struct sim_leases *leases = &clients->leases;
+    bool is_chosen = op->kind == KV_OP_GRANT && op->lease > SIM_LEASES_IDS_MAX && op->outcome == KV_DONE;
+    bool is_ours = op->lease > 0 && op->lease <= SIM_LEASES_IDS_MAX;
+    int64_t missing = op->outcome != KV_NO_LEASE ? 0 : op->kind == KV_OP_PUT ? op->success[0].lease : op->lease;
+    if (missing > 0 && missing <= SIM_LEASES_IDS_MAX) leases->lives[missing] = false;
+    if (op->outcome != KV_DONE) return;
+    if (is_ours && op->kind == KV_OP_GRANT) leases->lives[op->lease] = true;
+    if (is_ours && (op->kind == KV_OP_REVOKE || (op->kind == KV_OP_LIVES && op->lives_s < 0))) leases->lives[op->lease] = false;
+    if (!is_chosen) return;
+    if (leases->chosen_count < SIM_LEASES_CHOSEN) leases->chosen[leases->chosen_count++] = op->lease;
+    else leases->chosen[below(clients, SIM_LEASES_CHOSEN)] = op->lease;
+}
+
+/* --- what the store did by itself --- */
+
+void sim_leases_take(struct sim_clients *clients)
+{
+    size_t count;
+    const struct world_lease_entry *entries = world_lease_entries(clients->world, &count);
+    for (; clients->leases.seen < count; clients->leases.seen++) {
+        const struct world_lease_entry *entry = &entries[clients->leases.seen];
+        if (entry->kind != WORLD_LEASE_EXPIRE) continue;
+        const struct kv_history *history = &clients->history;
+        struct kv_op op = {.kind = KV_OP_EXPIRE, .outcome = KV_UNKNOWN, .end = UINT64_MAX, .lease = entry->id,
+                           .granted_place = entry->granted_index * WORLD_LEASE_PLACES};
+        if (history->count > 0) op.start = history->ops[history->count - 1].start; /* it came behind whatever was asked before it */
+        sim_clients_add(clients, &op, SIM_CLIENTS_NO_CALL | clients->leases.seen);
+    }
+}
+
+/* --- the end --- */
+
+static void fill_in(struct sim_clients *clients)
+{
+    size_t count;
+    const struct world_lease_entry *entries = world_lease_entries(clients->world, &count);
+    for (size_t i = 0; i < clients->history.count; i++) {
+        struct kv_op *op = &clients->history.ops[i];
+        if (op->kind == KV_OP_EXPIRE) {
+            const struct world_lease_entry *entry = &entries[clients->calls[i] & ~SIM_CLIENTS_NO_CALL];
+            op->place = entry->committed_ns > 0 ? entry->index * WORLD_LEASE_PLACES + entry->place : 0;
+        }
+        if (op->kind != KV_OP_GRANT || op->lease != 0 || op->place == 0) continue;
+        for (size_t e = 0; e < count; e++) {
+            if (entries[e].index * WORLD_LEASE_PLACES == op->place && entries[e].committed_ns > 0) op->lease = entries[e].id;
+        }
+    }
+}
+
+/* The end of the one that was there already. */
+static const struct world_lease_entry *next_expiry(const struct sim_clients *clients, int64_t id, uint64_t from_ns)
+{
+    size_t count;
+    const struct world_lease_entry *entries = world_lease_entries(clients->world, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct world_lease_entry *entry = &entries[i];
+        bool has_ended = entry->kind == WORLD_LEASE_EXPIRE && entry->id == id && entry->has_ended;
+        if (has_ended && entry->granted_ns < from_ns && entry->committed_ns >= from_ns) return entry;
+    }
+    return NULL;
+}
+
+/* Whole seconds by the clock of who leads then; another may lead later, whose clock runs faster. */
+static void check_promise(struct sim_clients *clients, const struct kv_op *op, uint64_t call)
+{
+    uint64_t asked_ns = world_call_start_ns(clients->world, call), drift = clients->options.drift_permille;
+    const struct world_lease_entry *expiry = next_expiry(clients, op->lease, asked_ns);
+    bool is_asked = op->kind == KV_OP_LIVES && op->outcome == KV_DONE && op->lives_s > 0 && expiry != NULL;
+    if (!is_asked) return;
+    uint64_t least_ns = (uint64_t)op->lives_s * NS_PER_S / (1000 + drift) * 1000, lived_ns = expiry->issued_ns - asked_ns;
+    bool holds = expiry->issued_ns >= asked_ns && lived_ns >= least_ns;
+    if (!holds) world_watch_broken(clients->world, "L1 a lease lives as long as was said", op->server, (uint64_t)op->lease, lived_ns);
+}
+
+void sim_leases_check(struct sim_clients *clients)
+{
+    ASSERT(clients->calls != NULL || clients->history.count == 0);
+    sim_leases_take(clients);
+    fill_in(clients);
+    for (size_t i = 0; i < clients->history.count; i++) {
+        if (clients->history.ops[i].kind == KV_OP_LIVES) check_promise(clients, &clients->history.ops[i], clients->calls[i]);
+    }
+}

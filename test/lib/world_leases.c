@@ -1,0 +1,185 @@
+/* world_leases: see world_leases.h. */
+#include "lib/world_inner.h"
+#include "storage/command.h"
+#include "storage/lease_request.h"
+
+#define ROUNDING_NS (10 * NS_PER_US)
+
+static void require(const struct world_member *member, bool holds, const char *invariant, uint64_t a, uint64_t b)
+{
+    if (!holds) world_watch_broken(member->world, invariant, member->number, a, b);
+}
+
+void world_leases_init(struct world *world) { map_init(&world->leases.newest); }
+
+void world_leases_deinit(struct world *world)
+{
+    map_deinit(&world->leases.newest);
+    alloc_free(world->leases.entries);
+    alloc_free(world->leases.alive);
+}
+
+const struct world_lease_entry *world_lease_entries(const struct world *world, size_t *out_count)
+{
+    *out_count = world->leases.count;
+    return world->leases.entries;
+}
+
+uint32_t world_leases_left(const struct world *world, int64_t ttl_max)
+{
+    uint32_t left = 0;
+    for (size_t i = 0; i < world->leases.alive_count; i++) left += world->leases.entries[world->leases.alive[i]].ttl <= ttl_max;
+    return left;
+}
+
+/* --- what is said --- */
+
+
+static const struct world_lease_entry *committed_at(const struct world *world, uint64_t index)
+{
+    size_t number = (size_t)(uintptr_t)map_get(&world->leases.newest, index);
+    for (; number > 0; number = world->leases.entries[number - 1].before) {
+        if (world->leases.entries[number - 1].committed_ns > 0) return &world->leases.entries[number - 1];
+    }
+    return NULL;
+}
+
+static void check_expiry(const struct world_member *member, struct world_lease_entry *expiry, const struct command *command)
+{
+    const struct world *world = member->world;
+    const struct world_lease_entry *grant = committed_at(world, expiry->granted_index);
+    require(member, command->id.member == member->id && member->watch.leads_term == expiry->term, "L3 only who leads says that a lease is over",
+            (uint64_t)expiry->id, expiry->term);
+    bool is_known = grant != NULL && grant->kind == WORLD_LEASE_GRANT && grant->id == expiry->id;
+    require(member, is_known, "L3 a lease that is over was granted", (uint64_t)expiry->id, expiry->granted_index);
+    expiry->granted_ns = grant->committed_ns;
+    uint64_t ttl_ns[2] = {(uint64_t)grant->ttl * NS_PER_S, (uint64_t)(grant->remaining > 0 ? grant->remaining : grant->ttl) * NS_PER_S};
+    if (grant->remaining > 0) ttl_ns[0] = ttl_ns[1]; /* another clock has counted the rest */
+    uint64_t since_ns[2] = {grant->committed_ns, member->watch.leads_since_ns};
+    static const char *const rules[2] = {"L1 a lease lives for its TTL", "L2 with a new leader a lease lives for its TTL once more"};
+    for (int i = 0; i < 2; i++) {
+        uint64_t lived_ns = (world->now_ns - since_ns[i]) / 1000 * member->rate_permille;
+        require(member, lived_ns + ROUNDING_NS >= ttl_ns[i], rules[i], (uint64_t)expiry->id, lived_ns);
+    }
+}
+
+static void add(struct world *world, const struct world_lease_entry *entry)
+{
+    struct world_leases *leases = &world->leases;
+    if (leases->count == leases->capacity) {
+        leases->capacity = leases->capacity == 0 ? 64 : leases->capacity * 2;
+        leases->entries = alloc_resize(leases->entries, leases->capacity * sizeof(*leases->entries));
+    }
+    leases->entries[leases->count] = *entry;
+    leases->entries[leases->count++].before = (size_t)(uintptr_t)map_take(&leases->newest, entry->index);
+    (void)map_put(&leases->newest, entry->index, (void *)(uintptr_t)leases->count); /* a number that the map keeps as a pointer */
+}
+
+/* Several leases in one entry. */
+static void issue_expiries(struct world_member *member, struct world_lease_entry *issued, const struct command *command)
+{
+    struct reader reader = reader_make(command->body);
+    struct lease_request_expiry expiry;
+    issued->kind = WORLD_LEASE_EXPIRE;
+    for (; lease_request_next_expiry(&reader, &expiry); issued->place++) {
+        ASSERT(issued->place < WORLD_LEASE_PLACES);
+        issued->id = expiry.id;
+        issued->granted_index = expiry.granted_index;
+        check_expiry(member, issued, command);
+        add(member->world, issued);
+    }
+    ASSERT(!reader.bad);
+}
+
+static void issue_checkpoints(struct world *world, struct world_lease_entry *issued, struct slice body)
+{
+    struct reader reader = reader_make(body);
+    struct lease_request_checkpoint checkpoint;
+    issued->kind = WORLD_LEASE_CHECKPOINT;
+    while (lease_request_next_checkpoint(&reader, &checkpoint)) {
+        issued->id = checkpoint.id;
+        issued->granted_index = checkpoint.granted_index;
+        issued->remaining = checkpoint.remaining;
+        add(world, issued);
+    }
+    ASSERT(!reader.bad);
+}
+
+void world_leases_issued(struct world_member *member, const struct raft_entry *entry)
+{
+    struct command command;
+    struct world_lease_entry issued = {.index = entry->index, .term = entry->term, .issued_ns = member->world->now_ns};
+    bool is_command = entry->kind == RAFT_ENTRY_COMMAND && command_decode(blob_slice(entry->data), &command);
+    if (!is_command) return;
+    if (command.kind == COMMAND_LEASE_EXPIRE) {
+        issue_expiries(member, &issued, &command);
+    } else if (command.kind == COMMAND_LEASE_CHECKPOINT) {
+        issue_checkpoints(member->world, &issued, command.body);
+    } else if (command.kind == COMMAND_LEASE_GRANT) {
+        struct lease_request_grant grant;
+        enum err err = lease_request_parse_grant(command.body, &grant);
+        ASSERT(err == ERR_OK);
+        issued.id = grant.id != 0 ? grant.id : command.chosen_lease_id;
+        issued.ttl = grant.ttl < command.chosen_ttl ? command.chosen_ttl : grant.ttl;
+        add(member->world, &issued);
+    } else if (command.kind == COMMAND_LEASE_REVOKE) {
+        enum err err = lease_request_parse_revoke(command.body, &issued.id);
+        ASSERT(err == ERR_OK);
+        issued.kind = WORLD_LEASE_REVOKE;
+        add(member->world, &issued);
+    }
+}
+
+/* --- what holds --- */
+
+static void end_alive(struct world_leases *leases, struct world_lease_entry *end)
+{
+    for (size_t i = 0; i < leases->alive_count; i++) {
+        const struct world_lease_entry *grant = &leases->entries[leases->alive[i]];
+        if (grant->id != end->id || (end->kind == WORLD_LEASE_EXPIRE && grant->index != end->granted_index)) continue;
+        leases->alive[i] = leases->alive[--leases->alive_count];
+        end->has_ended = true;
+        return;
+    }
+}
+
+static void note_checkpoint(struct world_leases *leases, const struct world_lease_entry *checkpoint)
+{
+    for (size_t i = 0; i < leases->alive_count; i++) {
+        struct world_lease_entry *grant = &leases->entries[leases->alive[i]];
+        if (grant->id == checkpoint->id && grant->index == checkpoint->granted_index) grant->remaining = checkpoint->remaining;
+    }
+}
+
+static void begin_alive(struct world_leases *leases, size_t number)
+{
+    for (size_t i = 0; i < leases->alive_count; i++) {
+        if (leases->entries[leases->alive[i]].id == leases->entries[number].id) return; /* refused: it is there */
+    }
+    if (leases->alive_count == leases->alive_capacity) {
+        leases->alive_capacity = leases->alive_capacity == 0 ? 16 : leases->alive_capacity * 2;
+        leases->alive = alloc_resize(leases->alive, leases->alive_capacity * sizeof(*leases->alive));
+    }
+    leases->alive[leases->alive_count++] = number;
+}
+
+static void take_effect(struct world *world, size_t number)
+{
+    struct world_leases *leases = &world->leases;
+    struct world_lease_entry *entry = &leases->entries[number];
+    entry->committed_ns = world->now_ns;
+    world->counts.leases_granted += entry->kind == WORLD_LEASE_GRANT;
+    world->counts.leases_expired += entry->kind == WORLD_LEASE_EXPIRE;
+    if (entry->kind == WORLD_LEASE_GRANT) begin_alive(leases, number);
+    else if (entry->kind == WORLD_LEASE_CHECKPOINT) note_checkpoint(leases, entry);
+    else end_alive(leases, entry);
+}
+
+void world_leases_committed(struct world *world, uint64_t index, uint64_t term)
+{
+    const struct world_leases *leases = &world->leases;
+    size_t number = leases->count == 0 ? 0 : (size_t)(uintptr_t)map_get(&leases->newest, index);
+    for (; number > 0; number = leases->entries[number - 1].before) {
+        if (leases->entries[number - 1].term == term) take_effect(world, number - 1);
+    }
+}
