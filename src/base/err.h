@@ -77,13 +77,22 @@ enum err_code {
     X(TTL_PROVIDED, INVALID_ARGUMENT, "etcdserver: ttl is provided beside lease or ignore_lease")                      \
     X(LEASE_TTL_NEGATIVE, INVALID_ARGUMENT, "etcdserver: negative lease TTL")                                          \
     X(HISTORY_WINDOW, INVALID_ARGUMENT, "kvd: the last revision is below the first")                                   \
-    X(BAD_PAGE_TOKEN, INVALID_ARGUMENT, "kvd: the page token is not of this request")                                      \
+    X(BAD_PAGE_TOKEN, INVALID_ARGUMENT, "kvd: the page token is not of this request")                                  \
     X(WATCHER_NOT_FOUND, NOT_FOUND, "kvd: watcher not found")                                                          \
-    X(OTHER_MEMBER, FAILED_PRECONDITION, "kvd: the watcher is one of another member")
+    X(OTHER_MEMBER, FAILED_PRECONDITION, "kvd: the watcher is one of another member")                                  \
+    X(SESSION_EXPIRED, UNKNOWN, "mutex: session is expired")                                                           \
+    X(NO_ELECTION_LEADER, UNKNOWN, "election: no leader")                                                              \
+    X(NOT_ELECTION_LEADER, UNKNOWN, "election: not leader")                                                            \
+    X(NO_LEADER_KEY, UNKNOWN, "\"leader\" field must be provided")                                                     \
+    X(OBSERVE_CLOSED, UNKNOWN, "election: observe closed early")
 
 #define ERR_ENUM(name, code, text) ERR_##name,
 enum err { ERR_LIST(ERR_ENUM) ERR_COUNT };
 #undef ERR_ENUM
+
+/* What a service that is built upon others says when one of them refuses: the text stays, the code is UNKNOWN. */
+#define ERR_INNER_BIT 0x100
+static inline enum err err_inner(enum err err) { return err == ERR_OK ? err : (enum err)((unsigned)err | ERR_INNER_BIT); }
 
 #define MUST_USE __attribute__((warn_unused_result))
 

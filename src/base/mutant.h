@@ -137,6 +137,9 @@
     X(D101, "a lease is renewed before the round has shown that nobody else leads", "renewals are reads of class leader")                \
     X(D102, "a renewal counts from the time of its answer", "a renewal counts from the start of its round")                              \
     X(D103, "a renewal leaves the checkpoint before it in force", "L2: never less than what was promised")                               \
+    X(D110, "a lock call that is given up leaves its key behind", "a cancelled call deletes its key")                                    \
+    X(D111, "whoever enters the queue owns the lock", "the oldest key owns")                                                             \
+    X(D112, "a place that is gone gets its turn all the same", "etcd 3.4: a lock whose lease is over")                                   \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

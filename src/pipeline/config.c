@@ -134,6 +134,7 @@ static void derive(struct config *config)
     if (config->max_snapshots < SNAPSHOTS_MIN) config->max_snapshots = SNAPSHOTS_MIN;
     if (config->max_wals == 0) config->max_wals = UINT64_MAX;
     config->calls_max = 16384;
+    config->waits_max = 4096;
     config->lane_calls = 32768;
     config->lane_peer = 4096;
     config->request_timeout_ns = 5 * NS_PER_S + 2 * config->election_timeout_ms * NS_PER_MS;
@@ -156,6 +157,7 @@ static void derive(struct config *config)
                                                              : (uint64_t)config->quota_backend_bytes;
     /* Each call in flight may stand once in a lane: REPLY, FAIL, APPEND. */
     ASSERT(config->lane_calls >= 2 * config->calls_max);
+    ASSERT(config->calls_max > config->waits_max && config->lane_calls >= 4 * config->waits_max);
     /* apply answers each COMMIT with one APPLIED; every peer gets its heartbeat in one step. */
     ASSERT(config->lane_calls >= config->lane_peer && config->lane_peer >= 4 * CONFIG_PEERS_MAX);
     ASSERT(config->inflight_bytes_max >= config->message_bytes_max);

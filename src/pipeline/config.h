@@ -56,6 +56,7 @@ struct config {
     /* Derived by config_check. */
     char data_dir_path[4096];
     uint32_t calls_max;                   /* client calls in flight */
+    uint32_t waits_max;                   /* of them, calls of methods that wait for others (Lock, Campaign, Observe) */
     uint32_t lane_calls;                  /* slots of lanes bounded by calls in flight */
     uint32_t lane_peer;                   /* slots of lanes whose mail may be dropped */
     uint64_t request_timeout_ns;          /* 5 s + 2 election timeouts, as the API says */

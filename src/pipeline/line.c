@@ -54,8 +54,8 @@ static void connect_line(struct line *line)
         line->apply.lanes.to_watch_answers = line->watch.keep_alive.from_apply = connect(line, "apply→watch answers", KEEP_ALIVE_LANE, apply, watch);
         line->watch.keep_alive.to_raft = line->raft.lanes.from_watch = connect(line, "watch→raft", KEEP_ALIVE_LANE, watch, raft); /* batches under way */
         line->raft.lanes.to_watch = line->watch.keep_alive.from_raft = connect(line, "raft→watch", KEEP_ALIVE_LANE, raft, watch);
-        line->net.lanes.to_watch = line->watch.lanes.from_net = connect(line, "net→watch", 2 * NET_WATCH_ASKS_MAX, net, watch); /* asks under way */
-        line->watch.lanes.to_net = line->net.lanes.from_watch = connect(line, "watch→net", 2 * NET_WATCH_ASKS_MAX, watch, net); /* the same */
+        line->net.lanes.to_watch = line->watch.lanes.from_net = connect(line, "net→watch", calls, net, watch); /* calls that wait, and asks under way */
+        line->watch.lanes.to_net = line->net.lanes.from_watch = connect(line, "watch→net", calls, watch, net); /* one per WAIT, and one per ask */
     }
     line->peer.lanes.to_snap = line->snap.lanes.from_peer = connect(line, "peer→snap", 256, peer, snap);        /* full: drop */
     line->snap.lanes.to_peer = line->peer.lanes.from_snap = connect(line, "snap→peer", 256, snap, peer);        /* full: drop */

@@ -158,6 +158,11 @@ void mail_deinit(struct mail *mail)
     case MAIL_UNWANTED: state_machine_loaded_free(mail->loaded.state); break;
     case MAIL_TAKE: state_machine_image_free(mail->take.image); break;
     case MAIL_SNAP_PIECE: blob_unref(mail->piece.bytes); break;
+    case MAIL_WAIT: blob_unref(mail->wait.requests); break;
+    case MAIL_NEWS:
+        blob_unref(mail->news.head);
+        blob_unref(mail->news.events);
+        break;
     case MAIL_LOG: blob_unref(mail->log.line); break;
     default: break;
     }

@@ -83,6 +83,11 @@ enum mail_kind {
     /* apply → watch, coalesced */
     MAIL_PUBLISHED,   /* there is a newer view */
 
+    /* net ⇄ watch: a call that waits for changes. Each WAIT is answered by one NEWS, and a call has one at a time */
+    MAIL_WAIT,        /* wait */
+    MAIL_UNWAIT,      /* stream: the NEWS is wanted now; ignored when it has left */
+    MAIL_NEWS,        /* news: the first frame that says something, or why there will be none */
+
     /* wal ⇄ work */
     MAIL_JOB,         /* job: a file operation to carry out; it stays the submitter's */
     MAIL_DONE,        /* job: it is done */
@@ -194,6 +199,8 @@ struct mail {
         struct { uint64_t call; } stream;
         struct { uint64_t call; struct blob *request; } ask;
         struct { uint64_t call; struct blob *bytes; uint64_t remaining; uint32_t err; bool is_last; } piece;
+        struct { uint64_t call; struct blob *requests; bool require_leader; } wait; /* lock_bytes_watch */
+        struct { uint64_t call; struct blob *head; struct blob *events; uint32_t err; } news; /* events may be NULL; err: both are */
         struct { uint64_t bytes; uint32_t err; } taken; /* bytes 0: there was one already */
         struct { uint64_t index; } drop_head;
         struct { struct fs_op *op; } job;

@@ -59,16 +59,24 @@ static void send_reply(struct net_actor *role, struct net_call *call, struct mai
     net_actor_answered(role, call);
 }
 
+void net_actor_refuse(struct net_actor *role, struct net_call *call, enum err err)
+{
+    if (call->lock != NULL) net_lock_failed(role, call, err);
+    else net_actor_fail(role, call, err);
+}
+
 static void take_reply(struct net_actor *role, struct mail *mail)
 {
     struct net_call *call = find(role, mail->reply.call);
     if (call != NULL && (call->state == NET_PROPOSED || call->state == NET_ASKED)) {
         if (call->refusal != ERR_OK) {
-            net_actor_fail(role, call, call->refusal);
-        } else if (mail->reply.err == ERR_OK) {
-            send_reply(role, call, mail);
+            net_actor_refuse(role, call, call->refusal);
+        } else if (mail->reply.err != ERR_OK) {
+            net_actor_refuse(role, call, (enum err)mail->reply.err);
+        } else if (call->lock != NULL) {
+            net_lock_replied(role, call, mail->reply.revision, blob_slice(mail->reply.body));
         } else {
-            net_actor_fail(role, call, (enum err)mail->reply.err);
+            send_reply(role, call, mail);
         }
     }
     mail_deinit(mail);
@@ -78,7 +86,7 @@ static void take_fail(struct net_actor *role, const struct mail *mail)
 {
     struct net_call *call = find(role, mail->fail.call);
     if (call == NULL || call->state != NET_PROPOSED) return;
-    net_actor_fail(role, call, call->refusal != ERR_OK ? call->refusal : (enum err)mail->fail.err);
+    net_actor_refuse(role, call, call->refusal != ERR_OK ? call->refusal : (enum err)mail->fail.err);
 }
 
 static void take_moved(struct net_actor *role, const struct mail *mail)
@@ -100,7 +108,7 @@ static void take_read_batch(struct net_actor *role, struct mail *mail)
         struct net_call *call = find(role, batch->calls[i]);
         if (call == NULL || (call->state != NET_READ_WAITING && call->state != NET_ASKED)) continue;
         if (mail->kind == MAIL_READ_FAIL) {
-            net_actor_fail(role, call, (enum err)mail->read.err);
+            net_actor_refuse(role, call, (enum err)mail->read.err);
         } else {
             net_jobs_start(role, call);
         }
@@ -133,6 +141,7 @@ static void take_mail(struct net_actor *role, struct mail *mail)
     case MAIL_MOVED: take_moved(role, mail); break;
     case MAIL_READ_BATCH:
     case MAIL_READ_FAIL: take_read_batch(role, mail); break;
+    case MAIL_NEWS: net_lock_news(role, mail, find(role, mail->news.call)); break;
     case MAIL_SNAP_PIECE: net_snapshot_piece(role, mail, find(role, mail->piece.call)); break;
     case MAIL_CAUGHT_UP: role->is_caught_up = true; break;
     case MAIL_CHECK: net_check_take(role, mail); break;
@@ -170,20 +179,20 @@ static struct blob *make_command(struct net_actor *role, const struct service_pl
     return encoded;
 }
 
-static void propose(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
+static enum err propose(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
 {
     struct mail mail = {.kind = MAIL_PROPOSE, .propose = {.call = call->call, .command = make_command(role, plan)}};
     uint32_t bytes = mail.propose.command->size;
     bool has_room = role->request_bytes + bytes <= NET_REQUEST_BYTES_MAX;
     if (!has_room || !lane_post(role->lanes.to_raft, &mail)) {
         mail_deinit(&mail);
-        net_actor_fail(role, call, ERR_TOO_MANY_REQUESTS);
-        return;
+        return ERR_TOO_MANY_REQUESTS;
     }
     call->state = NET_PROPOSED;
     call->refusal = plan->refusal;
     call->request_bytes = bytes;
     role->request_bytes += bytes;
+    return ERR_OK;
 }
 
 static void ask_watch(struct net_actor *role, struct net_call *call, struct slice body)
@@ -242,27 +251,52 @@ static void ask(struct net_actor *role, struct net_call *call, const struct leas
     ASSERT(role->ask_count <= CONFIG_NET_EVENTS_MAX);
 }
 
+static void post_reads(struct net_actor *role)
+{
+    uint32_t read_count = role->read_count, ask_count = role->ask_count;
+    role->read_count = 0;
+    role->ask_count = 0;
+    if (read_count > 0) post_read_batch(role, mail_read_new(role->reads, read_count, role->now_ns));
+    if (ask_count > 0) post_read_batch(role, mail_questions_new(role->asks, role->questions, ask_count, role->now_ns));
+}
+
+static void read(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
+{
+    call->job = plan->job;
+    if (must_wait(role, call, plan)) {
+        if (role->read_count >= CONFIG_NET_EVENTS_MAX) post_reads(role); /* steps of lock calls come by mail, too */
+        call->state = NET_READ_WAITING;
+        role->reads[role->read_count++] = call->call;
+        METRIC_ADD(&role->shared->metrics, reads_linearizable, 1);
+    } else {
+        net_jobs_start(role, call);
+        METRIC_ADD(&role->shared->metrics, reads_serializable, 1);
+    }
+}
+
+enum err net_actor_start(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
+{
+    if (plan->action == SERVICE_REFUSE) return plan->err;
+    if (plan->action == SERVICE_PROPOSE) return propose(role, call, plan);
+    ASSERT(plan->action == SERVICE_READ);
+    read(role, call, plan);
+    return ERR_OK;
+}
+
 static void route(struct net_actor *role, struct net_call *call, struct service_plan *plan)
 {
+    enum err err = ERR_OK;
     switch (plan->action) {
-    case SERVICE_REFUSE: net_actor_fail(role, call, plan->err); break;
-    case SERVICE_PROPOSE: propose(role, call, plan); break;
+    case SERVICE_REFUSE:
+    case SERVICE_PROPOSE:
+    case SERVICE_READ: err = net_actor_start(role, call, plan); break;
     case SERVICE_ASK: ask(role, call, &plan->question); break;
     case SERVICE_WATCHERS: ask_watch(role, call, plan->body); break;
     case SERVICE_MOVE_LEADER: move_leader(role, call, plan->target); break;
     case SERVICE_SNAPSHOT: net_snapshot_open(role, call); break;
-    case SERVICE_READ:
-        call->job = plan->job;
-        if (must_wait(role, call, plan)) {
-            call->state = NET_READ_WAITING;
-            role->reads[role->read_count++] = call->call;
-            METRIC_ADD(&role->shared->metrics, reads_linearizable, 1);
-        } else {
-            net_jobs_start(role, call);
-            METRIC_ADD(&role->shared->metrics, reads_serializable, 1);
-        }
-        break;
+    case SERVICE_LOCK: net_lock_begin(role, call, plan->lock); break;
     }
+    if (err != ERR_OK) net_actor_fail(role, call, err);
 }
 
 static enum err refuse_at_door(const struct net_actor *role, const struct call_event *event)
@@ -270,6 +304,8 @@ static enum err refuse_at_door(const struct net_actor *role, const struct call_e
     if (role->is_draining) return ERR_STOPPED;
     if (event->bad_api_version) return ERR_INVALID_CLIENT_API_VERSION;
     if (event->require_leader && SHARED_GET(role->shared, leader) == 0) return ERR_NO_LEADER;
+    if (event->method->waits && role->lanes.to_watch == NULL) return ERR_UNIMPLEMENTED; /* a line without the watch role */
+    if (event->method->waits && role->wait_count >= role->waits_max) return ERR_TOO_MANY_REQUESTS;
     return ERR_OK;
 }
 
@@ -279,7 +315,8 @@ static void take_new(struct net_actor *role, const struct call_event *event)
     ASSERT(slot < role->config->calls_max);
     struct net_call *call = &role->calls[slot];
     ASSERT(call->state == NET_FREE);
-    *call = (struct net_call){.call = event->call, .method = event->method, .state = NET_JOB, .started_ns = role->now_ns};
+    *call = (struct net_call){.call = event->call, .method = event->method, .state = NET_JOB, .require_leader = event->require_leader,
+                              .started_ns = role->now_ns};
     list_init(&call->turn);
     role->call_count++;
     METRIC_ADD(&role->shared->metrics, calls_started, 1);
@@ -317,21 +354,16 @@ static void take_event(struct net_actor *role, const struct call_event *event)
         take_new(role, event);
     } else if (call != NULL && event->kind == CALL_SENT) {
         if (call->state == NET_SNAPSHOT_SENDING) net_snapshot_sent(role, call, event->ok);
+        else if (call->lock != NULL) net_lock_sent(role, call, event->ok);
         else net_jobs_sent(role, call, event->ok);
+    } else if (call != NULL && event->kind == CALL_GONE) {
+        net_lock_gone(role, call);
     } else if (call != NULL) {
         take_closed(role, call);
     }
 }
 
 /* --- the step --- */
-
-static void post_reads(struct net_actor *role)
-{
-    if (role->read_count > 0) post_read_batch(role, mail_read_new(role->reads, role->read_count, role->now_ns));
-    if (role->ask_count > 0) post_read_batch(role, mail_questions_new(role->asks, role->questions, role->ask_count, role->now_ns));
-    role->read_count = 0;
-    role->ask_count = 0;
-}
 
 static void renew_env(struct net_actor *role)
 {
@@ -388,6 +420,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     for (size_t i = 0; i < count; i++) take_event(role, &events[i]);
     post_reads(role);
     net_jobs_run(role);
+    post_reads(role); /* of lock calls whose step was a job */
     cancel_unread(role);
     report_drained(role);
     role->port->table->flush(role->port);
@@ -429,6 +462,9 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
     role->port = options->port;
     role->self = options->self;
     role->run_id = options->run_id;
+    /* For each there may be a WAIT and its UNWAIT on the way, and the UNWAIT of a call that is over already; and operators ask. */
+    uint32_t room = options->config->lane_calls / 4;
+    role->waits_max = options->config->waits_max < room ? options->config->waits_max : room;
     arena_init(&role->scratch, 64u << 20);
     buf_init(&role->out);
     role->calls = alloc_zero(options->config->calls_max, sizeof(struct net_call));

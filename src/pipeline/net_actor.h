@@ -2,8 +2,8 @@
  *
  * A write leaves as PROPOSE with its envelope and comes back as REPLY or FAIL; a linearizable read waits in a batch for READ_BATCH and is
  * then read under RCU; everything else is served at once. Large reads are resumable jobs: a chunk per step, fair turns, within a
- * budget of reply bytes.
- * Owner: the node. Thread: net, the one that polls. Limits: calls_max, request_bytes_max, reply_bytes_max.
+ * budget of reply bytes. A call of the Lock or Election service is several of these one after the other, and waits in between.
+ * Owner: the node. Thread: net, the one that polls. Limits: calls_max, waits_max, request_bytes_max, reply_bytes_max.
  */
 #ifndef PIPELINE_NET_ACTOR_H
 #define PIPELINE_NET_ACTOR_H
@@ -22,13 +22,17 @@
 #define NET_STAYING_MAX 8        /* streams that stay open: each costs the queue a tag. Beyond it such a method is "not built" */
 #define NET_COPY_BYTES_MAX 65536 /* larger replies go by reference and count against the budget */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
+#define NET_LOCK_BYTES_MAX (64u << 20)
 #define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that the client does not read */
 
 struct net_lanes {
-    struct lane *from_raft, *from_apply, *from_snap, *from_door, *from_main, *to_raft, *to_snap, *to_door, *to_main; /* door's: NULL without one */
-    struct lane *from_watch, *to_watch; /* NULL: there are no watch streams */
+    struct lane *from_raft, *from_apply, *from_snap, *from_watch, *from_door, *from_main; /* watch's and door's: NULL without one */
+    struct lane *to_raft, *to_snap, *to_watch, *to_door, *to_main;
 };
-enum net_call_state { NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_ASKED, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_SNAPSHOT, NET_SNAPSHOT_SENDING, NET_ANSWERED };
+enum net_call_state {
+    NET_FREE, NET_PROPOSED, NET_READ_WAITING, NET_ASKED, NET_JOB, NET_JOB_SENDING, NET_STAYING, NET_SNAPSHOT, NET_SNAPSHOT_SENDING,
+    NET_LOCK_WATCHING, NET_LOCK_SENDING, NET_ANSWERED
+};
 struct net_call {
     uint64_t call;
     const struct rpc_method *method;
@@ -45,6 +49,9 @@ struct net_call {
     enum err err;                /* what it is answered with */
     bool is_last_piece;          /* a snapshot's, on its way */
     bool stays;                  /* a stream that is open until its client or we end it */
+    bool require_leader;
+    struct lock_call *lock;      /* of the Lock and Election services: what comes next */
+    size_t lock_bytes;           /* that it counts for in role->lock_bytes */
     enum net_call_state state;
 };
 struct net_actor {
@@ -73,6 +80,9 @@ struct net_actor {
     uint32_t staying_count;
     uint32_t snapshot_count;     /* streams of snapshots */
     uint32_t watch_ask_count;    /* mails to watch that were not answered */
+    uint32_t waits_max;
+    uint32_t wait_count;         /* calls of methods that wait */
+    size_t lock_bytes;           /* names and keys that lock calls hold */
     uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
     bool is_caught_up;           /* reads of the state need not wait for the first confirmed one */
     bool is_draining;
@@ -99,6 +109,7 @@ void net_jobs_end_staying(struct net_actor *role);               /* the member s
 /* Sends role->out and then the body, by reference (it is taken over); counts it until it is gone. */
 void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *body);
 void net_jobs_drop(struct net_actor *role, struct net_call *call);  /* whatever the call holds */
+void net_jobs_drop_job(struct net_actor *role, struct net_call *call); /* its job, its bytes, its place in a list */
 bool net_jobs_any(const struct net_actor *role);                 /* one could run right now */
 
 /* net_snapshot.c: a client's snapshot, fed by the snap role piece by piece */
@@ -113,8 +124,22 @@ void net_check_take(struct net_actor *role, const struct mail *mail);
 bool net_check_is_name(const struct net_actor *role, uint64_t name); /* stands for a call's in a batch of reads */
 void net_check_done(struct net_actor *role, uint64_t name, enum err err);
 
-/* net_actor.c, for jobs */
+/* net_lock.c: the steps of a call of the Lock or Election service */
+void net_lock_begin(struct net_actor *role, struct net_call *call, struct lock_call *lock); /* takes it over */
+void net_lock_replied(struct net_actor *role, struct net_call *call, int64_t revision, struct slice body);
+void net_lock_was_read(struct net_actor *role, struct net_call *call); /* its job is done; the last bytes are in role->out */
+void net_lock_news(struct net_actor *role, struct mail *mail, struct net_call *call_or_null);
+void net_lock_sent(struct net_actor *role, struct net_call *call, bool ok);
+void net_lock_failed(struct net_actor *role, struct net_call *call, enum err err);
+void net_lock_gone(struct net_actor *role, struct net_call *call);
+void net_lock_drop(struct net_actor *role, struct net_call *call);
+
+/* net_actor.c, for the files above */
 void net_actor_fail(struct net_actor *role, struct net_call *call, enum err err);
 void net_actor_answered(struct net_actor *role, struct net_call *call);
+/* A proposal, or a read: it is under way, or what refuses it. */
+MUST_USE enum err net_actor_start(struct net_actor *role, struct net_call *call, const struct service_plan *plan);
+/* The answer to what was under way: the call's, or its next step's. */
+void net_actor_refuse(struct net_actor *role, struct net_call *call, enum err err);
 
 #endif

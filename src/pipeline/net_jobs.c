@@ -18,7 +18,7 @@ void net_jobs_start(struct net_actor *role, struct net_call *call)
     list_push_back(&role->jobs, &call->turn);
 }
 
-void net_jobs_drop(struct net_actor *role, struct net_call *call)
+void net_jobs_drop_job(struct net_actor *role, struct net_call *call)
 {
     list_remove(&call->turn);
     service_job_free(call->job);
@@ -27,13 +27,20 @@ void net_jobs_drop(struct net_actor *role, struct net_call *call)
     alloc_free(call->pieces);
     call->pieces = NULL;
     call->piece_count = 0;
-    ASSERT(role->reply_bytes >= call->reply_bytes && role->request_bytes >= call->request_bytes);
+    ASSERT(role->reply_bytes >= call->reply_bytes);
     if (role->overdraft == call->call) role->overdraft = 0;
+    if (!MUTANT(D69)) role->reply_bytes -= call->reply_bytes;
+    call->reply_bytes = call->held_bytes = 0;
+}
+
+void net_jobs_drop(struct net_actor *role, struct net_call *call)
+{
+    net_jobs_drop_job(role, call);
+    net_lock_drop(role, call);
+    ASSERT(role->request_bytes >= call->request_bytes);
     if (call->stays) role->staying_count--;
     call->stays = false;
-    if (!MUTANT(D69)) role->reply_bytes -= call->reply_bytes;
     role->request_bytes -= call->request_bytes;
-    call->reply_bytes = call->held_bytes = 0;
     call->request_bytes = 0;
 }
 
@@ -153,12 +160,14 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
     size_t size = role->out.size;
     note_held(role, call, service_job_held_bytes(call->job));
     if (progress == SERVICE_FAILED) {
-        net_actor_fail(role, call, err);
+        net_actor_refuse(role, call, err);
+    } else if (call->lock != NULL && progress == SERVICE_DONE) {
+        net_lock_was_read(role, call);
     } else if (call->reply_bytes + size > NET_REPLY_BYTES_MAX) {
         net_actor_fail(role, call, ERR_TOO_MANY_REQUESTS);
     } else if (progress == SERVICE_STAYS && role->staying_count == NET_STAYING_MAX) {
         net_actor_fail(role, call, ERR_UNIMPLEMENTED);
-    } else if (is_stream(call) && size > 0) {
+    } else if (call->lock == NULL && is_stream(call) && size > 0) {
         call->stays = progress == SERVICE_STAYS;
         if (call->stays) role->staying_count++;
         send_chunk(role, call, progress != SERVICE_MORE);

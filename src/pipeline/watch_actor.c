@@ -13,6 +13,7 @@
 #define SWEEP_BUDGET 4096    /* changes */
 #define FRAME_BUDGET 32768   /* looks, or 64 bytes of events each */
 #define LEADERLESS_TIMEOUTS 3
+#define NET_MAILS_PER_STEP 256
 
 struct watch_actor_stream {
     struct list node;
@@ -150,6 +151,7 @@ static void look_at_leader(struct watch_actor *role, uint64_t now_ns)
     if (now_ns - role->leaderless_ns < LEADERLESS_TIMEOUTS * timeout_ns) return;
     LOG(WARN, "streams end: there is no leader", LOG_F_U64("streams", leader_count));
     end_all(role, true, ERR_NO_LEADER);
+    watch_waits_end_all(role, true, ERR_NO_LEADER);
     role->leaderless_ns = 0;
 }
 
@@ -208,6 +210,7 @@ static void take_mail(struct watch_actor *role)
         if (mail.kind == MAIL_DRAIN) {
             role->is_stopping = true;
             end_all(role, false, ERR_STOPPED);
+            watch_waits_end_all(role, false, ERR_STOPPED);
             continue;
         }
         actor_answer_ping(&mail, role->lanes.to_main);
@@ -227,22 +230,31 @@ static enum err cancel(struct watch_actor *role, struct slice request, const str
     return ERR_OK;
 }
 
-/* What an operator asks: one question a step, which is bounded. True: there may be more. */
-static bool answer_operator(struct watch_actor *role, const struct mvcc_view *view, uint64_t now_ns)
+static void answer_operator(struct watch_actor *role, const struct mail *ask, const struct mvcc_view *view, uint64_t now_ns)
 {
-    struct mail ask;
     struct buf body;
-    if (!lane_take(role->lanes.from_net, &ask)) return false;
-    ASSERT(ask.kind == MAIL_WATCHERS || ask.kind == MAIL_CANCEL_WATCHER);
+    ASSERT(ask->kind == MAIL_WATCHERS || ask->kind == MAIL_CANCEL_WATCHER);
     buf_init(&body);
-    struct slice request = blob_slice(ask.ask.request);
-    enum err err = ask.kind == MAIL_WATCHERS ? watch_list_page(role->watch, request, view, now_ns, &body) : cancel(role, request, view);
-    struct mail told = {.kind = MAIL_TOLD, .reply = {.call = ask.ask.call, .revision = mvcc_view_revision(view), .err = err}};
+    struct slice request = blob_slice(ask->ask.request);
+    enum err err = ask->kind == MAIL_WATCHERS ? watch_list_page(role->watch, request, view, now_ns, &body) : cancel(role, request, view);
+    struct mail told = {.kind = MAIL_TOLD, .reply = {.call = ask->ask.call, .revision = mvcc_view_revision(view), .err = err}};
     if (err == ERR_OK && body.size > 0) told.reply.body = buf_take_blob(&body);
     lane_must_post(role->lanes.to_net, &told);
     buf_deinit(&body);
-    mail_deinit(&ask);
-    return true;
+}
+
+/* Calls that wait; and what an operator asks: one question a step, which is bounded. True: there may be more. */
+static bool take_net(struct watch_actor *role, const struct mvcc_view *view, uint64_t now_ns)
+{
+    struct mail mail;
+    bool is_done = false;
+    uint32_t count = 0;
+    while (!is_done && count++ < NET_MAILS_PER_STEP && lane_take(role->lanes.from_net, &mail)) {
+        is_done = !watch_waits_mail(role, &mail, view, now_ns);
+        if (is_done) answer_operator(role, &mail, view, now_ns);
+        mail_deinit(&mail);
+    }
+    return is_done || count > NET_MAILS_PER_STEP;
 }
 
 static void send_frames(struct watch_actor *role, const struct mvcc_view *view, size_t *budget)
@@ -250,6 +262,7 @@ static void send_frames(struct watch_actor *role, const struct mvcc_view *view, 
     struct watch_frame frame;
     uint64_t term = SHARED_GET(role->shared, term);
     while (watch_next(role->watch, view, term, budget, &frame)) {
+        if (watch_waits_frame(role, &frame)) continue;
         METRIC_ADD(&role->shared->metrics, client_sent_bytes, frame.head.size + blob_slice(frame.events).size);
         rpc_metrics_send(&role->shared->rpc, role->methods[WATCH_METHOD_WATCH]);
         role->port->table->send(role->port, frame.name, frame.head, frame.events);
@@ -287,7 +300,7 @@ static void note_metrics(struct watch_actor *role)
  * sides change the word, so that either apply finds ours, or we find its, and with it its view. */
 static bool ask_for_wakes(struct watch_actor *role)
 {
-    bool is_watched = !list_is_empty(&role->streams);
+    bool is_watched = !list_is_empty(&role->streams) || role->waits.by_call.count > 0;
     if (is_watched == role->is_watched) return false;
     role->is_watched = is_watched;
     atomic_exchange_explicit(&role->shared->is_watched, is_watched, memory_order_seq_cst);
@@ -297,6 +310,7 @@ static bool ask_for_wakes(struct watch_actor *role)
 static void report_unwatched(struct watch_actor *role)
 {
     if (role->has_reported || !list_is_empty(&role->streams) || role->keep_alive.stream_count > 0) return;
+    ASSERT(role->waits.by_call.count == 0);
     struct mail mail = {.kind = MAIL_UNWATCHED};
     role->has_reported = lane_post(role->lanes.to_main, &mail);
 }
@@ -310,8 +324,8 @@ static bool step(struct actor *actor, uint64_t now_ns)
     size_t sweep_budget = BUGGIFY(WATCH_SWEEP_ONE) ? 1 : SWEEP_BUDGET;
     (void)watch_step(role->watch, view, floor_of(role, view), sweep_budget, now_ns);
     keep_alive_take_mail(&role->keep_alive, mvcc_view_revision(view), now_ns);
+    bool has_more = take_net(role, view, now_ns);
     if (role->look_ns <= now_ns) look_at_leader(role, now_ns);
-    bool has_more = answer_operator(role, view, now_ns);
     has_more = serve_streams(role, view, now_ns) || has_more;
     has_more = (watch_has_more(role->watch) && !MUTANT(D97)) || has_more; /* who came to look at the past */
     has_more = keep_alive_flush(&role->keep_alive, now_ns) || has_more;
@@ -373,6 +387,7 @@ void watch_actor_init(struct watch_actor *role, const struct watch_actor_options
                                                                     .cluster_id = options->cluster_id, .self = options->self});
     list_init(&role->streams);
     map_init(&role->names);
+    watch_waits_init(&role->waits);
     ASSERT(role->port != NULL);
 }
 
@@ -388,6 +403,7 @@ void watch_actor_deinit(struct watch_actor *role)
     }
     map_deinit(&role->names);
     keep_alive_deinit(&role->keep_alive);
+    watch_waits_deinit(&role->waits); /* watch_free closes what is left */
     watch_free(role->watch);
     drop_pin(role);
     role->port = NULL;

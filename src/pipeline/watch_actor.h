@@ -14,6 +14,7 @@
 #include "pipeline/config.h"
 #include "pipeline/keep_alive.h"
 #include "pipeline/shared.h"
+#include "pipeline/watch_waits.h"
 #include "rpc/watch_port.h"
 #include "storage/state_machine.h"
 #include "watch/watch.h"
@@ -35,11 +36,12 @@ struct watch_actor {
     struct keep_alive keep_alive;
     struct list streams;     /* of Watch */
     struct map names;        /* name → stream */
+    struct watch_waits waits; /* streams of the member's own calls */
     uint64_t self;
     uint64_t epoch;          /* of the view that the pin belongs to */
     int pin;                 /* -1 = none */
     int64_t pin_revision;
-    uint32_t leader_count;   /* streams that want a leader */
+    uint32_t leader_count;   /* streams and waits that want a leader */
     uint64_t look_ns;        /* for the leader; CLOCK_NEVER = nobody wants one */
     uint64_t leaderless_ns;  /* since; 0 = there is one */
     bool is_watched;         /* as apply was told */

@@ -21,6 +21,7 @@ enum call_event_kind {
     CALL_NEW,    /* method, body, deadline, metadata */
     CALL_SENT,   /* the message of call_port_send has left: the next may come; `ok` false = the client is gone, finish it (of a stream
                   * that stays open this may come at any time) */
+    CALL_GONE,   /* of a method that waits: the client went away, or its time is over; the call still gets its answer */
     CALL_CLOSED, /* all is over; the slot may be reused after this event */
 };
 struct call_event {

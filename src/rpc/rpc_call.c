@@ -1,6 +1,7 @@
 /* rpc_call: see rpc_call.h. */
 #include "rpc/rpc_call.h"
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "rpc/rpc_bytes.h"
 
@@ -14,13 +15,26 @@ void rpc_call_init(struct rpc_call *call, uint32_t slot)
     ASSERT(call->state == RPC_CALL_FREE);
 }
 
-void rpc_call_request(struct rpc_call *call, grpc_server *server, void *registered, grpc_completion_queue *queue)
+static struct rpc_call_away *go_away(struct rpc_call *call, struct rpc_homes *homes)
 {
-    ASSERT(call->state == RPC_CALL_FREE && call->call == NULL && call->payload == NULL);
+    struct rpc_call_away *away = ALLOC(struct rpc_call_away);
+    away->call = call;
+    away->home = rpc_homes_enter(homes);
+    rpc_signal_init(&away->sent, RPC_TAG_CALL_SENT, homes->inbox);
+    rpc_signal_init(&away->closed, RPC_TAG_CALL_CLOSED, homes->inbox);
+    rpc_signal_init(&away->gone, RPC_TAG_CALL_GONE, homes->inbox);
+    return away;
+}
+
+void rpc_call_request(struct rpc_call *call, grpc_server *server, void *registered, grpc_completion_queue *queue, struct rpc_homes *homes)
+{
+    ASSERT(call->state == RPC_CALL_FREE && call->call == NULL && call->payload == NULL && call->away == NULL);
+    if (homes != NULL) call->away = go_away(call, homes);
     grpc_metadata_array_init(&call->metadata);
     RPC_TAG_RELEASE(&call->arrived);
     grpc_call_error error = grpc_server_request_registered_call(server, registered, &call->call, &call->deadline, &call->metadata,
-                                                                &call->payload, queue, queue, &call->arrived);
+                                                                &call->payload, homes != NULL ? call->away->home->queue : queue, queue,
+                                                                &call->arrived);
     ASSERT(error == GRPC_CALL_OK);
     call->state = RPC_CALL_REQUESTED;
 }
@@ -83,10 +97,20 @@ void rpc_call_read_metadata(struct rpc_call *call, struct call_event *event)
     grpc_metadata_array_init(&call->metadata);
 }
 
+static void *tag_of(struct rpc_call *call, struct rpc_tag *tag)
+{
+    if (call->away == NULL) {
+        RPC_TAG_RELEASE(tag);
+        return tag;
+    }
+    struct rpc_signal *signal = tag == &call->sent ? &call->away->sent : tag == &call->closed ? &call->away->closed : &call->away->gone;
+    rpc_signal_release(signal);
+    return &signal->functor;
+}
+
 static void start(struct rpc_call *call, const grpc_op *ops, size_t op_count, struct rpc_tag *tag)
 {
-    RPC_TAG_RELEASE(tag);
-    grpc_call_error error = grpc_call_start_batch(call->call, ops, op_count, tag, NULL);
+    grpc_call_error error = grpc_call_start_batch(call->call, ops, op_count, tag_of(call, tag), NULL);
     ASSERT(error == GRPC_CALL_OK);
 }
 
@@ -172,6 +196,9 @@ void rpc_call_release(struct rpc_call *call)
     if (call->payload != NULL) grpc_byte_buffer_destroy(call->payload);
     grpc_metadata_array_destroy(&call->metadata);
     if (call->call != NULL) grpc_call_unref(call->call);
+    if (call->away != NULL) rpc_homes_leave(call->away->home);
+    alloc_free(call->away);
+    call->away = NULL;
     call->answer = call->payload = NULL;
     call->call = NULL;
     call->state = RPC_CALL_FREE;

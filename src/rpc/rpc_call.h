@@ -6,6 +6,8 @@
  * A unary call that waits for its answer has no tag outstanding (libgrpc scans all of them at each completion): the client's
  * going away is met when the answer is sent. A stream has one while a message is on its way; one that stays open with nothing to say is
  * watched: it has one all the time, so there may be few of them.
+ * A call of a method that waits for others lives on a callback queue: its batches complete as signals, so that its client's going away
+ * (`gone`, too) can be listened for as long as it takes, by many.
  * Owner: rpc_server. Thread: net. */
 #ifndef RPC_RPC_CALL_H
 #define RPC_RPC_CALL_H
@@ -16,12 +18,20 @@
 
 #include "base/err.h"
 #include "rpc/call_port.h"
+#include "rpc/rpc_homes.h"
 #include "rpc/rpc_tag.h"
 
 enum rpc_call_state { RPC_CALL_FREE, RPC_CALL_REQUESTED, RPC_CALL_OPEN, RPC_CALL_CLOSING };
 
+struct rpc_call;
+struct rpc_call_away {
+    struct rpc_call *call;
+    struct rpc_home *home;
+    struct rpc_signal sent, closed, gone;
+};
 struct rpc_call {
     struct rpc_tag arrived, sent, closed, gone;
+    struct rpc_call_away *away; /* of a call on a callback queue; its tags are these, not those above. NULL = on the server's own */
     enum rpc_call_state state;
     uint32_t slot;
     uint32_t generation;       /* of the name; advanced when the slot is freed */
@@ -44,7 +54,8 @@ struct rpc_call {
 };
 
 void rpc_call_init(struct rpc_call *call, uint32_t slot);
-void rpc_call_request(struct rpc_call *call, grpc_server *server, void *registered, grpc_completion_queue *queue);
+/* homes: NULL, or where the call is to live; `arrived` comes to the queue in any case. */
+void rpc_call_request(struct rpc_call *call, grpc_server *server, void *registered, grpc_completion_queue *queue, struct rpc_homes *homes);
 void rpc_call_open(struct rpc_call *call);      /* it came: from REQUESTED to OPEN */
 void rpc_call_watch(struct rpc_call *call);     /* once, before anything is sent */
 void rpc_call_read_metadata(struct rpc_call *call, struct call_event *event); /* and the deadline; once */

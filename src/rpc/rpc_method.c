@@ -5,12 +5,14 @@
 
 #include "base/assert.h"
 
-/* ROW(path, kind, owner, id, is_hot). Bidirectional streams belong to watch, everything else to net. */
-#define ROW(path, kind, owner, id, is_hot) {(path), RPC_##kind, RPC_OWNER_##owner, RPC_##id, (is_hot)}
-#define UNARY(path, id) ROW(path, UNARY, NET, id, false)
-#define UNARY_HOT(path, id) ROW(path, UNARY, NET, id, true)
-#define STREAM(path, id) ROW(path, SERVER_STREAM, NET, id, false)
-#define BIDI(path, id) ROW(path, BIDI, WATCH, id, false)
+/* ROW(path, kind, owner, id, is_hot, waits). Bidirectional streams belong to watch, everything else to net. */
+#define ROW(path, kind, owner, id, is_hot, waits) {(path), RPC_##kind, RPC_OWNER_##owner, RPC_##id, (is_hot), (waits)}
+#define UNARY(path, id) ROW(path, UNARY, NET, id, false, false)
+#define UNARY_HOT(path, id) ROW(path, UNARY, NET, id, true, false)
+#define UNARY_WAITS(path, id) ROW(path, UNARY, NET, id, false, true)
+#define STREAM(path, id) ROW(path, SERVER_STREAM, NET, id, false, false)
+#define STREAM_WAITS(path, id) ROW(path, SERVER_STREAM, NET, id, false, true)
+#define BIDI(path, id) ROW(path, BIDI, WATCH, id, false, false)
 
 static const struct rpc_method METHODS[] = {
     UNARY_HOT("/etcdserverpb.KV/Range", KV_RANGE),
@@ -61,14 +63,14 @@ static const struct rpc_method METHODS[] = {
     UNARY("/etcdserverpb.Auth/RoleGrantPermission", OTHER),
     UNARY("/etcdserverpb.Auth/RoleRevokePermission", OTHER),
 
-    UNARY("/v3lockpb.Lock/Lock", OTHER),
-    UNARY("/v3lockpb.Lock/Unlock", OTHER),
+    UNARY_WAITS("/v3lockpb.Lock/Lock", LOCK_LOCK),
+    UNARY("/v3lockpb.Lock/Unlock", LOCK_UNLOCK),
 
-    UNARY("/v3electionpb.Election/Campaign", OTHER),
-    UNARY("/v3electionpb.Election/Proclaim", OTHER),
-    UNARY("/v3electionpb.Election/Leader", OTHER),
-    STREAM("/v3electionpb.Election/Observe", OTHER),
-    UNARY("/v3electionpb.Election/Resign", OTHER),
+    UNARY_WAITS("/v3electionpb.Election/Campaign", ELECTION_CAMPAIGN),
+    UNARY("/v3electionpb.Election/Proclaim", ELECTION_PROCLAIM),
+    UNARY("/v3electionpb.Election/Leader", ELECTION_LEADER),
+    STREAM_WAITS("/v3electionpb.Election/Observe", ELECTION_OBSERVE),
+    UNARY("/v3electionpb.Election/Resign", ELECTION_RESIGN),
 
     UNARY("/grpc.health.v1.Health/Check", HEALTH_CHECK),
     STREAM("/grpc.health.v1.Health/Watch", HEALTH_WATCH),

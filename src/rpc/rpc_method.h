@@ -35,6 +35,13 @@ enum rpc_method_id {
     RPC_EXTRA_HISTORY,
     RPC_EXTRA_WATCHERS,
     RPC_EXTRA_CANCEL_WATCHER,
+    RPC_LOCK_LOCK,
+    RPC_LOCK_UNLOCK,
+    RPC_ELECTION_CAMPAIGN,
+    RPC_ELECTION_PROCLAIM,
+    RPC_ELECTION_LEADER,
+    RPC_ELECTION_OBSERVE,
+    RPC_ELECTION_RESIGN,
     RPC_OTHER, /* in the table, not built yet */
 };
 
@@ -44,6 +51,7 @@ struct rpc_method {
     enum rpc_method_owner owner;
     enum rpc_method_id id;
     bool is_hot;                 /* many requested calls (grpc-core: 8–16), else 1 */
+    bool waits;                  /* for what others do, for any time: the port tells when the client goes away, and few calls may */
 };
 
 const struct rpc_method *rpc_method_table(size_t *out_count);

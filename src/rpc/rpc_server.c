@@ -51,6 +51,8 @@ struct rpc_server {
     grpc_resource_quota *quota;
     struct rpc_listener listener;
     struct rpc_wake wake;
+    struct rpc_signal_inbox inbox; /* of calls that wait */
+    struct rpc_homes homes;
     struct rpc_unknown unknown;
     struct rpc_watch *watch;
     struct rpc_tag shutdown;
@@ -100,7 +102,8 @@ static void arm(struct rpc_server *server, uint32_t method)
     }
     struct rpc_call *call = &server->calls[server->free_slots[--server->free_count]];
     call->method = method;
-    rpc_call_request(call, server->server, server->methods[method].registered, server->queue);
+    bool waits = server->methods[method].method->waits;
+    rpc_call_request(call, server->server, server->methods[method].registered, server->queue, waits ? &server->homes : NULL);
 }
 
 static void free_call(struct rpc_server *server, struct rpc_call *call)
@@ -145,7 +148,7 @@ static size_t call_arrived(struct rpc_server *server, struct rpc_call *call, boo
     *out_event = (struct call_event){.kind = CALL_NEW, .call = rpc_call_name(call), .method = server->methods[call->method].method,
                                      .ok = true};
     rpc_call_read_metadata(call, out_event);
-    if (out_event->method->id == RPC_HEALTH_WATCH) rpc_call_watch(call);
+    if (out_event->method->id == RPC_HEALTH_WATCH || out_event->method->waits) rpc_call_watch(call);
     out_event->body = rpc_bytes_flatten(&call->payload);
     ASSERT(server->borrowed_count < BORROWED_MAX);
     server->borrowed[server->borrowed_count++] = call->payload;
@@ -187,9 +190,11 @@ static size_t call_gone(struct rpc_server *server, struct rpc_call *call, struct
     ASSERT(call->is_watched && !call->is_gone);
     call->is_gone = true;
     if (call->is_answered) return call_over(server, call, true, out_event);
-    if (call->state != RPC_CALL_OPEN || call->is_sending) return 0; /* what is under way ends it */
-    *out_event = (struct call_event){.kind = CALL_SENT, .call = rpc_call_name(call), .ok = false};
-    return 1;
+    if (call->state != RPC_CALL_OPEN || call->ends_after_send) return 0; /* what is under way ends it */
+    if (call->away == NULL && call->is_sending) return 0;
+    enum call_event_kind kind = call->away != NULL ? CALL_GONE : CALL_SENT;
+    *out_event = (struct call_event){.kind = kind, .call = rpc_call_name(call), .ok = false};
+    return call->is_own ? 0 : 1;
 }
 
 /* What one completion means; returns 1 if it is an event for the role. */
@@ -211,6 +216,17 @@ static size_t handle(struct rpc_server *server, const grpc_event *event, struct 
     }
 }
 
+/* The same of a call that lives on a callback queue. */
+static size_t handle_signal(struct rpc_server *server, struct rpc_signal *signal, struct call_event *out_event)
+{
+    switch (signal->tag.kind) {
+    case RPC_TAG_CALL_SENT: return call_sent(LIST_ENTRY(signal, struct rpc_call_away, sent)->call, signal->ok, out_event);
+    case RPC_TAG_CALL_CLOSED: return call_closed(server, LIST_ENTRY(signal, struct rpc_call_away, closed)->call, signal->ok, out_event);
+    case RPC_TAG_CALL_GONE: return call_gone(server, LIST_ENTRY(signal, struct rpc_call_away, gone)->call, out_event);
+    default: ASSERT(false && "a signal of a call"); return 0;
+    }
+}
+
 static void release_borrowed(struct rpc_server *server)
 {
     ASSERT(server->borrowed_count <= BORROWED_MAX);
@@ -227,6 +243,10 @@ static size_t server_take(struct call_port *port, struct call_event *out_events,
     release_borrowed(server);
     coalescer_cork();
     size_t count = 0;
+    struct rpc_signal *signal;
+    for (size_t looked = 0; count < max && looked < 2 * max && (signal = rpc_signal_take(&server->inbox)) != NULL; looked++) {
+        count += handle_signal(server, signal, &out_events[count]);
+    }
     for (size_t looked = 0; count < max && looked < 2 * max; looked++) {
         if (!server->has_kept) server->kept = grpc_completion_queue_next(server->queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
         server->has_kept = false;
@@ -246,13 +266,14 @@ static void server_flush(struct call_port *port)
 static void server_wait(struct call_port *port, uint64_t deadline_ns)
 {
     struct rpc_server *server = server_of(port);
-    if (server->has_kept) return;
+    if (server->has_kept || !rpc_signal_sleep(&server->inbox)) return;
     if (server->stuck_count > 0) {
         gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
         uint64_t retry_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec + STUCK_WAIT_NS;
         if (retry_ns < deadline_ns) deadline_ns = retry_ns;
     }
     grpc_event event = grpc_completion_queue_next(server->queue, rpc_tag_deadline(deadline_ns), NULL);
+    rpc_signal_awake(&server->inbox);
     if (event.type != GRPC_OP_COMPLETE) return;
     if (event.tag == &server->wake.tag) {
         RPC_TAG_ACQUIRE(event.tag);
@@ -296,7 +317,7 @@ static void server_send(struct call_port *port, uint64_t name, struct slice head
 
 static void server_finish(struct call_port *port, uint64_t name, enum err err)
 {
-    ASSERT(err < ERR_COUNT);
+    ASSERT(err_text(err) != NULL);
     struct rpc_call *call = find_named(server_of(port), name);
     if (call == NULL) return;
     bool is_ending = call->state == RPC_CALL_CLOSING || (call->state == RPC_CALL_OPEN && call->ends_after_send);
@@ -400,6 +421,8 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     register_methods(server);
     if (options->streams_max[WATCH_METHOD_WATCH] > 0) server->watch = rpc_watch_new(server->server, options->streams_max);
     make_slots(server);
+    rpc_signal_inbox_init(&server->inbox, &server->wake);
+    rpc_homes_init(&server->homes, &server->inbox, server->slot_count);
     rpc_listener_bind(&server->listener, server->server);
     grpc_server_start(server->server);
     rpc_wake_init(&server->wake, server->queue);
@@ -430,18 +453,21 @@ void rpc_server_adopt(struct rpc_server *server, int descriptor)
 
 static bool is_at_rest(struct rpc_server *server)
 {
+    struct call_event event;
+    struct rpc_signal *signal;
+    while ((signal = rpc_signal_take(&server->inbox)) != NULL) (void)handle_signal(server, signal, &event);
     bool is_watch_at_rest = server->watch == NULL || rpc_watch_drain(server->watch);
     return is_watch_at_rest && server->is_shut_down && !server->unknown.is_busy && server->free_count == server->slot_count;
 }
 
-/* Takes tags until every slot is free and the server is gone, or until the deadline. The watch streams' tags come to a queue of their own:
- * it is looked at in between. */
+/* Takes tags until every slot is free and the server is gone, or until the deadline. The watch streams' tags come to a queue of their own,
+ * those of calls that wait as signals: they are looked at in between. */
 static void drain_calls(struct rpc_server *server, gpr_timespec deadline)
 {
     struct call_event event;
     while (!is_at_rest(server)) {
         gpr_timespec turn = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(1, GPR_TIMESPAN));
-        bool is_last = server->watch == NULL || gpr_time_cmp(deadline, turn) <= 0;
+        bool is_last = gpr_time_cmp(deadline, turn) <= 0;
         if (!server->has_kept) server->kept = grpc_completion_queue_next(server->queue, is_last ? deadline : turn, NULL);
         server->has_kept = false;
         if (server->kept.type != GRPC_OP_COMPLETE && !is_last) continue;
@@ -476,6 +502,8 @@ void rpc_server_free(struct rpc_server *server)
     }
     grpc_server_destroy(server->server);
     rpc_watch_free(server->watch);
+    rpc_homes_deinit(&server->homes);
+    rpc_signal_inbox_deinit(&server->inbox);
     rpc_wake_deinit(&server->wake);
     rpc_unknown_deinit(&server->unknown);
     grpc_completion_queue_shutdown(server->queue);

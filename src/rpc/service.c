@@ -8,6 +8,7 @@
 #include "rpc/health_service.h"
 #include "rpc/kv_service.h"
 #include "rpc/lease_service.h"
+#include "rpc/lock_call.h"
 #include "rpc/maintenance_service.h"
 #include "rpc/service_clean.h"
 #include "rpc/service_job.h"
@@ -57,8 +58,16 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_EXTRA_HISTORY:
     case RPC_EXTRA_WATCHERS:
     case RPC_EXTRA_CANCEL_WATCHER: extra_service_plan(env, method->id, request, out_plan); break;
+    case RPC_LOCK_LOCK:
+    case RPC_LOCK_UNLOCK:
+    case RPC_ELECTION_CAMPAIGN:
+    case RPC_ELECTION_PROCLAIM:
+    case RPC_ELECTION_LEADER:
+    case RPC_ELECTION_OBSERVE:
+    case RPC_ELECTION_RESIGN: lock_call_plan(env, method->id, request, out_plan); break;
     case RPC_OTHER: break;
     }
+    ASSERT((out_plan->action == SERVICE_LOCK) == (out_plan->lock != NULL));
     ASSERT((out_plan->action == SERVICE_READ) == (out_plan->job != NULL));
     ASSERT(out_plan->refusal == ERR_OK || out_plan->action == SERVICE_PROPOSE);
     ASSERT((out_plan->action == SERVICE_REFUSE) == (out_plan->err != ERR_OK));
@@ -124,7 +133,7 @@ const struct mvcc_view *service_job_view(const struct service_env *env)
 
 void service_plan_refuse(struct service_plan *plan, enum err err)
 {
-    ASSERT(err != ERR_OK && err < ERR_COUNT);
+    ASSERT(err != ERR_OK && err_text(err) != NULL);
     *plan = (struct service_plan){.action = SERVICE_REFUSE, .err = err};
 }
 

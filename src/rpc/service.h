@@ -55,8 +55,10 @@ enum service_action {
     SERVICE_ASK,     /* plan.question, which the state's writer answers after a read-index round */
     SERVICE_WATCHERS, /* plan.body, which the role of the watch streams answers */
     SERVICE_MOVE_LEADER, /* plan.target: hand leadership over, answer when that member leads */
+    SERVICE_LOCK,    /* plan.lock, the caller's to free: many steps (lock_call.h) */
 };
 struct service_job;
+struct lock_call;
 struct service_plan {
     enum service_action action;
     enum err err;
@@ -70,6 +72,7 @@ struct service_plan {
     bool linearizable;
     struct lease_question question;
     uint64_t target;
+    struct lock_call *lock;
 };
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan);
 

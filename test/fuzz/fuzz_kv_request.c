@@ -6,11 +6,15 @@
 #include "fuzz/pb_program.h"
 #include "kvd/extra.pb-c.h"
 #include "lib/kv_rig.h"
+#include "rpc/lock_call.h"
 #include "rpc/service.h"
 #include "storage/range.h"
+#include "v3electionpb/v3election.pb-c.h"
+#include "v3lockpb/v3lock.pb-c.h"
 
 #define REQUESTS_MAX 24
 #define STEPS_MAX 10000
+#define LOCK_STEPS_MAX 8
 #define WRITTEN 128 /* methods from here on: the bytes are a program */
 
 struct store {
@@ -62,6 +66,13 @@ static void check_message(enum rpc_method_id method, struct slice bytes)
         [RPC_KV_TXN] = &etcdserverpb__txn_response__descriptor,
         [RPC_KV_COMPACT] = &etcdserverpb__compaction_response__descriptor,
         [RPC_EXTRA_HISTORY] = &kvd__v1__history_response__descriptor,
+        [RPC_LOCK_LOCK] = &v3lockpb__lock_response__descriptor,
+        [RPC_LOCK_UNLOCK] = &v3lockpb__unlock_response__descriptor,
+        [RPC_ELECTION_CAMPAIGN] = &v3electionpb__campaign_response__descriptor,
+        [RPC_ELECTION_PROCLAIM] = &v3electionpb__proclaim_response__descriptor,
+        [RPC_ELECTION_LEADER] = &v3electionpb__leader_response__descriptor,
+        [RPC_ELECTION_OBSERVE] = &v3electionpb__leader_response__descriptor,
+        [RPC_ELECTION_RESIGN] = &v3electionpb__resign_response__descriptor,
     };
     if (method >= sizeof types / sizeof types[0] || types[method] == NULL) return;
     ProtobufCMessage *message = protobuf_c_message_unpack(types[method], NULL, bytes.size, bytes.data);
@@ -87,25 +98,23 @@ static void check_count(const struct store *store, struct slice request, struct 
     etcdserverpb__range_response__free_unpacked(seen, NULL);
 }
 
-static void read(struct store *store, enum rpc_method_id method, struct service_job *job, struct slice request)
+/* *out: the last message, or all of it. */
+static void read(struct store *store, enum rpc_method_id method, struct service_job *job, struct slice request, struct buf *out)
 {
     enum service_progress progress = SERVICE_MORE;
     enum err err = ERR_OK;
-    struct buf out;
-    buf_init(&out);
     for (size_t steps = 0; progress == SERVICE_MORE; steps++) {
         ASSERT(steps < STEPS_MAX);
-        if (method == RPC_KV_RANGE_STREAM) buf_clear(&out);
-        progress = service_job_step(job, &store->env, 64, &out, &err);
-        if (method == RPC_KV_RANGE_STREAM) check_message(method, buf_slice(&out));
+        if (method == RPC_KV_RANGE_STREAM) buf_clear(out);
+        progress = service_job_step(job, &store->env, 64, out, &err);
+        if (method == RPC_KV_RANGE_STREAM) check_message(method, buf_slice(out));
     }
     ASSERT((progress == SERVICE_FAILED) == (err != ERR_OK));
-    if (progress == SERVICE_DONE) check_message(method, buf_slice(&out));
-    if (progress == SERVICE_DONE && method == RPC_KV_RANGE) check_count(store, request, buf_slice(&out));
-    buf_deinit(&out);
+    if (progress == SERVICE_DONE) check_message(method, buf_slice(out));
+    if (progress == SERVICE_DONE && method == RPC_KV_RANGE) check_count(store, request, buf_slice(out));
 }
 
-static void write(struct store *store, enum rpc_method_id method, const struct service_plan *plan)
+static enum err write(struct store *store, enum rpc_method_id method, const struct service_plan *plan)
 {
     int64_t before = revision_of(&store->rig);
     uint64_t hash = kv_rig_hash(&store->rig), leases = lease_hash(&store->rig);
@@ -131,6 +140,43 @@ static void write(struct store *store, enum rpc_method_id method, const struct s
     (void)mvcc_compact_step(store->rig.mvcc, 4);
     state_machine_publish(store->rig.machine);
     ASSERT(kv_rig_hash(&store->rig) == hash);
+    return err;
+}
+
+static void carry_out(struct store *store, struct lock_call *call, struct lock_step *step)
+{
+    struct service_plan plan = step->plan;
+    struct buf out;
+    buf_init(&out);
+    if (plan.action == SERVICE_READ) {
+        read(store, RPC_OTHER, plan.job, slice_empty(), &out);
+        service_job_free(plan.job);
+        arena_reset(&store->scratch);
+        lock_call_was_read(call, &store->env, buf_slice(&out), step);
+    } else {
+        enum err err = plan.action == SERVICE_REFUSE ? plan.err : write(store, RPC_OTHER, &plan);
+        arena_reset(&store->scratch);
+        const struct state_machine_result *result = &store->rig.result;
+        if (err != ERR_OK) lock_call_failed(call, &store->env, err, step);
+        else lock_call_replied(call, &store->env, result->revision, blob_slice(result->body), step);
+    }
+    buf_deinit(&out);
+}
+
+/* Nobody waits here: a call that would is given up, and leaves no key. */
+static void lock(struct store *store, enum rpc_method_id method, struct lock_call *call)
+{
+    struct lock_step step;
+    lock_call_begin(call, &store->env, &step);
+    for (size_t steps = 0; step.kind == LOCK_STEP_PLAN; steps++) {
+        ASSERT(steps < LOCK_STEPS_MAX);
+        carry_out(store, call, &step);
+        if (step.kind != LOCK_STEP_WATCH) continue;
+        blob_unref(step.watch);
+        lock_call_failed(call, &store->env, ERR_CANCELED, &step);
+    }
+    if (step.kind != LOCK_STEP_FAIL) check_message(method, step.message);
+    lock_call_free(call);
 }
 
 /* Mostly one of KV, whose methods come first; every fourth number is another one that is built. */
@@ -148,13 +194,17 @@ static const struct rpc_method *method_of(uint8_t number)
 static void ask(struct store *store, uint8_t number, struct slice request)
 {
     struct service_plan plan;
+    struct buf out;
     const struct rpc_method *method = method_of(number);
+    buf_init(&out);
     arena_reset(&store->scratch);
     service_plan(&store->env, method, request, &plan);
     ASSERT((plan.err == ERR_OK) == (plan.action != SERVICE_REFUSE));
-    if (plan.action == SERVICE_READ) read(store, method->id, plan.job, request);
-    if (plan.action == SERVICE_PROPOSE) write(store, method->id, &plan);
+    if (plan.action == SERVICE_READ) read(store, method->id, plan.job, request, &out);
+    if (plan.action == SERVICE_PROPOSE) (void)write(store, method->id, &plan);
+    if (plan.action == SERVICE_LOCK) lock(store, method->id, plan.lock);
     service_job_free(plan.job);
+    buf_deinit(&out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -80,8 +80,43 @@ static struct buf compaction(const char *text)
     return request;
 }
 
+static struct buf name(const char *text)
+{
+    struct buf request;
+    buf_init(&request);
+    buf_put_pb_bytes(&request, 1, slice_from_string(text));
+    return request;
+}
+
+/* "nLvalue": name, lease, of a candidate the value. */
+static struct buf place(const char *text)
+{
+    struct buf request;
+    buf_init(&request);
+    buf_put_pb_bytes(&request, 1, slice_make(text, 1));
+    buf_put_pb_varint(&request, 2, (uint64_t)(text[1] - '0'));
+    if (text[2] != '\0') buf_put_pb_bytes(&request, 3, slice_from_string(text + 2));
+    return request;
+}
+
+/* "Lkey": the place of that create revision, and its value. */
+static struct buf leader(const char *text)
+{
+    struct buf request, key;
+    buf_init(&request);
+    buf_init(&key);
+    buf_put_pb_bytes(&key, 2, slice_from_string(text + 1));
+    buf_put_pb_varint(&key, 3, (uint64_t)(text[0] - '0'));
+    buf_put_pb_varint(&key, 4, 7);
+    buf_put_pb_bytes(&request, 1, buf_slice(&key));
+    buf_put_pb_bytes(&request, 2, slice_from_string("w"));
+    buf_deinit(&key);
+    return request;
+}
+
 /* Numbers that are no multiple of four name the methods of KV in the order of the table, those that are all that are built. */
 enum { RANGE = 1, STREAM = 5, PUT = 9, DELETE = 13, TXN = 17, COMPACT = 21, GRANT = 24, REVOKE = 28 };
+enum { LOCK = 76, UNLOCK = 80, CAMPAIGN = 84, PROCLAIM = 88, LEADER = 92, OBSERVE = 96, RESIGN = 100 };
 
 static const struct {
     const char *name;
@@ -90,6 +125,9 @@ static const struct {
     {"leases", {{GRANT, lease, "57"}, {GRANT, lease, "1"}, {PUT, kv_text_put, "a=1,lease=7"}, {REVOKE, lease, "7"}, {REVOKE, lease, "7"}}},
     {"ttl", {{PUT, kv_text_put, "a=9,ttl=60,prev"}, {PUT, kv_text_put, "b=,keepvalue,ttl=1"}, {PUT, kv_text_put, "a=1,ttl=5,lease=7"},
              {TXN, kv_text_txn, "if lease(a)>0 then put(a=1,ttl=5) txn{if ver(z)=0 then put(z=1,ttl=2) else put(y=2)} else put(x=3,ttl=9)"}}},
+    {"locks", {{GRANT, lease, "97"}, {LOCK, place, "m7"}, {GRANT, lease, "98"}, {LOCK, place, "m8"}, {CAMPAIGN, place, "m7v"}, {LOCK, place, "n0"}}},
+    {"elections", {{GRANT, lease, "97"}, {CAMPAIGN, place, "m7v"}, {OBSERVE, name, "m"}, {PROCLAIM, leader, "8m/7"}, {LEADER, name, "m"}, {RESIGN, leader, "8m/7"}}},
+    {"unlocks", {{UNLOCK, name, "a"}, {LEADER, name, ""}, {PROCLAIM, leader, "0m/7"}}},
     {"puts", {{PUT, kv_text_put, "a=9,prev"}, {PUT, kv_text_put, "b=,keepvalue,lease=3"}, {PUT, kv_text_put, "n=,keeplease"}}},
     {"ranges", {{RANGE, kv_text_range, "a..c,limit=2"}, {RANGE, kv_text_range, "*..*,order=2,target=1,local"},
                 {RANGE, kv_text_range, "a,rev=3"}, {RANGE, kv_text_range, "a..*,count"}, {RANGE, kv_text_range, "*..*,minmod=3,keys"},

@@ -70,20 +70,23 @@ def _load_messages():
     out = tempfile.mkdtemp(prefix="kvtest-proto-")
     atexit.register(shutil.rmtree, out, True)
     proto = os.path.join(ROOT, "proto")
-    files = ["mvccpb/kv.proto", "authpb/auth.proto", "etcdserverpb/rpc.proto", "grpc/health/v1/health.proto", "kvd/extra.proto"]
+    files = ["mvccpb/kv.proto", "authpb/auth.proto", "etcdserverpb/rpc.proto", "v3lockpb/v3lock.proto",
+             "v3electionpb/v3election.proto", "grpc/health/v1/health.proto", "kvd/extra.proto"]
     subprocess.run(["protoc", "--proto_path=" + proto, "--python_out=" + out] + files, cwd=proto, check=True)
     sys.path.insert(0, out)
     sys.dont_write_bytecode = True
     from etcdserverpb import rpc_pb2 as rpc_module
     from kvd import extra_pb2 as extra_module
     from mvccpb import kv_pb2 as kv_module
+    from v3electionpb import v3election_pb2 as election_module
+    from v3lockpb import v3lock_pb2 as lock_module
     spec = importlib.util.spec_from_file_location("kvtest_health", os.path.join(out, "grpc/health/v1/health_pb2.py"))
     health_module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(health_module)
-    return rpc_module, kv_module, health_module, extra_module
+    return rpc_module, kv_module, lock_module, election_module, health_module, extra_module
 
 
-rpc, kvpb, health, extra = _load_messages()
+rpc, kvpb, lockpb, electionpb, health, extra = _load_messages()
 
 # name → (path, response class). The request's class is the caller's business: bytes are accepted as they are.
 METHODS = {
@@ -102,6 +105,12 @@ METHODS = {
     "LeaseRevoke": ("/etcdserverpb.Lease/LeaseRevoke", rpc.LeaseRevokeResponse),
     "LeaseTimeToLive": ("/etcdserverpb.Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveResponse),
     "LeaseLeases": ("/etcdserverpb.Lease/LeaseLeases", rpc.LeaseLeasesResponse),
+    "Lock": ("/v3lockpb.Lock/Lock", lockpb.LockResponse),
+    "Unlock": ("/v3lockpb.Lock/Unlock", lockpb.UnlockResponse),
+    "Campaign": ("/v3electionpb.Election/Campaign", electionpb.CampaignResponse),
+    "Proclaim": ("/v3electionpb.Election/Proclaim", electionpb.ProclaimResponse),
+    "Leader": ("/v3electionpb.Election/Leader", electionpb.LeaderResponse),
+    "Resign": ("/v3electionpb.Election/Resign", electionpb.ResignResponse),
     "Health": ("/grpc.health.v1.Health/Check", health.HealthCheckResponse),
     "Features": ("/kvd.v1.Extra/Features", extra.FeaturesResponse),
     "History": ("/kvd.v1.Extra/History", extra.HistoryResponse),

@@ -516,7 +516,7 @@ def _methods():
 
 BUILT = ("/etcdserverpb.KV/", "Lease/LeaseGrant", "Lease/LeaseRevoke", "Lease/LeaseTimeToLive", "Lease/LeaseLeases",
          "Lease/LeaseKeepAlive", "Maintenance/Alarm", "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash",
-         "Maintenance/MoveLeader", "Maintenance/Downgrade", "Maintenance/Snapshot", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/")
+         "Maintenance/MoveLeader", "Maintenance/Downgrade", "Maintenance/Snapshot", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/", "/v3lockpb.Lock/", "/v3electionpb.Election/")
 
 
 def test_every_method_that_is_not_built_answers_unimplemented():

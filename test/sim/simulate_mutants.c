@@ -34,7 +34,7 @@ static const char *const programs[] = {
     "test_keep_alive", "test_lease", "test_txn", "test_peer_past",
     "test_state_machine", "test_alarm", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
     "test_wal_head", "test_wal_head_damage", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
-    "test_restore",
+    "test_restore", "test_lock_call",
 };
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 
@@ -52,6 +52,7 @@ static const char *const unseen[] = {
     "D101", "D102", "D103",                    /* nor does anybody renew leases, or wait for a checkpoint */
     "P34A",                                    /* nor a client of the library */
     "P37B",                                    /* nor backups */
+    "D110", "D111", "D112",                    /* nor clients that lock */
 };
 
 struct row {

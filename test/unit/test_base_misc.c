@@ -106,6 +106,8 @@ START_TEST(test_err_every_error_has_a_text_a_code_and_a_name)
         ck_assert(err_name(err)[0] != '\0');
         ck_assert((err == ERR_OK) == (err_grpc_code(err) == ERR_CODE_OK));
         ck_assert_int_le((int)err_grpc_code(err), ERR_CODE_UNAUTHENTICATED);
+        ck_assert_str_eq(err_text(err_inner(err)), err_text(err));
+        ck_assert_int_eq(err_grpc_code(err_inner(err)), err == ERR_OK ? ERR_CODE_OK : ERR_CODE_UNKNOWN);
     }
     ck_assert_str_eq(err_text(ERR_OK), "");
     ck_assert_str_eq(err_name(ERR_COMPACTED), "COMPACTED");
