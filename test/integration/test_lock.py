@@ -7,13 +7,15 @@ One cluster of three serves most tests. What an own etcd 3.4 can be asked as wel
 import contextlib
 import os
 import random
+import signal
+import subprocess
 import threading
 import time
 
 import grpc
 
-from kvtest import (CHANNEL_OPTIONS, REFERENCE_BINARY, Client, Cluster, Failure, Skip, check, electionpb, lockpb, main, needs_kvd, pick,
-                    rpc, wait_until)
+from kvtest import (CHANNEL_OPTIONS, REFERENCE_BINARY, Client, Cluster, Failure, Skip, check, clean_environment, electionpb, lockpb,
+                    main, needs_kvd, pick, rpc, wait_until)
 
 BUDGET_S = 40
 SESSION_EXPIRED = ("UNKNOWN", "mutex: session is expired")
@@ -434,6 +436,37 @@ def test_an_election_is_observed_alike_on_every_member():
             check(message.header.revision >= message.kv.mod_revision > 0, "%s", message)
         _revoke(clients[0], second)
     check(not _keys(clients[0], b"elect"), "keys are left")
+
+
+def test_etcdctl_locks_and_elects_in_the_same_queues():
+    """Its locks are made by the client, of leases, keys and watches: the same keys, so that both kinds wait for each other."""
+    clients, cluster = _clients(), _cluster()
+    command = ["etcdctl", "--endpoints", cluster.members[1].target]
+    key = clients[0].call("Lock", lockpb.LockRequest(name=b"ctl", lease=_grant(clients[0]))).key
+    locker = subprocess.Popen(command + ["lock", "ctl", "echo", "inside"], stdout=subprocess.PIPE, env=clean_environment())
+    elector = subprocess.Popen(command + ["elect", "ctl-e", "by etcdctl"], stdout=subprocess.PIPE, env=clean_environment())
+    try:
+        _wait_for_keys(clients[0], b"ctl", 2)
+        waiting = _lock(clients[2], b"ctl", _grant(clients[0]))
+        _wait_for_keys(clients[0], b"ctl", 3)
+        check(locker.poll() is None, "etcdctl did not wait")
+        _unlock(clients[0], key)
+        out, _ = locker.communicate(timeout=WAIT_S)
+        check(locker.returncode == 0 and b"inside" in out, "%s", out)
+        check(Client.wait(waiting).code == "OK", "the call behind etcdctl's lock")
+        _unlock(clients[0], Client.wait(waiting).response.key)
+        leader = electionpb.LeaderRequest(name=b"ctl-e")
+        wait_until(lambda: clients[2].ask("Leader", leader).code == "OK", WAIT_S, "etcdctl leads")
+        check(clients[2].call("Leader", leader).kv.value == b"by etcdctl", "whose value is it?")
+        candidate = _campaign(clients[0], b"ctl-e", _grant(clients[0]), b"by the service")
+        _wait_for_keys(clients[0], b"ctl-e", 2)
+        elector.send_signal(signal.SIGINT)
+        check(Client.wait(candidate).code == "OK", "the call behind etcdctl's")
+    finally:
+        for process in (locker, elector):
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
 
 def test_a_member_that_stops_ends_what_waits_there_and_takes_its_keys_back():
