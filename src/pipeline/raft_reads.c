@@ -126,8 +126,12 @@ static bool answers_fit(const struct read_batch *batch, struct slice bytes)
     return !reader.bad && count == batch->count;
 }
 
+/* Its own revision goes with the leader's word, and what this member shows may be older than what it showed before its start: until its
+ * first read went through the word is let go, and asked for again in time.
+ */
 void raft_reads_answered(struct raft_actor *role, const struct raft_msg *msg)
 {
+    if (!role->is_ready) return;
     struct raft_read_wait *wait = map_get(&role->reads, msg->round);
     struct slice bytes = blob_slice(msg->entries[0].data);
     if (wait == NULL || wait->batch == NULL || wait->batch->questions == NULL || !answers_fit(wait->batch, bytes)) return;

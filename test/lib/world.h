@@ -115,7 +115,7 @@ void world_call_slowly(struct world *world, uint64_t call);
 /* Takes what waits, if something does; `is_last`: it reads on at once from now on. `is_gone`: the client went away instead. */
 void world_call_take(struct world *world, uint64_t call, bool is_last, bool is_gone);
 /* Moments in one order for the whole world: when the call entered, when it left. */
-uint64_t world_call_start_ns(const struct world *world, uint64_t call); /* virtual time */
+void world_call_times(const struct world *world, uint64_t call, uint64_t *out_start_ns, uint64_t *out_end_ns); /* virtual time */
 void world_call_moments(const struct world *world, uint64_t call, uint64_t *out_start, uint64_t *out_end);
 /* Where its command stands in the committed log: 0 = nowhere (so far). */
 uint64_t world_call_index(const struct world *world, uint64_t call);

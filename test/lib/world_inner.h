@@ -25,7 +25,7 @@ struct world_call {
     enum err err;
     struct blob *bytes;
     uint64_t start, end;   /* moments */
-    uint64_t start_ns;
+    uint64_t start_ns, end_ns;
     bool has_no_deadline;  /* it ends when its client has read, or when nobody reads what it compacts, or waits for a disk */
     uint64_t boot, counter; /* of its command; boot 0 = it never became one */
 };

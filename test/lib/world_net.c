@@ -61,6 +61,7 @@ static void end_call(struct world *world, uint64_t number, enum err err, struct 
     call->err = err;
     call->bytes = buf_take_blob(&bytes);
     call->end = ++world->moment;
+    call->end_ns = world->now_ns;
     world_note(world, err == ERR_OK ? "answer" : err_name(err), call->member, number, bytes.size);
     buf_deinit(&bytes);
 }
@@ -174,7 +175,11 @@ bool world_answer(struct world *world, uint64_t number, enum err *out_err, struc
     return true;
 }
 
-uint64_t world_call_start_ns(const struct world *world, uint64_t call) { return world->calls[call].start_ns; }
+void world_call_times(const struct world *world, uint64_t call, uint64_t *out_start_ns, uint64_t *out_end_ns)
+{
+    *out_start_ns = world->calls[call].start_ns;
+    *out_end_ns = world->calls[call].end_ns;
+}
 
 void world_call_moments(const struct world *world, uint64_t call, uint64_t *out_start, uint64_t *out_end)
 {
@@ -539,6 +544,7 @@ void world_net_close(struct world_member *member)
         call->is_over = call->died = true;
         call->err = ERR_STOPPED;
         call->end = ++world->moment;
+        call->end_ns = world->now_ns;
     }
     for (uint32_t j = 0; j < world->options.members; j++) {
         if (j == member->number) continue;
