@@ -25,6 +25,24 @@ static uint32_t draw_majority(const struct sim_core *core)
     return set;
 }
 
+/* A leader outside stays in office as long as a majority answers it, be it members whose disks take nothing (reads go on, ARCHITECTURE 4),
+ * and whoever hears it elects nobody else: where the majority is in touch with the rest, the rest's disks work again, too.
+ */
+static void heal_disks_outside(const struct sim_core *core, uint32_t set)
+{
+    bool is_in_touch = false;
+    for (uint32_t i = 0; i < core->options->world.members; i++) {
+        for (uint32_t j = 0; j < core->options->world.members; j++) {
+            bool is_across = (set >> i & 1) == 0 && (set >> j & 1) != 0;
+            is_in_touch = is_in_touch || (is_across && (!world_is_cut(core->world, i, j) || !world_is_cut(core->world, j, i)));
+        }
+    }
+    for (uint32_t i = 0; is_in_touch && i < core->options->world.members; i++) {
+        world_disk_speed(core->world, i, WORLD_DISK_FAST);
+        world_disk_room(core->world, i, true);
+    }
+}
+
 /* False: one of them does not start. */
 static bool heal(const struct sim_core *core, uint32_t set)
 {
@@ -49,6 +67,7 @@ static bool heal(const struct sim_core *core, uint32_t set)
             if ((set >> j & 1) != 0) world_cut(world, i, j, false);
         }
     }
+    heal_disks_outside(core, set);
     return is_up;
 }
 

@@ -512,6 +512,8 @@ bool world_listens(const struct world *world, uint32_t number)
     return world->members[number].is_up && world->members[number].line.net.calls != NULL;
 }
 bool world_is_ready(const struct world *world, uint32_t number) { return world->members[number].is_up && world->members[number].is_ready; }
+bool world_is_cut(const struct world *world, uint32_t from, uint32_t to) { return world->cut[from][to]; }
+
 void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut) { world->cut[from][to] = is_cut && from != to; }
 uint64_t world_now_ns(const struct world *world) { return world->now_ns; }
 uint64_t world_steps(const struct world *world) { return world->steps; }

@@ -70,6 +70,7 @@ void world_stop(struct world *world, uint32_t member);     /* in good order: dra
 void world_pause(struct world *world, uint32_t member, uint64_t ns);
 void world_transfer(struct world *world, uint32_t member); /* asks raft to hand leadership over; ignored if it does not lead */
 void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut); /* one direction */
+bool world_is_cut(const struct world *world, uint32_t from, uint32_t to);
 void world_break_permille(struct world *world, uint32_t permille);
 void world_quiet(struct world *world); /* from now on no stream breaks by chance, nothing comes twice, every start can read its files */
 void world_hang_chores(struct world *world, uint32_t member, bool hangs); /* what the work role asks of the disk completes, or does not */
