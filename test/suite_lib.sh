@@ -73,7 +73,7 @@ suite_run() {
     suite_take "$label" "$log" "$status" $((SECONDS - start))
 }
 
-# suite_run_all TIMEOUT_S PROGRAM...: many programs, two at a time
+# suite_run_all TIMEOUT_S PROGRAM...: many programs, two at a time; suite_runner, if it is set, runs them
 suite_run_all() {
     local timeout_s=$1 program name status spent
     shift
@@ -81,8 +81,8 @@ suite_run_all() {
     # shellcheck disable=SC2016  # expanded by the inner shell
     printf '%s\0' "$@" | xargs -0 -P 2 -I '{}' bash -c '
         name=$(basename "$1") start=$SECONDS status=0
-        timeout --kill-after=10 "$2" "$1" >"$3/$name.log" 2>&1 </dev/null || status=$?
-        echo "$status $((SECONDS - start))" >"$3/$name.status"' one '{}' "$timeout_s" "$suite_dir"
+        timeout --kill-after=10 "$2" ${4:+"$4"} "$1" >"$3/$name.log" 2>&1 </dev/null || status=$?
+        echo "$status $((SECONDS - start))" >"$3/$name.status"' one '{}' "$timeout_s" "$suite_dir" "${suite_runner:-}"
     for program in "$@"; do
         name=$(basename "$program")
         read -r status spent <"$suite_dir/$name.status"
