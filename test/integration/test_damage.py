@@ -6,6 +6,7 @@ file and the reason, and the offline tools give the verdict that the start then 
 with failing operations besides.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -69,7 +70,16 @@ class Struck:
 
     # One line: kill, harm, what the tools say, what a start says, put right
 
+    def is_young(self):
+        """The log's last segment has no entry behind its first batch: damage at its end strikes the head of a segment, not a tail."""
+        done = subprocess.run([os.path.join(TOOLS, "readwal"), "--json", self.path("wal")], capture_output=True, timeout=30, env=clean_environment(),
+                              check=False)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        last = os.path.basename(self.segment(-1))
+        return not any(row.get("segment") == last and row.get("offset", 0) > 0 for row in rows)
+
     def strike(self, fault, place, harm, expected, verdict=None, snapshot=None):
+        wait_until(lambda: not self.is_young() or self.write(self.member.client), 10, "the last segment has grown")
         time.sleep(IDLE_MARK_S)     # the log's last batch is a mark then: damage to it takes no write along
         self.member.kill()
         if self.others:
