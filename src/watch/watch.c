@@ -82,7 +82,7 @@ void watch_close(struct watch *watch, struct watch_stream *stream)
 
 bool watch_may_receive(const struct watch_stream *stream)
 {
-    return stream->answer_count < WATCH_ANSWERS_MAX && stream->progress_count < WATCH_ANSWERS_MAX;
+    return stream->answer_count < WATCH_ANSWERS_MAX;
 }
 
 void watch_sent(struct watch *watch, struct watch_stream *stream)
@@ -192,7 +192,8 @@ enum err watch_request(struct watch *watch, struct watch_stream *stream, struct 
     if (request.kind == WATCH_REQUEST_CREATE) create(watch, stream, &request, view, now_ns);
     if (request.kind == WATCH_REQUEST_CANCEL) (void)watch_cancel(watch, stream, request.watch_id, view, NULL);
     bool is_lost = MUTANT(D91) && stream->is_sending;
-    if (request.kind == WATCH_REQUEST_PROGRESS && stream->watcher_count > 0 && !is_lost) {
+    /* They are a number only, and the request that lets them be answered may come behind them. */
+    if (request.kind == WATCH_REQUEST_PROGRESS && stream->watcher_count > 0 && stream->progress_count < UINT32_MAX && !is_lost) {
         if (stream->progress_count++ == 0) list_push_back(&watch->progress, &stream->of_progress);
         watch_state_ready(watch, stream);
     }

@@ -216,16 +216,19 @@ static void create(struct model_stream *stream)
     hold();
 }
 
-static void cancel_one(struct model_stream *stream)
+static void cancel(struct model_stream *stream, struct model_watcher *watcher)
 {
-    if (stream->count == 0) return;
-    struct model_watcher *watcher = &stream->watchers[below(stream->count)];
     struct buf body;
     buf_init(&body);
     buf_put_pb_varint(&body, 1, (uint64_t)watcher->id);
     request(stream, 2, &body);
     buf_deinit(&body);
     if (!watcher->is_gone) watcher->is_cancelling = true;
+}
+
+static void cancel_one(struct model_stream *stream)
+{
+    if (stream->count > 0) cancel(stream, &stream->watchers[below(stream->count)]);
 }
 
 static void ask_progress(struct model_stream *stream)
@@ -499,6 +502,28 @@ START_TEST(test_watch_does_not_ask_a_stream_that_does_not_read_for_more)
 }
 END_TEST
 
+/* They wait for a watcher whose time has not come; the word that ends it must not wait behind them. */
+START_TEST(test_watch_hears_a_cancel_behind_any_number_of_progress_requests)
+{
+    rig_make(1, true, 1 << 20);
+    struct model_stream *stream = open_one(0);
+    create_all_keys(stream, 0);
+    create_all_keys(stream, 1000);
+    settle();
+    for (int i = 0; i < 10 * WATCH_ANSWERS_MAX; i++) {
+        ck_assert(watch_may_receive(stream->stream));
+        ask_progress(stream);
+    }
+    settle();
+    ck_assert(watch_may_receive(stream->stream));
+    ck_assert_int_eq(stream->progress_told, 0);
+    cancel(stream, &stream->watchers[1]);
+    settle();
+    ck_assert_int_eq(stream->progress_told, stream->progress_asked);
+    rig_free();
+}
+END_TEST
+
 /* Whether the created response that is next refuses the watcher for want of room. */
 static bool is_refused(struct model_stream *stream)
 {
@@ -578,6 +603,7 @@ int main(void)
     tcase_add_test(tcase, test_watch_cancels_whom_compaction_overtakes);
     tcase_add_test(tcase, test_watch_encodes_an_event_once_for_all_who_send_the_same);
     tcase_add_test(tcase, test_watch_does_not_ask_a_stream_that_does_not_read_for_more);
+    tcase_add_test(tcase, test_watch_hears_a_cancel_behind_any_number_of_progress_requests);
     tcase_add_test(tcase, test_watch_refuses_watchers_beyond_the_limit);
     tcase_add_test(tcase, test_watch_refuses_keys_beyond_the_limit);
     tcase_add_test(tcase, test_watch_request_is_read_or_refused);
