@@ -42,7 +42,7 @@ static struct {
 static struct flag flags[] = {
     {.name = "minutes", .kind = FLAG_U64, .target = &asked.minutes, .value_name = "<n>", .help = "fresh seeds for so long"},
     {.name = "seconds", .kind = FLAG_U64, .target = &asked.seconds, .value_name = "<n>", .help = "the same in seconds"},
-    {.name = "seeds", .kind = FLAG_STRING, .target = &asked.seeds, .value_name = "<a..b>", .help = "these seeds, both included"},
+    {.name = "seeds", .kind = FLAG_STRING, .target = &asked.seeds, .value_name = "<a..b>", .help = "these seeds, both included; for --seconds at most"},
     {.name = "seed", .kind = FLAG_U64, .target = &asked.seed, .value_name = "<n>", .help = "this seed, with all that is known of it"},
     {.name = "file", .kind = FLAG_STRING, .target = &asked.file, .value_name = "<path>", .help = "the seed and options of a regression file"},
     {.name = "set", .kind = FLAG_STRING, .target = &asked.set, .value_name = "<name=value,...>", .help = "in place of what a seed draws"},
@@ -132,14 +132,15 @@ static bool make_plan(struct sim_fleet_plan *plan, struct sim_options *one)
         plan->twice_percent = 0;
         return true;
     }
+    bool has_time = asked.minutes + asked.seconds > 0;
+    if (has_time) plan->until_ns = clock_mono_ns() + (asked.minutes * 60 + asked.seconds) * NS_PER_S;
     if (asked.seeds != NULL) {
         int used = 0;
         return sscanf(asked.seeds, "%" SCNu64 "..%" SCNu64 "%n", &plan->first, &plan->last, &used) == 2 && plan->first <= plan->last;
     }
     plan->first = (uint64_t)time(NULL) * 1000;
     plan->last = UINT64_MAX - 1;
-    plan->until_ns = clock_mono_ns() + (asked.minutes * 60 + asked.seconds) * NS_PER_S;
-    return asked.minutes + asked.seconds > 0;
+    return has_time;
 }
 
 /* --- shrinking --- */
