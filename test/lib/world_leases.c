@@ -44,9 +44,20 @@ static const struct world_lease_entry *committed_at(const struct world *world, u
     return NULL;
 }
 
-static void check_expiry(const struct world_member *member, struct world_lease_entry *expiry, const struct command *command)
+/* A follower may have it in hand before the leader's own log has. */
+static const struct world_member *who_said(const struct world_member *member, const struct command *command)
 {
     const struct world *world = member->world;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        if (world->members[i].id == command->id.member) return &world->members[i];
+    }
+    return member;
+}
+
+static void check_expiry(const struct world_member *taker, struct world_lease_entry *expiry, const struct command *command)
+{
+    const struct world *world = taker->world;
+    const struct world_member *member = who_said(taker, command);
     const struct world_lease_entry *grant = committed_at(world, expiry->granted_index);
     require(member, command->id.member == member->id && member->watch.leads_term == expiry->term, "L3 only who leads says that a lease is over",
             (uint64_t)expiry->id, expiry->term);
