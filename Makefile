@@ -1,5 +1,5 @@
 # The everyday commands. CMake does the building (CMakePresets.json), the scripts the rest.
-.PHONY: deps deps-build build programs server client stop clean-data clean test test-long bench check format help
+.PHONY: deps deps-build build programs server client stop clean-data clean test test-long bench check format package help
 
 JOBS ?= 2
 ARGS ?= endpoint status -w table
@@ -10,6 +10,7 @@ help:
 	@echo "make stop        ends the cluster;  make clean-data removes what it stored"
 	@echo "make test        every suite, in under 25 minutes;  make test-long in full sizes (hours)"
 	@echo "make bench       the benchmarks;  make check the house rules;  make format clang-format"
+	@echo "make package     Debian packages of the server and of kvctl, in build/release/package"
 	@echo "make deps build clean"
 
 deps:
@@ -26,6 +27,9 @@ build:
 programs:
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target kvd kvctl readwal readstate readsnapshot readpb
+
+package: deps programs
+	cpack --config build/release/CPackConfig.cmake
 
 server: deps-build programs
 	@scripts/start_servers.sh

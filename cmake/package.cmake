@@ -1,0 +1,65 @@
+# What is installed, and `make package`: Debian packages by cpack, of what is built already.
+#
+#   component     package     holds
+#   server        kvd         the member, the tools that read its disk, units, default settings, documents
+#   client        kvctl       the command
+#
+# A rule install(... COMPONENT name) of another file joins the package of its component; cmake --install takes the same rules.
+set(package_version ${PROJECT_VERSION})
+set(package_out ${CMAKE_BINARY_DIR}/packaging)
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON) # else an installation builds a hundred test programs first
+
+install(TARGETS kvd ${kvd_tools} RUNTIME DESTINATION bin COMPONENT server)
+install(TARGETS kvctl RUNTIME DESTINATION bin COMPONENT client)
+
+# Units name the program where the package has it.
+file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/scripts/systemd/*.service)
+foreach(unit ${units})
+  get_filename_component(name ${unit} NAME)
+  file(READ ${unit} text)
+  string(REPLACE "/usr/local/bin/" "/usr/bin/" text "${text}")
+  file(GENERATE OUTPUT ${package_out}/${name} CONTENT "${text}")
+  install(FILES ${package_out}/${name} DESTINATION lib/systemd/system COMPONENT server)
+endforeach()
+install(FILES ${CMAKE_SOURCE_DIR}/scripts/systemd/kvd.sysusers DESTINATION lib/sysusers.d RENAME kvd.conf COMPONENT server)
+install(FILES ${CMAKE_SOURCE_DIR}/scripts/systemd/kvd.env DESTINATION /etc/kvd COMPONENT server)
+install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/ARCHITECTURE.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md DESTINATION share/doc/kvd COMPONENT server)
+foreach(package kvd kvctl)
+  set(component server)
+  if(package STREQUAL "kvctl")
+    set(component client)
+  endif()
+  install(FILES ${CMAKE_SOURCE_DIR}/scripts/debian/copyright DESTINATION share/doc/${package} COMPONENT ${component})
+endforeach()
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_VERSION ${package_version})
+set(CPACK_PACKAGE_CONTACT "The kvd authors <kvd@localhost>")
+set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/package)
+set(CPACK_SET_DESTDIR ON) # /etc is not below /usr
+set(CPACK_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENTS_ALL server client)
+set(CPACK_COMPONENTS_GROUPING IGNORE)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+
+set(CPACK_DEBIAN_SERVER_PACKAGE_NAME kvd)
+set(CPACK_DEBIAN_SERVER_PACKAGE_SECTION database)
+set(CPACK_COMPONENT_SERVER_DESCRIPTION "distributed key-value store that speaks etcd's v3 API
+One member of a cluster that replicates its keys by Raft, with the programs
+that read what a member left on disk.")
+set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers")
+set(CPACK_DEBIAN_SERVER_PACKAGE_RECOMMENDS kvctl)
+set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/scripts/debian/postinst ${CMAKE_SOURCE_DIR}/scripts/debian/prerm
+    ${CMAKE_SOURCE_DIR}/scripts/debian/postrm ${CMAKE_SOURCE_DIR}/scripts/debian/conffiles)
+
+set(CPACK_DEBIAN_CLIENT_PACKAGE_NAME kvctl)
+set(CPACK_DEBIAN_CLIENT_PACKAGE_SECTION database)
+set(CPACK_COMPONENT_CLIENT_DESCRIPTION "command line of kvd, for any server of etcd's v3 API
+Reads, writes, watches, locks and backs up a kvd or etcd cluster.")
+include(CPack)
