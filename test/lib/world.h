@@ -6,7 +6,8 @@
  * good order, or pause. A role runs only when the runner would run it: mail, a deadline, "more to do", an event at its port.
  * What must always hold is looked at while it runs (world_watch.h): a breach prints its name and aborts.
  *
- *   world.c         members, roles, time        world_net.c    the two ports, streams and frames
+ *   world.c         roles, time                 world_net.c    the two ports, streams and frames
+ *   world_member.c  starts and ends             world_faults.c what happens to disks and files at rest
  *   world_disk.c    files that complete later   world_watch.c  the invariants, seen from outside the members
  *   world_leases.c  what the log says of leases
  *   world_watchers.c  the watch port, its clients' ends, and the history that streams are compared with

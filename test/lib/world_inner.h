@@ -162,6 +162,20 @@ static inline void world_wake(struct world_member *member) { member->idle_until_
 /* One line of the trace: kept in a ring that outlives the process (world_trace.c), mixed into the hash. `what` is a literal. */
 void world_note(struct world *world, const char *what, uint64_t member, uint64_t a, uint64_t b);
 
+/* world.c */
+bool world_run_role(struct world_member *member, uint32_t role); /* false: the member died of it */
+void world_grace_period(struct world *world); /* no role is in the middle of a step: every reader has passed a quiescent state */
+
+/* world_member.c */
+void world_connect(struct world_member *member);   /* it has recovered: its lanes and ports */
+void world_close(struct world_member *member);     /* the process is no more */
+bool world_meet_doom(struct world_member *member); /* true: it was doomed to die now (world_kill_soon), and did */
+
+/* world_faults.c */
+void world_repair(struct world_member *member);    /* the bits are put right again, as from a copy */
+/* Is there another snapshot to fall back to? For one that was installed, only a newer one: the log begins behind it. */
+bool world_has_other_snapshot(const struct world_member *member);
+
 /* world_net.c */
 void world_net_open(struct world_member *member);   /* ports of a member that starts */
 void world_net_close(struct world_member *member);  /* it died: its streams break, what it held is dropped */

@@ -9,6 +9,7 @@
  *
  * What a member owes (`owed`) is what it told others or its clients; a member that starts again must still have it. At chosen moments the
  * same is asked of the disks as a power loss would leave them.
+ * world_watch.c has the mail and the steps, world_watch_owed.c the frames and the disks.
  * Owner: embedded in the world. Thread: one.
  */
 #ifndef TEST_LIB_WORLD_WATCH_H
