@@ -134,6 +134,8 @@ enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_ans
                         "no endpoint could be reached in %.3g s: %s\n"
                         "Does a member listen there, and is it http or https? --endpoints, or KVCTL_ENDPOINTS, says where members are.",
                         (double)answer->took_ns / (double)NS_PER_S, ctl->globals.endpoints);
+    if (answer->code == ERR_CODE_UNIMPLEMENTED)
+        return ctl_fail(CTL_BAD_FEATURE, "the server at %s has no such call: %s", ctl->endpoints[answer->endpoint], ctl_error_text(answer));
     const char *fate = answer->is_unknown ? " (the request may have been carried out, or may still be)" : "";
     return ctl_fail(CTL_ERROR, "%s%s", ctl_error_text(answer), fate);
 }

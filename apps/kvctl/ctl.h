@@ -43,6 +43,8 @@ struct ctl_options {
     const char *name, *initial_cluster, *initial_cluster_token, *initial_advertise_peer_urls, *data_dir, *wal_dir;
     int64_t bump_revision;
     bool skip_hash_check, mark_compacted;
+    const char *peer_urls, *new_user_password;
+    bool learner, no_password, detail;
 };
 
 struct ctl {
@@ -73,7 +75,7 @@ void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_
               struct rpc_client_answer *out_answer);
 /* One call that is answered with a stream: each message to message_fn. No endpoint is tried twice; without --command-timeout it may last. */
 void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer);
-/* Says why there is no good answer. */
+/* Says why there is no good answer; that the server has not such a call is said with its words, in one line. */
 enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer);
 /* One call and its response unpacked (owned: protobuf_c_message_free_unpacked). Fails with a message. */
 enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy,

@@ -24,6 +24,23 @@ static enum ctl_exit parse_id(const char *word, int64_t *out_id)
     return CTL_OK;
 }
 
+/* As ctl_call_unpack, but for what is said when the server refuses. */
+static enum ctl_exit write_lease(struct ctl *ctl, const char *path, struct buf *request, const ProtobufCMessageDescriptor *type, const char *what,
+                                 ProtobufCMessage **out_message)
+{
+    struct rpc_client_answer answer;
+    enum ctl_exit code = CTL_OK;
+    ctl_call(ctl, path, buf_slice(request), RPC_CLIENT_WRITE, RPC_CLIENT_ANY, &answer);
+    buf_deinit(request);
+    bool is_refused = answer.code != ERR_CODE_OK && !answer.is_unreachable && !answer.is_unknown && answer.code != ERR_CODE_UNIMPLEMENTED;
+    if (is_refused) code = ctl_fail(CTL_ERROR, "failed to %s lease (%s)", what, ctl_error_text(&answer));
+    else if (answer.code != ERR_CODE_OK) code = ctl_fail_answer(ctl, &answer);
+    else *out_message = ctl_unpack(type, buf_slice(&answer.body));
+    if (code == CTL_OK && *out_message == NULL) code = ctl_fail(CTL_ERROR, "the answer is not a %s", type->short_name);
+    rpc_client_answer_deinit(&answer);
+    return code;
+}
+
 enum ctl_exit lease_command_grant(struct ctl *ctl, int count, const char **words)
 {
     if (count != 1) return ctl_fail(CTL_BAD_ARGS, "lease grant command needs TTL argument");
@@ -35,9 +52,8 @@ enum ctl_exit lease_command_grant(struct ctl *ctl, int count, const char **words
     ProtobufCMessage *response = NULL;
     buf_init(&request);
     buf_put_pb_varint(&request, 1, (uint64_t)ttl);
-    enum ctl_exit code = ctl_call_unpack(ctl, PATH("LeaseGrant"), buf_slice(&request), RPC_CLIENT_WRITE,
-                                         &etcdserverpb__lease_grant_response__descriptor, &response);
-    buf_deinit(&request);
+    enum ctl_exit code =
+        write_lease(ctl, PATH("LeaseGrant"), &request, &etcdserverpb__lease_grant_response__descriptor, "grant", &response);
     ASSERT((code == CTL_OK) == (response != NULL));
     if (code == CTL_OK) code = print_lease_grant(ctl, (const Etcdserverpb__LeaseGrantResponse *)response);
     if (response != NULL) protobuf_c_message_free_unpacked(response, NULL);
@@ -54,9 +70,7 @@ enum ctl_exit lease_command_revoke(struct ctl *ctl, int count, const char **word
     ProtobufCMessage *response = NULL;
     buf_init(&request);
     buf_put_pb_varint(&request, 1, (uint64_t)id);
-    code = ctl_call_unpack(ctl, PATH("LeaseRevoke"), buf_slice(&request), RPC_CLIENT_WRITE, &etcdserverpb__lease_revoke_response__descriptor,
-                           &response);
-    buf_deinit(&request);
+    code = write_lease(ctl, PATH("LeaseRevoke"), &request, &etcdserverpb__lease_revoke_response__descriptor, "revoke", &response);
     ASSERT((code == CTL_OK) == (response != NULL));
     if (code == CTL_OK) code = print_lease_revoke(ctl, id, (const Etcdserverpb__LeaseRevokeResponse *)response);
     if (response != NULL) protobuf_c_message_free_unpacked(response, NULL);
