@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "auth_command.h"
+#include "completion.h"
 #include "elect_command.h"
 #include "endpoint_command.h"
 #include "history_command.h"
@@ -14,6 +15,7 @@
 #include "lease_command.h"
 #include "lock_command.h"
 #include "maintenance_command.h"
+#include "manual.h"
 #include "member_change.h"
 #include "member_command.h"
 #include "other_command.h"
@@ -211,6 +213,12 @@ static const struct command COMMANDS[] = {
     {"role revoke-permission", "<role name> <key> [endkey]", "Revokes a key from a role",
      "  kvctl role revoke-permission readers users/ --prefix\n",
      auth_command_role_permission_flags, auth_command_role_revoke, WAYS_CALLS},
+    {"completion", "bash|zsh|fish", "Prints a script by which a shell completes kvctl's commands and flags",
+     "  . <(kvctl completion bash)                for this bash; or into /usr/share/bash-completion/completions/kvctl\n"
+     "  . <(kvctl completion zsh)                 or as _kvctl into a directory of $fpath\n"
+     "  kvctl completion fish | source\n",
+     NULL, completion_command, WAYS_OFFLINE},
+    {"man", "", "Prints the manual page in roff", NULL, NULL, manual_command, WAYS_OFFLINE},
     {"options", "", "Prints the global options", "  kvctl options\n", NULL, other_command_options, WAYS_OFFLINE},
     {"version", "", "Prints the version of kvctl", "  kvctl version\n", NULL, other_command_version, WAYS_OFFLINE},
 };

@@ -50,9 +50,17 @@ says_what_it_is() {
 /usr/share/doc/kvd/ARCHITECTURE.md
 /usr/share/doc/kvd/CHANGELOG.md
 /usr/share/doc/kvd/README.md
-/usr/share/doc/kvd/copyright" files_of "$kvd_deb"
+/usr/share/doc/kvd/copyright
+/usr/share/man/man1/readpb.1
+/usr/share/man/man1/readsnapshot.1
+/usr/share/man/man1/readstate.1
+/usr/share/man/man1/readwal.1" files_of "$kvd_deb"
     expect "the files of kvctl" "/usr/bin/kvctl
-/usr/share/doc/kvctl/copyright" files_of "$kvctl_deb"
+/usr/share/bash-completion/completions/kvctl
+/usr/share/doc/kvctl/copyright
+/usr/share/fish/vendor_completions.d/kvctl.fish
+/usr/share/man/man1/kvctl.1
+/usr/share/zsh/vendor-completions/_kvctl" files_of "$kvctl_deb"
 }
 
 # dpkg's scripts work on a directory when they find DPKG_ROOT. What is needed of libraries is here already.

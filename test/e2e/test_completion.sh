@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Do shells complete kvctl's words, and are the manual pages well formed? Both are what the programs write themselves.
+set -euo pipefail
+# shellcheck source=kvctl_lib.sh
+. "$(dirname "$0")/kvctl_lib.sh"
+
+# What a bash offers behind the words, sorted, on one line; the last word is the one that the cursor is in.
+offered_by_bash() {
+    bash --norc -c '
+        . /dev/stdin
+        COMP_WORDS=("$@")
+        COMP_CWORD=$(($# - 1))
+        _kvctl
+        ((${#COMPREPLY[@]} == 0)) || printf "%s\n" "${COMPREPLY[@]}" | LC_ALL=C sort | paste -sd " "
+    ' bash "$@" < <("$kvctl" completion bash)
+}
+offered_by_fish() {
+    "$kvctl" completion fish >"$e2e_dir/kvctl.fish"
+    HOME=$e2e_dir fish --no-config -c "source $e2e_dir/kvctl.fish; complete -C '$1'" | cut -f1 | LC_ALL=C sort | paste -sd ' '
+}
+
+bash_completes() {
+    expect "a first word" "lease" offered_by_bash kvctl le
+    expect "all that begin with a letter" "watch watchers" offered_by_bash kvctl w
+    expect "a second word" "grant keep-alive list revoke timetolive" offered_by_bash kvctl lease ""
+    expect "behind a flag and its value" "grant" offered_by_bash kvctl -w json --endpoints a:1 lease gr
+    expect "behind a flag with =" "grant" offered_by_bash kvctl --endpoints = a:1 lease gr
+    expect "a flag" "--prefix" offered_by_bash kvctl get a --pre
+    expect "of two words" "--keys" offered_by_bash kvctl lease timetolive --keys
+    expect "not another command's" "" offered_by_bash kvctl put --keys-on
+    expect "a global one" "--endpoints" offered_by_bash kvctl get --end
+    expect "a format" "json" offered_by_bash kvctl get a -w j
+    expect "a format behind =" "fields json simple table" offered_by_bash kvctl get a --write-out =
+    expect "an order" "DESCEND" offered_by_bash kvctl get a --order = D
+    expect "a number is the user's" "" offered_by_bash kvctl get a --limit ""
+    expect "help of a command" "grant" offered_by_bash kvctl help lease gr
+    expect "a shell" "bash fish zsh" offered_by_bash kvctl completion ""
+}
+
+fish_completes() {
+    expect "fish: a second word" "grant keep-alive list revoke timetolive" offered_by_fish "kvctl lease "
+    expect "fish: a flag" "--prefix --prev-kv" offered_by_fish "kvctl del --pre"
+    expect "fish: a format" "fields json simple table" offered_by_fish "kvctl -w "
+}
+
+others_parse() {
+    "$kvctl" completion zsh >"$e2e_dir/_kvctl"
+    expect "zsh reads it" "" zsh -n "$e2e_dir/_kvctl"
+    expect "zsh runs it" "kvctl _kvctl" zsh -fc "autoload -U compinit; compinit -u -d $e2e_dir/dump; . $e2e_dir/_kvctl; echo kvctl \$_comps[kvctl]"
+    expect "bash's is clean" "" shellcheck -s bash "$e2e_dir/kvctl.bash"
+    ends_with 128 "bash, zsh or fish" completion tcsh
+}
+
+# Warnings of groff and mandoc but that the pages have no date: they are made anew with each build.
+lint() {
+    groff -man -ww -z -Tutf8 "$1" 2>&1
+    mandoc -T lint -W warning "$1" | grep -v 'missing date' || true
+}
+pages_are_well_formed() {
+    local page
+    "$kvctl" man >"$e2e_dir/kvctl.1"
+    expect "kvctl.1" "" lint "$e2e_dir/kvctl.1"
+    for command in put "lease grant" "role grant-permission"; do
+        expect_match "kvctl.1 tells of $command" "kvctl $command" man -l "$e2e_dir/kvctl.1"
+    done
+    for page in readwal readstate readsnapshot readpb; do
+        "$e2e_root/bin/$page" --help | awk -f "$e2e_root/cmake/help_to_man.awk" >"$e2e_dir/$page.1"
+        expect "$page.1" "" lint "$e2e_dir/$page.1"
+    done
+    expect_match "a tool's examples stay as they are" "readwal --json /var/lib/kvd \\| jq -r 'select" man -l "$e2e_dir/readwal.1"
+}
+
+"$kvctl" completion bash >"$e2e_dir/kvctl.bash"
+bash_completes
+fish_completes
+others_parse
+pages_are_well_formed
