@@ -12,7 +12,7 @@
 #include "base/buf.h"
 
 #define METRICS_PEERS_MAX 32
-#define METRICS_BOUNDS_MAX 16
+#define METRICS_BOUNDS_MAX 20
 
 /* X(field, kind, name, help); the name "" is not shown: it is shown otherwise, or in another unit */
 #define METRICS_LIST(X)                                                                                                                       \
@@ -21,6 +21,12 @@
     X(proposals_pending, GAUGE, "etcd_server_proposals_pending", "Proposals of this member's clients that wait for an outcome.")             \
     X(proposals_failed, COUNTER, "etcd_server_proposals_failed_total", "Proposals of this member's clients that failed.")                    \
     X(leader_changes, COUNTER, "etcd_server_leader_changes_seen_total", "Leaders that this member has seen.")                                \
+    X(heartbeats_late, COUNTER, "etcd_server_heartbeat_send_failures_total", "Heartbeats that left more than an interval late.")             \
+    X(slow_applies, COUNTER, "etcd_server_slow_apply_total", "Entries that took more than 100 ms to apply.")                                 \
+    X(slow_read_indexes, COUNTER, "etcd_server_slow_read_indexes_total", "Read indexes that had to be asked for again.")                     \
+    X(read_indexes_failed, COUNTER, "etcd_server_read_indexes_failed_total", "Batches of reads that got no read index.")                     \
+    X(snapshot_loading, GAUGE, "etcd_server_snapshot_apply_in_progress_total", "Whether a leader's snapshot is being loaded.")               \
+    X(cluster_version, GAUGE, "", "")                                                                                                        \
     X(alarms_no_space, GAUGE, "", "")                                                                                                        \
     X(alarms_corrupt, GAUGE, "", "")                                                                                                         \
     X(wal_syncs, COUNTER, "kvd_wal_syncs_total", "Syncs of the log.")                                                                        \
@@ -44,6 +50,10 @@
     X(lane_full, COUNTER, "kvd_lane_full_total", "Mails between roles that found their lane full.")                                          \
     X(puts, COUNTER, "", "")                                                                                                                 \
     X(deletes, COUNTER, "", "")                                                                                                              \
+    X(put_bytes, GAUGE, "etcd_debugging_mvcc_total_put_size_in_bytes", "Keys and values put since the start.")                               \
+    X(compacted, COUNTER, "etcd_debugging_mvcc_db_compaction_keys_total", "Versions of keys that compactions freed.")                        \
+    X(compacted_s, GAUGE, "etcd_debugging_mvcc_db_compaction_last", "When the last compaction was done, in seconds since the epoch; 0 = none yet.") \
+    X(pins, GAUGE, "etcd_mvcc_db_open_read_transactions", "Readers that hold back a compaction's freeing.")                                  \
     X(store_live_keys, GAUGE, "etcd_debugging_mvcc_keys_total", "Keys there are.")                                                           \
     X(store_versions, GAUGE, "kvd_store_versions", "Versions of keys that the store holds, tombstones included.")                            \
     X(store_keys, GAUGE, "kvd_store_keys", "Keys that the store knows, deleted ones with history included.")                                 \
@@ -52,10 +62,18 @@
     X(current_revision, GAUGE, "etcd_debugging_mvcc_current_revision", "The newest revision.")                                               \
     X(compact_revision, GAUGE, "etcd_debugging_mvcc_compact_revision", "What is below was compacted.")                                       \
     X(leases, GAUGE, "kvd_leases", "Leases there are.")                                                                                      \
+    X(leases_granted, COUNTER, "etcd_debugging_lease_granted_total", "Leases granted.")                                                     \
+    X(leases_revoked, COUNTER, "etcd_debugging_lease_revoked_total", "Leases that clients revoked.")                                        \
+    X(leases_expired, COUNTER, "etcd_debugging_server_lease_expired_total", "Leases that went because their time was over.")                 \
     X(watch_streams, GAUGE, "etcd_debugging_mvcc_watch_stream_total", "Watch streams.")                                                      \
     X(watchers, GAUGE, "etcd_debugging_mvcc_watcher_total", "Watchers.")                                                                     \
     X(watchers_behind, GAUGE, "etcd_debugging_mvcc_slow_watcher_total", "Watchers that are behind the newest revision.")                     \
     X(watch_events, COUNTER, "etcd_debugging_mvcc_events_total", "Events sent to watchers.")                                                 \
+    X(watch_events_pending, GAUGE, "etcd_debugging_mvcc_pending_events_total", "Events in messages that have not left yet.")                 \
+    X(watch_send_failures, COUNTER, "", "")                                                                                                  \
+    X(watch_receive_failures, COUNTER, "", "")                                                                                               \
+    X(keep_alive_send_failures, COUNTER, "", "")                                                                                             \
+    X(keep_alive_receive_failures, COUNTER, "", "")                                                                                          \
     X(watch_frames, COUNTER, "kvd_watch_frames_total", "Messages sent on watch streams.")                                                    \
     X(watchers_compacted, COUNTER, "kvd_watchers_compacted_total", "Watchers cancelled because what they need is compacted.")                \
     X(keep_alive_streams, GAUGE, "kvd_keep_alive_streams", "Streams that keep leases alive.")                                                \
@@ -70,13 +88,31 @@
     X(lane_bytes, GAUGE, "kvd_lane_bytes", "The lanes between the roles, bursts aside.")                                                           \
     X(watch_key_bytes, GAUGE, "kvd_watch_key_bytes", "Keys and intervals that watchers wait for.")
 
+/* X(field, bounds, name, help) */
+#define METRICS_HISTOGRAMS(X)                                                                                                                \
+    X(wal_sync, FROM_1MS, "etcd_disk_wal_fsync_duration_seconds", "Syncs of the log.")                                                       \
+    X(wal_write, FROM_1MS, "etcd_disk_wal_write_duration_seconds", "Writes of the log.")                                                     \
+    X(commit, FROM_1MS, "etcd_disk_backend_commit_duration_seconds", "A batch of entries applied and published.")                            \
+    X(snapshot_written, FROM_10MS, "etcd_disk_backend_snapshot_duration_seconds", "Snapshots of the state, written while work goes on.")     \
+    X(snapshot_got, FROM_100MS, "etcd_snap_db_save_total_duration_seconds", "Snapshots of a leader, got, saved and loaded.")                 \
+    X(hash, FROM_10MS_15, "etcd_mvcc_hash_duration_seconds", "Hash calls.")                                                                  \
+    X(hash_rev, FROM_10MS_15, "etcd_mvcc_hash_rev_duration_seconds", "HashKV calls.")                                                        \
+    X(compaction_pause, IN_MS, "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "Steps of compactions between writes.")      \
+    X(compaction_total, IN_100MS, "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "Compactions, until all is freed.")
+
 enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
 
 /* Upper bounds of a histogram's buckets. */
 enum metrics_bounds {
-    METRICS_FROM_1MS,   /* × 2, 14 of them */
-    METRICS_FROM_100US, /* × 2, 16 */
-    METRICS_CALLS,      /* 5 ms to 10 s, 11, as the grpc_server_ metrics have it */
+    METRICS_FROM_1MS,      /* × 2, 14 of them */
+    METRICS_FROM_100US,    /* × 2, 16 */
+    METRICS_FROM_100US_20, /* × 2, 20 */
+    METRICS_FROM_10MS,     /* × 2, 17 */
+    METRICS_FROM_10MS_15,  /* × 2, 15 */
+    METRICS_FROM_100MS,    /* × 2, 10 */
+    METRICS_IN_MS,         /* 1 ms × 2, 13; told in ms */
+    METRICS_IN_100MS,      /* 100 ms × 2, 14; told in ms */
+    METRICS_CALLS,         /* 5 ms to 10 s, 11, as the grpc_server_ metrics have it */
     METRICS_BOUNDS_COUNT,
 };
 struct metrics_histogram {
@@ -88,15 +124,20 @@ struct metrics_peer {
     atomic_uint_fast64_t sent_bytes, received_bytes, sent_failures, received_failures;
     atomic_uint_fast64_t is_active, disconnected;
     struct metrics_histogram round_trip; /* METRICS_FROM_100US */
+    /* Snapshots, by the snap role. */
+    atomic_uint_fast64_t snapshots_sent, snapshots_not_sent, snapshots_sending;
+    atomic_uint_fast64_t snapshots_received, snapshots_not_received, snapshots_receiving;
+    struct metrics_histogram snapshot_sent, snapshot_received; /* METRICS_FROM_100MS */
 };
 
 #define METRICS_FIELD(field, kind, name, help) atomic_uint_fast64_t field;
+#define METRICS_HISTOGRAM_FIELD(field, bounds, name, help) struct metrics_histogram field;
 struct metrics {
     METRICS_LIST(METRICS_FIELD)
-    struct metrics_histogram wal_sync;                /* METRICS_FROM_1MS */
-    struct metrics_histogram commit;                  /* METRICS_FROM_1MS: a batch applied and published */
+    METRICS_HISTOGRAMS(METRICS_HISTOGRAM_FIELD)
     struct metrics_peer peers[METRICS_PEERS_MAX];     /* written by peer */
 };
+#undef METRICS_HISTOGRAM_FIELD
 #undef METRICS_FIELD
 
 #define METRIC_ADD(metrics, name, n) atomic_fetch_add_explicit(&(metrics)->name, (n), memory_order_relaxed)
@@ -104,6 +145,9 @@ struct metrics {
 #define METRIC_GET(metrics, name) atomic_load_explicit(&(metrics)->name, memory_order_relaxed)
 
 void metrics_observe(struct metrics_histogram *histogram, enum metrics_bounds bounds, uint64_t ns);
+
+/* A peer's; NULL: it has none. The ids are there before any role runs. */
+struct metrics_peer *metrics_find_peer(struct metrics *metrics, uint64_t id);
 
 /* --- text: a family's head, then its series --- */
 

@@ -1,6 +1,8 @@
 /* apply_actor: execute the drain, publish, post. See apply_actor.h. */
 #include "pipeline/apply_actor.h"
 
+#include <stdio.h>
+
 #include "base/buggify.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -17,6 +19,7 @@
 #define SNAPSHOT_AGAIN_NS (10 * NS_PER_S) /* after one that failed; looked at when something is applied */
 #define DISCARD_BUDGET 1024  /* leases and their keys, of a state that is gone */
 #define CLUSTER_VERSION "3.6.0"
+#define SLOW_APPLY_NS (100 * NS_PER_MS)
 
 struct waiting_compaction {
     struct list node;
@@ -92,6 +95,21 @@ static struct blob *spoiled(const struct apply_actor *role, const struct raft_en
     return copy;
 }
 
+/* An entry ends where the next begins: one look at the clock for each. */
+static void note_applied(struct apply_actor *role, const struct state_machine_result *result, size_t leases_before)
+{
+    struct metrics *metrics = &role->shared->metrics;
+    size_t leases = lease_set_count(state_machine_leases(role->machine));
+    if (leases > leases_before) METRIC_ADD(metrics, leases_granted, leases - leases_before);
+    if (leases < leases_before && result->kind == COMMAND_LEASE_EXPIRE) METRIC_ADD(metrics, leases_expired, leases_before - leases);
+    else if (leases < leases_before) METRIC_ADD(metrics, leases_revoked, leases_before - leases);
+    if (role->board != NULL) return; /* where steps are made by hand, there is no clock but theirs */
+    uint64_t before_ns = role->entry_ns;
+    role->entry_ns = clock_mono_ns();
+    if (result->has_id) op_metrics_apply(&role->shared->ops, result->kind, result->err, role->entry_ns - before_ns);
+    if (role->entry_ns - before_ns > SLOW_APPLY_NS) METRIC_ADD(metrics, slow_applies, 1);
+}
+
 static void apply_entry(struct apply_actor *role, const struct raft_entry *whole_entry, uint64_t call)
 {
     struct raft_entry copy = *whole_entry;
@@ -105,7 +123,9 @@ static void apply_entry(struct apply_actor *role, const struct raft_entry *whole
         members = blob_slice(conf.members);
     }
     struct state_machine_result result = {.err = ERR_OK};
+    size_t leases = lease_set_count(state_machine_leases(role->machine));
     state_machine_apply(role->machine, entry, members, call != 0, &result);
+    note_applied(role, &result, leases);
     if (call != 0) {
         apply_actor_answer(role, call, &result);
     } else {
@@ -120,6 +140,7 @@ static void apply_entry(struct apply_actor *role, const struct raft_entry *whole
 static uint32_t take_commit(struct apply_actor *role, struct commit_batch *batch)
 {
     uint32_t count = batch->count;
+    if (role->board == NULL) role->entry_ns = clock_mono_ns();
     for (uint32_t i = 0; i < count; i++) apply_entry(role, &batch->entries[i], batch->calls[i]);
     role->applied_bytes += batch->bytes;
     role->snapshots.entries += count;
@@ -219,8 +240,20 @@ static void wake_watch(struct apply_actor *role)
     (void)lane_post(role->lanes.to_watch, &(struct mail){.kind = MAIL_PUBLISHED});
 }
 
+/* "3.6.0" as a number, for whoever shows it without asking. Each publish looks, so a cluster that came in between has another address. */
+static void note_version(struct apply_actor *role)
+{
+    unsigned major = 0, minor = 0, patch = 0;
+    const struct cluster *cluster = state_machine_cluster(role->machine);
+    if (cluster == role->cluster) return;
+    role->cluster = cluster;
+    if (sscanf(cluster->version, "%u.%u.%u", &major, &minor, &patch) != 3) return;
+    METRIC_SET(&role->shared->metrics, cluster_version, (uint64_t)major << 32 | (minor & UINT16_MAX) << 16 | (patch & UINT16_MAX));
+}
+
 static void note_published(struct apply_actor *role)
 {
+    note_version(role);
     struct metrics *metrics = &role->shared->metrics;
     const struct mvcc_view *view = mvcc_view(state_machine_mvcc(role->machine));
     METRIC_ADD(metrics, views_published, 1);
@@ -384,8 +417,27 @@ static void note_memory(struct apply_actor *role, const struct mvcc_stats *stats
     METRIC_SET(metrics, store_versions, stats->versions);
     METRIC_SET(metrics, puts, stats->puts);
     METRIC_SET(metrics, deletes, stats->deletes);
+    METRIC_SET(metrics, put_bytes, stats->put_bytes);
+    METRIC_SET(metrics, compacted, stats->compacted);
+    METRIC_SET(metrics, pins, stats->pins);
     METRIC_SET(metrics, leases, lease_set_count(state_machine_leases(role->machine)));
     METRIC_SET(metrics, bags_outstanding, stats->bags_outstanding);
+}
+
+/* A step of the compaction that is not done. */
+static void compact(struct apply_actor *role, struct mvcc *mvcc)
+{
+    struct metrics *metrics = &role->shared->metrics;
+    uint64_t before_ns = clock_mono_ns();
+    if (role->compact_ns == 0) role->compact_ns = before_ns;
+    role->more_to_free = mvcc_compact_step(mvcc, COMPACT_BUDGET);
+    mvcc_publish(mvcc);
+    uint64_t after_ns = clock_mono_ns();
+    metrics_observe(&metrics->compaction_pause, METRICS_IN_MS, after_ns - before_ns);
+    if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) return;
+    metrics_observe(&metrics->compaction_total, METRICS_IN_100MS, after_ns - role->compact_ns);
+    METRIC_SET(metrics, compacted_s, clock_wall_ns() / NS_PER_S);
+    role->compact_ns = 0;
 }
 
 static void free_garbage(struct apply_actor *role)
@@ -393,10 +445,7 @@ static void free_garbage(struct apply_actor *role)
     struct mvcc *mvcc = state_machine_mvcc(role->machine);
     role->more_to_free = false;
     mvcc_publish(mvcc); /* what the last step freed: the quota asks the view */
-    if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) {
-        role->more_to_free = mvcc_compact_step(mvcc, COMPACT_BUDGET);
-        mvcc_publish(mvcc);
-    }
+    if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) compact(role, mvcc);
     role->more_to_free = mvcc_reclaim_step(mvcc, RECLAIM_BUDGET) || role->more_to_free;
     role->more_to_free = state_machine_discard_step(role->machine, DISCARD_BUDGET) || role->more_to_free;
     if (mvcc_is_unpublished(mvcc)) role->more_to_free = true;

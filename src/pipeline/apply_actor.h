@@ -56,6 +56,9 @@ struct apply_actor {
     uint64_t counter;           /* ids of own commands; top bit set, apart from net's */
     uint64_t leader;
     bool is_leader;
+    const struct cluster *cluster; /* as last looked at, for metrics; not to be followed */
+    uint64_t entry_ns;          /* when the entry before was applied, for metrics */
+    uint64_t compact_ns;        /* when the compaction that is not done began, for metrics; 0 = none */
     uint64_t disarm_ns;         /* next look whether NOSPACE may go; CLOCK_NEVER = no alarm, or not ours to take back */
     struct alarm_list *alarms;  /* as last seen; a reference */
     uint64_t propose_ns;        /* next look at what is missing */

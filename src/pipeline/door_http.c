@@ -1,6 +1,7 @@
 /* door_http: see door_http.h. */
 #include "pipeline/door_http.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -28,6 +29,12 @@ struct visit { /* an exchange that waits for net */
     struct http_exchange *exchange;
     const struct page *page;
 };
+#define PROBE_KINDS 2 /* readyz, livez */
+#define CHECK_COUNT 4
+struct probe_count {
+    uint64_t good, bad; /* answers */
+    bool was_good;      /* the last */
+};
 struct door_http {
     const struct config *config;
     struct shared *shared;
@@ -38,6 +45,7 @@ struct door_http {
     struct list waiting[2]; /* visits, by is_linearizable: for the next question */
     struct list asked[2];   /* for the one under way */
     uint64_t healthy, unhealthy;
+    struct probe_count probes[PROBE_KINDS][CHECK_COUNT];
     struct buf out;
 };
 struct page {
@@ -105,13 +113,12 @@ static const struct probe_check {
     const char *name;
     bool is_of_live, needs_read;
     const char *(*failure)(const struct mail *checked); /* NULL = good */
-} CHECKS[] = {
+} CHECKS[CHECK_COUNT] = {
     {"data_corruption", false, false, failure_of_corruption},
     {"serializable_read", true, false, failure_of_local_read},
     {"linearizable_read", false, true, failure_of_read},
     {"non_learner", false, false, failure_of_learner},
 };
-#define CHECK_COUNT (sizeof(CHECKS) / sizeof(CHECKS[0]))
 
 /* "livez" or "readyz", and the one check that the path names, or NULL for all. */
 static bool is_of_live(const struct http_exchange *exchange) { return http_exchange_path(exchange)[1] == 'l'; }
@@ -131,6 +138,36 @@ static enum need need_of_probe(const struct http_exchange *exchange)
     return needs_read ? NEED_READ : NEED_LOCAL;
 }
 
+static void note_probe(struct probe_count *count, bool is_good)
+{
+    count->was_good = is_good;
+    if (is_good) count->good++;
+    else count->bad++;
+}
+
+/* Of those that were asked for. */
+static void put_probes(const struct door_http *http, struct buf *out)
+{
+    static const char *const kinds[PROBE_KINDS] = {"readyz", "livez"};
+    static const char last[] = "etcd_server_healthcheck", total[] = "etcd_server_healthchecks_total";
+    char labels[128];
+    metrics_put_family(out, METRICS_GAUGE, last, "How each check of a probe went the last time.");
+    for (size_t n = 0; n < PROBE_KINDS * CHECK_COUNT; n++) {
+        const struct probe_count *count = &http->probes[n / CHECK_COUNT][n % CHECK_COUNT];
+        if (count->good + count->bad == 0) continue;
+        snprintf(labels, sizeof(labels), "name=\"%s\",type=\"%s\"", CHECKS[n % CHECK_COUNT].name, kinds[n / CHECK_COUNT]);
+        metrics_put_u64(out, last, labels, count->was_good);
+    }
+    metrics_put_family(out, METRICS_COUNTER, total, "Checks of probes, by how they went.");
+    for (size_t n = 0; n < PROBE_KINDS * CHECK_COUNT * 2; n++) {
+        const struct probe_count *count = &http->probes[n / 2 / CHECK_COUNT][n / 2 % CHECK_COUNT];
+        if (count->good + count->bad == 0) continue;
+        snprintf(labels, sizeof(labels), "name=\"%s\",status=\"%s\",type=\"%s\"", CHECKS[n / 2 % CHECK_COUNT].name,
+                 n % 2 == 0 ? "success" : "error", kinds[n / 2 / CHECK_COUNT]);
+        metrics_put_u64(out, total, labels, n % 2 == 0 ? count->good : count->bad);
+    }
+}
+
 static void answer_probe(struct door_http *http, struct http_exchange *exchange, const struct mail *mail)
 {
     bool is_failed = false;
@@ -138,6 +175,7 @@ static void answer_probe(struct door_http *http, struct http_exchange *exchange,
         if (!is_asked(exchange, &CHECKS[i])) continue;
         const char *failure = CHECKS[i].failure(mail);
         is_failed = is_failed || failure != NULL;
+        note_probe(&http->probes[is_of_live(exchange)][i], failure == NULL);
         if (failure == NULL) buf_printf(&http->out, "[+]%s ok\n", CHECKS[i].name);
         else buf_printf(&http->out, "[-]%s failed: %s\n", CHECKS[i].name, failure);
     }
@@ -167,6 +205,7 @@ static void answer_metrics(struct door_http *http, struct http_exchange *exchang
     (void)mail;
     door_metrics_put(&http->out, &(struct door_metrics){.config = http->config, .shared = http->shared, .self = http->self,
                                                         .healthy = http->healthy, .unhealthy = http->unhealthy});
+    put_probes(http, &http->out);
     reply(http, exchange, OK, "text/plain; version=0.0.4; charset=utf-8");
 }
 

@@ -41,6 +41,25 @@ static void put_process(struct buf *out)
     put_gauge(out, "kvd_heap_resident_bytes", "The heap: those pages and what is kept for the next.", stats.heap_resident_bytes);
 }
 
+/* Not decided yet: a family without series. */
+static void put_cluster_version(struct buf *out, uint64_t packed)
+{
+    char labels[64];
+    metrics_put_family(out, METRICS_GAUGE, "etcd_cluster_version", "The version that the members agreed on.");
+    snprintf(labels, sizeof(labels), "cluster_version=\"%" PRIu64 ".%" PRIu64 "\"", packed >> 32, packed >> 16 & UINT16_MAX);
+    if (packed != 0) metrics_put_u64(out, "etcd_cluster_version", labels, 1);
+}
+
+static void put_stream_failures(struct buf *out, const struct metrics *metrics)
+{
+    static const char name[] = "etcd_network_server_stream_failures_total";
+    metrics_put_family(out, METRICS_COUNTER, name, "Streams that ended with a message that could not be sent, or made no sense.");
+    metrics_put_u64(out, name, "API=\"watch\",Type=\"send\"", METRIC_GET(metrics, watch_send_failures));
+    metrics_put_u64(out, name, "API=\"watch\",Type=\"receive\"", METRIC_GET(metrics, watch_receive_failures));
+    metrics_put_u64(out, name, "API=\"lease-keepalive\",Type=\"send\"", METRIC_GET(metrics, keep_alive_send_failures));
+    metrics_put_u64(out, name, "API=\"lease-keepalive\",Type=\"receive\"", METRIC_GET(metrics, keep_alive_receive_failures));
+}
+
 static void put_server(struct buf *out, const struct door_metrics *of)
 {
     const struct shared *shared = of->shared;
@@ -59,6 +78,8 @@ static void put_server(struct buf *out, const struct door_metrics *of)
     put_label(out, "etcd_server_id", "This member.", labels);
     put_label(out, "etcd_server_version", "The level of the API.", "server_version=\"" SERVICE_API_VERSION "\"");
     put_label(out, "kvd_build_info", "This program.", "version=\"" KVD_VERSION "\"");
+    put_cluster_version(out, METRIC_GET(&shared->metrics, cluster_version));
+    put_gauge(out, "etcd_disk_defrag_inflight", "Defragmentations under way: there is nothing to do for one.", 0);
     metrics_put_family(out, METRICS_GAUGE, "etcd_debugging_server_alarms", "Alarms there are.");
     snprintf(labels, sizeof(labels), "alarm_type=\"NOSPACE\",server_id=\"%" PRIx64 "\"", of->self);
     metrics_put_u64(out, "etcd_debugging_server_alarms", labels, METRIC_GET(&shared->metrics, alarms_no_space));
@@ -94,6 +115,8 @@ void door_metrics_put(struct buf *out, const struct door_metrics *of)
     put_server(out, of);
     metrics_put_all(out, &of->shared->metrics, of->self);
     put_operations(out, of->shared);
+    put_stream_failures(out, &of->shared->metrics);
+    op_metrics_put(out, &of->shared->ops);
     rpc_metrics_put(out, &of->shared->rpc);
     put_process(out);
 }

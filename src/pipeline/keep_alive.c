@@ -122,6 +122,7 @@ static void take_message(struct keep_alive *keeper, struct keep_alive_stream *st
     stream->is_receiving = false;
     if (stream->is_ended) return;
     stream->last_err = event->ok ? lease_request_parse_keep_alive(event->body, &lease) : ERR_OK;
+    if (stream->last_err != ERR_OK) METRIC_ADD(&keeper->shared->metrics, keep_alive_receive_failures, 1);
     if (!event->ok || stream->last_err != ERR_OK) {
         stream->is_over = true;
         send_next(keeper, stream, revision);
@@ -140,7 +141,10 @@ static void take_message(struct keep_alive *keeper, struct keep_alive_stream *st
 static void take_sent(struct keep_alive *keeper, struct keep_alive_stream *stream, bool ok, int64_t revision)
 {
     stream->is_sending = false;
-    if (!ok) end(keeper, stream, ERR_OK);
+    if (!ok) {
+        METRIC_ADD(&keeper->shared->metrics, keep_alive_send_failures, 1);
+        end(keeper, stream, ERR_OK);
+    }
     send_next(keeper, stream, revision);
 }
 

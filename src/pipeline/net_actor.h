@@ -45,6 +45,7 @@ struct net_call {
     size_t held_bytes;           /* in its job */
     uint64_t answered_ns;
     uint64_t started_ns;
+    uint64_t job_ns;             /* that its job has run so far */
     enum err refusal;            /* of a proposal in the call's stead; ERR_OK = the call's own */
     enum err err;                /* what it is answered with */
     bool is_last_piece;          /* a snapshot's, on its way */

@@ -3,6 +3,7 @@
  *
  * The budget: large replies are made while what is made and not yet gone stays below it. Beyond it one goes on, and no other until that one
  * is gone: if all waited, half-made replies would wait for each other for ever. So the bound is the budget and one reply. */
+#include "base/clock.h"
 #include "base/mutant.h"
 #include "pipeline/net_actor.h"
 
@@ -152,11 +153,30 @@ void net_jobs_sent(struct net_actor *role, struct net_call *call, bool ok)
     }
 }
 
+/* Its job has come to an end. */
+static void note_ran(struct net_actor *role, const struct net_call *call, enum err err)
+{
+    struct shared *shared = role->shared;
+    enum rpc_method_id id = call->method->id;
+    if (id == RPC_KV_RANGE || id == RPC_KV_RANGE_STREAM) op_metrics_range(&shared->ops, err, call->job_ns);
+    if (id == RPC_MAINTENANCE_HASH) metrics_observe(&shared->metrics.hash, METRICS_FROM_10MS_15, call->job_ns);
+    if (id == RPC_MAINTENANCE_HASH_KV) metrics_observe(&shared->metrics.hash_rev, METRICS_FROM_10MS_15, call->job_ns);
+}
+
+static enum service_progress step_job(struct net_actor *role, struct net_call *call, enum err *out_err)
+{
+    uint64_t before_ns = clock_mono_ns();
+    buf_clear(&role->out);
+    enum service_progress progress = service_job_step(call->job, &role->env, role->config->chunk_bytes, &role->out, out_err);
+    call->job_ns += clock_mono_ns() - before_ns;
+    if (progress == SERVICE_DONE || progress == SERVICE_FAILED) note_ran(role, call, *out_err);
+    return progress;
+}
+
 static size_t run_one(struct net_actor *role, struct net_call *call)
 {
     enum err err = ERR_OK;
-    buf_clear(&role->out);
-    enum service_progress progress = service_job_step(call->job, &role->env, role->config->chunk_bytes, &role->out, &err);
+    enum service_progress progress = step_job(role, call, &err);
     size_t size = role->out.size;
     note_held(role, call, service_job_held_bytes(call->job));
     if (progress == SERVICE_FAILED) {

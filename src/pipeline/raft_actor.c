@@ -359,6 +359,14 @@ static void report_move(struct raft_actor *role)
     role->move_deadline_ns = CLOCK_NEVER;
 }
 
+/* A leader's deadline is its next heartbeat. */
+static void tick(struct raft_actor *role, uint64_t due_ns)
+{
+    bool is_late = role->now_ns - due_ns > role->config->heartbeat_ms * NS_PER_MS;
+    if (is_late && SHARED_GET(role->shared, is_leader)) METRIC_ADD(&role->shared->metrics, heartbeats_late, 1);
+    step_simple(role, &(struct raft_input){.kind = RAFT_IN_TICK});
+}
+
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct raft_actor *role = (struct raft_actor *)actor;
@@ -366,7 +374,8 @@ static bool step(struct actor *actor, uint64_t now_ns)
     role->now_ns = now_ns;
     drain(role);
     if (!MUTANT(D35)) flush_backlog(role);
-    if (raft_deadline_ns(role->raft) <= now_ns) step_simple(role, &(struct raft_input){.kind = RAFT_IN_TICK});
+    uint64_t due_ns = raft_deadline_ns(role->raft);
+    if (due_ns <= now_ns) tick(role, due_ns);
     if (raft_calls_deadline_ns(role) <= now_ns) raft_calls_expire(role);
     if (raft_reads_deadline_ns(role) <= now_ns) raft_reads_expire(role);
     if (role->retry_ns <= now_ns) {

@@ -34,6 +34,7 @@ static bool is_probe(const struct raft_read_wait *wait) { return wait->batch == 
 /* Whoever asked from afar asks again. */
 void raft_reads_fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err)
 {
+    METRIC_ADD(&role->shared->metrics, read_indexes_failed, 1);
     if (batch->remote_peer != RAFT_NONE) {
         alloc_free(batch);
         return;
@@ -289,6 +290,7 @@ static void ask_again(struct raft_actor *role, struct raft_read_wait *wait)
     map_take(&role->reads, wait->context);
     wait->state = RAFT_READ_WAITING;
     role->flush_held = true;
+    METRIC_ADD(&role->shared->metrics, slow_read_indexes, 1);
 }
 
 void raft_reads_expire(struct raft_actor *role)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/metrics.h"
+#include "pipeline/op_metrics.h"
 #include "rpc/rpc_metrics.h"
 
 struct shared {
@@ -19,6 +20,7 @@ struct shared {
     atomic_bool no_space;               /* raft */
     atomic_uint is_watched;             /* watch: there are streams, each publish is to wake it. Exact: read by adding 0 */
     struct metrics metrics;
+    struct op_metrics ops;              /* apply, net */
     struct rpc_metrics rpc;             /* net, watch: each its methods' */
 };
 

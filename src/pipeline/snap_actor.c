@@ -77,6 +77,7 @@ static void taken(struct snap_actor *role, uint64_t now_ns)
     snapshot_dir_purge(role->dir, role->config->max_snapshots);
     METRIC_ADD(&role->shared->metrics, snapshots_taken, 1);
     METRIC_SET(&role->shared->metrics, snapshot_bytes, stats.bytes);
+    metrics_observe(&role->shared->metrics.snapshot_written, METRICS_FROM_10MS, now_ns - role->writer_start_ns);
     LOG(INFO, "took a snapshot", LOG_F_U64("index", index), LOG_F_U64("term", term), LOG_F_U64("bytes", stats.bytes),
         LOG_F_U64("keys", stats.keys), LOG_F_U64("took-ms", (now_ns - role->writer_start_ns) / NS_PER_MS));
     struct mail news = {.kind = MAIL_SNAPSHOT, .snapshot = {.index = index, .term = term, .kept_index = kept_index(role, now_ns)}};
@@ -118,8 +119,10 @@ static bool write_more(struct snap_actor *role, uint64_t now_ns)
 static bool pull_more(struct snap_actor *role, uint64_t now_ns)
 {
     bool moved = snap_pull_step(&role->pull, now_ns);
+    snap_metrics_look(&role->note, &role->pull, now_ns);
     struct state_machine_loaded *loaded = snap_pull_take(&role->pull);
     if (loaded == NULL) return moved;
+    snap_metrics_got(&role->note, now_ns);
     snapshot_dir_add(role->dir, loaded->index, loaded->term);
     snapshot_dir_purge(role->dir, role->config->max_snapshots);
     struct mail mail = {.kind = MAIL_RECEIVED, .loaded.state = loaded};
@@ -225,6 +228,7 @@ void snap_actor_init(struct snap_actor *role, const struct snap_options *options
     role->fetch = options->fetch;
     role->dir = options->dir;
     snapshot_dir_set_fs(role->dir, role->fs);
+    role->note.metrics = &role->shared->metrics;
     snap_serve_init(&role->serve, role->fs, role->dir, role->self);
     snap_streams_init(&role->streams, role->fs, role->dir);
     snap_pull_init(&role->pull, role->fs, role->dir, role->self, options->cluster_id, role->config->unsafe_no_fsync);
@@ -232,6 +236,7 @@ void snap_actor_init(struct snap_actor *role, const struct snap_options *options
 
 void snap_actor_connect(struct snap_actor *role)
 {
+    role->serve.note = &role->note;
     role->serve.to_peer = role->lanes.to_peer;
     role->pull.to_peer = role->lanes.to_peer;
     role->streams.to_net = role->lanes.to_net;

@@ -10,6 +10,7 @@
 #include "pipeline/actor.h"
 #include "pipeline/config.h"
 #include "pipeline/shared.h"
+#include "pipeline/snap_metrics.h"
 #include "pipeline/snap_pull.h"
 #include "pipeline/snap_serve.h"
 #include "pipeline/snap_stream.h"
@@ -32,6 +33,7 @@ struct snap_actor {
     uint64_t writer_start_ns;
     struct snap_serve serve;
     struct snap_pull pull;
+    struct snap_metrics note;
     struct snap_streams streams;
     uint64_t want_posted;           /* number of the WANT under way; 0 = none */
     uint64_t writer_want;           /* the last WANT that the snapshot being taken answers */

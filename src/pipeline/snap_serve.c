@@ -87,6 +87,10 @@ static void answer(struct snap_serve *serve, struct blob *chunk_or_null)
                            .commit = chunk_or_null == NULL ? 0 : serve->current->bytes, .entries = &entry, .entry_count = chunk_or_null == NULL ? 0 : 1};
     struct mail mail = {.kind = MAIL_CHUNK, .peer = {.message = mail_peer_new(&msg), .to = question->peer}};
     if (!lane_post(serve->to_peer, &mail)) mail_deinit(&mail); /* it asks again */
+    if (serve->note != NULL)
+        snap_metrics_sent(serve->note, &(struct snap_metrics_piece){.peer = question->peer, .index = question->index, .offset = question->offset,
+                                                                    .size = chunk_or_null == NULL ? 0 : chunk_or_null->size,
+                                                                    .file_bytes = msg.commit}, serve->now_ns);
     serve->first = (serve->first + 1) % SNAP_SERVE_QUEUE;
     serve->count--;
     serve->phase = SNAP_SERVE_IDLE;
@@ -177,6 +181,7 @@ static void io_done(struct snap_serve *serve)
 bool snap_serve_step(struct snap_serve *serve, uint64_t now_ns)
 {
     bool moved = snapshot_io_is_done(&serve->io);
+    serve->now_ns = now_ns;
     if (moved) io_done(serve);
     if (serve->phase != SNAP_SERVE_IDLE) return moved;
     if (serve->count > 0) {

@@ -10,6 +10,7 @@
 #define PIPELINE_SNAP_SERVE_H
 #include "base/clock.h"
 #include "pipeline/mailbox.h"
+#include "pipeline/snap_metrics.h"
 #include "storage/snapshot_dir.h"
 
 #define SNAP_SERVE_QUEUE 64
@@ -42,6 +43,8 @@ struct snap_serve {
     struct snap_serve_file *current; /* not IDLE: whose operation is under way */
     char *path;
     struct blob *chunk;              /* being read */
+    struct snap_metrics *note;       /* borrowed; NULL = nobody wants to know */
+    uint64_t now_ns;
 };
 
 void snap_serve_init(struct snap_serve *serve, struct fs *fs, const struct snapshot_dir *dir, uint64_t self);

@@ -89,6 +89,8 @@ static void note_stats(struct wal_actor *role)
     wal_get_stats(role->wal, &stats);
     if (stats.syncs > METRIC_GET(&role->shared->metrics, wal_syncs))
         metrics_observe(&role->shared->metrics.wal_sync, METRICS_FROM_1MS, stats.sync_ns_last);
+    if (stats.bytes > METRIC_GET(&role->shared->metrics, wal_bytes))
+        metrics_observe(&role->shared->metrics.wal_write, METRICS_FROM_1MS, stats.write_ns_last);
     METRIC_SET(&role->shared->metrics, wal_syncs, stats.syncs);
     METRIC_SET(&role->shared->metrics, wal_disk_bytes, stats.disk_bytes);
     METRIC_SET(&role->shared->metrics, wal_bytes, stats.bytes);

@@ -85,7 +85,10 @@ static void take_message(struct watch_actor *role, struct watch_actor_stream *he
     }
     METRIC_ADD(&role->shared->metrics, client_received_bytes, event->body.size);
     enum err err = watch_request(role->watch, held->stream, event->body, view, now_ns);
-    if (err != ERR_OK) end(role, held, err);
+    if (err != ERR_OK) {
+        METRIC_ADD(&role->shared->metrics, watch_receive_failures, 1);
+        end(role, held, err);
+    }
     receive(role, held);
 }
 
@@ -102,7 +105,10 @@ static void take_watch_event(struct watch_actor *role, const struct watch_event 
     case WATCH_SENT:
         if (held->stream == NULL) break;
         watch_sent(role->watch, held->stream);
-        if (!event->ok) end(role, held, ERR_OK);
+        if (!event->ok) {
+            METRIC_ADD(&role->shared->metrics, watch_send_failures, 1);
+            end(role, held, ERR_OK);
+        }
         receive(role, held);
         break;
     case WATCH_CLOSED:
@@ -292,6 +298,7 @@ static void note_metrics(struct watch_actor *role)
     METRIC_SET(metrics, watchers_behind, stats.behind);
     METRIC_SET(metrics, watch_key_bytes, stats.key_bytes);
     METRIC_SET(metrics, watch_events, stats.events);
+    METRIC_SET(metrics, watch_events_pending, stats.pending_events);
     METRIC_SET(metrics, watch_frames, stats.frames);
     METRIC_SET(metrics, watchers_compacted, stats.compacted);
 }

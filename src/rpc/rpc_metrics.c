@@ -30,6 +30,7 @@ void rpc_metrics_end(struct rpc_metrics *metrics, const struct rpc_method *metho
 {
     METRIC_ADD(of(metrics, method), handled[err_grpc_code(err)], 1);
     metrics_observe(&of(metrics, method)->seconds, METRICS_CALLS, took_ns);
+    if (method->kind == RPC_UNARY) metrics_observe(&of(metrics, method)->requests[err == ERR_OK], METRICS_FROM_1MS, took_ns);
 }
 
 uint64_t rpc_metrics_started(const struct rpc_metrics *metrics, enum rpc_method_id id)
@@ -96,6 +97,23 @@ static void put_seconds(struct buf *out, const struct rpc_metrics *metrics)
     }
 }
 
+/* etcd's own name for the same, in other buckets. */
+static void put_requests(struct buf *out, const struct rpc_metrics *metrics)
+{
+    static const char name[] = "etcd_server_request_duration_seconds";
+    size_t count;
+    char labels[LABELS_MAX];
+    const struct rpc_method *table = rpc_method_table(&count);
+    metrics_put_family(out, METRICS_HISTOGRAM, name, "Calls with one answer, by how they went.");
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].kind != RPC_UNARY || METRIC_GET(&metrics->methods[i], started) == 0) continue;
+        for (size_t good = 0; good < 2; good++) {
+            snprintf(labels, sizeof(labels), "success=\"%s\",type=\"%s\"", good ? "true" : "false", strrchr(table[i].path, '/') + 1);
+            metrics_put_histogram(out, name, labels, &metrics->methods[i].requests[good], METRICS_FROM_1MS);
+        }
+    }
+}
+
 void rpc_metrics_put(struct buf *out, const struct rpc_metrics *metrics)
 {
     put_counter(out, metrics, "grpc_server_started_total", "RPCs started on the server.", offsetof(struct rpc_metrics_method, started));
@@ -104,4 +122,5 @@ void rpc_metrics_put(struct buf *out, const struct rpc_metrics *metrics)
                 offsetof(struct rpc_metrics_method, received));
     put_counter(out, metrics, "grpc_server_msg_sent_total", "RPC messages sent by the server.", offsetof(struct rpc_metrics_method, sent));
     put_seconds(out, metrics);
+    put_requests(out, metrics);
 }

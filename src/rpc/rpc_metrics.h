@@ -15,6 +15,7 @@ struct rpc_metrics_method {
     atomic_uint_fast64_t started, received, sent; /* calls, messages in, messages out */
     atomic_uint_fast64_t handled[RPC_METRICS_CODES];
     struct metrics_histogram seconds; /* METRICS_CALLS */
+    struct metrics_histogram requests[2]; /* METRICS_FROM_1MS, of calls with one answer; [1]: without an error */
 };
 struct rpc_metrics {
     struct rpc_metrics_method methods[RPC_METRICS_METHODS_MAX];

@@ -181,6 +181,7 @@ static void change(struct mvcc *mvcc, struct mvcc_index_path *path, const struct
     mvcc->is_changed = true;
     if (options->is_delete) mvcc->deletes++;
     else mvcc->puts++;
+    if (!options->is_delete) mvcc->put_bytes += options->key.size + options->value.size;
 }
 
 void mvcc_put(struct mvcc *mvcc, struct slice key, struct slice value, int64_t lease)
@@ -325,6 +326,8 @@ uint64_t mvcc_hash(const struct mvcc_view *view, int64_t revision)
 void mvcc_get_stats(const struct mvcc *mvcc, struct mvcc_stats *out_stats)
 {
     ASSERT(mvcc->log.sums.live >= 0);
+    uint64_t pins = 0;
+    for (int slot = 0; slot < MVCC_PINS_MAX; slot++) pins += __atomic_load_n(&mvcc->pins[slot], __ATOMIC_RELAXED) != 0;
     *out_stats = (struct mvcc_stats){.keys = mvcc->index.keys,
                                      .live_keys = (uint64_t)mvcc->log.sums.live,
                                      .versions = mvcc->versions,
@@ -333,5 +336,8 @@ void mvcc_get_stats(const struct mvcc *mvcc, struct mvcc_stats *out_stats)
                                      .bags_outstanding = mvcc->reclaim.bags_outstanding,
                                      .publishes = mvcc->publishes,
                                      .puts = mvcc->puts,
-                                     .deletes = mvcc->deletes};
+                                     .deletes = mvcc->deletes,
+                                     .put_bytes = mvcc->put_bytes,
+                                     .compacted = mvcc->compacted,
+                                     .pins = pins};
 }

@@ -175,6 +175,9 @@ struct mvcc_stats {
     uint64_t bags_outstanding;  /* retired, readers not yet known gone */
     uint64_t publishes;
     uint64_t puts, deletes;     /* of keys, since the start */
+    uint64_t put_bytes;         /* their keys and values */
+    uint64_t compacted;         /* versions that compactions freed, since the start */
+    uint64_t pins;              /* that readers hold */
 };
 void mvcc_get_stats(const struct mvcc *mvcc, struct mvcc_stats *out_stats); /* writer; relaxed copies */
 /* For Status, from any thread: bytes in use as of the view. */

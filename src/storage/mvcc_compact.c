@@ -39,6 +39,7 @@ static void drop_record(struct mvcc *mvcc, struct mvcc_record *record)
 {
     ASSERT(record != NULL && mvcc->versions > 0);
     mvcc->versions--;
+    mvcc->compacted++;
     mvcc_reclaim_record(&mvcc->reclaim, record);
 }
 

@@ -35,6 +35,7 @@ struct mvcc {
     uint64_t versions;        /* records */
     uint64_t publishes;
     uint64_t puts, deletes;   /* of keys, since the start */
+    uint64_t put_bytes, compacted;
     int64_t compact_revision; /* the mark; atomic (seq_cst): pins look at it */
     uint64_t garbage_hash;
     int64_t done_revision;    /* compaction has done all up to here */

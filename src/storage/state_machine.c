@@ -629,6 +629,7 @@ static void apply_command(struct state_machine *machine, const struct raft_entry
     ASSERT(command.level <= COMMAND_LEVEL);
     result->has_id = true;
     result->id = command.id;
+    result->kind = command.kind;
     result->err = admit(machine, &command);
     if (result->err != ERR_OK) return;
     switch (command.kind) {

@@ -26,6 +26,7 @@ struct state_machine_result {
     struct blob *body;         /* the response's fields after the header; NULL = none; one reference */
     bool has_id;               /* the entry was a command with a request id */
     struct command_id id;
+    enum command_kind kind;    /* has_id: its */
     int64_t wait_compacted;    /* physical compaction: answer when mvcc_compact_done_revision reaches it; 0 = now */
 };
 

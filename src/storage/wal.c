@@ -234,6 +234,7 @@ static void wal_op_done(struct wal *wal, uint64_t now_ns)
     }
     switch (wal->phase) {
     case WAL_PHASE_WRITE:
+        wal->stats.write_ns_last = wal->op.took_ns;
         if (wal->options.unsafe_no_fsync || MUTANT(D21) || (MUTANT(D22) && wal->batch_entries == 0)) {
             wal_synced(wal, now_ns);
         } else {

@@ -63,9 +63,18 @@ struct watch_stream *watch_open(struct watch *watch, uint64_t name, struct slice
     return stream;
 }
 
+/* The frame on its way is gone, or its stream is. */
+static void frame_left(struct watch *watch, struct watch_stream *stream)
+{
+    ASSERT(watch->stats.pending_events >= stream->sending_events);
+    watch->stats.pending_events -= stream->sending_events;
+    stream->sending_events = 0;
+}
+
 void watch_close(struct watch *watch, struct watch_stream *stream)
 {
     ASSERT(watch->stats.streams > 0);
+    frame_left(watch, stream);
     while (!list_is_empty(&stream->watchers)) {
         watch_state_remove(watch, LIST_ENTRY(stream->watchers.next, struct watcher, of_stream));
     }
@@ -89,6 +98,7 @@ void watch_sent(struct watch *watch, struct watch_stream *stream)
 {
     ASSERT(stream->is_sending);
     stream->is_sending = false;
+    frame_left(watch, stream);
     if (watch_state_has_words(watch, stream)) watch_state_ready(watch, stream);
 }
 
@@ -247,6 +257,8 @@ static bool tell_events(struct watch *watch, struct watcher *watcher, const stru
     watcher->was_told = true;
     note_told(watcher, memo->count, watch->head.size + memo->events->size);
     watch->stats.events += memo->count;
+    frame->stream->sending_events = memo->count;
+    watch->stats.pending_events += memo->count;
     return true;
 }
 

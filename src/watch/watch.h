@@ -76,6 +76,7 @@ struct watch_stats {
     uint64_t streams, watchers, behind, key_bytes;
     uint64_t events, frames, encoded_events; /* told; sent; encoded: less than told when watchers share */
     uint64_t compacted;                      /* watchers that were cancelled so */
+    uint64_t pending_events;                 /* in frames that have not left yet */
 };
 void watch_get_stats(const struct watch *watch, struct watch_stats *out_stats);
 

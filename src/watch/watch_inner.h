@@ -70,6 +70,7 @@ struct watch_stream {
     uint32_t progress_count;   /* progress requests not yet answered */
     int64_t next_id;
     int64_t start_max;         /* no watcher begins above it */
+    uint32_t sending_events;   /* in the frame that is on its way */
     bool is_sending;
 };
 

@@ -11,6 +11,7 @@ import re
 import socket
 import time
 
+from http_pages import ask, scrape, value
 from kvtest import Client, Cluster, check, free_port, is_kvd, main, needs_kvd, rpc, wait_until
 
 BUDGET_S = 40
@@ -22,21 +23,19 @@ etcd_network_client_grpc_received_bytes_total grpc_server_started_total grpc_ser
 grpc_server_msg_sent_total process_resident_memory_bytes process_cpu_seconds_total process_open_fds process_max_fds
 process_virtual_memory_bytes process_start_time_seconds etcd_debugging_mvcc_keys_total etcd_debugging_mvcc_watcher_total
 etcd_debugging_mvcc_watch_stream_total etcd_debugging_mvcc_slow_watcher_total etcd_debugging_mvcc_events_total
+etcd_debugging_mvcc_pending_events_total etcd_debugging_mvcc_db_compaction_keys_total etcd_debugging_lease_granted_total
+etcd_debugging_lease_revoked_total etcd_debugging_server_lease_expired_total etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds
+etcd_debugging_mvcc_db_compaction_total_duration_milliseconds etcd_disk_backend_snapshot_duration_seconds
+etcd_mvcc_hash_duration_seconds etcd_mvcc_hash_rev_duration_seconds etcd_snap_db_save_total_duration_seconds
+etcd_server_heartbeat_send_failures_total etcd_server_slow_apply_total etcd_server_slow_read_indexes_total
+etcd_server_read_indexes_failed_total etcd_server_snapshot_apply_in_progress_total etcd_cluster_version
 etcd_server_id etcd_server_version""".split()
 OURS = """etcd_mvcc_put_total etcd_mvcc_delete_total etcd_mvcc_range_total etcd_mvcc_txn_total kvd_heap_resident_bytes
-kvd_raft_tail_bytes kvd_lane_bytes kvd_wal_disk_bytes kvd_leases os_fd_used os_fd_limit""".split()
-SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)$')
-
-
-def ask(port, path, method="GET"):
-    """Status, content type and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path)
-        reply = connection.getresponse()
-        return reply.status, reply.getheader("Content-Type"), reply.read().decode()
-    finally:
-        connection.close()
+etcd_mvcc_db_open_read_transactions etcd_debugging_mvcc_total_put_size_in_bytes etcd_debugging_mvcc_db_compaction_last
+etcd_disk_wal_write_duration_seconds etcd_disk_wal_write_bytes_total etcd_disk_defrag_inflight etcd_server_range_duration_seconds
+etcd_server_apply_duration_seconds etcd_server_request_duration_seconds etcd_network_known_peers
+etcd_network_server_stream_failures_total etcd_network_snapshot_send_success etcd_network_snapshot_receive_success
+etcd_network_snapshot_send_total_duration_seconds etcd_network_snapshot_receive_total_duration_seconds kvd_raft_tail_bytes kvd_lane_bytes kvd_wal_disk_bytes kvd_leases os_fd_used os_fd_limit""".split()
 
 
 def health(port, query=""):
@@ -44,42 +43,6 @@ def health(port, query=""):
     answer = json.loads(body)
     check((status == 200) == (answer["health"] == "true"), "%d: %s", status, body)
     return status, answer.get("reason", "")
-
-
-def scrape(port):
-    """The metrics as {name{labels}: value}, after a look at the format of every line."""
-    status, kind, body = ask(port, "/metrics")
-    check(status == 200 and kind.startswith("text/plain; version=0.0.4"), "%d %s", status, kind)
-    samples, types, buckets = {}, {}, {}
-    for line in body.splitlines():
-        if line.startswith("# TYPE "):
-            name, kind = line[7:].split(" ")
-            check(name not in types, "two families: %s", name)
-            types[name] = kind
-        if line.startswith("#"):
-            continue
-        found = SAMPLE.match(line)
-        check(found, "not a sample: %s", line)
-        name, labels, value = found.groups()
-        key = name + ("{%s}" % labels if labels else "")
-        check(key not in samples, "twice: %s", key)
-        samples[key] = float(value)
-        base = re.sub(r"_(bucket|sum|count)$", "", name)
-        check(name in types or types.get(base) in ("histogram", "summary"), "no type before: %s", line)
-        if name.endswith("_bucket"):
-            rest = re.sub(r',?le="[^"]*"', "", labels)
-            check(float(value) >= buckets.get((base, rest), 0), "a bucket is smaller than the one before: %s", line)
-            buckets[base, rest] = float(value)
-    for (base, rest), count in buckets.items():
-        check(samples[base + "_count" + ("{%s}" % rest if rest else "")] == count, "the count of %s{%s}", base, rest)
-    return samples
-
-
-def value(samples, name, **labels):
-    """The one sample with these labels among others, in whatever order."""
-    found = [v for key, v in samples.items() if key.split("{")[0] == name and all('%s="%s"' % pair in key for pair in labels.items())]
-    check(len(found) == 1, "%s %s: %s", name, labels, found)
-    return found[0]
 
 
 def handled(samples, method, code="OK"):
@@ -120,6 +83,46 @@ def test_what_dashboards_and_alerts_select_is_there_and_true():
         rss = leader.rss_bytes()
         check(rss / 2 < value(after, "process_resident_memory_bytes") < rss * 2, "resident memory")
         check(abs(value(after, "process_start_time_seconds") - time.time()) < 60, "start time")
+
+
+def test_what_commands_reads_leases_and_compactions_took_is_told():
+    needs_kvd("names that came after 3.4")
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        client = member.client
+        for number in range(40):
+            client.put(b"key%d" % (number % 10), b"v" * 100)
+        client.get(b"key1")
+        client.get(b"key1")
+        check(client.ask("Compact", rpc.CompactionRequest(revision=1000)).code == "OUT_OF_RANGE", "a revision to come")
+        check(client.ask("LeaseGrant", rpc.LeaseGrantRequest(ID=7, TTL=600)).code == "OK", "a lease")
+        check(client.ask("LeaseGrant", rpc.LeaseGrantRequest(TTL=1)).code == "OK", "one that expires")
+        client.call("LeaseRevoke", rpc.LeaseRevokeRequest(ID=7))
+        client.call("Compact", rpc.CompactionRequest(revision=client.status().header.revision, physical=True))
+        client.call("HashKV", rpc.HashKVRequest())
+        ask(member.client_port, "/readyz")
+        samples = wait_until(lambda: _when_expired(member.client_port), 20, "the short lease expires")
+        version = [key for key in samples if key.startswith("etcd_cluster_version{")]
+        check(version == ['etcd_cluster_version{cluster_version="3.6"}'], "%s", version)
+        apply, request = "etcd_server_apply_duration_seconds_count", "etcd_server_request_duration_seconds_count"
+        check(value(samples, apply, op="Put", success="true") == 40 and value(samples, apply, op="Compaction", success="false") == 1, "commands")
+        check(value(samples, request, type="Put", success="true") == 40 and value(samples, request, type="Compact", success="false") == 1, "calls")
+        check(value(samples, "etcd_server_range_duration_seconds_count", success="true") == 2, "ranges")
+        check(0 < value(samples, "etcd_server_range_duration_seconds_sum", success="true") < 1, "time for two ranges")
+        check(value(samples, "etcd_mvcc_hash_rev_duration_seconds_count") == 1, "HashKV")
+        check(value(samples, "etcd_debugging_mvcc_db_compaction_keys_total") == 30, "versions freed")
+        check(value(samples, "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count") == 1, "compactions")
+        check(abs(value(samples, "etcd_debugging_mvcc_db_compaction_last") - time.time()) < 60, "when")
+        check(value(samples, "etcd_debugging_mvcc_total_put_size_in_bytes") == 40 * 104, "bytes put")
+        check(value(samples, "etcd_debugging_lease_granted_total") == 2 and value(samples, "etcd_debugging_lease_revoked_total") == 1, "leases")
+        check(value(samples, "etcd_disk_wal_write_duration_seconds_count") > 40, "writes of the log")
+        check(value(samples, "etcd_server_healthchecks_total", type="readyz", name="linearizable_read", status="success") == 1, "probes")
+        check(value(samples, "etcd_server_healthcheck", type="readyz", name="data_corruption") == 1, "the last probe")
+
+
+def _when_expired(port):
+    samples = scrape(port)
+    return samples if value(samples, "etcd_debugging_server_lease_expired_total") == 1 else None
 
 
 def test_status_and_metrics_say_where_the_bytes_are():

@@ -15,6 +15,7 @@ import time
 import grpc
 
 import snapshots as kit
+from http_pages import scrape, value
 from kvtest import IS_LONG, IS_SHORT, Client, Cluster, Member, REFERENCE_BINARY, Skip, check, clean_environment, main, needs_kvd, pick, rpc, wait_until
 
 BUDGET_S = 60
@@ -200,8 +201,23 @@ def test_a_follower_that_lags_gets_the_snapshot_over_a_road_that_is_cut():
             int(got[0]["bytes"]), lagging.proxy.cuts, lagging.proxy.passed, got[0]["asked-again"], reads.count, 1000 * reads.longest_s))
         check(len(asked) == 1 and len(got) == 1 and not failed, "it began anew: %s %s", asked, failed)
         check(1 <= int(got[0]["asked-again"]) <= 3 * cuts, "asked again: %s", got)
+        _check_counted(others, lagging, int(got[0]["leader"], 16))
         check(reads.count > 50 and not reads.errors, "older reads: %d, %s", reads.count, reads.errors)
         kit.check_agreement(cluster)
+
+
+def _check_counted(others, lagging, sender_id):
+    """By who sent it and by who got it."""
+    samples, sender = scrape(lagging.client_port), "%x" % sender_id
+    check(value(samples, "etcd_network_snapshot_receive_success", From=sender) == 1, "received")
+    check(value(samples, "etcd_network_snapshot_receive_inflights_total", From=sender) == 0, "being received")
+    check(value(samples, "etcd_network_snapshot_receive_total_duration_seconds_count", From=sender) == 1, "how long it took")
+    samples, to = [scrape(m.client_port) for m in others if m.client.status().header.member_id == sender_id][0], "%x" % (
+        lagging.client.status().header.member_id)
+    check(value(samples, "etcd_network_snapshot_send_success", To=to) == 1, "sent")
+    check(value(samples, "etcd_network_snapshot_send_inflights_total", To=to) == 0, "being sent")
+    check(value(samples, "etcd_network_snapshot_send_total_duration_seconds_sum", To=to) > 0, "how long that took")
+
 
 def test_a_follower_that_was_stopped_serves_again_by_the_leaders_snapshot():
     needs_kvd("snapshots on request")

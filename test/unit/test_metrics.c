@@ -6,17 +6,21 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/process_stats.h"
+#include "pipeline/op_metrics.h"
+#include "pipeline/snap_metrics.h"
 #include "rpc/rpc_metrics.h"
 
 static struct buf out;
 static struct metrics metrics;
 static struct rpc_metrics rpc;
+static struct op_metrics ops;
 
 static void set_up(void)
 {
     buf_init(&out);
     memset(&metrics, 0, sizeof metrics);
     memset(&rpc, 0, sizeof rpc);
+    memset(&ops, 0, sizeof ops);
 }
 
 static void tear_down(void) { buf_deinit(&out); }
@@ -57,6 +61,77 @@ START_TEST(test_metrics_bounds_are_those_that_alerts_select)
     expect(got, "a_bucket{le=\"1.6384\"} 0\na_bucket{le=\"3.2768\"} 0\na_bucket{le=\"+Inf\"} 0\n");
     expect(got, "b_bucket{le=\"0.005\"} 0\nb_bucket{le=\"0.01\"} 0\nb_bucket{le=\"0.025\"} 0\n");
     expect(got, "b_bucket{le=\"2.5\"} 0\nb_bucket{le=\"5\"} 0\nb_bucket{le=\"10\"} 0\nb_bucket{le=\"+Inf\"} 0\nb_sum 0.000000000\nb_count 0\n");
+}
+END_TEST
+
+START_TEST(test_metrics_bounds_in_other_units_say_so)
+{
+    struct metrics_histogram one = {.sum_ns = 0};
+    metrics_observe(&one, METRICS_IN_MS, 3 * NS_PER_MS / 2);
+    metrics_put_histogram(&out, "a", "", &one, METRICS_IN_MS);
+    metrics_put_histogram(&out, "b", "", &one, METRICS_IN_100MS);
+    metrics_put_histogram(&out, "c", "", &one, METRICS_FROM_100US_20);
+    metrics_put_histogram(&out, "d", "", &one, METRICS_FROM_10MS);
+    const char *got = text();
+    expect(got, "a_bucket{le=\"1\"} 0\na_bucket{le=\"2\"} 1\n");
+    expect(got, "a_bucket{le=\"4096\"} 1\na_bucket{le=\"+Inf\"} 1\na_sum 1.500000\na_count 1\n");
+    expect(got, "b_bucket{le=\"100\"} 0\n");
+    expect(got, "b_bucket{le=\"819200\"} 1\nb_bucket{le=\"+Inf\"}");
+    expect(got, "c_bucket{le=\"52.4288\"} 1\nc_bucket{le=\"+Inf\"}");
+    expect(got, "d_bucket{le=\"655.36\"} 1\nd_bucket{le=\"+Inf\"}");
+}
+END_TEST
+
+START_TEST(test_metrics_commands_are_told_when_they_came)
+{
+    op_metrics_apply(&ops, COMMAND_TXN, ERR_OK, NS_PER_MS);
+    op_metrics_apply(&ops, COMMAND_TXN, ERR_COMPACTED, NS_PER_MS);
+    op_metrics_range(&ops, ERR_OK, NS_PER_MS);
+    op_metrics_put(&out, &ops);
+    const char *got = text();
+    expect(got, "etcd_server_apply_duration_seconds_count{op=\"Txn\",success=\"false\",version=\"v3\"} 1\n");
+    expect(got, "etcd_server_apply_duration_seconds_count{op=\"Txn\",success=\"true\",version=\"v3\"} 1\n");
+    ck_assert_ptr_null(strstr(got, "op=\"Put\""));
+    expect(got, "etcd_server_range_duration_seconds_count{success=\"true\"} 1\n");
+}
+END_TEST
+
+static uint64_t piece(struct snap_metrics *note, uint64_t index, uint64_t offset, uint64_t file_bytes, uint64_t now_ns)
+{
+    snap_metrics_sent(note, &(struct snap_metrics_piece){.peer = 7, .index = index, .offset = offset, .size = 10, .file_bytes = file_bytes}, now_ns);
+    return METRIC_GET(&metrics.peers[0], snapshots_sending);
+}
+
+START_TEST(test_metrics_a_snapshot_is_sent_once_its_last_piece_is_and_given_up_when_nobody_asks)
+{
+    struct snap_metrics note = {.metrics = &metrics};
+    struct snap_pull idle = {.phase = SNAP_PULL_IDLE}, got = {.phase = SNAP_PULL_GET, .from = 7};
+    METRIC_SET(&metrics.peers[0], id, 7);
+    ck_assert_uint_eq(piece(&note, 5, 10, 30, NS_PER_S), 0); /* asked for again by who began elsewhere */
+    ck_assert_uint_eq(piece(&note, 5, 0, 30, NS_PER_S), 1);
+    ck_assert_uint_eq(piece(&note, 5, 10, 30, 2 * NS_PER_S), 1);
+    ck_assert_uint_eq(piece(&note, 5, 20, 30, 4 * NS_PER_S), 0);
+    ck_assert_uint_eq(piece(&note, 5, 20, 30, 4 * NS_PER_S), 0);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_sent), 1);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0].snapshot_sent, sum_ns), 3 * NS_PER_S);
+    ck_assert_uint_eq(piece(&note, 6, 0, 30, 5 * NS_PER_S), 1);
+    ck_assert_uint_eq(piece(&note, 8, 0, 30, 6 * NS_PER_S), 1); /* a newer one */
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_not_sent), 1);
+    snap_metrics_look(&note, &idle, 6 * NS_PER_S + SNAP_METRICS_GIVEN_UP_NS);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_not_sent), 2);
+    ck_assert_uint_eq(piece(&note, 8, 0, 0, 30 * NS_PER_S), 0);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_not_sent), 2);
+    snap_metrics_look(&note, &got, NS_PER_S);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_receiving), 1);
+    got.phase = SNAP_PULL_REMOVE;
+    snap_metrics_look(&note, &got, NS_PER_S);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_not_received), 1);
+    got.phase = SNAP_PULL_READY;
+    snap_metrics_look(&note, &got, NS_PER_S);
+    snap_metrics_got(&note, 3 * NS_PER_S);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_received), 1);
+    ck_assert_uint_eq(METRIC_GET(&metrics.peers[0], snapshots_receiving), 0);
+    ck_assert_uint_eq(METRIC_GET(&metrics.snapshot_got, sum_ns), 2 * NS_PER_S);
 }
 END_TEST
 
@@ -125,6 +200,9 @@ int main(void)
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, test_metrics_a_histogram_counts_each_value_once_and_adds_up);
     tcase_add_test(cases, test_metrics_bounds_are_those_that_alerts_select);
+    tcase_add_test(cases, test_metrics_bounds_in_other_units_say_so);
+    tcase_add_test(cases, test_metrics_commands_are_told_when_they_came);
+    tcase_add_test(cases, test_metrics_a_snapshot_is_sent_once_its_last_piece_is_and_given_up_when_nobody_asks);
     tcase_add_test(cases, test_metrics_every_family_has_its_head_and_peers_their_labels);
     tcase_add_test(cases, test_metrics_calls_are_counted_by_method_and_code);
     tcase_add_test(cases, test_metrics_the_process_knows_itself);
