@@ -1,7 +1,7 @@
 /* rpc_client: calls: which connection, when again, what to tell the caller.
  *
  * A call is in one of three places: waiting (for its connection to stand, or for its turn after a failure; it has a timer in the heap),
- * in flight (gRPC has it; one tag), or free. It ends in finish(), exactly once.
+ * in flight (gRPC has it; one tag), or free. What comes back is rpc_client_answer.c's.
  *
  * Tags in the completion queue: a call's address, a connection's (rpc_client_conn_of_tag tells), that of a call's outgoing messages
  * (rpc_client_out_of_tag), or the wake's.
@@ -9,120 +9,32 @@
 #include "rpc/rpc_client.h"
 
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
-#include <grpc/grpc.h>
-#include <grpc/support/alloc.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/heap.h"
-#include "base/map.h"
-#include "base/mutant.h"
-#include "base/rng.h"
-#include "rpc/rpc_client_conn.h"
-#include "rpc/rpc_client_out.h"
-#include "rpc/rpc_wake.h"
+#include "rpc/rpc_client_inner.h"
 
 #define RETRY_MIN_NS (25 * NS_PER_MS) /* after each endpoint was tried once; doubles up to the next */
 #define RETRY_MAX_NS (400 * NS_PER_MS)
 #define EVENTS_PER_PUMP 1024
 #define CONNECT_WAIT_NS (2 * NS_PER_S) /* without a dial timeout: for one round over the endpoints */
-#define ATTEMPTS_MAX 100       /* of a read that is answered Unavailable again and again */
 #define TARGET_BYTES_MAX 512
 
-struct call {
-    struct rpc_client *client;
-    uint64_t name;
-    struct list node;           /* of conn->waiting, of client->free, or alone */
-    struct heap_node timer;     /* waiting: when to look again */
-    struct rpc_client_request request; /* body unused */
-    grpc_slice body;
-    rpc_client_done_fn *done_fn;
-    void *context;
-    uint64_t start_ns, deadline_ns;
-    uint64_t dial_until_ns;     /* give up if nothing could be reached till then; moves on after each contact */
-    size_t conn;                /* of the running or the next attempt */
-    uint32_t failures;          /* attempts that did not answer, connections included */
-    uint32_t attempts;          /* times sent */
-    bool is_canceled;
-    bool is_ending;             /* a stream's last message has come: its status is waited for */
-    bool has_status;            /* it has come too, and the end waits for a message that is on its way out */
-    struct rpc_client_out out;  /* of a call that is open */
-    grpc_call *grpc;            /* in flight */
-    grpc_metadata_array initial, trailing;
-    grpc_byte_buffer *response;
-    grpc_status_code status;
-    grpc_slice details;
-};
-
-struct rpc_client {
-    char **endpoints;
-    size_t endpoint_count;
-    struct rpc_client_conn **conns;
-    size_t conn_count;
-    size_t next_conn;
-    uint64_t dial_timeout_ns;
-    grpc_completion_queue *queue;
-    struct map calls;           /* by name */
-    struct list free_calls;
-    struct heap timers;
-    struct rng rng;             /* jitter only */
-    uint64_t next_name;
-    size_t calls_max;
-    size_t finished;            /* since the pump began */
-    struct rpc_wake wake;
-    bool is_stopping;
-};
-
-static void attempt(struct rpc_client *client, struct call *call, uint64_t now_ns);
-
-/* --- the end of a call ------------------------------------------------------------------------------------------------- */
-
-static void release(struct rpc_client *client, struct call *call)
-{
-    ASSERT(call->grpc == NULL && call->response == NULL && call->timer.place == HEAP_NONE);
-    void *taken = map_take(&client->calls, call->name);
-    ASSERT(taken == call);
-    rpc_client_out_deinit(&call->out);
-    grpc_slice_unref(call->body);
-    list_remove(&call->node);
-    list_push_back(&client->free_calls, &call->node);
-    client->finished++;
-}
-
-static void finish(struct rpc_client *client, struct call *call, struct rpc_client_result *result)
-{
-    result->endpoint = client->conns[call->conn]->endpoint;
-    result->attempts = call->attempts;
-    rpc_client_done_fn *done_fn = call->done_fn;
-    void *context = call->context;
-    ASSERT(done_fn != NULL && result->text != NULL);
-    release(client, call);
-    done_fn(context, result);
-}
-
-static void finish_unsent(struct rpc_client *client, struct call *call, enum err_code code, const char *text)
-{
-    ASSERT(code != ERR_CODE_OK);
-    /* Without an attempt, waiting was all for a connection. */
-    bool is_unreachable = code == ERR_CODE_UNAVAILABLE || (code == ERR_CODE_DEADLINE_EXCEEDED && call->attempts == 0);
-    struct rpc_client_result result = {.code = code, .text = text, .is_unreachable = is_unreachable};
-    finish(client, call, &result);
-}
+static void attempt(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns);
 
 /* --- waiting ----------------------------------------------------------------------------------------------------------- */
 
-static void stop_waiting(struct rpc_client *client, struct call *call)
+static void stop_waiting(struct rpc_client *client, struct rpc_client_call *call)
 {
     ASSERT(call->grpc == NULL);
     list_remove(&call->node);
     if (call->timer.place != HEAP_NONE) heap_remove(&client->timers, &call->timer);
 }
 
-static void set_timer(struct rpc_client *client, struct call *call, uint64_t at_ns)
+static void set_timer(struct rpc_client *client, struct rpc_client_call *call, uint64_t at_ns)
 {
     ASSERT(call->timer.place == HEAP_NONE);
     uint64_t until_ns = call->deadline_ns < call->dial_until_ns ? call->deadline_ns : call->dial_until_ns;
@@ -130,7 +42,7 @@ static void set_timer(struct rpc_client *client, struct call *call, uint64_t at_
 }
 
 /* A delay that doubles with each round over all connections, and jitters by a quarter. */
-static uint64_t retry_delay_ns(struct rpc_client *client, const struct call *call)
+static uint64_t retry_delay_ns(struct rpc_client *client, const struct rpc_client_call *call)
 {
     size_t rounds = call->failures / client->endpoint_count;
     if (rounds == 0) return 0;
@@ -141,7 +53,7 @@ static uint64_t retry_delay_ns(struct rpc_client *client, const struct call *cal
 }
 
 /* The next connection whose endpoint is another one, if there is another one and the caller did not name one. */
-static size_t next_endpoint(const struct rpc_client *client, const struct call *call)
+static size_t next_endpoint(const struct rpc_client *client, const struct rpc_client_call *call)
 {
     ASSERT(call->conn < client->conn_count);
     if (call->request.endpoint != RPC_CLIENT_ANY) return call->conn;
@@ -153,7 +65,7 @@ static size_t next_endpoint(const struct rpc_client *client, const struct call *
 }
 
 /* The attempt came to nothing and another one is allowed. */
-static void attempt_again(struct rpc_client *client, struct call *call, uint64_t now_ns)
+void rpc_client_attempt_again(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns)
 {
     ASSERT(call->grpc == NULL);
     call->failures++;
@@ -163,32 +75,32 @@ static void attempt_again(struct rpc_client *client, struct call *call, uint64_t
 }
 
 /* A waiting call's time has come: over, or try again. */
-static void on_timer(struct rpc_client *client, struct call *call, uint64_t now_ns)
+static void on_timer(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns)
 {
     bool was_connecting = !list_is_empty(&call->node);
     list_remove(&call->node);
     ASSERT(call->timer.place == HEAP_NONE);
     if (call->is_canceled)
-        finish_unsent(client, call, ERR_CODE_CANCELLED, "call was canceled");
+        rpc_client_finish_unsent(client, call, ERR_CODE_CANCELLED, "call was canceled");
     else if (now_ns >= call->deadline_ns)
-        finish_unsent(client, call, ERR_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
+        rpc_client_finish_unsent(client, call, ERR_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
     else if (now_ns >= call->dial_until_ns)
-        finish_unsent(client, call, ERR_CODE_UNAVAILABLE, "no endpoint could be reached");
+        rpc_client_finish_unsent(client, call, ERR_CODE_UNAVAILABLE, "no endpoint could be reached");
     else if (was_connecting)
-        attempt_again(client, call, now_ns);
+        rpc_client_attempt_again(client, call, now_ns);
     else
         attempt(client, call, now_ns);
 }
 
 /* --- an attempt -------------------------------------------------------------------------------------------------------- */
 
-static void start_batch(struct call *call, const grpc_op *ops, size_t count)
+void rpc_client_batch(struct rpc_client_call *call, const grpc_op *ops, size_t count)
 {
     grpc_call_error error = grpc_call_start_batch(call->grpc, ops, count, call, NULL);
     ASSERT(error == GRPC_CALL_OK);
 }
 
-static grpc_op receive_status(struct call *call)
+grpc_op rpc_client_receive_status(struct rpc_client_call *call)
 {
     return (grpc_op){.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
                      .data.recv_status_on_client = {.trailing_metadata = &call->trailing,
@@ -196,7 +108,7 @@ static grpc_op receive_status(struct call *call)
                                                     .status_details = &call->details}};
 }
 
-static void send_call(struct rpc_client *client, struct call *call)
+static void send_call(struct rpc_client *client, struct rpc_client_call *call)
 {
     static const char LEADER_KEY[] = "hasleader", LEADER_VALUE[] = "true";
     grpc_metadata leader = {.key = grpc_slice_from_static_string(LEADER_KEY),
@@ -215,11 +127,11 @@ static void send_call(struct rpc_client *client, struct call *call)
         {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response},
         {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
-        receive_status(call),
+        rpc_client_receive_status(call),
     };
     /* A stream's status is asked for behind its last message; what an open call sends has batches of its own. */
     size_t count = call->request.is_open ? 3 : call->request.message_fn != NULL ? 5 : 6;
-    start_batch(call, ops, count);
+    rpc_client_batch(call, ops, count);
     grpc_byte_buffer_destroy(message); /* its slices were taken */
     if (call->request.is_open) rpc_client_out_start(&call->out, call->grpc);
     if (call->is_canceled) grpc_call_cancel(call->grpc, NULL);
@@ -233,12 +145,12 @@ static uint64_t connect_wait_ns(const struct rpc_client *client)
     return total_ns / client->endpoint_count;
 }
 
-static void attempt(struct rpc_client *client, struct call *call, uint64_t now_ns)
+static void attempt(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns)
 {
     struct rpc_client_conn *conn = client->conns[call->conn];
     switch (rpc_client_conn_check(conn)) {
     case RPC_CLIENT_CONN_READY: send_call(client, call); break;
-    case RPC_CLIENT_CONN_FAILED: attempt_again(client, call, now_ns); break;
+    case RPC_CLIENT_CONN_FAILED: rpc_client_attempt_again(client, call, now_ns); break;
     case RPC_CLIENT_CONN_CONNECTING:
         list_push_back(&conn->waiting, &call->node);
         set_timer(client, call, now_ns + connect_wait_ns(client));
@@ -262,152 +174,13 @@ static void on_conn(struct rpc_client *client, struct rpc_client_conn *conn, uin
     list_init(&waiting);
     for (struct list *node; (node = list_pop_front(&conn->waiting)) != NULL;) list_push_back(&waiting, node);
     for (struct list *node; (node = list_pop_front(&waiting)) != NULL;) {
-        struct call *call = LIST_ENTRY(node, struct call, node);
+        struct rpc_client_call *call = LIST_ENTRY(node, struct rpc_client_call, node);
         stop_waiting(client, call);
         if (state == RPC_CLIENT_CONN_READY)
             send_call(client, call);
         else
-            attempt_again(client, call, now_ns);
+            rpc_client_attempt_again(client, call, now_ns);
     }
-}
-
-/* --- an answer --------------------------------------------------------------------------------------------------------- */
-
-/* Texts of gRPC itself for a call that found no connection to leave on. */
-static bool was_never_sent(const struct call *call)
-{
-    static const char *const starts[] = {"failed to connect to all addresses", "DNS resolution failed"};
-    if (call->status != GRPC_STATUS_UNAVAILABLE) return false;
-    struct slice text = slice_make(GRPC_SLICE_START_PTR(call->details), GRPC_SLICE_LENGTH(call->details));
-    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
-        size_t length = strlen(starts[i]);
-        ASSERT(length > 0);
-        if (text.size >= length && memcmp(text.data, starts[i], length) == 0) return true;
-    }
-    return false;
-}
-
-/* What a server may still do, or have done, after it answered so. "no leader" is said before anything is proposed. */
-static bool leaves_fate_open(enum err_code code, const char *text)
-{
-    ASSERT(text != NULL);
-    switch (code) {
-    case ERR_CODE_UNAVAILABLE: return strcmp(text, err_text(ERR_NO_LEADER)) != 0;
-    case ERR_CODE_CANCELLED:
-    case ERR_CODE_UNKNOWN:
-    case ERR_CODE_DEADLINE_EXCEEDED:
-    case ERR_CODE_ABORTED:
-    case ERR_CODE_INTERNAL: return true;
-    default: return false;
-    }
-}
-
-/* The response's bytes: in place if they are one piece, else copied into `copy`. */
-static struct slice response_bytes(grpc_byte_buffer *response, struct buf *copy)
-{
-    ASSERT(response != NULL);
-    const grpc_slice_buffer *pieces = &response->data.raw.slice_buffer;
-    ASSERT(response->type == GRPC_BB_RAW);
-    if (response->data.raw.compression == GRPC_COMPRESS_NONE && pieces->count == 1)
-        return slice_make(GRPC_SLICE_START_PTR(pieces->slices[0]), GRPC_SLICE_LENGTH(pieces->slices[0]));
-    grpc_byte_buffer_reader reader;
-    if (!grpc_byte_buffer_reader_init(&reader, response)) return slice_empty();
-    for (grpc_slice *piece; grpc_byte_buffer_reader_peek(&reader, &piece) != 0;)
-        buf_put(copy, GRPC_SLICE_START_PTR(*piece), GRPC_SLICE_LENGTH(*piece));
-    grpc_byte_buffer_reader_destroy(&reader);
-    return buf_slice(copy);
-}
-
-static void finish_answered(struct rpc_client *client, struct call *call, grpc_byte_buffer *response)
-{
-    char *text = NULL;
-    struct buf copy;
-    buf_init(&copy);
-    bool is_known = call->status >= GRPC_STATUS_OK && call->status <= GRPC_STATUS_UNAUTHENTICATED;
-    struct rpc_client_result result = {.code = is_known ? (enum err_code)call->status : ERR_CODE_UNKNOWN, .text = ""};
-    bool is_stream = call->request.message_fn != NULL;
-    if (result.code == ERR_CODE_OK && response == NULL && !is_stream) {
-        result.code = ERR_CODE_INTERNAL;
-        result.text = "the server answered OK without a message";
-        result.is_unknown = call->request.policy == RPC_CLIENT_WRITE;
-    } else if (result.code == ERR_CODE_OK && !is_stream) {
-        result.body = response_bytes(response, &copy);
-    } else if (result.code != ERR_CODE_OK) {
-        result.text = text = grpc_slice_to_c_string(call->details);
-        ASSERT(text != NULL);
-        result.is_unreachable = was_never_sent(call);
-        result.is_unknown = call->request.policy == RPC_CLIENT_WRITE && !result.is_unreachable &&
-                            leaves_fate_open(result.code, text);
-    }
-    finish(client, call, &result);
-    buf_deinit(&copy);
-    gpr_free(text);
-}
-
-/* A message of a stream, or its end. */
-static void on_message(struct call *call)
-{
-    ASSERT(call->grpc != NULL && !call->is_ending);
-    grpc_byte_buffer *message = call->response;
-    call->response = NULL;
-    call->is_ending = message == NULL;
-    grpc_op next = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response};
-    if (call->is_ending) next = receive_status(call);
-    if (message != NULL) {
-        struct buf copy;
-        buf_init(&copy);
-        bool wants_more = call->request.message_fn(call->request.message_context, response_bytes(message, &copy));
-        if (!wants_more) rpc_client_cancel(call->client, call->name);
-        buf_deinit(&copy);
-        grpc_byte_buffer_destroy(message);
-    }
-    start_batch(call, &next, 1);
-}
-
-static bool may_try_again(const struct rpc_client *client, const struct call *call, uint64_t now_ns)
-{
-    ASSERT(call->attempts > 0);
-    if (client->is_stopping || call->is_canceled || call->status != GRPC_STATUS_UNAVAILABLE) return false;
-    if (now_ns >= call->deadline_ns || call->attempts >= ATTEMPTS_MAX) return false;
-    switch (call->request.policy) {
-    case RPC_CLIENT_READ: return true;
-    case RPC_CLIENT_WRITE: return was_never_sent(call) || MUTANT(P34A);
-    case RPC_CLIENT_ONCE: break;
-    }
-    return false;
-}
-
-static void on_answer(struct rpc_client *client, struct call *call, uint64_t now_ns)
-{
-    ASSERT(call->grpc != NULL);
-    call->has_status = true;
-    if (call->out.is_sending) return;
-    grpc_byte_buffer *response = call->response;
-    grpc_slice details = call->details;
-    grpc_call_unref(call->grpc);
-    call->grpc = NULL;
-    call->response = NULL;
-    grpc_metadata_array_destroy(&call->initial);
-    grpc_metadata_array_destroy(&call->trailing);
-    if (may_try_again(client, call, now_ns)) {
-        if (!was_never_sent(call) && client->dial_timeout_ns != 0) call->dial_until_ns = now_ns + client->dial_timeout_ns;
-        attempt_again(client, call, now_ns);
-    } else {
-        finish_answered(client, call, response);
-    }
-    if (response != NULL) grpc_byte_buffer_destroy(response);
-    grpc_slice_unref(details);
-}
-
-/* A message of an open call has left, or never will. */
-static void on_sent(struct rpc_client *client, struct call *call, uint64_t now_ns)
-{
-    ASSERT(call->grpc != NULL);
-    rpc_client_out_sent(&call->out);
-    if (call->has_status)
-        on_answer(client, call, now_ns);
-    else if (!call->is_ending)
-        rpc_client_out_start(&call->out, call->grpc);
 }
 
 /* --- the face ---------------------------------------------------------------------------------------------------------- */
@@ -461,10 +234,10 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
     return NULL;
 }
 
-static struct call *take_free_call(struct rpc_client *client)
+static struct rpc_client_call *take_free_call(struct rpc_client *client)
 {
     struct list *node = list_pop_front(&client->free_calls);
-    struct call *call = node == NULL ? ALLOC(struct call) : LIST_ENTRY(node, struct call, node);
+    struct rpc_client_call *call = node == NULL ? ALLOC(struct rpc_client_call) : LIST_ENTRY(node, struct rpc_client_call, node);
     memset(call, 0, sizeof *call);
     list_init(&call->node);
     heap_node_init(&call->timer);
@@ -491,7 +264,7 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
     ASSERT(request->message_fn != NULL || !request->is_open);
     ASSERT(request->endpoint == RPC_CLIENT_ANY || request->endpoint < client->endpoint_count);
     uint64_t now_ns = clock_mono_ns();
-    struct call *call = take_free_call(client);
+    struct rpc_client_call *call = take_free_call(client);
     call->client = client;
     call->name = client->next_name++;
     call->request = *request;
@@ -513,11 +286,12 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
 
 void rpc_client_cancel(struct rpc_client *client, uint64_t name)
 {
-    struct call *call = map_get(&client->calls, name);
+    struct rpc_client_call *call = map_get(&client->calls, name);
     if (call == NULL || call->is_canceled) return;
     call->is_canceled = true;
     if (call->grpc != NULL) {
         grpc_call_cancel(call->grpc, NULL);
+        rpc_client_resume(client, name); /* else its end would not be seen */
     } else {
         ASSERT(call->timer.place != HEAP_NONE);
         heap_change(&client->timers, &call->timer, 0);
@@ -526,12 +300,18 @@ void rpc_client_cancel(struct rpc_client *client, uint64_t name)
 
 bool rpc_client_send(struct rpc_client *client, uint64_t name, struct slice body)
 {
-    struct call *call = map_get(&client->calls, name);
+    struct rpc_client_call *call = map_get(&client->calls, name);
     if (call == NULL || call->is_canceled || call->is_ending) return false;
     ASSERT(call->request.is_open);
     if (!rpc_client_out_put(&call->out, body)) return false;
     if (call->grpc != NULL) rpc_client_out_start(&call->out, call->grpc);
     return true;
+}
+
+bool rpc_client_is_full(const struct rpc_client *client, uint64_t name)
+{
+    const struct rpc_client_call *call = map_get(&client->calls, name);
+    return call != NULL && call->out.count >= RPC_CLIENT_SEND_MAX;
 }
 
 void rpc_client_ring(struct rpc_client *client)
@@ -566,13 +346,13 @@ static void on_event(struct rpc_client *client, void *tag, uint64_t now_ns)
     }
     struct rpc_client_out *out = rpc_client_out_of_tag(tag);
     if (out != NULL) {
-        on_sent(client, LIST_ENTRY(out, struct call, out), now_ns);
+        rpc_client_on_sent(client, LIST_ENTRY(out, struct rpc_client_call, out), now_ns);
         return;
     }
-    struct call *call = tag;
+    struct rpc_client_call *call = tag;
     ASSERT(call->client == client);
-    if (call->request.message_fn != NULL && !call->is_ending) on_message(call);
-    else on_answer(client, call, now_ns);
+    if (call->request.message_fn != NULL && !call->is_ending) rpc_client_on_message(call);
+    else rpc_client_on_answer(client, call, now_ns);
 }
 
 static void run_timers(struct rpc_client *client, uint64_t now_ns)
@@ -580,7 +360,7 @@ static void run_timers(struct rpc_client *client, uint64_t now_ns)
     for (struct heap_node *first; (first = heap_first(&client->timers)) != NULL && first->key <= now_ns;) {
         struct heap_node *due = heap_pop(&client->timers);
         ASSERT(due == first);
-        on_timer(client, LIST_ENTRY(due, struct call, timer), now_ns);
+        on_timer(client, LIST_ENTRY(due, struct rpc_client_call, timer), now_ns);
     }
 }
 
@@ -610,7 +390,7 @@ static void cancel_all(struct rpc_client *client)
 {
     size_t cursor = 0;
     uint64_t name = 0;
-    for (struct call *call; (call = map_each(&client->calls, &cursor, &name)) != NULL;) {
+    for (struct rpc_client_call *call; (call = map_each(&client->calls, &cursor, &name)) != NULL;) {
         ASSERT(call->name == name);
         rpc_client_cancel(client, name);
     }
@@ -641,7 +421,7 @@ void rpc_client_free(struct rpc_client *client)
     while (event.type != GRPC_QUEUE_SHUTDOWN);
     grpc_completion_queue_destroy(client->queue);
     for (struct list *node; (node = list_pop_front(&client->free_calls)) != NULL;)
-        alloc_free(LIST_ENTRY(node, struct call, node));
+        alloc_free(LIST_ENTRY(node, struct rpc_client_call, node));
     heap_deinit(&client->timers);
     map_deinit(&client->calls);
     for (size_t i = 0; i < client->endpoint_count; i++) alloc_free(client->endpoints[i]);

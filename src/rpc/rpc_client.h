@@ -28,7 +28,7 @@
 
 #define RPC_CLIENT_ENDPOINTS_MAX 64
 #define RPC_CLIENT_CONNECTIONS_MAX 4096
-#define RPC_CLIENT_PATHS_MAX 16
+#define RPC_CLIENT_PATHS_MAX 64
 #define RPC_CLIENT_SEND_MAX 1024
 #define RPC_CLIENT_ANY SIZE_MAX
 
@@ -96,6 +96,11 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
 void rpc_client_cancel(struct rpc_client *client, uint64_t call);
 /* One more message (copied) of a call that is open; they leave in order. False: the call is over, or RPC_CLIENT_SEND_MAX wait already. */
 bool rpc_client_send(struct rpc_client *client, uint64_t call, struct slice body);
+bool rpc_client_is_full(const struct rpc_client *client, uint64_t call); /* RPC_CLIENT_SEND_MAX wait */
+/* In a message_fn: no more messages of this stream are taken, so that the server is held up, until it is resumed or cancelled; its end is
+ * not seen either. */
+void rpc_client_pause(struct rpc_client *client, uint64_t call);
+void rpc_client_resume(struct rpc_client *client, uint64_t call);
 /* Makes the running or the next pump return. Any thread, until rpc_client_free. */
 void rpc_client_ring(struct rpc_client *client);
 size_t rpc_client_in_flight(const struct rpc_client *client);
