@@ -9,6 +9,7 @@
 #include "lib/world_watch.h"
 
 #define FOREVER_S 1000000
+#define HUNT_NS (150 * NS_PER_MS)
 
 static uint32_t below(struct sim_clients *clients, uint64_t limit) { return (uint32_t)tape_below(&clients->leases.tape, limit); }
 
@@ -20,18 +21,19 @@ void sim_leases_init(struct sim_clients *clients)
 
 /* --- what is asked --- */
 
-/* Mostly one that lives. */
-static int64_t draw_id(struct sim_clients *clients)
+int64_t sim_leases_draw(struct sim_clients *clients, struct tape *tape)
 {
     struct sim_leases *leases = &clients->leases;
     int64_t id = 1;
-    if (leases->chosen_count > 0 && below(clients, 4) == 3) return leases->chosen[below(clients, leases->chosen_count)];
+    if (leases->chosen_count > 0 && tape_below(tape, 4) == 3) return leases->chosen[tape_below(tape, leases->chosen_count)];
     for (int i = 0; i < 3; i++) {
-        id = 1 + (int64_t)below(clients, clients->options.lease_ids);
+        id = 1 + (int64_t)tape_below(tape, clients->options.lease_ids);
         if (leases->lives[id]) break;
     }
     return id;
 }
+
+static int64_t draw_id(struct sim_clients *clients) { return sim_leases_draw(clients, &clients->leases.tape); }
 
 static void draw_grant(struct sim_clients *clients, struct kv_op *op)
 {
@@ -65,8 +67,35 @@ static void attach(struct sim_clients *clients, struct kv_step *steps, uint32_t 
     }
 }
 
+/* Two clients that are free, one behind the other. */
+static bool join_hunt(struct sim_clients *clients, struct kv_op *op)
+{
+    struct sim_leases *leases = &clients->leases;
+    for (uint32_t i = 0; i < leases->hunt_count; i++) {
+        struct sim_leases_hunt *hunt = &leases->hunts[i];
+        if (hunt->at_ns > world_now_ns(clients->world)) continue;
+        *op = (struct kv_op){.kind = hunt->is_revoked ? KV_OP_GRANT : KV_OP_REVOKE, .lease = hunt->lease};
+        if (hunt->is_revoked) op->ttl = 1;
+        if (hunt->is_revoked) *hunt = leases->hunts[--leases->hunt_count];
+        else hunt->is_revoked = true;
+        clients->lease_counts.hunts += op->kind == KV_OP_GRANT;
+        return true;
+    }
+    return false;
+}
+
+static void plan_hunt(struct sim_clients *clients, const struct kv_op *grant)
+{
+    struct sim_leases *leases = &clients->leases;
+    bool is_wanted = clients->options.hunt_percent > 0 && grant->granted_ttl <= SIM_LEASES_SHORT_TTL && leases->hunt_count < SIM_LEASES_HUNTS;
+    if (!is_wanted || !tape_chance(&leases->tape, clients->options.hunt_percent, 100)) return;
+    uint64_t over_ns = world_now_ns(clients->world) + (uint64_t)grant->granted_ttl * NS_PER_S;
+    leases->hunts[leases->hunt_count++] = (struct sim_leases_hunt){.at_ns = over_ns - tape_below(&leases->tape, HUNT_NS), .lease = grant->lease};
+}
+
 void sim_leases_vary(struct sim_clients *clients, struct kv_op *op)
 {
+    if (join_hunt(clients, op)) return;
     if (clients->options.lease_percent == 0 || !tape_chance(&clients->leases.tape, clients->options.lease_percent, 100)) return;
     ASSERT(clients->options.lease_ids > 0);
     if (op->kind == KV_OP_RANGE) {
@@ -86,6 +115,7 @@ void sim_leases_note(struct sim_clients *clients, const struct kv_op *op)
     if (missing > 0 && missing <= SIM_LEASES_IDS_MAX) leases->lives[missing] = false;
     if (op->outcome != KV_DONE) return;
     if (is_ours && op->kind == KV_OP_GRANT) leases->lives[op->lease] = true;
+    if (is_ours && op->kind == KV_OP_GRANT) plan_hunt(clients, op);
     if (is_ours && (op->kind == KV_OP_REVOKE || (op->kind == KV_OP_LIVES && op->lives_s < 0))) leases->lives[op->lease] = false;
     if (!is_chosen) return;
     if (leases->chosen_count < SIM_LEASES_CHOSEN) leases->chosen[leases->chosen_count++] = op->lease;
@@ -128,43 +158,14 @@ static void fill_in(struct sim_clients *clients)
     }
 }
 
-/* The end of the one that was there already. */
-static const struct world_lease_entry *next_expiry(const struct sim_clients *clients, int64_t id, uint64_t from_ns)
-{
-    size_t count;
-    const struct world_lease_entry *entries = world_lease_entries(clients->world, &count);
-    for (size_t i = 0; i < count; i++) {
-        const struct world_lease_entry *entry = &entries[i];
-        bool has_ended = entry->kind == WORLD_LEASE_EXPIRE && entry->id == id && entry->has_ended;
-        if (has_ended && entry->granted_ns < from_ns && entry->committed_ns >= from_ns) return entry;
-    }
-    return NULL;
-}
-
-/* Then an answer may be about the later one. */
-static bool is_granted_again(const struct sim_clients *clients, const struct world_lease_entry *expiry, uint64_t until_ns)
-{
-    size_t count;
-    const struct world_lease_entry *entries = world_lease_entries(clients->world, &count);
-    for (size_t i = 0; i < count; i++) {
-        const struct world_lease_entry *entry = &entries[i];
-        bool is_grant = entry->kind == WORLD_LEASE_GRANT && entry->id == expiry->id && entry->index > expiry->index;
-        if (is_grant && entry->committed_ns > 0 && entry->committed_ns <= until_ns) return true;
-    }
-    return false;
-}
-
 /* Whole seconds by the clock of who leads then; another may lead later, whose clock runs faster. */
 static void check_promise(struct sim_clients *clients, const struct kv_op *op, uint64_t call)
 {
-    uint64_t asked_ns, answered_ns, drift = clients->options.drift_permille;
-    world_call_times(clients->world, call, &asked_ns, &answered_ns);
-    const struct world_lease_entry *expiry = next_expiry(clients, op->lease, asked_ns);
-    bool is_asked = op->kind == KV_OP_LIVES && op->outcome == KV_DONE && op->lives_s > 0 && expiry != NULL;
-    if (!is_asked || is_granted_again(clients, expiry, answered_ns)) return;
-    uint64_t least_ns = (uint64_t)op->lives_s * NS_PER_S / (1000 + drift) * 1000, lived_ns = expiry->issued_ns - asked_ns;
-    bool holds = expiry->issued_ns >= asked_ns && lived_ns >= least_ns;
-    if (!holds) world_watch_broken(clients->world, "L1 a lease lives as long as was said", op->server, (uint64_t)op->lease, lived_ns);
+    uint64_t between_ns[2];
+    if (op->outcome != KV_DONE || op->lives_s <= 0) return;
+    world_call_times(clients->world, call, &between_ns[0], &between_ns[1]);
+    bool holds = world_lease_keeps(clients->world, op->lease, between_ns, between_ns[0], op->lives_s);
+    if (!holds) world_watch_broken(clients->world, "L1 a lease lives as long as was said", op->server, (uint64_t)op->lease, (uint64_t)op->lives_s);
 }
 
 void sim_leases_check(struct sim_clients *clients)

@@ -8,21 +8,31 @@
 
 #define SIM_LEASES_IDS_MAX 16   /* that clients choose: 1 to … */
 #define SIM_LEASES_CHOSEN 4     /* by the store, remembered */
+#define SIM_LEASES_HUNTS 8
 #define SIM_LEASES_SHORT_TTL 5  /* seconds; all others outlive the run */
 
 struct sim_clients;
+/* Just when a lease should be over somebody revokes it, and somebody else grants its id again. */
+struct sim_leases_hunt {
+    uint64_t at_ns;
+    int64_t lease;
+    bool is_revoked;
+};
 struct sim_leases {
     struct tape tape;
     bool lives[SIM_LEASES_IDS_MAX + 1]; /* as answers let clients believe */
     int64_t chosen[SIM_LEASES_CHOSEN];
     uint32_t chosen_count;
     size_t seen;                        /* of world_lease_entries */
+    struct sim_leases_hunt hunts[SIM_LEASES_HUNTS];
+    uint32_t hunt_count;
 };
 struct sim_leases_counts { /* nothing but uint64_t */
-    uint64_t grants, revokes, questions, puts;
+    uint64_t grants, revokes, questions, puts, hunts;
 };
 void sim_leases_init(struct sim_clients *clients);
 void sim_leases_vary(struct sim_clients *clients, struct kv_op *op);   /* one that was drawn */
+int64_t sim_leases_draw(struct sim_clients *clients, struct tape *tape); /* an id, mostly of a lease that lives */
 void sim_leases_note(struct sim_clients *clients, const struct kv_op *op); /* one that is done */
 /* Expiries that were written since: before anything is asked. */
 void sim_leases_take(struct sim_clients *clients);

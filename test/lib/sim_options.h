@@ -42,9 +42,10 @@ struct sim_options {
     /* Of world.watch_streams (sim_watch.h): how many are read slowly, and how slowly; how often their clients do something. */
     uint32_t watch_slow_percent;
     uint64_t watch_slow_ns, watch_think_ns;
+    uint64_t renew_think_ns;         /* of clients that renew leases (sim_renew.h) */
 };
 void sim_options_draw(uint64_t seed, struct sim_options *out_options);
-#define SIM_OPTIONS_TEXT_MAX 2048
+#define SIM_OPTIONS_TEXT_MAX 4096
 void sim_options_text(const struct sim_options *options, char *out_text, size_t size);
 /* False: no option has this name. `seed` draws all anew. */
 bool sim_options_set(struct sim_options *options, const char *name, uint64_t value);

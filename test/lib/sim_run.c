@@ -20,6 +20,7 @@ struct run {
     struct sim_clients clients;
     struct sim_saves saves;
     struct sim_watch watch;
+    struct sim_renew renew;
     uint64_t faults[SIM_FAULTS];
     uint64_t cores, led_after[SIM_CORE_SPANS];
 };
@@ -196,6 +197,7 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
         sim_clients_step(&run->clients, true);
         sim_saves_step(&run->saves, 2 * NS_PER_MS, true);
         sim_watch_step(&run->watch, true);
+        sim_renew_step(&run->renew, true);
     }
     return true;
 }
@@ -207,6 +209,7 @@ static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clien
 static bool no_lease_is_left(struct run *run) { return world_leases_left(run->world, SIM_LEASES_SHORT_TTL) == 0; }
 static bool all_know_all(struct run *run) { return sim_watch_settle(&run->watch); }
 static bool all_are_notified(struct run *run) { return sim_watch_all_notified(&run->watch); }
+static bool nobody_renews(struct run *run) { return sim_renew_end(&run->renew); }
 static bool nobody_watches(struct run *run) { return sim_watch_end(&run->watch); }
 
 static void demand(struct run *run, bool holds, const char *invariant)
@@ -263,6 +266,7 @@ static void finish(struct run *run)
     demand(run, run_until(run, 10 * election_ns, has_leader), "V1 a leader within ten election timeouts");
     /* Behind that: a full disk is looked at each second, and who lags must catch up. */
     demand(run, run_until(run, 10 * election_ns + 3 * NS_PER_S + timeout_ns + catch_up_ns, all_are_ready), "V1 all members serve again");
+    demand(run, run_until(run, 2 * timeout_ns + NS_PER_S, nobody_renews), "L4 every renewal is answered, and its stream ends");
     demand(run, run_until(run, timeout_ns + NS_PER_S, nobody_waits), "V6 every call is answered by its deadline");
     world_run(run->world, timeout_ns + NS_PER_S); /* those whose client went away, too */
     demand(run, run_until(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns, agree), "V3 all members apply the same");
@@ -276,6 +280,7 @@ static void finish(struct run *run)
     world_look_idle(run->world);
     world_watch_disks(run->world);
     sim_clients_check(&run->clients);
+    sim_renew_check(&run->renew);
 }
 
 /* The counters belong to the process: what they were is kept until the end, then their difference. */
@@ -313,12 +318,13 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     if (options->buggify) buggify_start(options->world.seed + 3);
     run.world = world_new(&options->world);
     tape_init(&run.tape, options->world.seed + 2, options->world.reel, TAPE_FAULTS);
-    struct sim_clients_options clients = options->clients;
-    clients.drift_permille = options->world.drift_permille;
-    sim_clients_init(&run.clients, run.world, &clients);
+    sim_clients_init(&run.clients, run.world, &options->clients);
     sim_watch_init(&run.watch, run.world, &(struct sim_watch_options){
         .seed = options->world.seed, .streams = options->world.watch_streams, .members = options->world.members, .keys = options->clients.keys,
         .slow_percent = options->watch_slow_percent, .slow_ns = options->watch_slow_ns, .think_ns = options->watch_think_ns});
+    sim_renew_init(&run.renew, &run.clients, &(struct sim_renew_options){
+        .seed = options->world.seed, .streams = options->world.renew_streams, .members = options->world.members,
+        .slow_percent = options->watch_slow_percent, .slow_ns = options->watch_slow_ns, .think_ns = options->renew_think_ns});
     sim_saves_init(&run.saves, run.world, options->world.seed, options->world.members, options->saves_per_minute);
     uint64_t start_ns = world_now_ns(run.world);
     while (world_now_ns(run.world) < start_ns + options->run_ns) {
@@ -329,6 +335,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         sim_clients_step(&run.clients, false);
         sim_saves_step(&run.saves, world_now_ns(run.world) - before_ns, false);
         sim_watch_step(&run.watch, false);
+        sim_renew_step(&run.renew, false);
         some_faults(&run, world_now_ns(run.world) - before_ns);
     }
     finish(&run);
@@ -345,8 +352,10 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     out_result->clients = run.clients.counts;
     out_result->watch = run.watch.counts;
     out_result->leases = run.clients.lease_counts;
+    out_result->renew = run.renew.counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
     sim_watch_deinit(&run.watch);
+    sim_renew_deinit(&run.renew);
     world_free(run.world);
 }

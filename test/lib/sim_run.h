@@ -8,6 +8,7 @@
 #include "base/buggify.h"
 #include "lib/sim_core.h"
 #include "lib/sim_options.h"
+#include "lib/sim_renew.h"
 #include "lib/sim_saves.h"
 #include "lib/sim_watch.h"
 
@@ -17,6 +18,7 @@ struct sim_result {
     struct sim_clients_counts clients;
     struct sim_watch_counts watch;
     struct sim_leases_counts leases;
+    struct sim_renew_counts renew;
     uint64_t faults[SIM_FAULTS];
     uint64_t fired[BUGGIFY_SITE_COUNT]; /* the sites of rare behaviour; zeros in a build without them */
     uint64_t trace_hash;

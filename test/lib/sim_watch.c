@@ -194,7 +194,7 @@ static void open_stream(struct sim_watch *watch, struct sim_watch_stream *stream
     stream->awaited_count = stream->progress_asked = stream->progress_answered = 0;
     stream->progress_ns = 0;
     stream->progress_revision = 0;
-    stream->stream = world_stream_open(watch->world, member, stream->requires_leader, stream->is_slow);
+    stream->stream = world_stream_open(watch->world, member, WATCH_METHOD_WATCH, stream->requires_leader, stream->is_slow);
     watch->counts.streams++;
     for (uint32_t i = 0; i < SIM_WATCH_WATCHERS; i++) {
         if (stream->watchers[i].state != SIM_WATCHER_WANTED) continue;

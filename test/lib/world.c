@@ -25,6 +25,7 @@ static void run_role(struct world_member *member, uint32_t role)
     if (is_apply) world_state_hold(member, &hold);
     if (actor_step(member->line.roles[role], world_local_ns(member))) member->more |= bit;
     world_state_release(member, &hold);
+    if (is_apply) world_leases_look(member);
     world_state_step(member);
     if (member->line.roles[role] == &member->line.raft.actor) world_watch_raft(member);
     bool goes_on = member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor;

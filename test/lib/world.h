@@ -48,8 +48,9 @@ struct world_options {
     uint64_t election_ms, heartbeat_ms, request_timeout_ms;
     uint64_t lease_checkpoint_ms;
     uint64_t snapshot_count, snapshot_catchup; /* entries between two snapshots, and kept behind one */
-    uint32_t watch_streams;  /* of clients at a time (sim_watch.h); 0 = the members have no watch role */
+    uint32_t watch_streams;  /* of clients at a time (sim_watch.h); without any streams the members have no watch role */
     uint64_t watch_hold_bytes, watch_progress_ms;
+    uint32_t renew_streams;  /* of clients at a time (sim_renew.h) */
 };
 struct world;
 struct world *world_new(const struct world_options *options);
@@ -143,7 +144,8 @@ struct world_counts {
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */
-    uint64_t leases_granted, leases_expired; /* entries of the committed log */
+    uint64_t leases_granted, leases_expired, checkpoints; /* entries of the committed log */
+    uint64_t timers_renewed; /* as looked at */
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

@@ -4,17 +4,23 @@
 #include "storage/lease_request.h"
 
 #define ROUNDING_NS (10 * NS_PER_US)
+#define ROUND_NS (80 * NS_PER_US) /* less than a message there and back takes, by any clock */
 
 static void require(const struct world_member *member, bool holds, const char *invariant, uint64_t a, uint64_t b)
 {
     if (!holds) world_watch_broken(member->world, invariant, member->number, a, b);
 }
 
-void world_leases_init(struct world *world) { map_init(&world->leases.newest); }
+void world_leases_init(struct world *world)
+{
+    map_init(&world->leases.newest);
+    map_init(&world->leases.lives);
+}
 
 void world_leases_deinit(struct world *world)
 {
     map_deinit(&world->leases.newest);
+    map_deinit(&world->leases.lives);
     alloc_free(world->leases.entries);
     alloc_free(world->leases.alive);
 }
@@ -32,8 +38,38 @@ uint32_t world_leases_left(const struct world *world, int64_t ttl_max)
     return left;
 }
 
-/* --- what is said --- */
+static const struct world_lease_entry *grant_of(const struct world *world, size_t number)
+{
+    return number == 0 ? NULL : &world->leases.entries[number - 1];
+}
 
+const struct world_lease_entry *world_lease_newest(const struct world *world, int64_t id)
+{
+    return grant_of(world, (size_t)(uintptr_t)map_get(&world->leases.lives, (uint64_t)id));
+}
+
+const struct world_lease_entry *world_lease_earlier(const struct world *world, const struct world_lease_entry *grant)
+{
+    return grant_of(world, grant->earlier);
+}
+
+uint64_t world_lease_least_ns(const struct world *world, int64_t seconds)
+{
+    return (uint64_t)seconds * NS_PER_S / (1000 + world->options.drift_permille) * 1000 - ROUNDING_NS;
+}
+
+bool world_lease_keeps(const struct world *world, int64_t id, const uint64_t between_ns[2], uint64_t since_ns, int64_t lives_s)
+{
+    const struct world_lease_entry *life = world_lease_newest(world, id);
+    for (; life != NULL && (life->ended_ns == 0 || life->ended_ns >= between_ns[0]); life = world_lease_earlier(world, life)) {
+        if (life->committed_ns > between_ns[1]) continue;
+        bool is_over = life->ended_ns > 0 && life->end == WORLD_LEASE_EXPIRE;
+        if (!is_over || life->end_issued_ns >= since_ns + world_lease_least_ns(world, lives_s)) return true;
+    }
+    return false;
+}
+
+/* --- what is said --- */
 
 static const struct world_lease_entry *committed_at(const struct world *world, uint64_t index)
 {
@@ -65,7 +101,7 @@ static void check_expiry(const struct world_member *taker, struct world_lease_en
     require(member, is_known, "L3 a lease that is over was granted", (uint64_t)expiry->id, expiry->granted_index);
     expiry->granted_ns = grant->committed_ns;
     uint64_t ttl_ns[2] = {(uint64_t)grant->ttl * NS_PER_S, (uint64_t)(grant->remaining > 0 ? grant->remaining : grant->ttl) * NS_PER_S};
-    if (grant->remaining > 0) ttl_ns[0] = ttl_ns[1]; /* another clock has counted the rest */
+    if (grant->remaining > 0) ttl_ns[0] = ttl_ns[1]; /* another clock has counted the rest; taken back, it may have been counted from before */
     uint64_t since_ns[2] = {grant->committed_ns, member->watch.leads_since_ns};
     static const char *const rules[2] = {"L1 a lease lives for its TTL", "L2 with a new leader a lease lives for its TTL once more"};
     for (int i = 0; i < 2; i++) {
@@ -146,10 +182,13 @@ void world_leases_issued(struct world_member *member, const struct raft_entry *e
 static void end_alive(struct world_leases *leases, struct world_lease_entry *end)
 {
     for (size_t i = 0; i < leases->alive_count; i++) {
-        const struct world_lease_entry *grant = &leases->entries[leases->alive[i]];
+        struct world_lease_entry *grant = &leases->entries[leases->alive[i]];
         if (grant->id != end->id || (end->kind == WORLD_LEASE_EXPIRE && grant->index != end->granted_index)) continue;
         leases->alive[i] = leases->alive[--leases->alive_count];
         end->has_ended = true;
+        grant->end = end->kind;
+        grant->ended_ns = end->committed_ns;
+        grant->end_issued_ns = end->issued_ns;
         return;
     }
 }
@@ -158,7 +197,8 @@ static void note_checkpoint(struct world_leases *leases, const struct world_leas
 {
     for (size_t i = 0; i < leases->alive_count; i++) {
         struct world_lease_entry *grant = &leases->entries[leases->alive[i]];
-        if (grant->id == checkpoint->id && grant->index == checkpoint->granted_index) grant->remaining = checkpoint->remaining;
+        bool is_less = checkpoint->remaining > 0 && (grant->remaining == 0 || checkpoint->remaining < grant->remaining);
+        if (grant->id == checkpoint->id && grant->index == checkpoint->granted_index && is_less) grant->remaining = checkpoint->remaining;
     }
 }
 
@@ -172,6 +212,9 @@ static void begin_alive(struct world_leases *leases, size_t number)
         leases->alive = alloc_resize(leases->alive, leases->alive_capacity * sizeof(*leases->alive));
     }
     leases->alive[leases->alive_count++] = number;
+    uint64_t id = (uint64_t)leases->entries[number].id;
+    leases->entries[number].earlier = (size_t)(uintptr_t)map_take(&leases->lives, id);
+    (void)map_put(&leases->lives, id, (void *)(uintptr_t)(number + 1)); /* a number that the map keeps as a pointer */
 }
 
 static void take_effect(struct world *world, size_t number)
@@ -180,6 +223,7 @@ static void take_effect(struct world *world, size_t number)
     struct world_lease_entry *entry = &leases->entries[number];
     entry->committed_ns = world->now_ns;
     world->counts.leases_granted += entry->kind == WORLD_LEASE_GRANT;
+    world->counts.checkpoints += entry->kind == WORLD_LEASE_CHECKPOINT && entry->remaining > 0;
     world->counts.leases_expired += entry->kind == WORLD_LEASE_EXPIRE;
     if (entry->kind == WORLD_LEASE_GRANT) begin_alive(leases, number);
     else if (entry->kind == WORLD_LEASE_CHECKPOINT) note_checkpoint(leases, entry);
@@ -192,5 +236,34 @@ void world_leases_committed(struct world *world, uint64_t index, uint64_t term)
     size_t number = leases->count == 0 ? 0 : (size_t)(uintptr_t)map_get(&leases->newest, index);
     for (; number > 0; number = leases->entries[number - 1].before) {
         if (leases->entries[number - 1].term == term) take_effect(world, number - 1);
+    }
+}
+
+/* --- what runs --- */
+
+/* Where others must agree a round takes as long as a message there and back. Whose expiry was asked for runs for that to be asked again. */
+static void check_timer(struct world_member *member, struct world_lease_entry *grant, const struct lease *lease)
+{
+    uint64_t term = member->line.apply.leases.term, longest_ns = world_local_ns(member) + (uint64_t)grant->ttl * NS_PER_S;
+    bool is_renewed = grant->timer_term == term && grant->timer_ns > 0 && lease->timer.key > grant->timer_ns && lease->expiring == 0;
+    if (is_renewed && member->world->options.members > 1) longest_ns -= ROUND_NS;
+    require(member, !is_renewed || lease->timer.key <= longest_ns, "L8 a renewal counts from when its round began", (uint64_t)grant->id,
+            lease->timer.key - grant->timer_ns);
+    member->world->counts.timers_renewed += is_renewed;
+    grant->timer_term = term;
+    grant->timer_ns = lease->timer.key;
+}
+
+void world_leases_look(struct world_member *member)
+{
+    struct world_leases *leases = &member->world->leases;
+    const struct apply_leases *timers = &member->line.apply.leases;
+    if (member->world->options.renew_streams == 0 || timers->term == 0 || timers->first_index == 0 || timers->is_disarming) return;
+    const struct lease_set *set = state_machine_leases(member->line.apply.machine);
+    for (size_t i = 0; i < leases->alive_count; i++) {
+        struct world_lease_entry *grant = &leases->entries[leases->alive[i]];
+        const struct lease *lease = lease_set_find(set, grant->id);
+        bool is_armed = lease != NULL && lease_set_row(set, lease)->granted_index == grant->index && lease->timer.place != HEAP_NONE;
+        if (is_armed) check_timer(member, grant, lease);
     }
 }

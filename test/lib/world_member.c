@@ -102,7 +102,7 @@ bool world_start(struct world *world, uint32_t number)
 
 void world_connect(struct world_member *member)
 {
-    bool is_watched = member->world->options.watch_streams > 0;
+    bool is_watched = world_watchers_are_there(member->world);
     line_connect(&member->line, &(struct line_ports){.calls = &member->calls.port, .peers = &member->peers.port,
                                                      .watches = is_watched ? &member->watchers.port : NULL,
                                                      .snap_fs = member->snap_fs, .wal_fs = member->wal_fs,
@@ -202,7 +202,7 @@ void world_transfer(struct world *world, uint32_t number)
 void world_stop(struct world *world, uint32_t number)
 {
     struct world_member *member = &world->members[number];
-    bool is_watched = world->options.watch_streams > 0;
+    bool is_watched = world_watchers_are_there(world);
     ASSERT(member->is_up && world->depth == 0);
     if (member->line.net.calls == NULL || member->pause_until_ns > world->now_ns) return;
     world_note(world, "stop", number, 0, 0);

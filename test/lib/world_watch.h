@@ -109,7 +109,7 @@ struct world_trace_event {
 struct world_trace {
     uint64_t count;
     uint64_t seed;      /* of whoever runs seeds */
-    char options[2048]; /* as text */
+    char options[4096]; /* as text */
     char broken[256];
     struct world_trace_event events[WORLD_TRACE_EVENTS];
 };

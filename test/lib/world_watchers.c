@@ -19,6 +19,7 @@ struct word {
 };
 struct world_stream {
     uint32_t member;
+    enum watch_method method;
     bool wants;       /* the role does: the client's next message */
     bool has_ended;   /* the client has said its last word */
     bool was_told_end;
@@ -45,7 +46,7 @@ static const struct mvcc_view *view_of(const struct world_member *member)
 static struct world_view_point point_of(const struct world_member *member)
 {
     const struct mvcc_view *view = view_of(member);
-    return (struct world_view_point){.revision = mvcc_view_revision(view), .mark = mvcc_view_compact_revision(view)};
+    return (struct world_view_point){.revision = mvcc_view_revision(view), .mark = mvcc_view_compact_revision(view), .ns = member->world->now_ns};
 }
 
 static struct world_stream *stream_of(const struct world *world, uint64_t number)
@@ -60,6 +61,7 @@ static void push(struct world_member *member, struct watch_event event, struct b
 {
     struct world_watchers *watchers = &member->watchers;
     ASSERT(watchers->count < WORLD_WATCH_EVENTS_MAX);
+    event.method = stream_of(member->world, event.stream)->method;
     uint32_t at = (watchers->first + watchers->count++) % WORLD_WATCH_EVENTS_MAX;
     watchers->events[at] = event;
     watchers->bodies[at] = body;
@@ -170,11 +172,12 @@ static void port_finish(struct watch_port *port, uint64_t number, enum err err)
 static const struct watch_port_table port_table = {.take = port_take, .flush = port_none, .wait = port_wait, .ring = port_none,
                                                    .next = port_next, .send = port_send, .finish = port_finish};
 
+bool world_watchers_are_there(const struct world *world) { return world->options.watch_streams > 0 || world->options.renew_streams > 0; }
 bool world_watchers_has_events(const struct world_member *member) { return member->watchers.count > 0; }
 
 /* --- clients --- */
 
-uint64_t world_stream_open(struct world *world, uint32_t member, bool requires_leader, bool is_slow)
+uint64_t world_stream_open(struct world *world, uint32_t member, enum watch_method method, bool requires_leader, bool is_slow)
 {
     struct world_streams *streams = &world->streams;
     ASSERT(world->members[member].is_up && world->depth == 0);
@@ -183,12 +186,12 @@ uint64_t world_stream_open(struct world *world, uint32_t member, bool requires_l
         streams->all = alloc_resize(streams->all, streams->capacity * sizeof(struct world_stream *));
     }
     struct world_stream *stream = ALLOC(struct world_stream);
-    *stream = (struct world_stream){.member = member, .is_slow = is_slow};
+    *stream = (struct world_stream){.member = member, .method = method, .is_slow = is_slow};
     list_init(&stream->said);
     list_init(&stream->heard);
     list_init(&stream->words);
     streams->all[streams->count++] = stream;
-    world->counts.watch_streams++;
+    world->counts.watch_streams += method == WATCH_METHOD_WATCH;
     world_note(world, "stream", member, streams->count, is_slow);
     push(&world->members[member], (struct watch_event){.kind = WATCH_OPEN, .stream = streams->count, .require_leader = requires_leader, .ok = true},
          NULL);
@@ -416,7 +419,10 @@ void world_watchers_stopped(struct world_member *member)
 void world_watchers_idle(struct world_member *member)
 {
     struct watch_stats stats;
-    if (member->world->options.watch_streams == 0) return;
+    const struct keep_alive *keeper = &member->line.watch.keep_alive;
+    if (!world_watchers_are_there(member->world)) return;
+    require(member, keeper->stream_count == 0 && keeper->request_count == 0 && keeper->batch_count == 0, "nothing is left of renewals that are over",
+            keeper->stream_count, keeper->request_count);
     watch_get_stats(member->line.watch.watch, &stats);
     require(member, stats.streams == 0 && stats.watchers == 0 && stats.behind == 0, "nothing is left of streams that are over", stats.streams, stats.watchers);
     require(member, list_is_empty(&member->line.watch.streams) && member->line.watch.pin < 0, "nothing is held for streams that are over",

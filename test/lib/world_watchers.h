@@ -1,4 +1,4 @@
-/* world_watchers: the watch streams of a world: the port of a member's watch role without gRPC, the clients' ends of the streams, and the truth
+/* world_watchers: the streams of a world, of Watch and of LeaseKeepAlive: the port of a member's watch role without gRPC, the clients' ends of the streams, and the truth
  * that streams are compared with: every change that any member ever published, once, in order.
  *
  * A client's message waits until the role wants it; a message of the role is there at once, and the role hears that it was sent, or, with a
@@ -23,9 +23,10 @@ struct world_change {
     bool is_delete;
     size_t before;        /* the change of the same key before it, + 1; 0 = there was none */
 };
-/* Where the published view of a member stood at some moment. */
+/* Where the published view of a member stood at some moment, and when that was. */
 struct world_view_point {
     int64_t revision, mark;
+    uint64_t ns;
 };
 struct world_stream;
 struct world_watchers { /* of a member */
@@ -49,7 +50,7 @@ struct world_streams { /* of the world */
 /* --- for a client --- */
 
 /* A stream at a member that is up: its number. */
-uint64_t world_stream_open(struct world *world, uint32_t member, bool requires_leader, bool is_slow);
+uint64_t world_stream_open(struct world *world, uint32_t member, enum watch_method method, bool requires_leader, bool is_slow);
 void world_stream_say(struct world *world, uint64_t stream, struct slice message);
 void world_stream_end(struct world *world, uint64_t stream);   /* it has said its last word, and reads on */
 void world_stream_leave(struct world *world, uint64_t stream); /* it is gone */
@@ -68,6 +69,7 @@ void world_watchers_init(struct world *world);
 void world_watchers_deinit(struct world *world);
 void world_watchers_open(struct world_member *member);  /* the port of a member that starts */
 void world_watchers_close(struct world_member *member); /* it died */
+bool world_watchers_are_there(const struct world *world); /* the members have a watch role */
 bool world_watchers_has_events(const struct world_member *member);
 void world_watchers_note(struct world_member *member);  /* its published view may be new */
 void world_watchers_idle(struct world_member *member);  /* nothing is left of streams that are over */

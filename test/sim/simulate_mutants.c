@@ -47,9 +47,6 @@ static const char *const unseen[] = {
     "D10",                                     /* nor has it an even number of voters */
     "P37",                                     /* nor does anybody put an old disk back */
     "A1", "A2", "A3",                          /* nor has it a quota, or alarms */
-    "P25",                                     /* a leader that is over and does not know seldom finds a lease due */
-    "D92",                                     /* nor is an id granted again while a word of its end is on its way */
-    "D101", "D102", "D103",                    /* nor does anybody renew leases, or wait for a checkpoint */
     "P34A",                                    /* nor a client of the library */
     "P37B",                                    /* nor backups */
     "D110", "D111", "D112",                    /* nor clients that lock */
