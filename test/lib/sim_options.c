@@ -48,7 +48,7 @@ static const struct field fields[] = {
     FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
-    FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
+    FIELD("nap-permille", world.nap_permille), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
     FIELD("renew-streams", world.renew_streams), FIELD("renew-think-ns", renew_think_ns),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -309,7 +309,7 @@ static void draw_leases(uint64_t seed, struct sim_options *options)
     options->clients.lease_ids = (uint32_t)DRAW(&rng, 1, 3, 12);
 }
 
-/* One thing once more: leases that end all the time while their leaders sleep, hand over, and have more to apply than they can. */
+/* One thing once more: leases that end all the time while their leaders sleep or hand over, and those that apply are slow to hear of it. */
 static void draw_lease_sleepers(struct rng *rng, struct sim_options *options)
 {
     options->world.members = options->clients.members = (uint32_t)DRAW(rng, 3, 3, 5);
@@ -321,10 +321,14 @@ static void draw_lease_sleepers(struct rng *rng, struct sim_options *options)
     options->clients.think_ns = DRAW(rng, NS_PER_MS, 20 * NS_PER_MS);
     options->clients.lease_percent = 50;
     options->clients.lease_ids = 12;
+    options->clients.hunt_percent = 0;
+    options->world.renew_streams = (uint32_t)DRAW(rng, 0, 1, 2);
+    options->world.nap_permille = (uint32_t)DRAW(rng, 50, 100, 200);
+    options->buggify = true;
     options->run_ns = 15 * NS_PER_S;
     memset(options->per_minute, 0, sizeof(options->per_minute));
     options->per_minute[SIM_PAUSE] = (uint32_t)DRAW(rng, 20, 60);
-    options->per_minute[SIM_TRANSFER] = (uint32_t)DRAW(rng, 0, 60, 200);
+    options->per_minute[SIM_TRANSFER] = (uint32_t)DRAW(rng, 60, 200);
     options->per_minute[SIM_PARTITION] = (uint32_t)DRAW(rng, 0, 20);
 }
 
@@ -336,9 +340,10 @@ static void draw_renewals(uint64_t seed, struct sim_options *options)
     if (options->clients.lease_percent == 0) return;
     options->clients.hunt_percent = (uint32_t)DRAW(&rng, 0, 0, 30, 100);
     options->world.lease_checkpoint_ms = DRAW(&rng, 0, 1000, 1000, 2000);
+    options->world.nap_permille = (uint32_t)DRAW(&rng, 0, 0, 5, 30);
     options->world.renew_streams = (uint32_t)DRAW(&rng, 0, 1, 2, 4, 8);
     options->renew_think_ns = DRAW(&rng, 50 * NS_PER_MS, 300 * NS_PER_MS, 2 * NS_PER_S);
-    if (rng_below(&rng, 8) == 0) draw_lease_sleepers(&rng, options);
+    if (rng_below(&rng, 5) == 0) draw_lease_sleepers(&rng, options);
 }
 
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)

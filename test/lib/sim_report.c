@@ -60,7 +60,7 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"questions about leases", total->leases.questions}, {"puts with a lease", total->leases.puts},
         {"granted again when over", total->leases.hunts}, {"checkpoints", counts->checkpoints}, {"keep-alive streams", total->renew.streams},
         {"renewals asked for", total->renew.asked}, {"answered", total->renew.renewed}, {"answered as gone", total->renew.gone},
-        {"timers seen to be renewed", counts->timers_renewed},
+        {"timers seen to be renewed", counts->timers_renewed}, {"naps", counts->naps},
         {"watch streams", total->watch.streams}, {"watchers", total->watch.watchers}, {"resumed", total->watch.resumed},
         {"watch events", total->watch.events}, {"with what was before", total->watch.with_previous}, {"fragments", total->watch.fragments},
         {"answers of progress", total->watch.progress}, {"notifications of progress", total->watch.notifications},

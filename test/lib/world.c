@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 
+#define NAP_NS (60 * NS_PER_MS)
+
 /* --- roles --- */
 
 static void run_role(struct world_member *member, uint32_t role)
@@ -46,6 +48,7 @@ static void switch_point(void *context, const char *point)
     if (world->depth > 3 || !tape_chance(&world->tape, world->options.switch_percent, 100)) return;
     uint32_t role = (uint32_t)tape_below(&world->tape, member->line.role_count);
     if (member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor) return; /* it dies alone, in nobody's step */
+    if (member->nap_until_ns > world->now_ns && member->line.roles[role] == &member->line.apply.actor) return;
     if ((member->running & 1u << role) == 0) run_role(member, role);
 }
 
@@ -220,10 +223,28 @@ void world_free(struct world *world)
 
 /* --- time --- */
 
+static bool is_napping(const struct world_member *member, uint32_t role)
+{
+    return member->nap_until_ns > member->world->now_ns && member->line.roles[role] == &member->line.apply.actor;
+}
+
+/* The system runs other threads in its place. */
+static bool falls_asleep(struct world_member *member, uint32_t role)
+{
+    struct world *world = member->world;
+    if (world->options.nap_permille == 0 || member->line.roles[role] != &member->line.apply.actor) return false;
+    if (!tape_chance(&world->tape, world->options.nap_permille, 1000)) return false;
+    member->nap_until_ns = world->now_ns + tape_below(&world->tape, NAP_NS);
+    world->counts.naps++;
+    world_note(world, "nap", member->number, role, 0);
+    return true;
+}
+
 /* As the runner decides it, so that a wake-up that is missing in the product is missing here. */
 static bool has_work(struct world_member *member, uint32_t role)
 {
     struct actor *actor = member->line.roles[role];
+    if (is_napping(member, role)) return false;
     if ((member->more & 1u << role) != 0) return true;
     if (actor_has_mail(actor) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
     if (actor == &member->line.net.actor) return world_net_has_calls(member);
@@ -242,6 +263,7 @@ static uint64_t next_deadline_ns(struct world_member *member)
     uint64_t next_ns = CLOCK_NEVER;
     for (uint32_t role = 0; role < member->line.role_count; role++) {
         uint64_t deadline_ns = world_global_ns(member, actor_deadline_ns(member->line.roles[role]));
+        if (is_napping(member, role)) deadline_ns = member->nap_until_ns;
         if (deadline_ns < next_ns) next_ns = deadline_ns;
     }
     return next_ns;
@@ -254,7 +276,7 @@ static bool run_member(struct world_member *member)
     uint32_t first = (uint32_t)tape_below(&member->world->tape, member->line.role_count);
     for (uint32_t r = 0; r < member->line.role_count; r++) {
         uint32_t role = (first + r) % member->line.role_count;
-        if (!has_work(member, role)) continue;
+        if (!has_work(member, role) || falls_asleep(member, role)) continue;
         has_run = true;
         if (!world_run_role(member, role) || world_meet_doom(member)) return true;
     }

@@ -36,6 +36,7 @@ struct world_options {
     uint32_t window;         /* frames under way before a sender must wait; 0 = 64 */
     uint32_t repeat_permille; /* chance that Raft's own messages of a frame come a second time, soon or much later */
     bool even_delays;        /* every frame takes delay_ns, neither more nor less */
+    uint32_t nap_permille;   /* chance that the apply role is not run for a while when it could be */
     bool late_disks;         /* log files complete later */
     bool late_chores;        /* the same for segments that are prepared */
     uint32_t start_fault_permille; /* chance that a file operation fails, or a read is short, while a member starts */
@@ -146,6 +147,7 @@ struct world_counts {
     uint64_t watch_streams; /* opened */
     uint64_t leases_granted, leases_expired, checkpoints; /* entries of the committed log */
     uint64_t timers_renewed; /* as looked at */
+    uint64_t naps;
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

@@ -161,5 +161,5 @@ void world_disk_fail(struct world *world, uint32_t number, bool fails)
 void world_break_permille(struct world *world, uint32_t permille) { world->options.break_permille = permille; }
 void world_quiet(struct world *world)
 {
-    world->options.break_permille = world->options.repeat_permille = world->options.start_fault_permille = 0;
+    world->options.break_permille = world->options.repeat_permille = world->options.start_fault_permille = world->options.nap_permille = 0;
 }

@@ -78,6 +78,7 @@ struct world_member {
     uint64_t id;
     bool is_up, is_ready, host_is_down, is_drained, is_transferred, is_unwatched;
     uint64_t pause_until_ns;
+    uint64_t nap_until_ns;   /* its apply role sleeps */
     uint64_t idle_until_ns;  /* no role has anything to do before; 0 = look */
     struct config config;
     char name[16];

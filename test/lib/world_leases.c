@@ -90,13 +90,18 @@ static const struct world_member *who_said(const struct world_member *member, co
     return member;
 }
 
+static void check_speaker(const struct world_member *member, const struct world_lease_entry *said, const struct command *command)
+{
+    require(member, command->id.member == member->id && member->watch.leads_term == said->term, "L3 only who leads says what becomes of a lease",
+            (uint64_t)said->id, said->term);
+}
+
 static void check_expiry(const struct world_member *taker, struct world_lease_entry *expiry, const struct command *command)
 {
     const struct world *world = taker->world;
     const struct world_member *member = who_said(taker, command);
     const struct world_lease_entry *grant = committed_at(world, expiry->granted_index);
-    require(member, command->id.member == member->id && member->watch.leads_term == expiry->term, "L3 only who leads says that a lease is over",
-            (uint64_t)expiry->id, expiry->term);
+    check_speaker(member, expiry, command);
     bool is_known = grant != NULL && grant->kind == WORLD_LEASE_GRANT && grant->id == expiry->id;
     require(member, is_known, "L3 a lease that is over was granted", (uint64_t)expiry->id, expiry->granted_index);
     expiry->granted_ns = grant->committed_ns;
@@ -138,16 +143,17 @@ static void issue_expiries(struct world_member *member, struct world_lease_entry
     ASSERT(!reader.bad);
 }
 
-static void issue_checkpoints(struct world *world, struct world_lease_entry *issued, struct slice body)
+static void issue_checkpoints(struct world_member *member, struct world_lease_entry *issued, const struct command *command)
 {
-    struct reader reader = reader_make(body);
+    struct reader reader = reader_make(command->body);
     struct lease_request_checkpoint checkpoint;
     issued->kind = WORLD_LEASE_CHECKPOINT;
     while (lease_request_next_checkpoint(&reader, &checkpoint)) {
         issued->id = checkpoint.id;
         issued->granted_index = checkpoint.granted_index;
         issued->remaining = checkpoint.remaining;
-        add(world, issued);
+        check_speaker(who_said(member, command), issued, command);
+        add(member->world, issued);
     }
     ASSERT(!reader.bad);
 }
@@ -161,7 +167,7 @@ void world_leases_issued(struct world_member *member, const struct raft_entry *e
     if (command.kind == COMMAND_LEASE_EXPIRE) {
         issue_expiries(member, &issued, &command);
     } else if (command.kind == COMMAND_LEASE_CHECKPOINT) {
-        issue_checkpoints(member->world, &issued, command.body);
+        issue_checkpoints(member, &issued, &command);
     } else if (command.kind == COMMAND_LEASE_GRANT) {
         struct lease_request_grant grant;
         enum err err = lease_request_parse_grant(command.body, &grant);

@@ -94,7 +94,7 @@ bool world_start(struct world *world, uint32_t number)
     member->is_ready = member->is_drained = member->is_transferred = member->is_unwatched = member->host_is_down = false;
     member->more = 0;
     member->doom_steps = 0;
-    member->pause_until_ns = 0;
+    member->pause_until_ns = member->nap_until_ns = 0;
     world_wake(member);
     world_watch_start(member);
     return true;
