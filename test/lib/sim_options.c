@@ -355,7 +355,7 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     options.clients = (struct sim_clients_options){
         .seed = seed + 1, .members = options.world.members, .clients = (uint32_t)DRAW(&rng, 2, 4, 8, 12),
         .keys = (uint32_t)DRAW(&rng, 2, 8, 64), .padding_max = (uint32_t)DRAW(&rng, 0, 64, 3000, 40000),
-        .ops_max = 1650,
+        .ops_max = 1800,
         .think_ns = DRAW(&rng, NS_PER_MS, 20 * NS_PER_MS, 100 * NS_PER_MS, 200 * NS_PER_MS), .patience_ns = DRAW(&rng, 500 * NS_PER_MS, 10 * NS_PER_S),
         .compact_permille = (uint32_t)DRAW(&rng, 0, 5, 30), .sticks = rng_below(&rng, 2) == 0};
     /* A value may not be larger than what can ever be proposed. */
