@@ -3,7 +3,7 @@
 set -euo pipefail
 # shellcheck source=suite_lib.sh
 . "$(dirname "$0")/suite_lib.sh"
-suite_begin "end-to-end tests" 130
+suite_begin "end-to-end tests" 170
 
 for file in test/e2e/test_*.sh; do
     suite_run "$(basename "$file")" 170 "$file"

@@ -4,6 +4,7 @@
 
 e2e_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 e2e_dir=$(mktemp -d "${TMPDIR:-/tmp}/kvd-e2e-XXXXXX")
+e2e_modules=$e2e_root/build/clients
 e2e_passed=0
 e2e_failed=0
 e2e_skipped=0
@@ -21,6 +22,22 @@ e2e_free_ports() {
     done
     echo "no free ports" >&2
     return 1
+}
+
+# npm's packages, as the lock file of clients/ names them, once per checkout: in $e2e_modules/node_modules, when $e2e_modules/installed is there.
+e2e_node_modules() {
+    local clients=$e2e_root/test/e2e/clients
+    cmp -s "$clients/package-lock.json" "$e2e_modules/installed" && return
+    mkdir -p "$e2e_modules"
+    rm -f "$e2e_modules/installed"
+    cp "$clients/package.json" "$clients/package-lock.json" "$e2e_modules"
+    if npm ci --prefix "$e2e_modules" --ignore-scripts --no-audit --no-fund >"$e2e_dir/npm.out" 2>&1; then
+        cp "$clients/package-lock.json" "$e2e_modules/installed"
+    elif grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|E(40[137]|50[0-9])' "$e2e_dir/npm.out"; then
+        e2e_skip "npm's etcd3" "the registry cannot be reached: $(tail -n 3 "$e2e_dir/npm.out")"
+    else
+        e2e_fail "npm ci" "$(tail -n 20 "$e2e_dir/npm.out")"
+    fi
 }
 
 e2e_start() {

@@ -6,24 +6,9 @@ set -euo pipefail
 # shellcheck source=e2e_lib.sh
 . "$(dirname "$0")/e2e_lib.sh"
 clients=$e2e_root/test/e2e/clients
-modules=$e2e_root/build/clients
+modules=$e2e_modules
 names=()
 pids=()
-
-# npm's packages, as the lock file names them, once per checkout.
-install_modules() {
-    cmp -s "$clients/package-lock.json" "$modules/installed" && return
-    mkdir -p "$modules"
-    rm -f "$modules/installed"
-    cp "$clients/package.json" "$clients/package-lock.json" "$modules"
-    if npm ci --prefix "$modules" --ignore-scripts --no-audit --no-fund >"$e2e_dir/npm.out" 2>&1; then
-        cp "$clients/package-lock.json" "$modules/installed"
-    elif grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|E(40[137]|50[0-9])' "$e2e_dir/npm.out"; then
-        e2e_skip "npm's etcd3" "the registry cannot be reached: $(tail -n 3 "$e2e_dir/npm.out")"
-    else
-        e2e_fail "npm ci" "$(tail -n 20 "$e2e_dir/npm.out")"
-    fi
-}
 
 # client NAME COMMAND...: it works below its own prefix
 client() {
@@ -74,7 +59,7 @@ judge() {
     done
 }
 
-install_modules
+e2e_node_modules
 e2e_start
 trap 'end_clients; e2e_finish' EXIT
 client etcdctl "$clients/etcdctl.sh"

@@ -51,6 +51,11 @@ says_what_it_is() {
 /usr/share/doc/kvd/CHANGELOG.md
 /usr/share/doc/kvd/README.md
 /usr/share/doc/kvd/copyright
+/usr/share/doc/kvd/docs/clients.md
+/usr/share/doc/kvd/docs/formats.md
+/usr/share/doc/kvd/docs/kvctl.md
+/usr/share/doc/kvd/docs/operations.md
+/usr/share/doc/kvd/docs/wire.md
 /usr/share/man/man1/readpb.1
 /usr/share/man/man1/readsnapshot.1
 /usr/share/man/man1/readstate.1
