@@ -1,8 +1,10 @@
 /* commands: the table, and who is meant by a word. */
 #include "commands.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "auth_command.h"
@@ -270,6 +272,31 @@ const struct command *commands_find(int count, const char *const *words, int *ou
         return &COMMANDS[i];
     }
     return NULL;
+}
+
+/* Whether a command has this word at this place of its name, in any case. */
+static bool is_word_of_a_name(const char *word, const char *group)
+{
+    size_t size = strlen(word), skip = group == NULL ? 0 : strlen(group) + 1;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const char *name = COMMANDS[i].name;
+        if (group != NULL && (strncmp(name, group, skip - 1) != 0 || name[skip - 1] != ' ')) continue;
+        if (strncasecmp(name + skip, word, size) == 0 && (name[skip + size] == '\0' || name[skip + size] == ' ')) return true;
+    }
+    return false;
+}
+
+static void lower(char *word)
+{
+    for (; *word != '\0'; word++) *word = (char)tolower((unsigned char)*word);
+}
+
+void commands_lower(int count, char **words)
+{
+    if (count == 0 || !is_word_of_a_name(words[0], NULL)) return;
+    lower(words[0]);
+    int second = commands_is_group(words[0]) ? commands_second_word(count, (const char *const *)words) : count;
+    if (second < count && is_word_of_a_name(words[second], words[0])) lower(words[second]);
 }
 
 /* Insertions, deletions and substitutions of a byte that make one word of the other. */

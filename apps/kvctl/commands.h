@@ -31,6 +31,8 @@ bool commands_is_group(const char *word);
 int commands_second_word(int count, const char *const *words);
 /* The command that the words name, and how many words that took; NULL if there is none. */
 const struct command *commands_find(int count, const char *const *words, int *out_used);
+/* Where the first words name a command or a group in any case: in small letters afterwards. */
+void commands_lower(int count, char **words);
 /* NULL if no command's name is near. Names of other tools for the same thing count as near. */
 const char *commands_nearest(const char *word);
 /* The command's own flags with their defaults; how many. out_flags: at least COMMANDS_FLAGS_MAX. */

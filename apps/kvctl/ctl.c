@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "ear.h"
 
 #define PEM_BYTES_MAX (1u << 20)
 #define CALLS_MAX 2048 /* a call to each endpoint, or the streams of watch -i, old and new */
@@ -88,16 +89,34 @@ enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints)
     }
     if (ctl->endpoint_count == 0) return ctl_fail(CTL_BAD_CONNECTION, "no endpoints given: --endpoints is empty");
     ASSERT(ctl->client == NULL);
-    return open_client(ctl);
+    enum ctl_exit code = open_client(ctl);
+    if (code == CTL_OK && ctl->hears) ctl->ear = ear_new(ctl->client, false);
+    return code;
 }
 
 void ctl_disconnect(struct ctl *ctl)
 {
     ASSERT(ctl != NULL);
+    if (ctl->ear != NULL && ctl->signal == 0) ctl->signal = ear_signal(ctl->ear);
+    ear_free(ctl->ear);
+    ctl->ear = NULL;
     rpc_client_free(ctl->client);
     alloc_free(ctl->endpoint_text);
     ctl->client = NULL;
     ctl->endpoint_text = NULL;
+}
+
+bool ctl_pump(struct ctl *ctl, uint64_t deadline_ns)
+{
+    rpc_client_pump(ctl->client, deadline_ns);
+    return ctl->ear == NULL || ear_signal(ctl->ear) == 0;
+}
+
+static void finish(struct ctl *ctl, const struct rpc_client_request *request, struct rpc_client_answer *out_answer)
+{
+    uint64_t call = rpc_client_begin(ctl->client, request, out_answer);
+    while (out_answer->text == NULL)
+        if (!ctl_pump(ctl, CLOCK_NEVER)) rpc_client_cancel(ctl->client, call);
 }
 
 void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,
@@ -109,8 +128,7 @@ void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_
                                       .policy = policy,
                                       .timeout_ns = ctl->globals.command_timeout_ns,
                                       .endpoint = endpoint};
-    enum err_code code = rpc_client_call(ctl->client, &call, out_answer);
-    ASSERT(code == out_answer->code);
+    finish(ctl, &call, out_answer);
 }
 
 void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer)
@@ -122,8 +140,7 @@ void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *messag
                                       .endpoint = RPC_CLIENT_ANY,
                                       .message_fn = message_fn,
                                       .message_context = context};
-    enum err_code code = rpc_client_call(ctl->client, &call, out_answer);
-    ASSERT(code == out_answer->code);
+    finish(ctl, &call, out_answer);
 }
 
 enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer)
@@ -136,8 +153,9 @@ enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_ans
                         (double)answer->took_ns / (double)NS_PER_S, ctl->globals.endpoints);
     if (answer->code == ERR_CODE_UNIMPLEMENTED)
         return ctl_fail(CTL_BAD_FEATURE, "the server at %s has no such call: %s", ctl->endpoints[answer->endpoint], ctl_error_text(answer));
+    bool is_told = ctl->ear != NULL && ear_signal(ctl->ear) != 0 && answer->code == ERR_CODE_CANCELLED;
     const char *fate = answer->is_unknown ? " (the request may have been carried out, or may still be)" : "";
-    return ctl_fail(CTL_ERROR, "%s%s", ctl_error_text(answer), fate);
+    return ctl_fail(is_told ? CTL_INTERRUPTED : CTL_ERROR, "%s%s", is_told ? "interrupted" : ctl_error_text(answer), fate);
 }
 
 enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy,

@@ -12,6 +12,8 @@
 #include "base/flags.h"
 #include "rpc/rpc_client.h"
 
+struct ear;
+
 /* Exit codes as etcdctl's. */
 enum ctl_exit {
     CTL_OK = 0,
@@ -53,6 +55,8 @@ struct ctl {
     enum ctl_format format;
     bool has_timeout;    /* --command-timeout was given */
     int before_dashes;   /* of the command's words, how many stand before "--"; -1 = there is none */
+    bool hears;          /* signals end its calls, not the process: there is an ear while it is connected */
+    struct ear *ear;     /* NULL = none; a live command has its own */
     int signal;          /* that ended the command, and so ends the process; 0 = none */
     struct rpc_client *client;
     char *endpoint_text; /* what `endpoints` points into */
@@ -69,6 +73,8 @@ const char *ctl_error_text(const struct rpc_client_answer *answer);
 /* The client for `endpoints` (commas between); replaces the one before. Fails with a message. */
 enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints);
 void ctl_disconnect(struct ctl *ctl);
+/* One turn of the client. False: a signal asks to end; what is in flight should be cancelled. */
+bool ctl_pump(struct ctl *ctl, uint64_t deadline_ns);
 
 /* One call, without a word about its outcome. *out_answer is filled and owned in any case. */
 void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,

@@ -28,6 +28,7 @@ int endpoint_command_hashkv_flags(struct ctl_options *options, struct flag *out_
 
 /* One endpoint's question and what came of it. */
 struct question {
+    uint64_t call;
     const ProtobufCMessageDescriptor *type; /* NULL: the response's bytes do not matter */
     uint64_t start_ns, took_ns;
     ProtobufCMessage *response;
@@ -60,9 +61,12 @@ static void ask_all(struct ctl *ctl, const char *path, struct slice body, const 
                                              .policy = RPC_CLIENT_READ,
                                              .timeout_ns = ctl->globals.command_timeout_ns,
                                              .endpoint = i};
-        rpc_client_start(ctl->client, &request, on_answer, &questions[i]);
+        questions[i].call = rpc_client_start(ctl->client, &request, on_answer, &questions[i]);
     }
-    while (rpc_client_in_flight(ctl->client) > 0) rpc_client_pump(ctl->client, CLOCK_NEVER);
+    while (rpc_client_in_flight(ctl->client) > 0) {
+        if (ctl_pump(ctl, CLOCK_NEVER)) continue;
+        for (size_t i = 0; i < ctl->endpoint_count; i++) rpc_client_cancel(ctl->client, questions[i].call);
+    }
 }
 
 typedef enum ctl_exit print_fn(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);

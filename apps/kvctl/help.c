@@ -6,9 +6,8 @@
 
 #include "base/assert.h"
 
-void help_overview(const struct flag *flags, int flag_count)
+void help_commands(void)
 {
-    printf("kvctl - the command line client of kvd; speaks etcd's v3 API\n\nUsage:\n  kvctl [flags] <command> [arguments]\n\nCommands:\n");
     size_t count;
     const struct command *commands = commands_all(&count);
     for (size_t i = 0; i < count; i++) {
@@ -16,6 +15,12 @@ void help_overview(const struct flag *flags, int flag_count)
         ASSERT(commands[i].summary != NULL);
         printf("  %-22s %s\n", commands[i].name, commands[i].summary);
     }
+}
+
+void help_overview(const struct flag *flags, int flag_count)
+{
+    printf("kvctl - the command line client of kvd; speaks etcd's v3 API\n\nUsage:\n  kvctl [flags] <command> [arguments]\n  kvctl [flags]                         interactive, on a terminal\n\nCommands:\n");
+    help_commands();
     printf("\nExamples:\n"
            "  kvctl --endpoints 10.0.0.1:2379,10.0.0.2:2379 put greeting hello\n"
            "  kvctl get --prefix greet -w json\n"

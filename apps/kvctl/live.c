@@ -15,6 +15,13 @@ void live_init(struct live *live, struct ctl *ctl, bool wants_lines)
     heap_init(&live->timers);
 }
 
+void live_init_deaf(struct live *live, struct ctl *ctl)
+{
+    ASSERT(ctl->client != NULL);
+    *live = (struct live){.ctl = ctl};
+    heap_init(&live->timers);
+}
+
 void live_deinit(struct live *live)
 {
     ASSERT(live->timers.count == 0);

@@ -18,6 +18,7 @@ struct live {
 };
 
 void live_init(struct live *live, struct ctl *ctl, bool wants_lines);
+void live_init_deaf(struct live *live, struct ctl *ctl); /* without an ear: on a thread beside the one that hears */
 void live_deinit(struct live *live); /* nothing is set */
 
 void live_timer_init(struct live_timer *timer, void (*fn)(void *context, uint64_t now_ns), void *context);

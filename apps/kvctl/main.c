@@ -5,8 +5,10 @@
  */
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "run.h"
+#include "shell.h"
 
 /* As the signal would have ended us at once: a shell sees why. */
 static void end_by(int number)
@@ -22,7 +24,8 @@ int main(int argc, char **argv)
 {
     struct ctl ctl = {.format = CTL_SIMPLE};
     setenv("GRPC_VERBOSITY", "NONE", 0); /* errors are told by us, once */
-    enum ctl_exit code = run_line(&ctl, argc, argv);
+    bool is_terminal = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+    enum ctl_exit code = is_terminal && run_is_bare(&ctl, argc, argv) ? shell_run(&ctl) : run_line(&ctl, NULL, argc, argv);
     if (ctl.signal != 0) end_by(ctl.signal);
     return (int)code;
 }

@@ -105,7 +105,8 @@ enum ctl_exit manual_command(struct ctl *ctl, int count, const char **words)
     printf(".\\\" Made by `kvctl man`.\n.TH KVCTL 1 \"\" \"kvctl %s\" \"kvd\"\n.SH NAME\nkvctl \\- the command line client of kvd\n", KVD_VERSION);
     printf(".SH SYNOPSIS\n\\fBkvctl\\fR [\\fIflags\\fR] \\fIcommand\\fR [\\fIarguments\\fR]\n.SH DESCRIPTION\n"
            "kvctl speaks etcd\\(aqs v3 API to the members of a kvd cluster, and to an etcd. Commands, flags, output and exit codes are those of "
-           "etcdctl.\n");
+           "etcdctl.\n.PP\nWithout a command, on a terminal, it is interactive: lines are commands in any case, with the quoting of a shell; HELP "
+           "tells more. They are kept in\n.I history/kvcli_history\n(CLIENT_HISTORY_DIR, CLIENT_HISTORY_FILE).\n");
     printf(".SH \"GLOBAL OPTIONS\"\n");
     int flag_count = globals_flags(&globals, flags);
     for (int i = 0; i < flag_count; i++) put_flag(&flags[i]);

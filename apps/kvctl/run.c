@@ -14,6 +14,7 @@ static enum ctl_exit run_command(struct ctl *ctl, const struct command *command,
 {
     enum ctl_exit code = globals_check(ctl);
     if (command->ways == WAYS_LIVE) ear_block_signals();
+    if (command->ways == WAYS_LIVE) ctl->hears = false; /* it has an ear of its own */
     if (code == CTL_OK && command->ways != WAYS_OFFLINE) code = ctl_connect(ctl, ctl->globals.endpoints);
     if (code == CTL_OK) code = command->run(ctl, count, words);
     ASSERT(code >= CTL_OK);
@@ -22,13 +23,14 @@ static enum ctl_exit run_command(struct ctl *ctl, const struct command *command,
     return code;
 }
 
-static enum ctl_exit run_words(struct ctl *ctl, int argc, char **argv, const char **words)
+static enum ctl_exit run_words(struct ctl *ctl, const struct ctl_globals *base, int argc, char **argv, const char **words)
 {
     struct flag flags[GLOBALS_FLAGS_MAX + COMMANDS_FLAGS_MAX];
     struct flags_result result = {.arguments = words};
     const struct flags_options first_word = {.stop_at_command = true}, all = {.environment_prefix = NULL};
     int flag_count = globals_flags(&ctl->globals, flags), used = 0;
-    if (!globals_parse_environment(ctl, flags, flag_count, &result) ||
+    if (base != NULL) ctl->globals = *base;
+    if ((base == NULL && !globals_parse_environment(ctl, flags, flag_count, &result)) ||
         !globals_parse(ctl, flags, flag_count, argc, argv, &first_word, &result))
         return ctl_fail(CTL_ERROR, "%s\nRun 'kvctl --help' for usage.", result.error);
     bool wants_help = ctl->globals.help;
@@ -56,10 +58,23 @@ static enum ctl_exit run_words(struct ctl *ctl, int argc, char **argv, const cha
     return run_command(ctl, command, result.arguments_count - used, words + used);
 }
 
-enum ctl_exit run_line(struct ctl *ctl, int argc, char **argv)
+enum ctl_exit run_line(struct ctl *ctl, const struct ctl_globals *base, int argc, char **argv)
 {
     const char **words = alloc_zero((size_t)argc + 1, sizeof *words);
-    enum ctl_exit code = run_words(ctl, argc, argv, words);
+    enum ctl_exit code = run_words(ctl, base, argc, argv, words);
     alloc_free(words);
     return code;
+}
+
+bool run_is_bare(struct ctl *ctl, int argc, char **argv)
+{
+    struct flag flags[GLOBALS_FLAGS_MAX];
+    const char **words = alloc_zero((size_t)argc + 1, sizeof *words);
+    struct flags_result result = {.arguments = words};
+    const struct flags_options how = {.stop_at_command = true};
+    int flag_count = globals_flags(&ctl->globals, flags);
+    bool is_bare = globals_parse_environment(ctl, flags, flag_count, &result) && globals_parse(ctl, flags, flag_count, argc, argv, &how, &result) &&
+                   result.arguments_count == 0 && !ctl->globals.help;
+    alloc_free(words);
+    return is_bare;
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 
@@ -88,6 +89,15 @@ static bool take_escape(struct scanner *scanner)
     return true;
 }
 
+bool txn_parse_escape(const char **at, char **out)
+{
+    struct scanner scanner = {.at = *at, .out = *out};
+    bool is_good = take_escape(&scanner);
+    *at = scanner.at;
+    *out = scanner.out;
+    return is_good;
+}
+
 /* The string in double quotes at the scanner; NULL = there is none, or it is not well formed. */
 static char *take_quoted(struct scanner *scanner)
 {
@@ -124,7 +134,7 @@ static const struct target *find_target(const char *name, size_t size)
 {
     ASSERT(name != NULL);
     for (size_t i = 0; i < sizeof TARGETS / sizeof TARGETS[0]; i++)
-        if (strlen(TARGETS[i].name) == size && memcmp(TARGETS[i].name, name, size) == 0) return &TARGETS[i];
+        if (strlen(TARGETS[i].name) == size && strncasecmp(TARGETS[i].name, name, size) == 0) return &TARGETS[i];
     return NULL;
 }
 

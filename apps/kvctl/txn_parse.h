@@ -18,5 +18,7 @@
 bool txn_parse_compare(const char *line, struct arena *arena, struct buf *out);
 /* The line's words, words[0] first; false: too many, a quote is not closed, or an escape is wrong. */
 bool txn_parse_words(const char *line, struct arena *arena, char **out_words, int *out_count);
+/* What follows a backslash at *at, as in Go's strings, to *out, where there is room for as many bytes; steps over both. False: it is wrong. */
+bool txn_parse_escape(const char **at, char **out);
 
 #endif

@@ -136,11 +136,12 @@ static bool on_response(void *context, const Etcdserverpb__WatchResponse *respon
     return session->code == CTL_OK;
 }
 
-static void put_create(const struct ctl_options *options, const struct watch_words *words, struct buf *request, enum ctl_exit *out_code)
+enum ctl_exit watch_command_request(const struct ctl_options *options, int count, const char **words, struct buf *out)
 {
-    *out_code = kv_request_interval(options, "watch", words->key_count, (const char **)(uintptr_t)words->keys, request);
-    if (options->progress_notify) buf_put_pb_varint(request, 4, 1);
-    if (options->prev_kv) buf_put_pb_varint(request, 6, 1);
+    enum ctl_exit code = kv_request_interval(options, "watch", count, words, out);
+    if (options->progress_notify) buf_put_pb_varint(out, 4, 1);
+    if (options->prev_kv) buf_put_pb_varint(out, 6, 1);
+    return code;
 }
 
 static const char *check_words(const struct ctl_options *options, const struct watch_words *words)
@@ -152,9 +153,8 @@ static const char *check_words(const struct ctl_options *options, const struct w
 static enum ctl_exit add_watch(struct session *session, const struct ctl_options *options, const struct watch_words *words)
 {
     struct buf request;
-    enum ctl_exit code;
     buf_init(&request);
-    put_create(options, words, &request, &code);
+    enum ctl_exit code = watch_command_request(options, words->key_count, (const char **)(uintptr_t)words->keys, &request);
     if (code == CTL_OK) {
         struct watch *watch = ALLOC(struct watch);
         watch->session = session;

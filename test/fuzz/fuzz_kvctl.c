@@ -7,6 +7,7 @@
 #include "json.h"
 #include "storage/operation.h"
 #include "txn_parse.h"
+#include "words.h"
 
 static void check_compare(const char *line, struct arena *arena)
 {
@@ -31,6 +32,34 @@ static void check_words(const char *line, struct arena *arena)
     size_t total = 0;
     for (int i = 0; i < count; i++) total += strlen(words[i]);
     ASSERT(total <= 4 * strlen(line));
+}
+
+/* As a line of a batch; what is quoted is read back. */
+static void check_shell_words(const char *line, struct arena *arena)
+{
+    char *words[WORDS_MAX + 1], *again[WORDS_MAX + 1];
+    struct buf quoted;
+    int count = -1, count_again = -1;
+    if (words_split(line, arena, words, &count) != NULL) return;
+    buf_init(&quoted);
+    for (int i = 0; i < count; i++) {
+        words_quote(&quoted, slice_from_string(words[i]), true);
+        buf_put_u8(&quoted, ' ');
+    }
+    buf_put_u8(&quoted, '\0');
+    const char *wrong = words_split((const char *)quoted.blob->data, arena, again, &count_again);
+    ASSERT(wrong == NULL && count_again == count);
+    for (int i = 0; i < count; i++) ASSERT(strcmp(words[i], again[i]) == 0);
+    buf_deinit(&quoted);
+}
+
+static void check_last_word(const char *line)
+{
+    struct buf word;
+    size_t start = 0;
+    buf_init(&word);
+    if (words_last(line, &start, &word) >= 0) ASSERT(start <= strlen(line) && word.size > 0);
+    buf_deinit(&word);
 }
 
 /* Quotes stand in pairs, and nothing below a blank stands bare. */
@@ -63,6 +92,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_compare(line, &arena);
     arena_reset(&arena);
     check_words(line, &arena);
+    arena_reset(&arena);
+    check_shell_words(line, &arena);
+    check_last_word(line);
     check_json(line, slice_make(data, size));
     arena_deinit(&arena);
     alloc_free(line);
