@@ -19,9 +19,11 @@ ENTER, TAB, INTERRUPT, END, UP = "Enter", "Tab", "C-c", "C-d", "Up"
 
 class Terminal:
     """A terminal of 80 columns with one kvctl in it."""
+    count = 0
 
     def __init__(self, cluster, *words):
-        self.socket = os.path.join(cluster.directory, "tmux")
+        Terminal.count += 1 # a server that was just ended may still be at the last one's socket
+        self.socket = os.path.join(cluster.directory, "tmux%d" % Terminal.count)
         environment = clean_environment(CLIENT_HISTORY_DIR=os.path.join(cluster.directory, "history"), LANG="C.UTF-8", TERM="xterm")
         environment.pop("TMUX", None)
         self.tmux = ["tmux", "-S", self.socket, "-f", "/dev/null"]
