@@ -47,6 +47,13 @@ void client_wait_end(struct client_wait *wait)
     pthread_mutex_unlock(&wait->mutex);
 }
 
+void client_wait_again(struct client_wait *wait)
+{
+    pthread_mutex_lock(&wait->mutex);
+    wait->is_done = false;
+    pthread_mutex_unlock(&wait->mutex);
+}
+
 bool client_wait_until(struct client_wait *wait, uint64_t deadline_ns)
 {
     const struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_S), .tv_nsec = (long)(deadline_ns % NS_PER_S)};

@@ -19,7 +19,7 @@
 #include "rpc/rpc_client.h"
 
 #define CLIENT_POSTS_MAX 65536
-#define CLIENT_CALLS_PER_OPEN 4 /* of a lock: keeper, watch, its own step, and one that is being given up */
+#define CLIENT_CALLS_PER_OPEN 6 /* of a lock: keeper, watch, its own step, and what is being given up */
 
 /* Something to do on the client's thread. `fn` may free it. */
 struct client_post {
@@ -43,6 +43,7 @@ struct client_wait {
 void client_wait_init(struct client_wait *wait);
 void client_wait_deinit(struct client_wait *wait);
 void client_wait_end(struct client_wait *wait);   /* wakes; the waiter may be gone when it returns */
+void client_wait_again(struct client_wait *wait); /* is_done is over */
 bool client_wait_until(struct client_wait *wait, uint64_t deadline_ns); /* false: not done by then */
 
 /* What an endpoint was found to be. */

@@ -22,17 +22,17 @@
  *
  * What is tried again (the rules of etcd's client). Reads change nothing: on Unavailable they go to another endpoint, until their deadline.
  * Writes never run twice: one goes to another endpoint only while it surely was not sent. What leaves its fate open is told by is_unknown:
- * it may have happened, or may still happen.
+ * it may have happened, or may still happen. Watches, kept leases and locks go on at another endpoint by themselves.
  *
  * Threads. Every function may be called on any thread, if not said otherwise. A client has one thread of its own, on which all call-backs
- * run, one after the other; a call-back must not wait for long, for everything of this client waits meanwhile. It may start and cancel
- * and send; a function that waits is answered there with KVD_ON_LIBRARY_THREAD, and kvd_client_free must not be called there.
+ * run, one after the other; a call-back must not wait for long, for everything of this client waits meanwhile. It may start and cancel,
+ * send, open and close; a function that waits is answered there with KVD_ON_LIBRARY_THREAD, and kvd_client_free must not be called there.
  * Fork. In a child that was forked off, every function answers KVD_FORKED (or NULL, or nothing), and closing and freeing leave everything
  * as it is; a child that wants to call must exec first.
  * Signals are blocked on the client's thread. Memory that runs out ends the process.
  *
- * Limits. What is beyond one is refused at once with KVD_BUSY or KVD_INVALID, and nothing of it was sent: calls in flight, and their
- * bytes, as in kvd_client_options; KVD_STREAM_MESSAGES_MAX messages that wait on a stream;
+ * Limits. What is beyond one is refused at once with KVD_BUSY or KVD_INVALID, and nothing of it was sent: calls in flight, their bytes,
+ * what is open (watches, keepers, locks), all in kvd_client_options; KVD_STREAM_MESSAGES_MAX messages that wait on a stream;
  * KVD_PATHS_MAX different paths of raw requests; KVD_ENDPOINTS_MAX endpoints.
  */
 #ifndef KVD_CLIENT_H
@@ -117,7 +117,7 @@ enum kvd_code {
     KVD_ON_LIBRARY_THREAD = 102, /* a function that waits was called in a call-back */
     KVD_INVALID = 103,           /* the arguments make no sense; the text says which */
     KVD_MALFORMED = 104,         /* the server's answer is not a response of this method; a write was carried out */
-    KVD_OVER = 105               /* the client is being freed */
+    KVD_OVER = 105               /* the call, stream, watch, keeper or lock is over */
 };
 /* A word or two on a code. Never NULL. */
 KVD_API const char *kvd_code_text(enum kvd_code code);
@@ -186,7 +186,7 @@ struct kvd_result {
     size_t event_count;
     struct kvd_bytes next;    /* history: the next page's token; empty = this was the last */
 };
-KVD_API void kvd_result_free(struct kvd_result *result); /* of kvd_call only; accepts NULL */
+KVD_API void kvd_result_free(struct kvd_result *result); /* of kvd_call and kvd_pages_next only; accepts NULL */
 
 /* --- requests -------------------------------------------------------------------------------------------------------------- */
 
@@ -336,6 +336,114 @@ KVD_API enum kvd_code kvd_cancel(struct kvd_client *client, uint64_t call);
  * KVD_RESOURCE_EXHAUSTED. What is sent to a stream that is over goes nowhere. */
 KVD_API enum kvd_code kvd_send(struct kvd_client *client, uint64_t call, struct kvd_bytes body);
 KVD_API enum kvd_code kvd_resume(struct kvd_client *client, uint64_t call); /* after KVD_PAUSE */
+
+/* A range page by page, all at the revision of the first; order, target and the filters of revisions are not for pages.
+ *     struct kvd_pages *pages = kvd_pages_new(kvd_text("jobs/"), &(struct kvd_range_options){.is_prefix = true, .limit = 500});
+ *     for (struct kvd_result *page; (page = kvd_pages_next(client, pages, NULL)) != NULL; kvd_result_free(page)) …
+ * The result after the last page is NULL; a page that failed is followed by NULL, too. Thread: one at a time. */
+struct kvd_pages;
+KVD_API struct kvd_pages *kvd_pages_new(struct kvd_bytes key, const struct kvd_range_options *options); /* limit 0 = 1,000 */
+KVD_API struct kvd_result *kvd_pages_next(struct kvd_client *client, struct kvd_pages *pages, const struct kvd_call_options *options);
+KVD_API void kvd_pages_free(struct kvd_pages *pages); /* accepts NULL */
+
+/* --- watches --------------------------------------------------------------------------------------------------------------- */
+
+/* Changes of a key or range, in the order of their revisions. When its member dies or loses the leader, the watch goes on at another
+ * endpoint behind the last event that was delivered: nothing is missed, nothing comes twice.
+ *
+ * Either with a call-back, or, with fn NULL, by kvd_watch_next, which takes one message from the server at a time. */
+struct kvd_watch_options {
+    struct kvd_bytes range_end;
+    bool is_prefix, is_from_key;
+    int64_t start_revision;      /* 0 = from now on */
+    bool previous, progress_notify, no_puts, no_deletes;
+};
+struct kvd_news {
+    enum kvd_code code;          /* not OK: the watch is over, and nothing comes behind it. KVD_OUT_OF_RANGE: what it needs is compacted */
+    const char *text;
+    int64_t compact_revision;
+    struct kvd_header header;
+    const struct kvd_event *events;
+    size_t event_count;          /* 0, and OK: progress: everything up to header.revision has been delivered */
+    size_t endpoint;
+    bool is_unreachable;
+    struct kvd_bytes body;       /* the WatchResponse as it came; empty: it is no server's word */
+};
+typedef void kvd_watch_fn(void *context, const struct kvd_news *news); /* borrowed */
+struct kvd_watch;
+KVD_API enum kvd_code kvd_watch_open(struct kvd_client *client, struct kvd_bytes key, const struct kvd_watch_options *options,
+                                     kvd_watch_fn *fn, void *context, struct kvd_watch **out_watch);
+/* The next news, borrowed until the next call for this watch: the answer is their code. KVD_DEADLINE_EXCEEDED: none within timeout_ms, and
+ * *out_news is NULL. Thread: one at a time for a watch. */
+KVD_API enum kvd_code kvd_watch_next(struct kvd_watch *watch, uint64_t timeout_ms, const struct kvd_news **out_news);
+KVD_API enum kvd_code kvd_watch_ask_progress(struct kvd_watch *watch);
+/* When it returns, no call-back runs any more (called in one of the client's: none begins any more). Accepts NULL. */
+KVD_API void kvd_watch_close(struct kvd_watch *watch);
+
+/* --- leases that are kept alive -------------------------------------------------------------------------------------------- */
+
+enum kvd_keeper_state {
+    KVD_KEEPER_RUNS = 0,
+    KVD_KEEPER_GONE = 1,    /* the server says that there is no such lease */
+    KVD_KEEPER_EXPIRED = 2, /* nobody answered while it lived, as far as one can tell here */
+    KVD_KEEPER_REFUSED = 3
+};
+struct kvd_keeper_news {
+    enum kvd_keeper_state state;
+    int64_t lease, ttl;     /* seconds, as just granted again */
+    struct kvd_header header;
+    enum kvd_code code;     /* with text: why it ended, or why nobody answered */
+    const char *text;
+    bool is_unreachable;
+    struct kvd_bytes body;  /* the LeaseKeepAliveResponse as it came */
+};
+typedef void kvd_keeper_fn(void *context, const struct kvd_keeper_news *news); /* each renewal, and once the end; borrowed */
+struct kvd_keeper;
+/* Renews the lease three times per TTL, at another endpoint when a member does not answer. `ttl`: seconds that it has to live from now on
+ * if nobody answers (what kvd_grant was answered). fn may be NULL. */
+KVD_API enum kvd_code kvd_keeper_open(struct kvd_client *client, int64_t lease, int64_t ttl, kvd_keeper_fn *fn, void *context,
+                                      struct kvd_keeper **out_keeper);
+KVD_API enum kvd_keeper_state kvd_keeper_state_of(struct kvd_keeper *keeper);
+KVD_API void kvd_keeper_close(struct kvd_keeper *keeper); /* the lease is left to itself; else as kvd_watch_close */
+
+/* --- locks ----------------------------------------------------------------------------------------------------------------- */
+
+/* A lock with etcd's keys, NAME/<lease in hex>, so that it excludes etcdctl's, kvctl's and the Lock service's: a lease, kept alive, with a
+ * key in a queue; whose key is the oldest holds it. It outlives members and changes of leader.
+ *
+ * No lock of a distributed system tells its holder in time that it is lost: who slept writes late. So write by transactions that compare
+ * kvd_lock_fence(lock), which is refused once the place is gone:
+ *     kvd_txn_if(txn, kvd_lock_fence(lock)); */
+struct kvd_lock_options {
+    int64_t ttl;               /* seconds without a holder's sign of life after which the lock is free; 0 = 60 */
+    struct kvd_bytes value;    /* of its key */
+};
+enum kvd_lock_state {
+    KVD_LOCK_WAITS = 0,
+    KVD_LOCK_HELD = 1,
+    KVD_LOCK_LOST = 2          /* or it was never got; code and text say why */
+};
+struct kvd_lock_news {
+    enum kvd_lock_state state;
+    enum kvd_code code;
+    const char *text;
+};
+typedef void kvd_lock_fn(void *context, const struct kvd_lock_news *news); /* when it is held, and when it is lost; borrowed */
+struct kvd_lock;
+/* Takes a place in the queue. fn may be NULL. */
+KVD_API enum kvd_code kvd_lock_open(struct kvd_client *client, struct kvd_bytes name, const struct kvd_lock_options *options, kvd_lock_fn *fn,
+                                    void *context, struct kvd_lock **out_lock);
+/* Until it is held (KVD_OK), lost (why), or timeout_ms are over (KVD_DEADLINE_EXCEEDED: it goes on waiting for its turn). */
+KVD_API enum kvd_code kvd_lock_wait(struct kvd_lock *lock, uint64_t timeout_ms);
+KVD_API enum kvd_lock_state kvd_lock_state_of(struct kvd_lock *lock);
+/* Once it is held; all of them live as long as the lock. */
+KVD_API struct kvd_bytes kvd_lock_key(struct kvd_lock *lock);
+KVD_API int64_t kvd_lock_revision(struct kvd_lock *lock); /* the key's create_revision */
+KVD_API int64_t kvd_lock_lease(struct kvd_lock *lock);
+KVD_API struct kvd_compare kvd_lock_fence(struct kvd_lock *lock);
+/* Gives the place back, held or not: key and lease are deleted, for which it waits, at most as long as a call may last; on the library's
+ * thread it does not wait. Not KVD_OK: they are gone with the lease's time at the latest. The lock is freed in any case. Accepts NULL. */
+KVD_API enum kvd_code kvd_lock_close(struct kvd_lock *lock);
 
 #ifdef __cplusplus
 }
