@@ -50,7 +50,7 @@ void live_unset(struct live *live, struct live_timer *timer)
 static void run_timers(struct live *live)
 {
     uint64_t now_ns = clock_mono_ns();
-    for (struct heap_node *first; (first = heap_first(&live->timers)) != NULL && first->key <= now_ns;) {
+    for (struct heap_node *first; (first = heap_first(&live->timers)) != NULL && heap_key(&live->timers, first) <= now_ns;) {
         struct live_timer *due = LIST_ENTRY(heap_pop(&live->timers), struct live_timer, node);
         due->fn(due->context, now_ns);
     }
@@ -60,7 +60,7 @@ void live_step(struct live *live)
 {
     run_timers(live);
     const struct heap_node *first = heap_first(&live->timers);
-    rpc_client_pump(live->ctl->client, first == NULL ? CLOCK_NEVER : first->key);
+    rpc_client_pump(live->ctl->client, first == NULL ? CLOCK_NEVER : heap_key(&live->timers, first));
     run_timers(live);
 }
 

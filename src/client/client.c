@@ -90,7 +90,7 @@ void client_timer_unset(struct kvd_client *client, struct client_timer *timer)
 static void run_timers(struct kvd_client *client)
 {
     uint64_t now_ns = clock_mono_ns();
-    for (struct heap_node *first; (first = heap_first(&client->timers)) != NULL && first->key <= now_ns;) {
+    for (struct heap_node *first; (first = heap_first(&client->timers)) != NULL && heap_key(&client->timers, first) <= now_ns;) {
         struct client_timer *due = LIST_ENTRY(heap_pop(&client->timers), struct client_timer, node);
         due->fn(due->context, now_ns);
     }
@@ -156,7 +156,7 @@ static void *run(void *context)
     while (!run_posts(client)) {
         run_timers(client);
         const struct heap_node *first = heap_first(&client->timers);
-        rpc_client_pump(client->rpc, first == NULL ? CLOCK_NEVER : first->key);
+        rpc_client_pump(client->rpc, first == NULL ? CLOCK_NEVER : heap_key(&client->timers, first));
         run_timers(client);
     }
     client->is_ending = true;

@@ -112,7 +112,7 @@ bool apply_leases_next_expiry(struct apply_leases *leases, struct lease_set *set
 {
     if (!is_running(leases)) return false;
     struct lease *lease = lease_set_first_due(set);
-    if (lease == NULL || lease->timer.key > now_ns) return false;
+    if (lease == NULL || lease_set_deadline_ns(set, lease) > now_ns) return false;
     if (!may_ask(leases, set, now_ns)) return false;
     leases->is_held = false;
     *out_expiry = (struct lease_request_expiry){.id = lease->id, .granted_index = lease_set_row(set, lease)->granted_index};
@@ -129,7 +129,7 @@ uint32_t apply_leases_checkpoints(struct apply_leases *leases, struct lease_set 
     if (!is_running(leases) || now_ns < leases->pause_until_ns) return 0;
     while (count < max && (lease = lease_set_first_awaiting(set)) != NULL && lease->checkpoint_ns <= now_ns) {
         const struct lease_row *row = lease_set_row(set, lease);
-        uint64_t left_ns = lease->timer.key > now_ns ? lease->timer.key - now_ns : 0;
+        uint64_t deadline_ns = lease_set_deadline_ns(set, lease), left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
         lease_set_await_no_checkpoint(lease);
         if (left_ns <= leases->checkpoint_ns) continue; /* what may be lost by a new leader is not worth an entry */
         int64_t left = (int64_t)((left_ns + NS_PER_S - 1) / NS_PER_S);
@@ -147,7 +147,8 @@ uint64_t apply_leases_deadline_ns(const struct apply_leases *leases, const struc
     const struct lease *due = is_running(leases) ? lease_set_first_due(set) : NULL;
     if (due == NULL) return CLOCK_NEVER;
     bool is_held = leases->is_held && lease_set_expiring(set) >= APPLY_LEASES_EXPIRIES_MAX;
-    uint64_t first_ns = is_held && due->timer.key < leases->held_until_ns ? leases->held_until_ns : due->timer.key;
+    uint64_t first_ns = lease_set_deadline_ns(set, due);
+    if (is_held && first_ns < leases->held_until_ns) first_ns = leases->held_until_ns;
     const struct lease *awaiting = lease_set_first_awaiting(set);
     if (awaiting == NULL) return first_ns;
     uint64_t checkpoint_ns = awaiting->checkpoint_ns > leases->pause_until_ns ? awaiting->checkpoint_ns : leases->pause_until_ns;
@@ -172,14 +173,14 @@ bool apply_leases_renew(const struct apply_leases *leases, struct lease_set *set
 {
     ASSERT(leases->first_index != 0 && started_ns > 0); /* raft may have looked at the clock after apply did */
     struct lease *lease = lease_set_find(set, id);
-    bool is_over = lease != NULL && is_armed(leases, lease) && (lease->expiring != 0 || lease->timer.key <= now_ns);
+    bool is_over = lease != NULL && is_armed(leases, lease) && (lease->expiring != 0 || lease_set_deadline_ns(set, lease) <= now_ns);
     *out_ttl = 0;
     if (lease == NULL || is_over) return true;
     if (needs_void(set, lease) && !MUTANT(D103)) return false;
     *out_ttl = lease_set_row(set, lease)->ttl;
     if (!is_armed(leases, lease)) return true;
     uint64_t deadline_ns = (MUTANT(D102) ? now_ns : started_ns) + (uint64_t)*out_ttl * NS_PER_S;
-    if (deadline_ns <= lease->timer.key) return true;
+    if (deadline_ns <= lease_set_deadline_ns(set, lease)) return true;
     lease_set_arm(set, lease, deadline_ns);
     await_checkpoint(leases, set, lease, now_ns);
     return true;
@@ -202,8 +203,8 @@ bool apply_leases_void(struct apply_leases *leases, struct lease_set *set, int64
 static int64_t remaining_s(const struct apply_leases *leases, const struct lease_set *set, const struct lease *lease, uint64_t now_ns)
 {
     if (!is_armed(leases, lease)) return (int64_t)(lifetime_ns(leases, lease_set_row(set, lease)) / NS_PER_S);
-    if (lease->expiring != 0 || lease->timer.key <= now_ns) return 0;
-    return (int64_t)((lease->timer.key - now_ns) / NS_PER_S);
+    uint64_t deadline_ns = lease_set_deadline_ns(set, lease);
+    return lease->expiring != 0 || deadline_ns <= now_ns ? 0 : (int64_t)((deadline_ns - now_ns) / NS_PER_S);
 }
 
 enum err apply_leases_time_to_live(const struct apply_leases *leases, const struct lease_set *set, const struct lease_question *question,

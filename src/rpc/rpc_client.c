@@ -357,7 +357,7 @@ static void on_event(struct rpc_client *client, void *tag, uint64_t now_ns)
 
 static void run_timers(struct rpc_client *client, uint64_t now_ns)
 {
-    for (struct heap_node *first; (first = heap_first(&client->timers)) != NULL && first->key <= now_ns;) {
+    for (struct heap_node *first; (first = heap_first(&client->timers)) != NULL && heap_key(&client->timers, first) <= now_ns;) {
         struct heap_node *due = heap_pop(&client->timers);
         ASSERT(due == first);
         on_timer(client, LIST_ENTRY(due, struct rpc_client_call, timer), now_ns);
@@ -370,7 +370,7 @@ size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns)
     uint64_t now_ns = clock_mono_ns();
     run_timers(client, now_ns);
     const struct heap_node *first = heap_first(&client->timers);
-    uint64_t until_ns = first != NULL && first->key < deadline_ns ? first->key : deadline_ns;
+    uint64_t until_ns = first != NULL && heap_key(&client->timers, first) < deadline_ns ? heap_key(&client->timers, first) : deadline_ns;
     if (client->finished > 0) until_ns = 0;
     for (size_t i = 0; i < EVENTS_PER_PUMP; i++) {
         grpc_event event = grpc_completion_queue_next(client->queue, rpc_client_conn_time(until_ns), NULL);

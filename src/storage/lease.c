@@ -369,6 +369,12 @@ struct lease *lease_set_first_due(const struct lease_set *set)
     return node == NULL ? NULL : LIST_ENTRY(node, struct lease, timer);
 }
 
+uint64_t lease_set_deadline_ns(const struct lease_set *set, const struct lease *lease)
+{
+    ASSERT(lease->timer.place != HEAP_NONE);
+    return heap_key(&set->timers, &lease->timer);
+}
+
 void lease_set_arm(struct lease_set *set, struct lease *lease, uint64_t deadline_ns)
 {
     ASSERT(lease_set_find(set, lease->id) == lease);
@@ -404,7 +410,7 @@ void lease_set_await_no_checkpoint(struct lease *lease)
 bool lease_set_disarm_step(struct lease_set *set, size_t budget)
 {
     for (; budget > 0 && set->timers.count > 0; budget--) {
-        struct heap_node *last = set->timers.nodes[set->timers.count - 1]; /* the one whose removal moves no other */
+        struct heap_node *last = set->timers.slots[set->timers.count - 1].node; /* the one whose removal moves no other */
         struct lease *lease = LIST_ENTRY(last, struct lease, timer);
         heap_remove(&set->timers, last);
         lease->expiring = 0;

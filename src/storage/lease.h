@@ -75,6 +75,7 @@ void lease_image_free(struct lease_image *image); /* accepts NULL */
 
 struct lease *lease_set_first_unarmed(const struct lease_set *set); /* NULL = all are armed */
 struct lease *lease_set_first_due(const struct lease_set *set);     /* the armed one with the least deadline; NULL = none is armed */
+uint64_t lease_set_deadline_ns(const struct lease_set *set, const struct lease *lease); /* armed */
 void lease_set_arm(struct lease_set *set, struct lease *lease, uint64_t deadline_ns); /* or again, with another deadline; awaits no checkpoint */
 /* An armed one. The times must not go back from one call to the next. */
 void lease_set_await_checkpoint(struct lease_set *set, struct lease *lease, uint64_t at_ns);

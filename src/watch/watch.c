@@ -54,10 +54,8 @@ struct watch_stream *watch_open(struct watch *watch, uint64_t name, struct slice
     *stream = (struct watch_stream){.name = name, .address = address};
     list_init(&stream->of_ready);
     list_init(&stream->of_progress);
-    list_init(&stream->watchers);
     list_init(&stream->answers);
     list_init(&stream->line);
-    map_init(&stream->ids);
     list_push_back(&watch->streams, &stream->of_watch);
     watch->stats.streams++;
     return stream;
@@ -74,17 +72,16 @@ static void frame_left(struct watch *watch, struct watch_stream *stream)
 void watch_close(struct watch *watch, struct watch_stream *stream)
 {
     ASSERT(watch->stats.streams > 0);
+    struct watch_ids_cursor cursor = {.bucket = 0};
+    struct watcher *watcher;
     frame_left(watch, stream);
-    while (!list_is_empty(&stream->watchers)) {
-        watch_state_remove(watch, LIST_ENTRY(stream->watchers.next, struct watcher, of_stream));
-    }
+    while ((watcher = watch_ids_next(watch, &stream->ids, &cursor)) != NULL) watch_state_remove(watch, watcher);
     struct list *node;
     while ((node = list_pop_front(&stream->answers)) != NULL) alloc_free(LIST_ENTRY(node, struct watch_answer, node));
-    ASSERT(stream->behind_count == 0 && stream->watcher_count == 0);
+    ASSERT(stream->behind_count == 0 && stream->ids.count == 0);
     list_remove(&stream->of_ready);
     list_remove(&stream->of_progress);
     list_remove(&stream->of_watch);
-    map_deinit(&stream->ids);
     alloc_free(stream);
     watch->stats.streams--;
 }
@@ -121,15 +118,15 @@ static void refuse(struct watch *watch, struct watch_stream *stream, const struc
 }
 
 /* 0 = the next one that is free. False: it is in use. */
-static bool choose_id(struct watch_stream *stream, int64_t asked, int64_t *out_id)
+static bool choose_id(const struct watch *watch, struct watch_stream *stream, int64_t asked, int64_t *out_id)
 {
     if (asked == 0) {
-        while (map_get(&stream->ids, (uint64_t)stream->next_id) != NULL) stream->next_id++;
+        while (watch_ids_find(watch, &stream->ids, stream->next_id) != NULL) stream->next_id++;
         *out_id = stream->next_id++;
         return true;
     }
     *out_id = asked;
-    return map_get(&stream->ids, (uint64_t)asked) == NULL;
+    return watch_ids_find(watch, &stream->ids, asked) == NULL;
 }
 
 static bool is_empty_range(struct slice key, struct slice range_end)
@@ -149,12 +146,9 @@ static struct watcher *make_watcher(struct watch *watch, struct watch_stream *st
     list_init(&watcher->of_set);
     list_init(&watcher->queue);
     heap_node_init(&watcher->behind);
-    list_push_back(&stream->watchers, &watcher->of_stream);
-    bool is_put = map_put(&stream->ids, (uint64_t)id, watcher);
-    ASSERT(is_put);
-    stream->watcher_count++;
     watch->stats.watchers++;
     watch_list_join(watch, watcher);
+    watch_ids_put(watch, &stream->ids, watcher);
     return watcher;
 }
 
@@ -169,7 +163,7 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
     size_t key_bytes = watch->registry.key_bytes + key.size + request->range_end.size;
     bool is_full = watch->stats.watchers >= watch->options.watchers_max || key_bytes > watch->options.key_bytes_max;
     if (is_full) return refuse(watch, stream, view, err_text(ERR_TOO_MANY_REQUESTS));
-    if (!choose_id(stream, request->watch_id, &id)) return refuse(watch, stream, view, DUPLICATE_ID);
+    if (!choose_id(watch, stream, request->watch_id, &id)) return refuse(watch, stream, view, DUPLICATE_ID);
     answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = revision, .created = true});
     struct watcher *watcher = make_watcher(watch, stream, request, key, id);
     watcher->born_s = (uint32_t)(now_ns / NS_PER_S);
@@ -186,7 +180,7 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
 
 bool watch_cancel(struct watch *watch, struct watch_stream *stream, int64_t id, const struct mvcc_view *view, const char *reason)
 {
-    struct watcher *watcher = map_get(&stream->ids, (uint64_t)id);
+    struct watcher *watcher = watch_ids_find(watch, &stream->ids, id);
     if (watcher == NULL) return false;
     watch_state_remove(watch, watcher);
     answer(watch, stream, &(struct watch_answer){.watch_id = id, .revision = mvcc_view_revision(view), .canceled = true, .reason = reason});
@@ -203,7 +197,7 @@ enum err watch_request(struct watch *watch, struct watch_stream *stream, struct 
     if (request.kind == WATCH_REQUEST_CANCEL) (void)watch_cancel(watch, stream, request.watch_id, view, NULL);
     bool is_lost = MUTANT(D91) && stream->is_sending;
     /* They are a number only, and the request that lets them be answered may come behind them. */
-    if (request.kind == WATCH_REQUEST_PROGRESS && stream->watcher_count > 0 && stream->progress_count < UINT32_MAX && !is_lost) {
+    if (request.kind == WATCH_REQUEST_PROGRESS && stream->ids.count > 0 && stream->progress_count < UINT32_MAX && !is_lost) {
         if (stream->progress_count++ == 0) list_push_back(&watch->progress, &stream->of_progress);
         watch_state_ready(watch, stream);
     }
@@ -348,7 +342,7 @@ int64_t watch_hold_revision(const struct watch *watch)
 {
     const struct heap_node *first = heap_first(&watch->behind);
     int64_t hold = watch->live;
-    if (first != NULL && (int64_t)first->key - 1 < hold) hold = (int64_t)first->key - 1;
+    if (first != NULL && (int64_t)heap_key(&watch->behind, first) - 1 < hold) hold = (int64_t)heap_key(&watch->behind, first) - 1;
     int64_t window = window_revision(watch);
     if (window > hold) hold = window;
     return hold < 1 ? 1 : hold;

@@ -106,7 +106,7 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
 
 static struct watch_memo *memo_of(struct watch *watch, const struct watcher *watcher)
 {
-    uint64_t hash = watcher->set->priority ^ (uint64_t)watcher->next * UINT64_C(0x9e3779b97f4a7c15) ^ flags_of(watcher);
+    uint64_t hash = watch_registry_number(watcher->set) ^ (uint64_t)watcher->next * UINT64_C(0x9e3779b97f4a7c15) ^ flags_of(watcher);
     return &watch->memos[(hash ^ hash >> 32) % WATCH_MEMO_SLOTS];
 }
 

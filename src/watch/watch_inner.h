@@ -5,7 +5,6 @@
 #include "base/assert.h"
 #include "base/heap.h"
 #include "base/list.h"
-#include "base/map.h"
 #include "base/rng.h"
 #include "watch/watch.h"
 #include "watch/watch_registry.h"
@@ -15,38 +14,38 @@
 
 enum watcher_state { WATCHER_LIVE, WATCHER_MARKED, WATCHER_WAITING, WATCHER_SWEPT };
 
-/* Of a watcher that wants progress notifications. */
-struct watch_notify {
-    struct list node;          /* in watch->notify */
-    struct watcher *watcher;
-    uint64_t due_ns;
-};
-
 /* What a watcher was sent. */
 struct watch_told {
     uint64_t events, bytes;    /* bytes: of the responses that held them */
 };
 
+/* Of a watcher that wants progress notifications. */
+struct watch_notify {
+    struct watch_told told;    /* first */
+    struct list node;          /* in watch->notify */
+    struct watcher *watcher;
+    uint64_t due_ns;
+};
+
 struct watcher {
     struct watch_stream *stream;
     struct watch_set *set;
-    struct list of_stream;
-    struct list of_set;        /* LIVE: set->live; SWEPT: set->swept; else alone */
+    struct list of_set;        /* LIVE, SWEPT: in set->watchers; else alone */
     struct list queue;         /* the stream's line (MARKED; LIVE with a notification due), or watch->waiting, watch->swept */
-    struct watch_notify *notify; /* NULL: wants none */
-    struct heap_node behind;   /* not LIVE: in the heap by `next` */
+    struct watch_told *told;   /* NULL: nothing yet; has_notify: the beginning of a watch_notify */
     int64_t id;
     int64_t next;              /* first revision not told */
     uint32_t sub;              /* of it, the first change not told: above 0 inside of fragments only */
     uint32_t place;            /* in watch->places */
-    struct watch_told *told;   /* NULL: nothing yet */
+    uint32_t chain;            /* place + 1 of the next one in its bucket of stream->ids; 0 = none */
+    struct heap_node behind;   /* not LIVE: in the heap by `next` */
     uint32_t born_s;           /* on the clock of now_ns */
     enum watcher_state state : 8;
     bool is_compacted : 1;     /* its turn will say so */
-    bool is_notify_due : 1, was_told : 1;
+    bool has_notify : 1, is_notify_due : 1, was_told : 1;
     bool prev_kv : 1, fragment : 1, no_put : 1, no_delete : 1;
 };
-STATIC_ASSERT(sizeof(struct watcher) <= 128, "an allocator's size class; a million of them are allowed");
+STATIC_ASSERT(sizeof(struct watcher) <= 96, "an allocator's size class; a million of them are allowed");
 
 /* A response without events that waits for its turn. */
 struct watch_answer {
@@ -56,17 +55,25 @@ struct watch_answer {
     bool created, canceled;
 };
 
+/* The watchers of a stream, by id. Like the registry's singles it grows bucket by bucket: none of its steps is long. */
+struct watch_ids {
+    uint32_t *buckets;         /* place + 1 of the first; 0 = empty */
+    uint32_t count, bucket_count, capacity;
+};
+struct watch_ids_cursor {
+    uint32_t bucket, next;     /* next: as `chain` */
+};
+
 struct watch_stream {
     struct list of_watch;
     struct list of_ready;
     struct list of_progress;   /* progress_count > 0 */
     uint64_t name;
     struct slice address;      /* of the client; borrowed from the port */
-    struct list watchers;
-    struct map ids;            /* id + 1 of a watcher's own, as unsigned */
+    struct watch_ids ids;
     struct list answers;
     struct list line;          /* of watchers that have something to say */
-    uint32_t answer_count, watcher_count, behind_count;
+    uint32_t answer_count, behind_count;
     uint32_t progress_count;   /* progress requests not yet answered */
     int64_t next_id;
     int64_t start_max;         /* no watcher begins above it */
@@ -126,6 +133,13 @@ void watch_state_remove(struct watch *watch, struct watcher *watcher); /* and fr
 void watch_state_line_up(struct watch *watch, struct watcher *watcher);
 bool watch_state_has_words(struct watch *watch, struct watch_stream *stream);
 void watch_state_ready(struct watch *watch, struct watch_stream *stream);
+
+/* watch_ids.c */
+struct watcher *watch_ids_find(const struct watch *watch, const struct watch_ids *ids, int64_t id); /* NULL = none */
+void watch_ids_put(struct watch *watch, struct watch_ids *ids, struct watcher *watcher);  /* it has a place; its id is free */
+void watch_ids_take(struct watch *watch, struct watch_ids *ids, struct watcher *watcher); /* the last one takes the memory along */
+/* All, from a zeroed cursor on, in the order of the buckets. Only the one that came last may be taken out meanwhile. */
+struct watcher *watch_ids_next(const struct watch *watch, const struct watch_ids *ids, struct watch_ids_cursor *cursor);
 
 /* watch_list.c: the places. */
 void watch_list_join(struct watch *watch, struct watcher *watcher);

@@ -113,7 +113,7 @@ static void put_watcher(const struct watch *watch, const struct watcher *watcher
     if (!range.is_single) put_key(out, 4, range_end_of(&range));
     put_count(out, 5, watcher->prev_kv);
     put_count(out, 6, watcher->fragment);
-    put_count(out, 7, watcher->notify != NULL);
+    put_count(out, 7, watcher->has_notify);
     if (watcher->no_put) buf_put_pb_varint(out, 8, 0);
     if (watcher->no_delete) buf_put_pb_varint(out, 8, 1);
     put_count(out, 9, (uint64_t)next);

@@ -2,40 +2,45 @@
  * All watchers of one interval share one set; a set holds those that wait for changes at the live end and those that are swept through the
  * past; who already knows of a change to fetch is in neither, so that a change costs no look at him.
  * Owner: embedded; sets are freed when their last watcher leaves. Thread: the watch role's.
- * Limits: sets ≤ watchers; a match costs O(log sets + matches). The tree's priorities are hashes of a count: no chance in it. */
+ * Limits: sets ≤ watchers; a match costs O(log sets + matches); a single key costs 32 bytes beyond its own and a bucket of eight. The tree's
+ * priorities are hashes of a count: no chance in it. */
 #ifndef WATCH_WATCH_REGISTRY_H
 #define WATCH_WATCH_REGISTRY_H
 #include "base/list.h"
-#include "base/map.h"
 #include "storage/mvcc.h"
 
 struct watch_set {
     uint32_t watcher_count;
-    uint32_t key_bytes, end_bytes; /* of the interval, as it was asked for */
-    struct list live, swept;       /* of watchers */
+    uint32_t key_bytes : 31;
+    bool is_span : 1;              /* a struct watch_span, else a struct watch_single */
+    struct list watchers;          /* those that are swept before those that are live */
+};
+struct watch_single {
+    struct watch_set set;
+    struct watch_single *chain;    /* the next one in its bucket */
+    uint8_t key[];
+};
+struct watch_span {
+    struct watch_set set;
+    struct watch_span *left, *right;
+    const struct watch_span *last; /* of the subtree, the one whose end is the largest */
     uint64_t priority;
-    union {
-        struct watch_set *chain;   /* single keys of one hash */
-        struct {
-            struct watch_set *left, *right;
-            const struct watch_set *last; /* of the subtree, the one whose end is the largest */
-        };
-    };
+    uint32_t end_bytes;
     uint8_t bytes[];               /* the key, and the range's end behind it */
 };
-static inline struct mvcc_range watch_registry_range(const struct watch_set *set)
-{
-    return mvcc_range_make(slice_make(set->bytes, set->key_bytes), slice_make(set->bytes + set->key_bytes, set->end_bytes));
-}
 struct watch_registry {
-    struct map singles;
-    struct watch_set *root;
+    struct watch_single **buckets; /* base/buckets.h */
+    uint32_t single_count, bucket_count, capacity;
+    struct watch_span *root;
     uint64_t made;
     size_t key_bytes;              /* of all sets' intervals */
 };
 
 void watch_registry_init(struct watch_registry *registry);
 void watch_registry_deinit(struct watch_registry *registry); /* empty */
+/* As it was asked for. */
+struct mvcc_range watch_registry_range(const struct watch_set *set);
+uint64_t watch_registry_number(const struct watch_set *set); /* the same for the same interval; of others seldom */
 /* The set of that interval, made if it is not there; counts one more watcher. */
 struct watch_set *watch_registry_join(struct watch_registry *registry, struct slice key, struct slice range_end);
 /* One watcher less (out of its lists already). True: the set is gone. */

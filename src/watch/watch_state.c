@@ -7,12 +7,13 @@
 /* A progress request waits until nobody of the stream is behind and no watch begins above what is live. */
 static bool is_in_sync(struct watch *watch, struct watch_stream *stream)
 {
-    if ((stream->behind_count > 0 && !MUTANT(P31A)) || stream->watcher_count == 0) return false;
+    if ((stream->behind_count > 0 && !MUTANT(P31A)) || stream->ids.count == 0) return false;
     if (stream->start_max <= watch->live + 1) return true;
     stream->start_max = 0;
-    for (struct list *at = stream->watchers.next; at != &stream->watchers; at = at->next) {
-        int64_t next = LIST_ENTRY(at, struct watcher, of_stream)->next;
-        if (next > stream->start_max) stream->start_max = next;
+    struct watch_ids_cursor cursor = {.bucket = 0};
+    const struct watcher *watcher;
+    while ((watcher = watch_ids_next(watch, &stream->ids, &cursor)) != NULL) {
+        if (watcher->next > stream->start_max) stream->start_max = watcher->next;
     }
     return stream->start_max <= watch->live + 1;
 }
@@ -53,7 +54,7 @@ void watch_state_live(struct watch *watch, struct watcher *watcher)
 {
     detach(watch, watcher);
     watcher->state = WATCHER_LIVE;
-    list_push_back(&watcher->set->live, &watcher->of_set);
+    list_push_back(&watcher->set->watchers, &watcher->of_set);
     if (watcher->stream->progress_count > 0) watch_state_ready(watch, watcher->stream);
 }
 
@@ -88,7 +89,7 @@ void watch_state_sweep(struct watch *watch, struct watcher *watcher)
     detach(watch, watcher);
     attach_behind(watch, watcher, WATCHER_SWEPT);
     list_push_back(&watch->swept, &watcher->queue);
-    list_push_back(&watcher->set->swept, &watcher->of_set);
+    list_push_front(&watcher->set->watchers, &watcher->of_set);
 }
 
 /* It needs no history any more: it leaves the heap when its turn has come and told it. Until then it holds nothing back. */
@@ -107,17 +108,13 @@ void watch_state_remove(struct watch *watch, struct watcher *watcher)
 {
     struct watch_stream *stream = watcher->stream;
     detach(watch, watcher);
-    list_remove(&watcher->of_stream);
-    if (watcher->notify != NULL) list_remove(&watcher->notify->node);
-    alloc_free(watcher->notify);
-    alloc_free(watcher->told);
+    if (watcher->has_notify) list_remove(&LIST_ENTRY(watcher->told, struct watch_notify, told)->node);
+    alloc_free(watcher->told); /* the notify's first */
+    watch_ids_take(watch, &stream->ids, watcher);
     watch_list_leave(watch, watcher);
-    struct watcher *taken = map_take(&stream->ids, (uint64_t)watcher->id);
-    ASSERT(taken == watcher && stream->watcher_count > 0);
-    stream->watcher_count--;
     watch->stats.watchers--;
     stream->start_max = INT64_MAX; /* to be looked up again */
-    if (stream->watcher_count == 0) {
+    if (stream->ids.count == 0) {
         stream->progress_count = 0;
         list_remove(&stream->of_progress);
     }

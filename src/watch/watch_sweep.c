@@ -14,12 +14,13 @@ struct look {
 static void look_at_set(void *context, struct watch_set *set)
 {
     struct look *look = context;
-    struct list *list = look->is_past ? &set->swept : &set->live;
+    struct list *list = &set->watchers;
     const struct mvcc_change *change = look->change;
     struct list *next;
-    for (struct list *at = list->next; at != list; at = next) {
-        next = at->next;
+    for (struct list *at = look->is_past ? list->next : list->prev; at != list; at = next) {
+        next = look->is_past ? at->next : at->prev;
         struct watcher *watcher = LIST_ENTRY(at, struct watcher, of_set);
+        if (watcher->state != (look->is_past ? WATCHER_SWEPT : WATCHER_LIVE)) break; /* from here on the others */
         bool is_filtered = change->is_delete ? watcher->no_delete : watcher->no_put;
         if (change->revision >= watcher->next && !is_filtered) watch_state_mark(look->watch, watcher, change->revision);
     }
@@ -83,7 +84,7 @@ static void end_past(struct watch *watch)
 static void cancel_overtaken(struct watch *watch)
 {
     struct heap_node *node;
-    while ((node = heap_first(&watch->behind)) != NULL && (int64_t)node->key < watch->floor) {
+    while ((node = heap_first(&watch->behind)) != NULL && (int64_t)heap_key(&watch->behind, node) < watch->floor) {
         watch_state_compacted(watch, LIST_ENTRY(node, struct watcher, behind));
     }
     if (watch->sweep + 1 < watch->floor) watch->sweep = watch->floor - 1;
@@ -91,8 +92,9 @@ static void cancel_overtaken(struct watch *watch)
     /* The store was put in our hands anew, or the role slept through what was held for it: nobody live saw what is gone. */
     for (struct list *at = watch->streams.next; at != &watch->streams; at = at->next) {
         struct watch_stream *stream = LIST_ENTRY(at, struct watch_stream, of_watch);
-        for (struct list *of = stream->watchers.next; of != &stream->watchers; of = of->next) {
-            struct watcher *watcher = LIST_ENTRY(of, struct watcher, of_stream);
+        struct watch_ids_cursor cursor = {.bucket = 0};
+        struct watcher *watcher;
+        while ((watcher = watch_ids_next(watch, &stream->ids, &cursor)) != NULL) {
             if (watcher->state == WATCHER_LIVE && watcher->next < watch->floor) watch_state_compacted(watch, watcher);
         }
     }
@@ -110,16 +112,18 @@ static void schedule(struct watch *watch, struct watch_notify *notify, uint64_t 
         if (LIST_ENTRY(at, struct watch_notify, node)->due_ns <= notify->due_ns) break;
     }
     list_push_front(at, &notify->node);
-    ASSERT(notify->watcher->notify == notify);
+    ASSERT(notify->watcher->has_notify);
 }
 
 void watch_sweep_notify(struct watch *watch, struct watcher *watcher, uint64_t now_ns)
 {
-    ASSERT(watcher->notify == NULL);
-    watcher->notify = ALLOC(struct watch_notify);
-    watcher->notify->watcher = watcher;
-    list_init(&watcher->notify->node);
-    schedule(watch, watcher->notify, now_ns);
+    ASSERT(watcher->told == NULL);
+    struct watch_notify *notify = ALLOC(struct watch_notify);
+    notify->watcher = watcher;
+    watcher->told = &notify->told;
+    watcher->has_notify = true;
+    list_init(&notify->node);
+    schedule(watch, notify, now_ns);
 }
 
 static void mark_notifications(struct watch *watch, uint64_t now_ns)

@@ -282,7 +282,7 @@ static bool parse(int argc, char **argv, struct settings *settings)
 {
     *settings = (struct settings){.endpoint = "127.0.0.1:2379", .server_pids = "", .write_out = "simple", .watchers = 1000, .streams = 100,
                                   .conns = 10, .seconds = 5, .ahead = 8, .value_size = 256, .warmup_ns = 300 * NS_PER_MS,
-                                  .settle_ns = 500 * NS_PER_MS};
+                                  .settle_ns = 3 * NS_PER_S};
     struct flag flags[] = {
         {"endpoint", 0, FLAG_STRING, &settings->endpoint, "<address>", "address:port", "Load", false},
         {"watchers", 0, FLAG_U64, &settings->watchers, "<n>", "over all streams", "Load", false},
@@ -293,7 +293,7 @@ static bool parse(int argc, char **argv, struct settings *settings)
         {"value-size", 0, FLAG_U64, &settings->value_size, "<bytes>", "of a value", "Load", false},
         {"warmup", 0, FLAG_DURATION_NS, &settings->warmup_ns, "<time>", "before measuring begins", "Load", false},
         {"own-keys", 0, FLAG_BOOL, &settings->own_keys, NULL, "measure memory: a key for each watcher, no puts", "Load", false},
-        {"settle", 0, FLAG_DURATION_NS, &settings->settle_ns, "<time>", "before memory is looked at", "Load", false},
+        {"settle", 0, FLAG_DURATION_NS, &settings->settle_ns, "<time>", "before memory is looked at: an allocator gives back late", "Load", false},
         {"server-pids", 0, FLAG_STRING, &settings->server_pids, "<list>", "measure these processes", "Output", false},
         {"write-out", 'w', FLAG_STRING, &settings->write_out, "<format>", "simple or json", "Output", false},
         {"help", 'h', FLAG_BOOL, &settings->help, NULL, "this text", "Output", false},

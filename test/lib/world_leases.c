@@ -248,16 +248,16 @@ void world_leases_committed(struct world *world, uint64_t index, uint64_t term)
 /* --- what runs --- */
 
 /* Where others must agree a round takes as long as a message there and back. Whose expiry was asked for runs for that to be asked again. */
-static void check_timer(struct world_member *member, struct world_lease_entry *grant, const struct lease *lease)
+static void check_timer(struct world_member *member, struct world_lease_entry *grant, const struct lease *lease, uint64_t deadline_ns)
 {
     uint64_t term = member->line.apply.leases.term, longest_ns = world_local_ns(member) + (uint64_t)grant->ttl * NS_PER_S;
-    bool is_renewed = grant->timer_term == term && grant->timer_ns > 0 && lease->timer.key > grant->timer_ns && lease->expiring == 0;
+    bool is_renewed = grant->timer_term == term && grant->timer_ns > 0 && deadline_ns > grant->timer_ns && lease->expiring == 0;
     if (is_renewed && member->world->options.members > 1) longest_ns -= ROUND_NS;
-    require(member, !is_renewed || lease->timer.key <= longest_ns, "L8 a renewal counts from when its round began", (uint64_t)grant->id,
-            lease->timer.key - grant->timer_ns);
+    require(member, !is_renewed || deadline_ns <= longest_ns, "L8 a renewal counts from when its round began", (uint64_t)grant->id,
+            deadline_ns - grant->timer_ns);
     member->world->counts.timers_renewed += is_renewed;
     grant->timer_term = term;
-    grant->timer_ns = lease->timer.key;
+    grant->timer_ns = deadline_ns;
 }
 
 void world_leases_look(struct world_member *member)
@@ -270,6 +270,6 @@ void world_leases_look(struct world_member *member)
         struct world_lease_entry *grant = &leases->entries[leases->alive[i]];
         const struct lease *lease = lease_set_find(set, grant->id);
         bool is_armed = lease != NULL && lease_set_row(set, lease)->granted_index == grant->index && lease->timer.place != HEAP_NONE;
-        if (is_armed) check_timer(member, grant, lease);
+        if (is_armed) check_timer(member, grant, lease, lease_set_deadline_ns(set, lease));
     }
 }

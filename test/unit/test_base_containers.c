@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/assert.h"
 #include "base/blob.h"
+#include "base/buckets.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -43,11 +44,11 @@ END_TEST
 #define NODES 200
 
 /* The smallest key of the nodes that are in the heap, by looking at each. */
-static uint64_t smallest(const struct heap_node *nodes)
+static uint64_t smallest(const struct heap *heap, const struct heap_node *nodes)
 {
     uint64_t key = UINT64_MAX;
     for (int i = 0; i < NODES; i++)
-        if (nodes[i].place != HEAP_NONE && nodes[i].key < key) key = nodes[i].key;
+        if (nodes[i].place != HEAP_NONE && heap_key(heap, &nodes[i]) < key) key = heap_key(heap, &nodes[i]);
     return key;
 }
 
@@ -69,18 +70,18 @@ START_TEST(test_heap_random_operations_match_a_model)
             count++;
         } else if (key < 60) {
             heap_change(&heap, node, key);
-            ck_assert_uint_eq(node->key, key);
+            ck_assert_uint_eq(heap_key(&heap, node), key);
         } else if (key < 80) {
             heap_remove(&heap, node);
             ck_assert_uint_eq(node->place, HEAP_NONE);
             count--;
         } else {
-            uint64_t expected = smallest(nodes);
-            ck_assert_uint_eq(heap_pop(&heap)->key, expected);
+            ck_assert_uint_eq(heap_key(&heap, heap_first(&heap)), smallest(&heap, nodes));
+            ck_assert_uint_eq(heap_pop(&heap)->place, HEAP_NONE);
             count--;
         }
         ck_assert_uint_eq(heap.count, count);
-        if (count > 0) ck_assert_uint_eq(heap_first(&heap)->key, smallest(nodes));
+        if (count > 0) ck_assert_uint_eq(heap_key(&heap, heap_first(&heap)), smallest(&heap, nodes));
     }
     heap_deinit(&heap);
     heap_deinit(NULL);
@@ -100,12 +101,37 @@ START_TEST(test_heap_pops_in_order)
     }
     uint64_t last = 0;
     for (int i = 0; i < NODES; i++) {
-        struct heap_node *node = heap_pop(&heap);
-        ck_assert_uint_ge(node->key, last);
-        last = node->key;
+        uint64_t key = heap_key(&heap, heap_first(&heap));
+        ck_assert_uint_ge(key, last);
+        last = key;
+        ck_assert_ptr_nonnull(heap_pop(&heap));
     }
     ck_assert_ptr_null(heap_first(&heap));
     heap_deinit(&heap);
+}
+END_TEST
+
+/* From n buckets to n + 1 nothing moves but from the one source to the new one; the source is one that was there. */
+START_TEST(test_buckets_grow_one_at_a_time)
+{
+    enum { HASHES = 500, BUCKETS_MAX = 300 };
+    struct rng rng;
+    uint64_t hashes[HASHES];
+    rng_init(&rng, 5);
+    for (int i = 0; i < HASHES; i++) hashes[i] = rng_next(&rng);
+    for (uint32_t count = 1; count < BUCKETS_MAX; count++) {
+        uint32_t moved = 0;
+        ck_assert_uint_lt(buckets_source(count), count);
+        for (int i = 0; i < HASHES; i++) {
+            uint32_t before = buckets_place(count, hashes[i]), after = buckets_place(count + 1, hashes[i]);
+            ck_assert_uint_lt(before, count);
+            if (after == before) continue;
+            ck_assert_uint_eq(after, count);
+            ck_assert_uint_eq(before, buckets_source(count));
+            moved++;
+        }
+        ck_assert(count > 40 || moved > 0);
+    }
 }
 END_TEST
 
@@ -264,6 +290,7 @@ int main(void)
     tcase_add_test(tests, test_list_keeps_order_and_removes_twice_harmlessly);
     tcase_add_test(tests, test_heap_random_operations_match_a_model);
     tcase_add_test(tests, test_heap_pops_in_order);
+    tcase_add_test(tests, test_buckets_grow_one_at_a_time);
     tcase_add_test(tests, test_map_random_operations_match_a_model);
     tcase_add_test(tests, test_map_each_visits_every_entry_once);
     tcase_add_test(tests, test_arena_refuses_beyond_its_limit);

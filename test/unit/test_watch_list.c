@@ -224,6 +224,46 @@ START_TEST(test_watch_list_tells_each_once_while_others_come_and_go)
 }
 END_TEST
 
+/* Ids and keys of their own, on two streams, in any order: whoever is there is found by both, whoever left by none. */
+START_TEST(test_watch_list_many_come_and_go_by_id_and_by_key)
+{
+    enum { MANY = 3000, ROUNDS = 4 };
+    struct watch_stream *streams[2] = {watch_open(watch, 1, slice_empty()), watch_open(watch, 2, slice_empty())};
+    struct watch_stats stats;
+    bool is_there[MANY] = {false};
+    char key[32], put[32];
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t count = 0;
+        for (int k = 0; k < MANY; k++) {
+            int i = (k * 1237 + round) % MANY; /* a step that visits all */
+            int64_t id = (i % 3 == 0 ? -1 : 1) * (int64_t)(i + 1) * 1000003;
+            bool leaves = is_there[i] && (i + round) % 2 == 0;
+            ck_assert(!watch_cancel(watch, streams[1 - i % 2], id, view(), NULL));
+            if (leaves) ck_assert(watch_cancel(watch, streams[i % 2], id, view(), NULL));
+            (void)snprintf(key, sizeof key, "key-%04d", i);
+            if (!leaves) create(streams[i % 2], &(struct wish){.key = key, .id = id}); /* refused where it is there */
+            is_there[i] = !leaves;
+            if (k % 50 == 0) settle(streams[0]);
+            count += !leaves;
+        }
+        settle(streams[0]);
+        watch_get_stats(watch, &stats);
+        ck_assert(stats.watchers == count && stats.key_bytes == count * 8);
+        for (int i = 0; i < MANY; i += 100 + round) {
+            uint64_t told = stats.events;
+            (void)snprintf(put, sizeof put, "key-%04d=v", i);
+            ck_assert_str_ne(kv_rig_put(&rig, put), "");
+            settle(streams[0]);
+            watch_get_stats(watch, &stats);
+            ck_assert_uint_eq(stats.events - told, is_there[i]);
+        }
+    }
+    for (int i = 0; i < 2; i++) watch_close(watch, streams[i]);
+    watch_get_stats(watch, &stats);
+    ck_assert(stats.watchers == 0 && stats.key_bytes == 0);
+}
+END_TEST
+
 START_TEST(test_watch_list_pages_are_bounded)
 {
     struct watch_stream *stream = watch_open(watch, 1, slice_empty());
@@ -304,6 +344,7 @@ int main(void)
     tcase_add_test(tcase, test_watch_list_tells_a_watcher_as_it_is);
     tcase_add_test(tcase, test_watch_list_finds_who_watches_a_key_or_an_interval);
     tcase_add_test(tcase, test_watch_list_tells_each_once_while_others_come_and_go);
+    tcase_add_test(tcase, test_watch_list_many_come_and_go_by_id_and_by_key);
     tcase_add_test(tcase, test_watch_list_pages_are_bounded);
     tcase_add_test(tcase, test_watch_list_cancels_one_and_the_client_is_told_why);
     tcase_add_test(tcase, test_watch_list_what_is_no_request_is_refused);
