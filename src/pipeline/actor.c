@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "storage/rcu.h"
 
-#define BACKGROUND_NICE 5
+#define BACKGROUND_NICE 2
 
 /* The default place to wait: a futex word that every ring raises. */
 static void futex_ring(struct actor *actor)

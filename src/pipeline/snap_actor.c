@@ -52,6 +52,7 @@ static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_
         return;
     }
     role->writer_start_ns = now_ns;
+    role->writer_log_bytes = METRIC_GET(&role->shared->metrics, wal_bytes);
     role->writer = snapshot_writer_new(&(struct snapshot_writer_options){.fs = role->fs, .directory = role->dir->path,
                                                                          .member_id = role->self,
                                                                          .rate_bytes = role->config->snapshot_rate_bytes,
@@ -101,6 +102,7 @@ static void not_taken(struct snap_actor *role)
 static bool write_more(struct snap_actor *role, uint64_t now_ns)
 {
     if (role->writer == NULL) return false;
+    snapshot_writer_keep_up(role->writer, METRIC_GET(&role->shared->metrics, wal_bytes) - role->writer_log_bytes);
     bool moved = snapshot_writer_step(role->writer, now_ns);
     enum snapshot_writer_state state = snapshot_writer_state(role->writer);
     if (state == SNAPSHOT_WRITER_RUNNING) return moved;

@@ -22,6 +22,8 @@
 
 #define WALK_BUDGET 512              /* records looked at per step */
 #define SYNC_EVERY_BYTES (8u << 20)
+#define AHEAD_OF_LOG 4               /* times as many bytes as the log got meanwhile, whatever the rate */
+#define CATCH_UP_NS (100 * NS_PER_MS) /* of what a sync, or others at the processor, took from the rate */
 
 enum phase { PHASE_OPEN, PHASE_WALK, PHASE_FLUSH, PHASE_SYNC, PHASE_CLOSE, PHASE_RENAME, PHASE_SYNC_DIR, PHASE_DROP_FILE, PHASE_DROP_NAME };
 struct snapshot_writer {
@@ -50,7 +52,8 @@ struct snapshot_writer {
     uint32_t blocks;
     uint64_t offset;       /* of `out` in the file */
     uint64_t unsynced;
-    uint64_t next_ns;      /* not before */
+    uint64_t next_ns;      /* not before, unless it is behind: */
+    uint64_t owed;         /* bytes that are due whatever the rate */
     uint64_t told;
     struct snapshot_writer_stats stats;
 };
@@ -285,7 +288,8 @@ static void start(struct snapshot_writer *writer)
 static void written(struct snapshot_writer *writer, uint64_t now_ns)
 {
     uint64_t bytes = writer->out.size;
-    uint64_t from_ns = writer->next_ns > now_ns ? writer->next_ns : now_ns;
+    uint64_t least_ns = now_ns > CATCH_UP_NS ? now_ns - CATCH_UP_NS : 0;
+    uint64_t from_ns = writer->next_ns > least_ns ? writer->next_ns : least_ns;
     writer->offset += bytes;
     writer->stats.bytes = writer->offset;
     writer->unsynced += bytes;
@@ -347,7 +351,8 @@ bool snapshot_writer_step(struct snapshot_writer *writer, uint64_t now_ns)
     if (writer->state != SNAPSHOT_WRITER_RUNNING) return false;
     if (writer->is_cancelled && writer->err == ERR_OK) fail(writer, ERR_CANCELED, "%s: given up", writer->tmp_path);
     if (writer->phase == PHASE_WALK) {
-        if (now_ns < writer->next_ns) return false;
+        if (writer->offset == 0 && writer->next_ns == 0) writer->next_ns = now_ns;
+        if (now_ns < writer->next_ns && writer->offset >= writer->owed) return false;
         if (!walk(writer)) return true;
     }
     start(writer);
@@ -357,7 +362,14 @@ bool snapshot_writer_step(struct snapshot_writer *writer, uint64_t now_ns)
 uint64_t snapshot_writer_deadline_ns(const struct snapshot_writer *writer)
 {
     bool is_paced = writer->state == SNAPSHOT_WRITER_RUNNING && writer->phase == PHASE_WALK && !writer->io.in_flight && !writer->is_cancelled;
+    if (is_paced && writer->offset < writer->owed) return 0;
     return is_paced ? writer->next_ns : CLOCK_NEVER;
+}
+
+void snapshot_writer_keep_up(struct snapshot_writer *writer, uint64_t log_bytes)
+{
+    ASSERT(log_bytes < UINT64_MAX / AHEAD_OF_LOG);
+    writer->owed = log_bytes * AHEAD_OF_LOG;
 }
 
 void snapshot_writer_cancel(struct snapshot_writer *writer)

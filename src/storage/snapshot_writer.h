@@ -36,6 +36,9 @@ struct snapshot_writer *snapshot_writer_new(const struct snapshot_writer_options
 void snapshot_writer_free(struct snapshot_writer *writer); /* accepts NULL; no operation may be in flight */
 /* Takes in completions, walks for less than a millisecond, starts at most one operation. True: can go on at once. False: waits for a
  * completion, for its deadline, or has ended. */
+/* How much the log has grown since the image was taken: the rate is no limit where the file would fall behind that, or disks would fill with
+ * a log that cannot be cut, and memory with versions that the walk may still read. */
+void snapshot_writer_keep_up(struct snapshot_writer *writer, uint64_t log_bytes);
 bool snapshot_writer_step(struct snapshot_writer *writer, uint64_t now_ns);
 uint64_t snapshot_writer_deadline_ns(const struct snapshot_writer *writer); /* CLOCK_NEVER = none */
 /* Gives up: goes on by steps until the file is removed, then has FAILED with ERR_CANCELED. */
