@@ -10,7 +10,7 @@ help:
 	@echo "make stop        ends the cluster;  make clean-data removes what it stored"
 	@echo "make test        every suite, in under 25 minutes;  make test-long in full sizes (hours)"
 	@echo "make bench       the benchmarks;  make check the house rules;  make format clang-format"
-	@echo "make package     Debian packages of the server and of kvctl, in build/release/package"
+	@echo "make package     Debian packages of the server, kvctl and libkvd-client, in build/release/package"
 	@echo "make deps build clean"
 
 deps:
@@ -29,6 +29,7 @@ programs:
 	cmake --build --preset release -j $(JOBS) --target kvd kvctl readwal readstate readsnapshot readpb
 
 package: deps programs
+	cmake --build --preset release -j $(JOBS) --target kvd-client kvd-client-static
 	cpack --config build/release/CPackConfig.cmake
 
 server: deps-build programs

@@ -31,7 +31,7 @@ add_custom_command(OUTPUT ${client_archive}
 add_custom_target(kvd-client-static ALL DEPENDS ${client_archive})
 
 configure_file(${CMAKE_SOURCE_DIR}/cmake/kvd-client.pc.in ${CMAKE_BINARY_DIR}/kvd-client.pc @ONLY)
-install(TARGETS kvd-client LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
-install(FILES ${client_archive} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
-install(FILES ${CMAKE_BINARY_DIR}/kvd-client.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT library)
-install(FILES ${CMAKE_SOURCE_DIR}/src/client/kvd/client.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/kvd COMPONENT library)
+install(TARGETS kvd-client LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development)
+install(FILES ${client_archive} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+install(FILES ${CMAKE_BINARY_DIR}/kvd-client.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+install(FILES ${CMAKE_SOURCE_DIR}/src/client/kvd/client.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/kvd COMPONENT development)

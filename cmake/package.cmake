@@ -1,8 +1,10 @@
 # What is installed, and `make package`: Debian packages by cpack, of what is built already.
 #
-#   component     package     holds
-#   server        kvd         the member, the tools that read its disk, units, default settings, documents
-#   client        kvctl       the command
+#   component     package             holds
+#   server        kvd                 the member, the tools that read its disk, units, default settings, documents
+#   client        kvctl               the command
+#   library       libkvd-client0      the shared client library
+#   development   libkvd-client-dev   its header, pkg-config file and static library
 #
 # A rule install(... COMPONENT name) of another file joins the package of its component; cmake --install takes the same rules.
 set(package_version ${PROJECT_VERSION})
@@ -25,11 +27,10 @@ install(FILES ${CMAKE_SOURCE_DIR}/scripts/systemd/kvd.sysusers DESTINATION lib/s
 install(FILES ${CMAKE_SOURCE_DIR}/scripts/systemd/kvd.env DESTINATION /etc/kvd COMPONENT server)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/ARCHITECTURE.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md DESTINATION share/doc/kvd COMPONENT server)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs DESTINATION share/doc/kvd COMPONENT server)
-foreach(package kvd kvctl)
-  set(component server)
-  if(package STREQUAL "kvctl")
-    set(component client)
-  endif()
+foreach(pair server:kvd client:kvctl library:libkvd-client0 development:libkvd-client-dev)
+  string(REPLACE ":" ";" pair ${pair})
+  list(GET pair 0 component)
+  list(GET pair 1 package)
   install(FILES ${CMAKE_SOURCE_DIR}/scripts/debian/copyright DESTINATION share/doc/${package} COMPONENT ${component})
 endforeach()
 
@@ -41,11 +42,12 @@ set(CPACK_SET_DESTDIR ON) # /etc is not below /usr
 set(CPACK_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
-set(CPACK_COMPONENTS_ALL server client)
+set(CPACK_COMPONENTS_ALL server client library development)
 set(CPACK_COMPONENTS_GROUPING IGNORE)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 
@@ -63,4 +65,15 @@ set(CPACK_DEBIAN_CLIENT_PACKAGE_NAME kvctl)
 set(CPACK_DEBIAN_CLIENT_PACKAGE_SECTION database)
 set(CPACK_COMPONENT_CLIENT_DESCRIPTION "command line of kvd, for any server of etcd's v3 API
 Reads, writes, watches, locks and backs up a kvd or etcd cluster.")
+
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libkvd-client0)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
+set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "client of kvd, and of any server of etcd's v3 API, for C
+The shared library.")
+
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libkvd-client-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libkvd-client0 (= ${package_version})")
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "client of kvd for C: what programs are built with
+The header, the pkg-config file and the static library of libkvd-client.")
 include(CPack)

@@ -25,6 +25,8 @@ make_packages() {
     rm -rf "$e2e_dir/package/_CPack_Packages"
     kvd_deb=$(echo "$e2e_dir"/package/kvd_*.deb)
     kvctl_deb=$(echo "$e2e_dir"/package/kvctl_*.deb)
+    library_deb=$(echo "$e2e_dir"/package/libkvd-client0_*.deb)
+    development_deb=$(echo "$e2e_dir"/package/libkvd-client-dev_*.deb)
 }
 
 field() { dpkg-deb -f "$1" "$2"; }
@@ -66,6 +68,16 @@ says_what_it_is() {
 /usr/share/fish/vendor_completions.d/kvctl.fish
 /usr/share/man/man1/kvctl.1
 /usr/share/zsh/vendor-completions/_kvctl" files_of "$kvctl_deb"
+    expect "the files of libkvd-client0" "/usr/lib/libkvd-client.so.0
+/usr/lib/libkvd-client.so.0.1.0
+/usr/share/doc/libkvd-client0/copyright" files_of "$library_deb"
+    expect_match "which is over the system's gRPC" 'libgrpc29 ' field "$library_deb" Depends
+    expect "the files of libkvd-client-dev" "/usr/include/kvd/client.h
+/usr/lib/libkvd-client.a
+/usr/lib/libkvd-client.so
+/usr/lib/pkgconfig/kvd-client.pc
+/usr/share/doc/libkvd-client-dev/copyright" files_of "$development_deb"
+    expect "which is of one library" "libkvd-client0 (= $(field "$library_deb" Version))" field "$development_deb" Depends
 }
 
 # dpkg's scripts work on a directory when they find DPKG_ROOT. What is needed of libraries is here already.

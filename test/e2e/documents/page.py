@@ -187,7 +187,7 @@ class Page:
             self.skip(block.line, 'js: npm\'s etcd3 is not installed')
             return
         runner = {'python': f'/usr/bin/python3 {path}', 'js': f'NODE_PATH={modules} node {path}',
-                  'c': f'cd {self.directory} && gcc -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE {path} -o {path}.program '
+                  'c': f'gcc -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE {path} -o {path}.program '
                        f'$(pkg-config --cflags --libs kvd-client) && {path}.program'}[block.kind]
         code, output = self.finish(*self.start(block, runner, None))
         if code == 0:
