@@ -10,8 +10,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/nearest.h"
 
-#define WORD_BYTES_MAX 64 /* of a word that is looked for among mistyped ones */
 #define BAR_CELLS 30
 
 void tool_init(struct tool *tool, const char *name)
@@ -125,27 +125,16 @@ const char *tool_nearest(const char *word, const char *const *names, size_t coun
     const char *dot = strrchr(word, '.');
     const char *tail = dot == NULL ? word : dot + 1;
     size_t height = strlen(tail);
-    if (height == 0 || height > WORD_BYTES_MAX) return NULL;
+    if (height == 0) return NULL;
     for (size_t i = 0; i < count; i++) {
-        size_t row[WORD_BYTES_MAX + 1];
         const char *name_dot = strrchr(names[i], '.');
         const char *name = name_dot == NULL ? names[i] : name_dot + 1;
-        for (size_t k = 0; k <= height; k++) row[k] = k;
-        for (size_t n = 0; name[n] != '\0'; n++) {
-            size_t corner = row[0];
-            row[0] = n + 1;
-            for (size_t k = 0; k < height; k++) {
-                size_t best = corner + (tolower((unsigned char)name[n]) != tolower((unsigned char)tail[k]));
-                if (row[k] + 1 < best) best = row[k] + 1;
-                if (row[k + 1] + 1 < best) best = row[k + 1] + 1;
-                corner = row[k + 1];
-                row[k + 1] = best;
-            }
-        }
+        size_t edits = nearest_distance(tail, name);
         size_t package = (size_t)(name - names[i]);
         bool is_same_package = dot != NULL && package == (size_t)(tail - word) && strncmp(word, names[i], package) == 0;
-        size_t distance = 2 * row[height] + !is_same_package;
-        if (distance >= least || row[height] > 1 + height / 3) continue;
+        if (edits > 1 + height / 3) continue;
+        size_t distance = 2 * edits + !is_same_package;
+        if (distance >= least) continue;
         least = distance;
         near = names[i];
     }

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "base/nearest.h"
 #include "auth_command.h"
 #include "completion.h"
 #include "elect_command.h"
@@ -26,7 +27,6 @@
 #include "watch_command.h"
 #include "watchers_command.h"
 
-#define WORD_BYTES_MAX 32 /* of a command that is looked for among mistyped ones */
 
 static const struct command COMMANDS[] = {
     {"put", "<key> [<value>]", "Puts the given key into the store",
@@ -299,26 +299,6 @@ void commands_lower(int count, char **words)
     if (second < count && is_word_of_a_name(words[second], words[0])) lower(words[second]);
 }
 
-/* Insertions, deletions and substitutions of a byte that make one word of the other. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[WORD_BYTES_MAX + 1], width = strlen(b);
-    ASSERT(width <= WORD_BYTES_MAX);
-    for (size_t k = 0; k <= width; k++) row[k] = k;
-    for (size_t i = 0; a[i] != '\0'; i++) {
-        size_t corner = row[0];
-        row[0] = i + 1;
-        for (size_t k = 0; k < width; k++) {
-            size_t best = corner + (a[i] != b[k]);
-            if (row[k] + 1 < best) best = row[k] + 1;
-            if (row[k + 1] + 1 < best) best = row[k + 1] + 1;
-            corner = row[k + 1];
-            row[k + 1] = best;
-        }
-    }
-    return row[width];
-}
-
 const char *commands_nearest(const char *word)
 {
     static const char *const others[][2] = {{"set", "put"}, {"delete", "del"}, {"rm", "del"}, {"remove", "del"}, {"ls", "get"},
@@ -327,11 +307,10 @@ const char *commands_nearest(const char *word)
                                             {"save", "snapshot save"}, {"backup", "snapshot save"}, {"restore", "snapshot restore"}};
     const char *near = NULL;
     size_t least = 3;
-    if (strlen(word) > WORD_BYTES_MAX) return NULL;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (strcmp(others[i][0], word) == 0) return others[i][1];
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        size_t distance = edit_distance(word, COMMANDS[i].name);
+        size_t distance = nearest_distance(word, COMMANDS[i].name);
         if (distance >= least || distance >= strlen(word)) continue;
         least = distance;
         near = COMMANDS[i].name;

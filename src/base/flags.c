@@ -12,8 +12,6 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-#define FLAGS_VARIABLE_MAX 128 /* bytes of an environment variable's name */
-
 __attribute__((format(printf, 2, 3))) static bool refuse(struct flags_result *result, const char *format, ...)
 {
     ASSERT(result != NULL);
@@ -103,7 +101,7 @@ static bool parse_duration(const char *text, uint64_t *out_ns)
     return true;
 }
 
-static const char *kind_text(enum flag_kind kind)
+const char *flags_kind_text(enum flag_kind kind)
 {
     switch (kind) {
     case FLAG_BOOL: return "true or false";
@@ -116,27 +114,31 @@ static const char *kind_text(enum flag_kind kind)
     return "any text";
 }
 
+bool flags_set(struct flag *flag, const char *text)
+{
+    ASSERT(flag->target != NULL || flag->kind == FLAG_IGNORED);
+    bool is_good = true;
+    switch (flag->kind) {
+    case FLAG_BOOL: is_good = parse_bool(text, flag->target); break;
+    case FLAG_STRING: *(const char **)flag->target = text; break;
+    case FLAG_I64: is_good = parse_i64(text, flag->target); break;
+    case FLAG_U64: is_good = parse_u64(text, flag->target); break;
+    case FLAG_DURATION_NS: is_good = parse_duration(text, flag->target); break;
+    case FLAG_IGNORED: break;
+    }
+    if (is_good) flag->is_set = true;
+    return is_good;
+}
+
 /* `variable` is the environment's, for the error; NULL = the command line. */
 static bool set_flag(struct flag *flag, const char *variable, const char *text, struct flags_result *result)
 {
-    ASSERT(flag->target != NULL || flag->kind == FLAG_IGNORED);
-    bool ok = false;
-    switch (flag->kind) {
-    case FLAG_BOOL: ok = parse_bool(text, flag->target); break;
-    case FLAG_STRING: *(const char **)flag->target = text; ok = true; break;
-    case FLAG_I64: ok = parse_i64(text, flag->target); break;
-    case FLAG_U64: ok = parse_u64(text, flag->target); break;
-    case FLAG_DURATION_NS: ok = parse_duration(text, flag->target); break;
-    case FLAG_IGNORED:
-        ok = true;
-        if (!flag->is_set && result->ignored_count < FLAGS_IGNORED_MAX)
-            result->ignored[result->ignored_count++] = flag->name;
-        break;
-    }
-    const char *kind = kind_text(flag->kind);
-    if (!ok && variable != NULL) return refuse(result, "invalid value \"%.100s\" for %s: expected %s", text, variable, kind);
-    if (!ok) return refuse(result, "invalid value \"%.100s\" for --%s: expected %s", text, flag->name, kind);
-    flag->is_set = true;
+    bool is_new = !flag->is_set, is_good = flags_set(flag, text);
+    const char *kind = flags_kind_text(flag->kind);
+    if (!is_good && variable != NULL) return refuse(result, "invalid value \"%.100s\" for %s: expected %s", text, variable, kind);
+    if (!is_good) return refuse(result, "invalid value \"%.100s\" for --%s: expected %s", text, flag->name, kind);
+    if (flag->kind == FLAG_IGNORED && is_new && result->ignored_count < FLAGS_IGNORED_MAX)
+        result->ignored[result->ignored_count++] = flag->name;
     return true;
 }
 
@@ -184,12 +186,20 @@ static bool parse_word(struct flag *flags, int flag_count, int argc, char **argv
     return set_flag(flag, NULL, "true", result);
 }
 
-static bool parse_command_line(struct flag *flags, int flag_count, int argc, char **argv, bool stop_at_command,
+/* Tells one mistake; true = goes on. */
+static bool tell(const struct flags_options *options, const char *word, const struct flags_result *result)
+{
+    ASSERT(result->error[0] != '\0');
+    if (options->complain != NULL) options->complain(options->context, word, result->error);
+    return options->complain != NULL;
+}
+
+static bool parse_command_line(struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,
                                struct flags_result *result)
 {
     ASSERT(argc >= 1 && argv != NULL && result->arguments != NULL);
     int at = 1;
-    bool flags_ended = false;
+    bool flags_ended = false, is_good = true;
     while (at < argc) {
         const char *word = argv[at];
         if (!flags_ended && strcmp(word, "--") == 0) {
@@ -197,19 +207,23 @@ static bool parse_command_line(struct flag *flags, int flag_count, int argc, cha
             result->before_dashes = result->arguments_count;
             at++;
         } else if (!flags_ended && word[0] == '-' && word[1] != '\0') {
-            if (!parse_word(flags, flag_count, argc, argv, &at, result)) return false;
+            if (parse_word(flags, flag_count, argc, argv, &at, result)) continue;
+            is_good = false;
+            if (!tell(options, word, result)) return false;
+            /* What follows a flag that nobody knows is most likely its value. */
+            if (result->unknown_flag && strchr(word, '=') == NULL && at < argc && argv[at][0] != '-') at++;
+            result->unknown_flag = false;
         } else {
-            flags_ended = flags_ended || stop_at_command;
+            flags_ended = flags_ended || options->stop_at_command;
             result->arguments[result->arguments_count++] = word;
             at++;
         }
     }
     ASSERT(result->arguments_count < argc);
-    return true;
+    return is_good;
 }
 
-/* PREFIX_UPPER_SNAKE of the flag's name. */
-static void variable_name(const char *prefix, const char *name, char out_text[FLAGS_VARIABLE_MAX])
+void flags_variable_name(const char *prefix, const char *name, char out_text[FLAGS_VARIABLE_MAX])
 {
     int length = snprintf(out_text, FLAGS_VARIABLE_MAX, "%s_%s", prefix, name);
     ASSERT(length > 0 && length < FLAGS_VARIABLE_MAX);
@@ -220,19 +234,16 @@ static bool parse_environment(struct flag *flags, int flag_count, const struct f
                               struct flags_result *result)
 {
     ASSERT(options->environment_prefix != NULL);
+    bool is_good = true;
     for (int i = 0; i < flag_count; i++) {
         char variable[FLAGS_VARIABLE_MAX];
-        variable_name(options->environment_prefix, flags[i].name, variable);
+        flags_variable_name(options->environment_prefix, flags[i].name, variable);
         const char *text = getenv(variable);
-        if (text == NULL || text[0] == '\0') continue;
-        if (flags[i].is_set && options->strict_environment)
-            return refuse(result,
-                          "conflicting environment variable \"%s\" is shadowed by corresponding command-line flag "
-                          "(either unset environment variable or disable flag)",
-                          variable);
-        if (!flags[i].is_set && !set_flag(&flags[i], variable, text, result)) return false;
+        if (text == NULL || text[0] == '\0' || flags[i].is_set || set_flag(&flags[i], variable, text, result)) continue;
+        is_good = false;
+        if (!tell(options, variable, result)) return false;
     }
-    return true;
+    return is_good;
 }
 
 bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,
@@ -242,10 +253,10 @@ bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, cons
     const char **arguments = result->arguments;
     *result = (struct flags_result){.arguments = arguments, .before_dashes = -1};
     for (int i = 0; i < flag_count; i++) flags[i].is_set = false;
-    if (!parse_command_line(flags, flag_count, argc, argv, options->stop_at_command, result)) return false;
-    if (options->environment_prefix == NULL || parse_environment(flags, flag_count, options, result)) return true;
-    result->is_environment = true;
-    return false;
+    bool is_good = parse_command_line(flags, flag_count, argc, argv, options, result);
+    if (!is_good && options->complain == NULL) return false;
+    if (options->environment_prefix != NULL && !parse_environment(flags, flag_count, options, result)) is_good = false;
+    return is_good;
 }
 
 /* "  -w, --write-out <format>" into out_text; returns its width. */
@@ -260,7 +271,7 @@ static int help_left(const struct flag *flag, char *out_text, size_t size)
 }
 
 /* A time in its largest unit that divides it: 2h, 90s, 250ms. */
-static void print_duration(uint64_t ns)
+static void put_duration(uint64_t ns, struct buf *out_text)
 {
     static const struct {
         uint64_t ns;
@@ -269,23 +280,43 @@ static void print_duration(uint64_t ns)
     size_t i = 0;
     ASSERT(ns > 0);
     while (ns % units[i].ns != 0) i++;
-    printf(" (default %" PRIu64 "%s)", ns / units[i].ns, units[i].name);
+    buf_printf(out_text, "%" PRIu64 "%s", ns / units[i].ns, units[i].name);
+}
+
+void flags_value_text(const struct flag *flag, bool is_whole, struct buf *out_text)
+{
+    ASSERT(flag->target != NULL || flag->kind == FLAG_IGNORED);
+    int64_t i64 = flag->kind == FLAG_I64 ? *(const int64_t *)flag->target : 0;
+    bool is_unsigned = flag->kind == FLAG_U64 || flag->kind == FLAG_DURATION_NS;
+    uint64_t u64 = is_unsigned ? *(const uint64_t *)flag->target : 0;
+    switch (flag->kind) {
+    case FLAG_BOOL:
+        if (*(const bool *)flag->target || is_whole) buf_printf(out_text, "%s", *(const bool *)flag->target ? "true" : "false");
+        break;
+    case FLAG_STRING: buf_printf(out_text, "%s", *(const char *const *)flag->target); break;
+    case FLAG_I64:
+        if (i64 != 0 || is_whole) buf_printf(out_text, "%" PRId64, i64);
+        break;
+    case FLAG_U64:
+        if (u64 != 0 || is_whole) buf_printf(out_text, "%" PRIu64, u64);
+        break;
+    case FLAG_DURATION_NS:
+        if (u64 != 0) put_duration(u64, out_text);
+        else if (is_whole) buf_printf(out_text, "0");
+        break;
+    case FLAG_IGNORED: break;
+    }
 }
 
 /* What nobody has set is still the default. Nothing is said of 0, false and "": the flag's text explains those. */
 static void print_default(const struct flag *flag)
 {
+    struct buf text;
     if (flag->is_set || flag->target == NULL) return;
-    const char *text = flag->kind == FLAG_STRING ? *(const char *const *)flag->target : NULL;
-    int64_t i64 = flag->kind == FLAG_I64 ? *(const int64_t *)flag->target : 0;
-    bool is_unsigned = flag->kind == FLAG_U64 || flag->kind == FLAG_DURATION_NS;
-    uint64_t u64 = is_unsigned ? *(const uint64_t *)flag->target : 0;
-    ASSERT(i64 == 0 || u64 == 0);
-    if (flag->kind == FLAG_BOOL && *(const bool *)flag->target) printf(" (default true)");
-    if (text != NULL && text[0] != '\0') printf(" (default %s)", text);
-    if (i64 != 0) printf(" (default %" PRId64 ")", i64);
-    if (u64 != 0 && flag->kind == FLAG_U64) printf(" (default %" PRIu64 ")", u64);
-    if (u64 != 0 && flag->kind == FLAG_DURATION_NS) print_duration(u64);
+    buf_init(&text);
+    if (flag->kind != FLAG_STRING || *(const char *const *)flag->target != NULL) flags_value_text(flag, false, &text);
+    if (text.size > 0) printf(" (default %.*s)", (int)text.size, (const char *)buf_slice(&text).data);
+    buf_deinit(&text);
 }
 
 void flags_print_help(const struct flag *flags, int flag_count)

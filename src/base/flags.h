@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+
 enum flag_kind { FLAG_BOOL, FLAG_STRING, FLAG_I64, FLAG_U64, FLAG_DURATION_NS /* 5s, 100ms, 1h30m, 0; a unit is a must */,
                  FLAG_IGNORED /* accepted; one warning through flags_result */ };
 struct flag {
@@ -26,18 +28,28 @@ struct flags_result {
     int ignored_count;
     char error[256];              /* when flags_parse answers false */
     bool unknown_flag;            /* the error is an unknown flag */
-    bool is_environment;          /* the error is in the environment, not on the command line */
 };
-/* Strings are borrowed from argv / environ. `environment_prefix` ("ETCD") may be NULL. A flag set both ways is an error
- * (etcd's rule: shadowed variable) when `strict_environment`, else the command line wins. "--" ends the flags; with
- * `stop_at_command` the first plain word ends them too (sub-commands parse the rest themselves). */
+/* One mistake; `word` is the flag as it was written, or the variable's name. */
+typedef void flags_complaint_fn(void *context, const char *word, const char *error);
+/* Strings are borrowed from argv / environ. `environment_prefix` ("KVCTL") may be NULL; the command line wins. "--" ends the flags; with
+ * `stop_at_command` the first plain word ends them too (sub-commands parse the rest themselves). With `complain` all mistakes are told
+ * there, and what can be read is read; without it the first one ends it. */
 struct flags_options {
     const char *environment_prefix;
-    bool strict_environment;
     bool stop_at_command;
+    flags_complaint_fn *complain;
+    void *context;
 };
 bool flags_parse(struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,
                  struct flags_result *result);
+/* Sets a flag from text; false = it is not of the flag's kind. FLAG_IGNORED takes anything. */
+bool flags_set(struct flag *flag, const char *text);
+const char *flags_kind_text(enum flag_kind kind); /* what its values look like: "a whole number" */
+/* PREFIX_UPPER_SNAKE of a flag's name. */
+#define FLAGS_VARIABLE_MAX 128
+void flags_variable_name(const char *prefix, const char *name, char out_text[FLAGS_VARIABLE_MAX]);
+/* A value as its kind is written; "" for 0, false and "" unless `is_whole`. Appended to out_text. */
+void flags_value_text(const struct flag *flag, bool is_whole, struct buf *out_text);
 /* To stdout, grouped, aligned; what a flag is when nobody sets it stands behind its text (read from its target). */
 void flags_print_help(const struct flag *flags, int flag_count);
 

@@ -202,15 +202,46 @@ START_TEST(test_flags_environment_fills_what_the_line_leaves_open)
 }
 END_TEST
 
-START_TEST(test_flags_shadowed_variable_is_an_error_when_strict)
+static char told[512];
+
+static void tell(void *context, const char *word, const char *error)
 {
-    options = (struct flags_options){.environment_prefix = "TESTFLAGS", .strict_environment = true};
-    setenv("TESTFLAGS_DATA_DIR", "/x", 1);
-    ck_assert(parse(""));
-    ck_assert_str_eq(text, "/x");
-    ck_assert(!parse("--data-dir=/x"));
-    ck_assert_ptr_nonnull(strstr(result.error, "\"TESTFLAGS_DATA_DIR\" is shadowed by corresponding command-line flag"));
-    ck_assert(!result.unknown_flag);
+    ck_assert_ptr_eq(context, told);
+    size_t size = strlen(told);
+    snprintf(told + size, sizeof told - size, "%s: %s\n", word, error);
+}
+
+START_TEST(test_flags_all_mistakes_are_told_to_who_asks_for_them)
+{
+    options = (struct flags_options){.environment_prefix = "TESTFLAGS", .complain = tell, .context = told};
+    setenv("TESTFLAGS_I64", "nonsense", 1);
+    told[0] = '\0';
+    ck_assert(!parse("--nothing 7 --u64 many -z --data-dir /x --timeout"));
+    ck_assert_str_eq(told, "--nothing: unknown flag: --nothing\n"
+                           "--u64: invalid value \"many\" for --u64: expected a whole number that is not negative\n"
+                           "-z: unknown flag: -z\n"
+                           "--timeout: flag needs an argument: --timeout\n"
+                           "TESTFLAGS_I64: invalid value \"nonsense\" for TESTFLAGS_I64: expected a whole number\n");
+    ck_assert_str_eq(text, "/x"); /* what can be read is read */
+    ck_assert_int_eq(result.arguments_count, 0);
+}
+END_TEST
+
+START_TEST(test_flags_a_value_is_written_as_it_is_read)
+{
+    static const char *const values[][2] = {{"yes", "true"}, {"data-dir", "/x"}, {"i64", "-7"}, {"u64", "9"}, {"timeout", "90s"}};
+    struct buf out;
+    buf_init(&out);
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct flag *flag = flags;
+        while (strcmp(flag->name, values[i][0]) != 0) flag++;
+        ck_assert(flags_set(flag, values[i][1]));
+        buf_clear(&out);
+        flags_value_text(flag, true, &out);
+        buf_put_u8(&out, 0);
+        ck_assert_str_eq((const char *)buf_slice(&out).data, values[i][1]);
+    }
+    buf_deinit(&out);
 }
 END_TEST
 
@@ -256,7 +287,8 @@ int main(void)
     tcase_add_test(tests, test_flags_say_where_dashes_end_them);
     tcase_add_test(tests, test_flags_ignored_ones_are_reported_once);
     tcase_add_test(tests, test_flags_environment_fills_what_the_line_leaves_open);
-    tcase_add_test(tests, test_flags_shadowed_variable_is_an_error_when_strict);
+    tcase_add_test(tests, test_flags_all_mistakes_are_told_to_who_asks_for_them);
+    tcase_add_test(tests, test_flags_a_value_is_written_as_it_is_read);
     tcase_add_test(tests, test_flags_help_is_grouped_and_aligned);
     Suite *suite = suite_create("base_flags");
     suite_add_tcase(suite, tests);
