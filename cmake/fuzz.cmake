@@ -3,11 +3,14 @@
 file(GLOB fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/fuzz/fuzz_*.c)
 file(GLOB fuzz_shared CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/fuzz/*.c)
 list(REMOVE_ITEM fuzz_shared ${fuzz_sources})
-add_library(kvd_fuzz_shared STATIC ${fuzz_shared} ${CMAKE_SOURCE_DIR}/apps/kvd/options.c ${CMAKE_SOURCE_DIR}/apps/kvctl/txn_parse.c
+# What reads the command line and the configuration, without what runs by it.
+file(GLOB kvd_options_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/apps/kvd/*.c)
+list(FILTER kvd_options_sources EXCLUDE REGEX "/(main|process)\\.c$")
+add_library(kvd_fuzz_shared STATIC ${fuzz_shared} ${kvd_options_sources} ${CMAKE_SOURCE_DIR}/apps/kvctl/txn_parse.c
             ${CMAKE_SOURCE_DIR}/apps/kvctl/json.c ${CMAKE_SOURCE_DIR}/apps/kvctl/quote.c
             ${CMAKE_SOURCE_DIR}/apps/kvctl/watch_words.c ${CMAKE_SOURCE_DIR}/apps/kvctl/words.c)
 target_include_directories(kvd_fuzz_shared PUBLIC ${CMAKE_SOURCE_DIR}/apps/kvd ${CMAKE_SOURCE_DIR}/apps/kvctl)
-target_link_libraries(kvd_fuzz_shared PUBLIC kvd_test_lib kvd_tool PkgConfig::JANSSON)
+target_link_libraries(kvd_fuzz_shared PUBLIC kvd_test_lib kvd_tool PkgConfig::JANSSON PkgConfig::YAML)
 if(KVD_FUZZ)
   add_custom_target(fuzz)
 endif()

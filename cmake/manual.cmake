@@ -6,6 +6,8 @@ add_custom_command(TARGET kvctl POST_BUILD
   COMMAND kvctl completion bash > ${manual_out}/kvctl.bash
   COMMAND kvctl completion zsh > ${manual_out}/_kvctl
   COMMAND kvctl completion fish > ${manual_out}/kvctl.fish VERBATIM)
+add_custom_command(TARGET kvd POST_BUILD COMMAND kvd --print man > ${manual_out}/kvd.8 VERBATIM)
+install(FILES ${manual_out}/kvd.8 DESTINATION share/man/man8 COMPONENT server)
 install(FILES ${manual_out}/kvctl.1 DESTINATION share/man/man1 COMPONENT client)
 install(FILES ${manual_out}/kvctl.bash DESTINATION share/bash-completion/completions RENAME kvctl COMPONENT client)
 install(FILES ${manual_out}/_kvctl DESTINATION share/zsh/vendor-completions COMPONENT client)

@@ -15,7 +15,7 @@ function(kvd_program name)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE kvd_allocator ${ARGN})
 endfunction()
-kvd_program(kvd kvd_pipeline PkgConfig::SYSTEMD)
+kvd_program(kvd kvd_pipeline PkgConfig::SYSTEMD PkgConfig::JANSSON PkgConfig::YAML)
 if(KVD_SIM) # KVD_MUTANT=ID plants a bug in one process: test/integration/test_corrupt.py
   target_sources(kvd PRIVATE ${CMAKE_SOURCE_DIR}/test/sim/mutant_env.c)
 endif()

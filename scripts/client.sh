@@ -6,4 +6,6 @@ if [[ ! -x $root/bin/kvctl ]]; then
     echo "there is no client program at $root/bin/kvctl; \`make build\` makes it" >&2
     exit 1
 fi
+[[ $CLIENT_HISTORY_DIR == /* ]] || CLIENT_HISTORY_DIR=$root/$CLIENT_HISTORY_DIR
+export CLIENT_HISTORY_DIR CLIENT_HISTORY_FILE
 exec "$root/bin/kvctl" --endpoints "$(endpoints)" "$@"

@@ -1,6 +1,7 @@
-# shellcheck shell=bash disable=SC2034
-# Sourced by start_servers.sh, stop_servers.sh, clean_data.sh and client.sh: the configuration of the local cluster and
-# what they all must know about its processes. KVD_CONFIG names another configuration file, KVD_BINARY another server.
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+# Sourced by start_servers.sh, stop_servers.sh, status.sh, clean_data.sh and client.sh: the configuration of the local cluster, which the
+# server program itself reads, and what they all must know about its processes. KVD_CONFIG names another configuration file, KVD_BINARY
+# another server.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null && pwd)
 config=${KVD_CONFIG:-$root/config.env}
@@ -12,35 +13,34 @@ if [[ ! -r $config ]]; then
     echo "cannot read the configuration $config" >&2
     exit 1
 fi
-# The example supplies what an older config.env does not name.
-# shellcheck source=../config.example.env
-. "$root/config.example.env"
-# shellcheck disable=SC1090
-. "$config"
-
+[[ $config == /* ]] || config=$PWD/$config
 binary=${KVD_BINARY:-$root/bin/kvd}
-data_dir=$SERVER_DATA_DIR
+if [[ ! -x $binary ]]; then
+    echo "there is no server program at $binary; \`make build\` makes it" >&2
+    exit 1
+fi
+# All settings as NAME='value', defaults included; or every mistake with its line, on stderr.
+settings=$("$binary" --check-config "$config" --write-out env) || exit 1
+eval "$settings"
+
+data_dir=$SERVER_DATA_BASE_PATH
 [[ $data_dir == /* ]] || data_dir=$root/$data_dir
 
-for variable in SERVER_BASE_CLIENT_PORT SERVER_BASE_PEER_PORT SERVER_COUNT SERVER_START_TIMEOUT SERVER_STOP_TIMEOUT; do
-    if [[ ! ${!variable} =~ ^[1-9][0-9]{0,4}$ ]]; then
-        echo "$variable is \"${!variable}\"; it must be a number (see $config)" >&2
-        exit 1
-    fi
-done
-
+[[ $SERVER_HOST == *:* ]] && url_host="[$SERVER_HOST]" || url_host=$SERVER_HOST
 member_name() { echo "kvd$(($1 + 1))"; }
-client_url() { echo "http://$SERVER_HOST:$((SERVER_BASE_CLIENT_PORT + 10 * $1))"; }
-peer_url() { echo "http://$SERVER_HOST:$((SERVER_BASE_PEER_PORT + 10 * $1))"; }
+client_port() { echo $((SERVER_CLIENT_PORT_BASE + 10 * $1)); }
+peer_port() { echo $((SERVER_PEER_PORT_BASE + 10 * $1)); }
+client_url() { echo "http://$url_host:$(client_port "$1")"; }
+peer_url() { echo "http://$url_host:$(peer_port "$1")"; }
 log_file() { echo "$data_dir/$(member_name "$1").log"; }
 pid_file() { echo "$data_dir/$(member_name "$1").pid"; }
 
 endpoints() {
     local i list=
-    for ((i = 0; i < SERVER_COUNT; i++)); do
+    for ((i = 0; i < SERVER_NODE_COUNT; i++)); do
         list+=${list:+,}$(client_url "$i")
     done
-    echo "$list"
+    echo "${CLIENT_SERVERS:-$list}"
 }
 
 # The start time of a process in clock ticks: with it a pid names one process, also after the number was used again.

@@ -4,21 +4,12 @@
 set -euo pipefail
 . "$(dirname -- "$0")/server_env.sh"
 
-case $SERVER_COUNT in
-    1 | 3 | 5) ;;
-    *) echo "SERVER_COUNT is $SERVER_COUNT; it must be 1, 3 or 5 (see $config)" >&2 && exit 1 ;;
-esac
-if [[ ! -x $binary ]]; then
-    echo "there is no server program at $binary; \`make build\` makes it" >&2
-    exit 1
-fi
 mkdir -p "$data_dir"
 
 initial_cluster=
-for ((i = 0; i < SERVER_COUNT; i++)); do
+for ((i = 0; i < SERVER_NODE_COUNT; i++)); do
     initial_cluster+=${initial_cluster:+,}$(member_name "$i")=$(peer_url "$i")
 done
-read -r -a extra_flags <<<"$SERVER_EXTRA_FLAGS"
 
 # Members with data keep the cluster that they were made for, whatever config.env says later: told here, not by members that
 # wait for each other in vain.
@@ -28,7 +19,7 @@ if compgen -G "$data_dir/kvd*/" >/dev/null && [[ -e $data_dir/cluster && $(<"$da
 The data in $data_dir belongs to another cluster than $config describes:
   there: $(<"$data_dir/cluster")
   now:   $cluster
-Change SERVER_COUNT, SERVER_HOST, SERVER_BASE_PEER_PORT and SERVER_CLUSTER_TOKEN back, choose another SERVER_DATA_DIR,
+Change SERVER_NODE_COUNT, SERVER_HOST, SERVER_PEER_PORT_BASE and SERVER_CLUSTER_TOKEN back, choose another SERVER_DATA_BASE_PATH,
 or remove the data with \`make clean-data\`.
 END
     exit 1
@@ -38,7 +29,7 @@ is_port_taken() { (exec 3<>"/dev/tcp/$SERVER_HOST/$1") 2>/dev/null; }
 
 check_ports() {
     local port holder
-    for port in $((SERVER_BASE_CLIENT_PORT + 10 * $1)) $((SERVER_BASE_PEER_PORT + 10 * $1)); do
+    for port in "$(client_port "$1")" "$(peer_port "$1")"; do
         if is_port_taken "$port"; then
             holder=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*users:((//; s/)).*//; 1p' || true)
             echo "port $port of $SERVER_HOST is in use by another program${holder:+ ($holder)}: end it, or choose other ports in $config" >&2
@@ -48,16 +39,9 @@ check_ports() {
 }
 
 start_member() {
-    local i=$1 name log pid
-    name=$(member_name "$i") log=$(log_file "$i")
-    setsid "$binary" --name "$name" --data-dir "$data_dir/$name" \
-        --listen-client-urls "$(client_url "$i")" --advertise-client-urls "$(client_url "$i")" \
-        --listen-peer-urls "$(peer_url "$i")" --initial-advertise-peer-urls "$(peer_url "$i")" \
-        --initial-cluster "$initial_cluster" --initial-cluster-state new \
-        --initial-cluster-token "$SERVER_CLUSTER_TOKEN" \
-        --heartbeat-interval "$SERVER_HEARTBEAT_INTERVAL" --election-timeout "$SERVER_ELECTION_TIMEOUT" \
-        --snapshot-count "$SERVER_SNAPSHOT_INTERVAL" --log-level "$SERVER_LOG_LEVEL" \
-        ${extra_flags[@]+"${extra_flags[@]}"} >>"$log" 2>&1 </dev/null &
+    local i=$1 log pid
+    log=$(log_file "$i")
+    (cd "$root" && exec setsid "$binary" --config-file "$config" --node $((i + 1))) >>"$log" 2>&1 </dev/null &
     pid=$!
     echo "$pid $(start_time_of "$pid" || true)" >"$(pid_file "$i")"
 }
@@ -81,7 +65,7 @@ is_ready() { grep -q "ready to serve client requests" < <(tail -c +$((offsets[$1
 # Everything is looked at before anything is started.
 starting=()
 offsets=()
-for ((i = 0; i < SERVER_COUNT; i++)); do
+for ((i = 0; i < SERVER_NODE_COUNT; i++)); do
     if pid=$(running_pid "$(pid_file "$i")"); then
         echo "$(member_name "$i") runs already (process $pid)"
         continue
@@ -106,7 +90,7 @@ done
 
 echo
 echo "The cluster serves:"
-for ((i = 0; i < SERVER_COUNT; i++)); do
+for ((i = 0; i < SERVER_NODE_COUNT; i++)); do
     echo "  $(member_name "$i")   clients $(client_url "$i")   peers $(peer_url "$i")   log $(log_file "$i")"
 done
 cat <<END

@@ -28,7 +28,10 @@ static bool exists(const char *directory, const char *name)
 static enum err load_identity(struct tool_place *place, struct tool *tool, char *path, char *out_message, size_t size)
 {
     struct data_dir dir = {.fs = tool->fs, .path = path};
-    enum err err = data_dir_load_identity(&dir, &place->identity, out_message, size);
+    enum err err = data_names_load(tool->fs, path, &dir.names, out_message, size);
+    place->names = dir.names;
+    if (err != ERR_OK) return err;
+    err = data_dir_load_identity(&dir, &place->identity, out_message, size);
     place->has_identity = err == ERR_OK;
     return err;
 }
@@ -37,9 +40,10 @@ static bool take_data_dir(struct tool_place *place, struct tool *tool, const cha
 {
     char message[512] = "";
     place->data_path = alloc_string(path);
-    place->wal_path = wal_dir[0] != '\0' ? alloc_string(wal_dir) : tool_join(path, "wal");
-    place->snap_path = tool_join(path, "snap");
+    place->names = data_names_usual();
     enum err err = load_identity(place, tool, place->data_path, message, sizeof message);
+    place->wal_path = wal_dir[0] != '\0' ? alloc_string(wal_dir) : tool_join(path, place->names.wal);
+    place->snap_path = tool_join(path, place->names.snap);
     if (err == ERR_OK || err == ERR_KEY_NOT_FOUND) return true;
     (void)tool_fail(tool, "%s", message);
     return false;
@@ -51,10 +55,10 @@ static bool take_wal_dir(struct tool_place *place, struct tool *tool, char *path
     char message[512] = "";
     char *above = tool_join(path, "..");
     place->wal_path = path;
-    bool is_usual = exists(above, "wal") && exists(above, "identity");
-    if (is_usual && load_identity(place, tool, above, message, sizeof message) == ERR_OK) {
+    bool is_above = exists(above, "names") || (exists(above, DATA_NAMES_WAL) && exists(above, DATA_NAMES_IDENTITY));
+    if (is_above && load_identity(place, tool, above, message, sizeof message) == ERR_OK) {
         place->data_path = above;
-        place->snap_path = tool_join(above, "snap");
+        place->snap_path = tool_join(above, place->names.snap);
         return true;
     }
     alloc_free(above);
@@ -109,7 +113,8 @@ bool tool_place_init(struct tool_place *place, struct tool *tool, const char *co
         for (int i = 0; is_good && i < count; i++) is_good = take_file(place, tool, words[i]);
         return is_good;
     }
-    bool is_data_dir = wal_dir[0] != '\0' || exists(words[0], "wal") || exists(words[0], "identity");
+    bool is_data_dir = wal_dir[0] != '\0' || exists(words[0], DATA_NAMES_WAL) || exists(words[0], DATA_NAMES_IDENTITY) ||
+                       exists(words[0], "names");
     if (is_data_dir) return take_data_dir(place, tool, words[0], wal_dir);
     return take_wal_dir(place, tool, alloc_string(words[0]));
 }

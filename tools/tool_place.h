@@ -10,6 +10,7 @@ struct tool_place {
     char *data_path; /* NULL = not known */
     char *wal_path;
     char *snap_path;
+    struct data_names names; /* in the data directory */
     bool has_identity;
     struct data_dir_identity identity;
     uint64_t *sequences; /* of the segments that were named; none = all */

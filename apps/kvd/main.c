@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "config_print.h"
 #include "options.h"
 #include "pipeline/node.h"
 #include "process.h"
@@ -174,6 +175,13 @@ int main(int argc, char **argv)
         break;
     case OPTIONS_VERSION:
         printf("kvd Version: " KVD_VERSION "\netcd Version: " SERVICE_API_VERSION "\n");
+        break;
+    case OPTIONS_CHECK:
+        code = config_print_check(options);
+        break;
+    case OPTIONS_PRINT:
+        if (strcmp(options->print, "man") == 0) config_print_man();
+        else config_print_example();
         break;
     case OPTIONS_USAGE:
         code = explain_usage(options);

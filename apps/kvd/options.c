@@ -1,362 +1,443 @@
-/* options: see options.h. Two tables: what has a meaning, and the names of what is only accepted. */
+/* options: see options.h. Flags first, then variables for what they left open; a file instead of both. */
 #include "options.h"
 
-#include <stddef.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/nearest.h"
+#include "config_file.h"
+#include "settings.h"
 
-struct option {
-    const char *name;
-    enum flag_kind kind;
-    size_t offset; /* of the target in struct options */
-    const char *value_name;
-    const char *help;
-    const char *group;
-};
+#define PLACE_BYTES_MAX 4224
+#define TEXTS_STEP 64
+#define NODES_APART 10 /* the ports of two members */
 
-#define AT(member) offsetof(struct options, member)
+static const char *const prefixes[] = {"KVD", "ETCD"}; /* of variables */
+#define PREFIX_COUNT ((int)(sizeof prefixes / sizeof prefixes[0]))
 
-static const struct option options_table[] = {
-    {"name", FLAG_STRING, AT(config.name), "<name>", "name of this member", "Member"},
-    {"data-dir", FLAG_STRING, AT(config.data_dir), "<path>", "data directory; NAME.etcd if not given", "Member"},
-    {"wal-dir", FLAG_STRING, AT(config.wal_dir), "<path>", "directory of the log, if not in the data directory",
-     "Member"},
-    {"snapshot-count", FLAG_U64, AT(config.snapshot_count), "<n>", "entries applied before a snapshot", "Member"},
-    {"snapshot-catchup-entries", FLAG_U64, AT(config.snapshot_catchup_entries), "<n>",
-     "log entries kept behind a snapshot for slow followers", "Member"},
-    {"max-snapshots", FLAG_U64, AT(config.max_snapshots), "<n>", "snapshot files kept, 2 at least; 0 = all", "Member"},
-    {"max-wals", FLAG_U64, AT(config.max_wals), "<n>", "log files kept that are not needed any more; 0 = all", "Member"},
-    {"heartbeat-interval", FLAG_U64, AT(config.heartbeat_ms), "<ms>", "interval of a leader's heartbeats", "Member"},
-    {"election-timeout", FLAG_U64, AT(config.election_timeout_ms), "<ms>", "at least 5 heartbeats, at most 50000",
-     "Member"},
-    {"listen-peer-urls", FLAG_STRING, AT(config.listen_peer_urls), "<urls>", "where to listen for members", "Member"},
-    {"listen-client-urls", FLAG_STRING, AT(config.listen_client_urls), "<urls>", "where to listen for clients",
-     "Member"},
-    {"listen-metrics-urls", FLAG_STRING, AT(config.listen_metrics_urls), "<urls>",
-     "where to listen for /metrics and /health besides the client URLs", "Member"},
-    {"quota-backend-bytes", FLAG_I64, AT(config.quota_backend_bytes), "<bytes>",
-     "size that raises an alarm; 0 = 2 GiB, negative = none", "Member"},
-    {"auto-disarm", FLAG_BOOL, AT(config.auto_disarm), NULL, "take a NOSPACE alarm back when a tenth of the quota is free again",
-     "Member"},
-    {"max-txn-ops", FLAG_U64, AT(config.max_txn_ops), "<n>", "operations in a transaction", "Member"},
-    {"max-request-bytes", FLAG_U64, AT(config.max_request_bytes), "<bytes>", "size of a request", "Member"},
-    {"max-concurrent-streams", FLAG_U64, AT(config.max_concurrent_streams), "<n>", "streams of a connection", "Member"},
-    {"grpc-keepalive-min-time", FLAG_DURATION_NS, AT(config.keepalive_min_time_ns), "<time>",
-     "pings of a client that come faster are refused", "Member"},
-    {"grpc-keepalive-interval", FLAG_DURATION_NS, AT(config.keepalive_interval_ns), "<time>",
-     "pings to a silent client", "Member"},
-    {"grpc-keepalive-timeout", FLAG_DURATION_NS, AT(config.keepalive_timeout_ns), "<time>",
-     "a client that does not answer them for so long is disconnected", "Member"},
-    {"watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",
-     "between two progress notifications of a watch that wants them", "Member"},
-    {"experimental-watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",
-     "the same, by its older name", "Member"},
-
-    {"initial-advertise-peer-urls", FLAG_STRING, AT(config.initial_advertise_peer_urls), "<urls>",
-     "this member's peer URLs as the others see them", "Clustering"},
-    {"initial-cluster", FLAG_STRING, AT(config.initial_cluster), "<name=url,...>", "the first members; this one alone if not given",
-     "Clustering"},
-    {"initial-cluster-state", FLAG_STRING, AT(config.initial_cluster_state), "<new|existing>",
-     "ignored when the data directory has a member", "Clustering"},
-    {"initial-cluster-token", FLAG_STRING, AT(config.initial_cluster_token), "<text>", "tells clusters apart",
-     "Clustering"},
-    {"advertise-client-urls", FLAG_STRING, AT(config.advertise_client_urls), "<urls>",
-     "this member's client URLs as clients see them", "Clustering"},
-    {"pre-vote", FLAG_BOOL, AT(config.pre_vote), NULL, "ask before disturbing a leader", "Clustering"},
-    {"auto-compaction-mode", FLAG_STRING, AT(config.auto_compaction_mode), "<periodic|revision>",
-     "what the retention counts", "Clustering"},
-    {"auto-compaction-retention", FLAG_STRING, AT(config.auto_compaction_retention), "<n|time>",
-     "history that is kept; 0 = all of it", "Clustering"},
-
-    {"discovery", FLAG_STRING, AT(discovery), "<url>", "refused: not supported by this version", "Clustering"},
-    {"discovery-endpoints", FLAG_STRING, AT(discovery_endpoints), "<list>", "refused: not supported by this version", "Clustering"},
-    {"discovery-srv", FLAG_STRING, AT(discovery_srv), "<domain>", "refused: not supported by this version", "Clustering"},
-
-    {"log-level", FLAG_STRING, AT(log_level_text), "<level>", "debug, info, warn, error, panic, fatal", "Logging"},
-    {"log-format", FLAG_STRING, AT(log_format_text), "<json|console>", "form of the lines on stderr", "Logging"},
-
-    {"force-new-cluster", FLAG_BOOL, AT(is_force_new_cluster), NULL, "refused: not supported by this version", "Unsafe"},
-    {"unsafe-no-fsync", FLAG_BOOL, AT(config.unsafe_no_fsync), NULL, "do not sync: a power loss loses data", "Unsafe"},
-
-    {"snapshot-rate-bytes", FLAG_U64, AT(config.snapshot_rate_bytes), "<bytes>", "a snapshot is written at, per second; 0 = as fast as it goes",
-     "kvd's own"},
-    {"lease-checkpoint-interval", FLAG_DURATION_NS, AT(config.lease_checkpoint_ns), "<time>",
-     "a longer lease that nobody renews has what is left of it written to the log so often", "kvd's own"},
-    {"wal-segment-bytes", FLAG_U64, AT(config.wal_segment_bytes), "<bytes>", "size of a file of the log", "kvd's own"},
-    {"wal-segment-entries-max", FLAG_U64, AT(config.wal_segment_entries_max), "<n>",
-     "entries of a file of the log; 0 = by size only", "kvd's own"},
-
-    {"config-file", FLAG_STRING, AT(config_file), "<path>", "refused: not supported by this version", "Other"},
-    {"version", FLAG_BOOL, AT(is_version), NULL, "print the version and exit", "Other"},
-    {"help", FLAG_BOOL, AT(is_help), NULL, "print this and exit", "Other"},
-};
-
-static const char *const options_accepted[] = {
-    /* member */
-    "initial-election-tick-advance",
-    "listen-client-http-urls",
-    "memory-mlock",
-    "backend-bbolt-freelist-type",
-    "backend-batch-interval",
-    "backend-batch-limit",
-    "socket-reuse-port",
-    "socket-reuse-address",
-    "enable-grpc-gateway",
-    "raft-read-timeout",
-    "raft-write-timeout",
-    "feature-gates",
-    /* clustering */
-    "discovery-fallback",
-    "discovery-proxy",
-    "discovery-token",
-    "discovery-dial-timeout",
-    "discovery-request-timeout",
-    "discovery-keepalive-time",
-    "discovery-keepalive-timeout",
-    "discovery-insecure-transport",
-    "discovery-insecure-skip-tls-verify",
-    "discovery-cert",
-    "discovery-key",
-    "discovery-cacert",
-    "discovery-user",
-    "discovery-password",
-    "discovery-srv-name",
-    "strict-reconfig-check",
-    /* security */
-    "cert-file",
-    "key-file",
-    "client-cert-auth",
-    "client-cert-file",
-    "client-key-file",
-    "client-crl-file",
-    "client-cert-allowed-hostname",
-    "trusted-ca-file",
-    "auto-tls",
-    "peer-cert-file",
-    "peer-key-file",
-    "peer-client-cert-auth",
-    "peer-client-cert-file",
-    "peer-client-key-file",
-    "peer-trusted-ca-file",
-    "peer-cert-allowed-cn",
-    "peer-cert-allowed-hostname",
-    "peer-auto-tls",
-    "self-signed-cert-validity",
-    "peer-crl-file",
-    "cipher-suites",
-    "cors",
-    "host-whitelist",
-    "tls-min-version",
-    "tls-max-version",
-    "peer-skip-client-san-verification",
-    "ca-file",
-    "peer-ca-file",
-    /* auth */
-    "auth-token",
-    "bcrypt-cost",
-    "auth-token-ttl",
-    /* monitoring, logging, tracing */
-    "enable-pprof",
-    "metrics",
-    "logger",
-    "log-outputs",
-    "enable-log-rotation",
-    "log-rotation-config-json",
-    "warning-unary-request-duration",
-    "warning-apply-duration",
-    "debug",
-    "log-package-levels",
-    "enable-distributed-tracing",
-    "distributed-tracing-address",
-    "distributed-tracing-service-name",
-    "distributed-tracing-instance-id",
-    "distributed-tracing-sampling-rate",
-    /* features */
-    "corrupt-check-time",
-    "compact-hash-check-time",
-    "compaction-batch-limit",
-    "compaction-sleep-interval",
-    "bootstrap-defrag-threshold-megabytes",
-    "max-learners",
-    "downgrade-check-time",
-    /* etcd 3.4 to 3.6 */
-    "experimental-backend-bbolt-freelist-type",
-    "experimental-bootstrap-defrag-threshold-megabytes",
-    "experimental-compact-hash-check-enabled",
-    "experimental-compact-hash-check-time",
-    "experimental-compaction-batch-limit",
-    "experimental-compaction-sleep-interval",
-    "experimental-corrupt-check-time",
-    "experimental-distributed-tracing-address",
-    "experimental-distributed-tracing-instance-id",
-    "experimental-distributed-tracing-sampling-rate",
-    "experimental-distributed-tracing-service-name",
-    "experimental-downgrade-check-time",
-    "experimental-enable-distributed-tracing",
-    "experimental-enable-lease-checkpoint",
-    "experimental-enable-lease-checkpoint-persist",
-    "experimental-initial-corrupt-check",
-    "experimental-max-learners",
-    "experimental-memory-mlock",
-    "experimental-peer-skip-client-san-verification",
-    "experimental-snapshot-catchup-entries",
-    "experimental-stop-grpc-service-on-defrag",
-    "experimental-txn-mode-write-with-shared-buffer",
-    "experimental-warning-apply-duration",
-    "experimental-warning-unary-request-duration",
-    /* one release only */
-    "enable-v2",
-    "experimental-enable-v2v3",
-    "proxy",
-    "proxy-failure-wait",
-    "proxy-refresh-interval",
-    "proxy-dial-timeout",
-    "proxy-write-timeout",
-    "proxy-read-timeout",
-    "v2-deprecation",
-    /* before etcd 3 */
-    "cluster-active-size",
-    "cluster-remove-delay",
-    "cluster-sync-interval",
-    "config",
-    "force",
-    "max-result-buffer",
-    "max-retry-attempts",
-    "peer-heartbeat-interval",
-    "peer-election-timeout",
-    "retry-interval",
-    "snapshot",
-    "v",
-    "vv",
-};
-
-#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
-static void make_flags(struct options *options)
+static const struct setting *setting_of(const struct options *options, int place)
 {
-    options->flag_count = COUNT(options_table) + COUNT(options_accepted);
-    options->flags = alloc_zero((size_t)options->flag_count, sizeof(struct flag));
-    for (int i = 0; i < COUNT(options_table); i++) {
-        const struct option *option = &options_table[i];
-        ASSERT(option->kind != FLAG_IGNORED && option->offset < sizeof(*options));
-        options->flags[i] = (struct flag){.name = option->name,
-                                          .kind = option->kind,
-                                          .target = (char *)options + option->offset,
-                                          .value_name = option->value_name,
-                                          .help = option->help,
-                                          .group = option->group};
-    }
-    options->flags[COUNT(options_table) - 1].letter = 'h';
-    for (int i = 0; i < COUNT(options_accepted); i++) {
-        options->flags[COUNT(options_table) + i] = (struct flag){.name = options_accepted[i], .kind = FLAG_IGNORED};
-    }
-    ASSERT(strcmp(options->flags[COUNT(options_table) - 1].name, "help") == 0);
+    int count;
+    const struct setting *table = settings_table(&count);
+    ASSERT(count == options->setting_count);
+    return place < count ? &table[place] : NULL;
 }
 
-static bool is_set(const struct options *options, const char *name)
+static bool is_of_program(const struct options *options, int place)
 {
-    for (int i = 0; i < options->flag_count; i++) {
-        if (strcmp(options->flags[i].name, name) == 0) return options->flags[i].is_set;
-    }
-    ASSERT(false);
-    return false;
+    const struct setting *setting = setting_of(options, place);
+    return setting != NULL && setting->scope == SETTING_PROGRAM;
 }
 
-/* etcd's rule: a member that listens elsewhere than by default must be told what clients shall dial. */
-static bool is_advertise_missing(const struct options *options)
+/* A setting of config.env alone is no flag: its name there is no name that anybody could type here. */
+static bool is_flag(const struct options *options, int place)
 {
-    return is_set(options, "listen-client-urls") && !is_set(options, "advertise-client-urls");
+    const struct setting *setting = setting_of(options, place);
+    return setting == NULL || setting->scope != SETTING_CLUSTER;
 }
 
-/* Flags that cannot be passed over with a warning: without them the member would run by other settings, or with other members, than
- * those that it was told. NULL, or the complaint. */
-static const char *refused_flag(const struct options *options)
+static void set_defaults(struct options *options)
 {
-    ASSERT(options->config_file != NULL);
-    if (options->config_file[0] != '\0') {
-        return "--config-file is not supported by this version: give its keys as flags or as ETCD_ variables";
-    }
-    if (options->discovery[0] != '\0' || options->discovery_endpoints[0] != '\0' || options->discovery_srv[0] != '\0') {
-        return "discovery is not supported by this version, and without it each member would found a cluster of its own: give the members "
-               "with --initial-cluster";
-    }
-    if (options->is_force_new_cluster) {
-        return "--force-new-cluster is not supported by this version: it makes a member forget the others and what only they have "
-               "acknowledged; start a majority of the members instead";
-    }
-    return NULL;
-}
-
-static enum options_verdict check(struct options *options)
-{
-    const struct flags_result *result = &options->result;
-    bool is_console = strcmp(options->log_format_text, "console") == 0;
-    const char *refused = refused_flag(options);
-    options->log_format = is_console ? LOG_FORMAT_CONSOLE : LOG_FORMAT_JSON;
-    if (result->arguments_count > 0) {
-        snprintf(options->message, sizeof(options->message), "'%.200s' is not a valid flag", result->arguments[0]);
-    } else if (refused != NULL) {
-        snprintf(options->message, sizeof(options->message), "%s", refused);
-    } else if (!log_level_from_text(options->log_level_text, &options->log_level)) {
-        snprintf(options->message, sizeof(options->message), "unknown --log-level \"%.200s\"", options->log_level_text);
-    } else if (!is_console && strcmp(options->log_format_text, "json") != 0) {
-        snprintf(options->message, sizeof(options->message), "unknown --log-format \"%.200s\"",
-                 options->log_format_text);
-    } else if (!config_check(&options->config, options->message, sizeof(options->message))) {
-        ASSERT(options->message[0] != '\0');
-    } else if (is_advertise_missing(options)) {
-        snprintf(options->message, sizeof(options->message),
-                 "--advertise-client-urls is required when --listen-client-urls is set explicitly");
-    } else {
-        return OPTIONS_RUN;
-    }
-    ASSERT(options->message[0] != '\0');
-    return OPTIONS_INVALID;
-}
-
-enum options_verdict options_init(struct options *options, int argc, char **argv)
-{
-    ASSERT(argc >= 1);
-    const struct flags_options rules = {.environment_prefix = "ETCD", .strict_environment = true};
-    *options = (struct options){.log_level_text = "info", .log_format_text = "json", .config_file = "", .discovery = "",
-                                .discovery_endpoints = "", .discovery_srv = ""};
     config_init(&options->config);
-    make_flags(options);
-    options->result.arguments = alloc_zero((size_t)argc, sizeof(char *));
-    bool is_parsed = flags_parse(options->flags, options->flag_count, argc, argv, &rules, &options->result);
-    if (!is_parsed) snprintf(options->message, sizeof(options->message), "%s", options->result.error);
-    if (!is_parsed) return options->result.is_environment ? OPTIONS_INVALID : OPTIONS_USAGE;
-    if (options->is_help) return OPTIONS_HELP;
-    if (options->is_version) return OPTIONS_VERSION;
-    return check(options);
+    options->log_level_text = "info";
+    options->log_format_text = "json";
+    options->discovery = options->discovery_endpoints = options->discovery_srv = "";
+    options->is_force_new_cluster = false;
+    options->cluster = (struct options_cluster){.node_count = 3,
+                                                .client_port_base = 2379,
+                                                .peer_port_base = 2380,
+                                                .start_timeout_s = 30,
+                                                .stop_timeout_s = 10,
+                                                .host = "127.0.0.1",
+                                                .data_base_path = "data",
+                                                .client_servers = "",
+                                                .client_history_dir = "history",
+                                                .client_history_file = "kvcli_history"};
+}
+
+void options_begin(struct options *options)
+{
+    int accepted_count;
+    *options = (struct options){.config_file = "", .write_out = "table", .print = ""};
+    set_defaults(options);
+    const struct setting *table = settings_table(&options->setting_count);
+    const char *const *accepted = settings_accepted(&accepted_count);
+    options->flag_count = options->setting_count + accepted_count;
+    options->flags = alloc_zero((size_t)options->flag_count, sizeof(struct flag));
+    options->origins = alloc_zero((size_t)options->flag_count, sizeof(struct options_origin));
+    for (int i = 0; i < options->setting_count; i++) {
+        const struct setting *setting = &table[i];
+        ASSERT(setting->kind != FLAG_IGNORED && setting->offset < sizeof(*options));
+        options->flags[i] = (struct flag){.name = setting->name,
+                                          .kind = setting->kind,
+                                          .target = (char *)options + setting->offset,
+                                          .value_name = setting->value_name,
+                                          .help = setting->scope == SETTING_CLUSTER ? NULL : setting->help,
+                                          .group = setting->group};
+        if (strcmp(setting->name, "help") == 0) options->flags[i].letter = 'h';
+        if (strcmp(setting->name, "write-out") == 0) options->flags[i].letter = 'w';
+    }
+    for (int i = 0; i < accepted_count; i++)
+        options->flags[options->setting_count + i] = (struct flag){.name = accepted[i], .kind = FLAG_IGNORED};
 }
 
 void options_deinit(struct options *options)
 {
     alloc_free(options->flags);
+    alloc_free(options->origins);
     alloc_free(options->result.arguments);
-    options->flags = NULL;
-    options->result.arguments = NULL;
+    mistakes_deinit(&options->mistakes);
+    for (int i = 0; i < options->text_count; i++) alloc_free(options->texts[i]);
+    alloc_free(options->texts);
+    *options = (struct options){.flags = NULL};
 }
+
+const char *options_keep(struct options *options, const char *text, size_t size)
+{
+    if (options->text_count % TEXTS_STEP == 0)
+        options->texts = alloc_resize(options->texts, (size_t)(options->text_count + TEXTS_STEP) * sizeof(char *));
+    char *copy = alloc_new(size + 1);
+    if (size > 0) memcpy(copy, text, size);
+    copy[size] = '\0';
+    options->texts[options->text_count++] = copy;
+    return copy;
+}
+
+static int place_of(const struct options *options, const char *name)
+{
+    for (int i = 0; i < options->flag_count; i++)
+        if (strcmp(options->flags[i].name, name) == 0) return i;
+    return -1;
+}
+
+struct flag *options_find(struct options *options, const char *name)
+{
+    int place = place_of(options, name);
+    return place < 0 || is_of_program(options, place) ? NULL : &options->flags[place];
+}
+
+/* --- mistakes -------------------------------------------------------------------------------------------------------------- */
+
+static void file_place(const struct options *options, uint32_t line, char out_place[PLACE_BYTES_MAX])
+{
+    ASSERT(options->file != NULL);
+    if (line == 0) snprintf(out_place, PLACE_BYTES_MAX, "%s", options->file);
+    else snprintf(out_place, PLACE_BYTES_MAX, "%s:%" PRIu32, options->file, line);
+}
+
+void options_complain(struct options *options, uint32_t line, const char *hint, const char *format, ...)
+{
+    char place[PLACE_BYTES_MAX], text[1536];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    file_place(options, line, place);
+    mistakes_add(&options->mistakes, place, line, hint, "%s", text);
+}
+
+void options_take(struct options *options, struct flag *flag, uint32_t line, const char *label, const char *text)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    struct options_origin *origin = &options->origins[flag - options->flags];
+    bool is_new = !flag->is_set;
+    const char *hint = NULL;
+    if (origin->from == OPTIONS_FILE && flag->kind != FLAG_IGNORED) {
+        options_complain(options, line, NULL, "%s is given twice; first in line %" PRIu32, label, origin->line);
+        return;
+    }
+    *origin = (struct options_origin){.from = OPTIONS_FILE, .line = line};
+    if (!flags_set(flag, text)) {
+        options_complain(options, line, NULL, "invalid value \"%.100s\" for %s: expected %s", text, label, flags_kind_text(flag->kind));
+    } else if (flag->kind == FLAG_IGNORED && is_new && options->result.ignored_count < FLAGS_IGNORED_MAX) {
+        options->result.ignored[options->result.ignored_count++] = flag->name;
+    }
+    if (flag->target != &options->log_level_text || log_level_from_text(text, &options->log_level)) return;
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+        if (nearest_distance(text, levels[i]) <= 2) hint = levels[i];
+    options_complain(options, line, hint, "unknown %s \"%.200s\"", label, text);
+    options->log_level_text = "info"; /* it is told */
+}
+
+/* Where the value of a flag comes from, as far as the complaint does not say it. */
+static void origin_place(const struct options *options, int place, char out_place[PLACE_BYTES_MAX])
+{
+    const struct options_origin *origin = &options->origins[place];
+    out_place[0] = '\0';
+    if (origin->from == OPTIONS_FILE) {
+        file_place(options, origin->line, out_place);
+    } else if (options->file != NULL) {
+        file_place(options, 0, out_place);
+    } else if (origin->from == OPTIONS_VARIABLE) {
+        flags_variable_name(origin->variable, options->flags[place].name, out_place);
+    }
+}
+
+static void complain_of(struct options *options, const char *flag, const char *message)
+{
+    char place[PLACE_BYTES_MAX], name[FLAGS_VARIABLE_MAX] = "";
+    int number = place_of(options, flag);
+    ASSERT(number >= 0);
+    origin_place(options, number, place);
+    if (options->file_kind == OPTIONS_ENV && options->origins[number].from == OPTIONS_FILE)
+        settings_env_name(setting_of(options, number), name);
+    mistakes_add(&options->mistakes, place, options->origins[number].line, NULL, "%s%s%s", name, name[0] == '\0' ? "" : ": ", message);
+}
+
+static void on_config(void *context, const char *flag, const char *message) { complain_of(context, flag, message); }
+
+/* etcd's rule: a member that listens elsewhere than by default must be told what clients shall dial. */
+static bool is_advertise_missing(const struct options *options)
+{
+    return options->flags[place_of(options, "listen-client-urls")].is_set && !options->flags[place_of(options, "advertise-client-urls")].is_set;
+}
+
+/* Settings that cannot be passed over with a warning: without them the member would run by other settings, or with other members, than
+ * those that it was told. */
+static void check_refused(struct options *options)
+{
+    const char *discovery = options->discovery[0] != '\0'             ? "discovery"
+                            : options->discovery_endpoints[0] != '\0' ? "discovery-endpoints"
+                            : options->discovery_srv[0] != '\0'       ? "discovery-srv"
+                                                                      : NULL;
+    if (discovery != NULL) {
+        complain_of(options, discovery, "discovery is not supported by this version, and without it each member would found a cluster of its "
+                                        "own: give the members with --initial-cluster");
+    }
+    if (options->is_force_new_cluster) {
+        complain_of(options, "force-new-cluster", "--force-new-cluster is not supported by this version: it makes a member forget the others "
+                                                  "and what only they have acknowledged; start a majority of the members instead");
+    }
+}
+
+void options_check_values(struct options *options)
+{
+    char text[512];
+    bool is_console = strcmp(options->log_format_text, "console") == 0;
+    options->log_format = is_console ? LOG_FORMAT_CONSOLE : LOG_FORMAT_JSON;
+    check_refused(options);
+    if (!log_level_from_text(options->log_level_text, &options->log_level)) {
+        snprintf(text, sizeof(text), "unknown --log-level \"%.200s\"", options->log_level_text);
+        complain_of(options, "log-level", text);
+    }
+    if (!is_console && strcmp(options->log_format_text, "json") != 0) {
+        snprintf(text, sizeof(text), "unknown --log-format \"%.200s\"", options->log_format_text);
+        complain_of(options, "log-format", text);
+    }
+    if (config_check_all(&options->config, on_config, options) && is_advertise_missing(options))
+        complain_of(options, "advertise-client-urls", "--advertise-client-urls is required when --listen-client-urls is set explicitly");
+}
+
+/* --- flags and variables --------------------------------------------------------------------------------------------------- */
+
+static void on_flag(void *context, const char *word, const char *error)
+{
+    struct options *options = context;
+    const char *name = word + strspn(word, "-"), *near = NULL;
+    char plain[NEAREST_BYTES_MAX + 1], hint[FLAGS_VARIABLE_MAX];
+    size_t length = strcspn(name, "="), least = 3;
+    if (strncmp(error, "unknown flag", 12) == 0 && length < sizeof(plain)) {
+        snprintf(plain, sizeof(plain), "%.*s", (int)length, name);
+        for (int i = 0; i < options->flag_count; i++) {
+            size_t distance = is_flag(options, i) ? nearest_distance(plain, options->flags[i].name) : SIZE_MAX;
+            if (distance >= least || distance >= length) continue;
+            least = distance;
+            near = options->flags[i].name;
+        }
+    }
+    snprintf(hint, sizeof(hint), "--%s", near == NULL ? "" : near);
+    mistakes_add(&options->mistakes, "", 0, near == NULL ? NULL : hint, "%s", error);
+}
+
+static void take_variable(struct options *options, int place, const char *prefix)
+{
+    struct flag *flag = &options->flags[place];
+    struct options_origin *origin = &options->origins[place];
+    char variable[FLAGS_VARIABLE_MAX];
+    flags_variable_name(prefix, flag->name, variable);
+    const char *text = getenv(variable);
+    if (text == NULL || text[0] == '\0') return;
+    if (origin->from == OPTIONS_FLAG) {
+        mistakes_add(&options->mistakes, "", 0, NULL,
+                     "conflicting environment variable \"%s\" is shadowed by corresponding command-line flag "
+                     "(either unset environment variable or disable flag)", variable);
+    } else if (origin->from == OPTIONS_VARIABLE) {
+        mistakes_add(&options->mistakes, "", 0, NULL, "conflicting environment variables %s and %s_%s: unset one of them", variable,
+                     origin->variable, variable + strlen(prefix) + 1);
+    } else if (!flags_set(flag, text)) {
+        mistakes_add(&options->mistakes, "", 0, NULL, "invalid value \"%.100s\" for %s: expected %s", text, variable, flags_kind_text(flag->kind));
+    } else {
+        *origin = (struct options_origin){.from = OPTIONS_VARIABLE, .variable = prefix};
+        if (flag->kind == FLAG_IGNORED && options->result.ignored_count < FLAGS_IGNORED_MAX)
+            options->result.ignored[options->result.ignored_count++] = flag->name;
+    }
+}
+
+/* Flags without a meaning are etcd's: KVD_CONFIG and the like are no settings. What is asked of the program once is no matter of variables. */
+static void take_variables(struct options *options, bool is_program)
+{
+    for (int i = 0; i < options->flag_count; i++) {
+        bool is_asked = options->flags[i].target == &options->is_check || options->flags[i].target == &options->print;
+        if (!is_flag(options, i) || is_asked || is_of_program(options, i) != is_program) continue;
+        for (int k = options->flags[i].kind == FLAG_IGNORED ? 1 : 0; k < PREFIX_COUNT; k++) take_variable(options, i, prefixes[k]);
+    }
+}
+
+static bool is_config_variable(const char *variable)
+{
+    return strncmp(variable, "ETCD_", 5) == 0 && strcmp(variable, "ETCD_UNSUPPORTED_ARCH") != 0;
+}
+
+/* Everything but what the program shall do is as it was before anybody said anything. */
+static void forget(struct options *options)
+{
+    for (int i = 0; i < options->flag_count; i++) {
+        if (is_of_program(options, i)) continue;
+        options->is_overridden = options->is_overridden || options->flags[i].is_set;
+        options->flags[i].is_set = false;
+        options->origins[i] = (struct options_origin){.from = OPTIONS_DEFAULT};
+    }
+    options->result.ignored_count = 0;
+    set_defaults(options);
+    for (char **at = environ; at != NULL && *at != NULL; at++) {
+        char variable[FLAGS_VARIABLE_MAX];
+        snprintf(variable, sizeof(variable), "%.*s", (int)strcspn(*at, "="), *at);
+        if (is_config_variable(variable) && strcmp(variable, "ETCD_CONFIG_FILE") != 0) options->is_overridden = true;
+    }
+}
+
+/* --- one member of config.env ------------------------------------------------------------------------------------------------ */
+
+__attribute__((format(printf, 3, 4))) static void make(struct options *options, const char *name, const char *format, ...)
+{
+    struct flag *flag = options_find(options, name);
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    ASSERT(flag != NULL && flag->kind == FLAG_STRING && size > 0);
+    bool is_good = flags_set(flag, options_keep(options, text, strlen(text)));
+    ASSERT(is_good);
+    options->origins[flag - options->flags] = (struct options_origin){.from = OPTIONS_NODE};
+}
+
+void options_make_node(struct options *options, uint64_t node)
+{
+    const struct options_cluster *cluster = &options->cluster;
+    bool is_v6 = strchr(cluster->host, ':') != NULL;
+    const char *open = is_v6 ? "[" : "", *shut = is_v6 ? "]" : "";
+    char all[4096] = "";
+    ASSERT(node >= 1);
+    for (uint64_t i = 0; i < cluster->node_count && i < CONFIG_PEERS_MAX; i++) {
+        size_t size = strlen(all);
+        snprintf(all + size, sizeof(all) - size, "%skvd%" PRIu64 "=http://%s%.100s%s:%" PRIu64, i == 0 ? "" : ",", i + 1, open, cluster->host,
+                 shut, cluster->peer_port_base + NODES_APART * i);
+    }
+    uint64_t client_port = cluster->client_port_base + NODES_APART * (node - 1), peer_port = cluster->peer_port_base + NODES_APART * (node - 1);
+    make(options, "name", "kvd%" PRIu64, node);
+    make(options, "data-dir", "%s/kvd%" PRIu64, cluster->data_base_path, node);
+    make(options, "listen-client-urls", "http://%s%s%s:%" PRIu64, open, cluster->host, shut, client_port);
+    make(options, "advertise-client-urls", "http://%s%s%s:%" PRIu64, open, cluster->host, shut, client_port);
+    make(options, "listen-peer-urls", "http://%s%s%s:%" PRIu64, open, cluster->host, shut, peer_port);
+    make(options, "initial-advertise-peer-urls", "http://%s%s%s:%" PRIu64, open, cluster->host, shut, peer_port);
+    make(options, "initial-cluster", "%s", all);
+    ASSERT(options->config.initial_cluster[0] != '\0');
+}
+
+/* --- all of it --------------------------------------------------------------------------------------------------------------- */
+
+static void check_words(struct options *options)
+{
+    const char *form = options->write_out;
+    int arguments_max = options->is_check ? 1 : 0;
+    if (options->result.arguments_count > arguments_max)
+        mistakes_add(&options->mistakes, "", 0, NULL, "'%.200s' is not a valid flag", options->result.arguments[arguments_max]);
+    if (strcmp(form, "table") != 0 && strcmp(form, "json") != 0 && strcmp(form, "env") != 0)
+        mistakes_add(&options->mistakes, "", 0, NULL, "unknown --write-out \"%.200s\": it is table, json or env", form);
+    if (options->print[0] != '\0' && strcmp(options->print, "example") != 0 && strcmp(options->print, "man") != 0)
+        mistakes_add(&options->mistakes, "", 0, NULL, "unknown --print \"%.200s\": it is example or man", options->print);
+    if (options->node != 0 && options->config_file[0] == '\0')
+        mistakes_add(&options->mistakes, "", 0, NULL, "--node is a member of a config.env: it needs --config-file");
+}
+
+/* The message of a refusal: the first mistake, and how to see the others. */
+static enum options_verdict refuse(struct options *options, enum options_verdict verdict)
+{
+    struct buf text;
+    buf_init(&text);
+    ASSERT(options->mistakes.count > 0);
+    mistakes_text(&options->mistakes.items[0], &text);
+    int others = options->mistakes.count + options->mistakes.more - 1;
+    if (others > 0) buf_printf(&text, " (and %d more: kvd --check-config lists them)", others);
+    snprintf(options->message, sizeof(options->message), "%.*s", (int)text.size, (const char *)buf_slice(&text).data);
+    buf_deinit(&text);
+    return verdict;
+}
+
+static void read_everything(struct options *options)
+{
+    if (options->is_check && options->result.arguments_count == 1) options->config_file = options->result.arguments[0];
+    take_variables(options, true);
+    if (options->config_file[0] == '\0') {
+        take_variables(options, false);
+    } else {
+        forget(options);
+        options->file = options->config_file;
+        config_file_read(options);
+    }
+    check_words(options);
+    options_check_values(options);
+    mistakes_sort(&options->mistakes);
+}
+
+enum options_verdict options_init(struct options *options, int argc, char **argv)
+{
+    ASSERT(argc >= 1);
+    const struct flags_options rules = {.complain = on_flag, .context = options};
+    options_begin(options);
+    options->result.arguments = alloc_zero((size_t)argc, sizeof(char *));
+    int flag_count = options->flag_count;
+    bool is_parsed = flags_parse(options->flags, flag_count, argc, argv, &rules, &options->result);
+    for (int i = 0; i < flag_count; i++) {
+        if (!options->flags[i].is_set) continue;
+        options->origins[i].from = OPTIONS_FLAG;
+        if (!is_flag(options, i)) mistakes_add(&options->mistakes, "", 0, NULL, "unknown flag: --%s", options->flags[i].name);
+    }
+    is_parsed = is_parsed && options->mistakes.count == 0;
+    if (is_parsed && options->is_help) return OPTIONS_HELP;
+    if (is_parsed && options->is_version) return OPTIONS_VERSION;
+    if (!is_parsed && !options->is_check) return refuse(options, OPTIONS_USAGE);
+    read_everything(options);
+    if (options->is_check) return OPTIONS_CHECK;
+    if (options->mistakes.count > 0) return refuse(options, OPTIONS_INVALID);
+    return options->print[0] != '\0' ? OPTIONS_PRINT : OPTIONS_RUN;
+}
+
+/* --- what people read -------------------------------------------------------------------------------------------------------- */
 
 /* The names of what is accepted and has no effect, in lines of bounded width. */
 static void print_accepted(void)
 {
     const size_t width_max = 110;
     size_t width = width_max;
+    int count;
+    const char *const *accepted = settings_accepted(&count);
     printf("\nAccepted for the sake of unit files and manifests that were written for etcd, without effect (one warning each):");
-    for (int i = 0; i < COUNT(options_accepted); i++) {
-        size_t length = strlen(options_accepted[i]) + 1;
+    for (int i = 0; i < count; i++) {
+        size_t length = strlen(accepted[i]) + 1;
         ASSERT(length < width_max);
         if (width + length > width_max) {
             printf("\n ");
             width = 1;
         }
-        printf(" %s", options_accepted[i]);
+        printf(" %s", accepted[i]);
         width += length;
     }
     printf("\n");
@@ -375,48 +456,60 @@ void options_print_help(const struct options *options)
            "      --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \\\n"
            "      --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380\n"
            "                                             one of three members; b and c are started alike\n"
-           "  ETCD_NAME=a ETCD_DATA_DIR=/var/lib/kvd kvd   the same names in the environment\n\n"
+           "  ETCD_NAME=a ETCD_DATA_DIR=/var/lib/kvd kvd   the same names in the environment\n"
+           "  kvd --config-file /etc/etcd/etcd.conf.yml  etcd's own file\n"
+           "  kvd --config-file config.env --node 2      the second member of a cluster on this machine\n"
+           "  kvd --check-config config.env              what is in force and where it comes from, or all mistakes\n\n"
            "A flag is --name value or --name=value, a boolean --name or --name=false; of a repeated flag the last counts.\n"
-           "--some-flag may also be ETCD_SOME_FLAG in the environment; both at once is an error.\n"
+           "--some-flag may also be KVD_SOME_FLAG or ETCD_SOME_FLAG in the environment; two of them at once are an error.\n"
+           "--config-file makes all other flags and variables void.\n"
            "The initial-... flags count at the first start only: a data directory that has a member knows its cluster.\n\n");
     flags_print_help(options->flags, options->flag_count);
     print_accepted();
     fflush(stdout);
 }
 
-/* "ETCD_DATA_DIR" against "data-dir". */
-static bool is_variable_of(const char *name, size_t length, const char *flag)
+/* Is it one of ours? For KVD_, which others use as well, only what is nearly one is a mistake: NULL, or what was meant. */
+static bool is_known_variable(const struct options *options, const char *variable, size_t prefix_size, char out_near[FLAGS_VARIABLE_MAX])
 {
-    if (strlen(flag) != length) return false;
-    for (size_t i = 0; i < length; i++) {
-        char upper = flag[i] == '-' ? '_' : flag[i] >= 'a' && flag[i] <= 'z' ? (char)(flag[i] - 'a' + 'A') : flag[i];
-        if (name[i] != upper) return false;
-    }
-    return true;
-}
-
-static bool is_known_variable(const struct options *options, const char *name, size_t length)
-{
-    static const char quiet[] = "UNSUPPORTED_ARCH"; /* concerns Go's ports */
-    if (length == sizeof(quiet) - 1 && strncmp(name, quiet, length) == 0) return true;
+    size_t least = 3;
+    out_near[0] = '\0';
     for (int i = 0; i < options->flag_count; i++) {
-        if (is_variable_of(name, length, options->flags[i].name)) return true;
+        char name[FLAGS_VARIABLE_MAX];
+        if (!is_flag(options, i)) continue;
+        flags_variable_name(prefix_size == 4 ? "KVD" : "ETCD", options->flags[i].name, name);
+        if (strcmp(name, variable) == 0) return true;
+        size_t distance = nearest_distance(name + prefix_size, variable + prefix_size);
+        if (distance >= least || distance * 3 > strlen(variable + prefix_size)) continue;
+        least = distance;
+        snprintf(out_near, FLAGS_VARIABLE_MAX, "%s", name);
     }
     return false;
+}
+
+static void warn_of_variable(const struct options *options, const char *variable)
+{
+    char near[FLAGS_VARIABLE_MAX];
+    bool is_etcds = strncmp(variable, "ETCD_", 5) == 0, is_ours = strncmp(variable, "KVD_", 4) == 0;
+    if ((!is_etcds && !is_ours) || (is_etcds && !is_config_variable(variable))) return;
+    if (is_known_variable(options, variable, is_etcds ? 5 : 4, near) || (is_ours && near[0] == '\0')) return;
+    LOG(WARN, "unrecognized environment variable", LOG_F_TEXT("environment-variable", variable),
+        LOG_F_TEXT("nearest", near[0] == '\0' ? "none" : near));
 }
 
 void options_log_warnings(const struct options *options)
 {
     ASSERT(options->flags != NULL);
+    if (options->file != NULL) LOG(INFO, "configured by a file", LOG_F_TEXT("path", options->file));
+    if (options->is_overridden)
+        LOG0(WARN, "other flags and environment variables are ignored: the configuration file is the whole configuration");
     for (int i = 0; i < options->result.ignored_count; i++) {
         LOG(WARN, "flag is accepted and has no effect", LOG_F_TEXT("flag", options->result.ignored[i]));
     }
-    for (char **at = environ; *at != NULL; at++) {
-        const char *name = *at;
-        size_t length = strcspn(name, "=");
-        if (strncmp(name, "ETCD_", 5) != 0 || is_known_variable(options, name + 5, length - 5)) continue;
+    for (char **at = environ; at != NULL && *at != NULL && options->file == NULL; at++) {
         char variable[256];
-        snprintf(variable, sizeof(variable), "%.*s", (int)(length < 255 ? length : 255), name);
-        LOG(WARN, "unrecognized environment variable", LOG_F_TEXT("environment-variable", variable));
+        size_t length = strcspn(*at, "=");
+        snprintf(variable, sizeof(variable), "%.*s", (int)(length < 255 ? length : 255), *at);
+        warn_of_variable(options, variable);
     }
 }

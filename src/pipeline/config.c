@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "rpc/peer_port.h"
 #include "storage/compactor.h"
+#include "storage/data_names.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define SNAPSHOT_COUNT 10000
@@ -25,6 +26,9 @@ void config_init(struct config *config)
         .name = "default",
         .data_dir = "",
         .wal_dir = "",
+        .wal_subdir = DATA_NAMES_WAL,
+        .snapshot_subdir = DATA_NAMES_SNAP,
+        .raft_state_file = DATA_NAMES_IDENTITY,
         .listen_client_urls = "http://localhost:2379",
         .advertise_client_urls = "http://localhost:2379",
         .listen_peer_urls = "http://localhost:2380",
@@ -55,74 +59,98 @@ void config_init(struct config *config)
     };
 }
 
-__attribute__((format(printf, 3, 4))) static bool complain(char *out_message, size_t size, const char *format, ...)
+struct complaints {
+    config_complaint_fn *fn;
+    void *context;
+    uint32_t count;
+};
+
+__attribute__((format(printf, 3, 4))) static void complain(struct complaints *complaints, const char *flag, const char *format, ...)
 {
-    ASSERT(out_message != NULL && size > 0);
+    char message[1280];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(out_message, size, format, arguments);
+    vsnprintf(message, sizeof(message), format, arguments);
     va_end(arguments);
-    return false;
+    ASSERT(flag != NULL && message[0] != '\0');
+    complaints->count++;
+    complaints->fn(complaints->context, flag, message);
 }
 
-static bool check_timing(const struct config *config, char *out_message, size_t size)
+static void check_timing(const struct config *config, struct complaints *complaints)
 {
     uint64_t heartbeat = config->heartbeat_ms, election = config->election_timeout_ms;
-    if (heartbeat == 0) return complain(out_message, size, "--heartbeat-interval must be >0 (set to 0ms)");
-    if (election == 0) return complain(out_message, size, "--election-timeout must be >0 (set to 0ms)");
-    if (heartbeat > election / 5) {
-        return complain(out_message, size,
-                        "--election-timeout[%" PRIu64 "ms] should be at least as 5 times as --heartbeat-interval[%" PRIu64 "ms]",
-                        election, heartbeat);
+    if (heartbeat == 0) {
+        complain(complaints, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
+    } else if (election == 0) {
+        complain(complaints, "election-timeout", "--election-timeout must be >0 (set to 0ms)");
+    } else if (heartbeat > election / 5) {
+        complain(complaints, "election-timeout",
+                 "--election-timeout[%" PRIu64 "ms] should be at least as 5 times as --heartbeat-interval[%" PRIu64 "ms]", election,
+                 heartbeat);
+    } else if (election > 50000) {
+        complain(complaints, "election-timeout",
+                 "--election-timeout[%" PRIu64 "ms] is too long, and should be set less than 50000ms", election);
     }
-    if (election > 50000) {
-        return complain(out_message, size,
-                        "--election-timeout[%" PRIu64 "ms] is too long, and should be set less than 50000ms", election);
-    }
-    return true;
 }
 
-static bool check_range(uint64_t value, uint64_t min, uint64_t max, const char *flag, char *out_message, size_t size)
+static void check_range(uint64_t value, uint64_t min, uint64_t max, const char *flag, struct complaints *complaints)
 {
     ASSERT(min <= max && flag != NULL);
-    if (value >= min && value <= max) return true;
-    return complain(out_message, size, "--%s must be between %" PRIu64 " and %" PRIu64 " (set to %" PRIu64 ")", flag, min, max,
-                    value);
+    if (value >= min && value <= max) return;
+    complain(complaints, flag, "--%s must be between %" PRIu64 " and %" PRIu64 " (set to %" PRIu64 ")", flag, min, max, value);
 }
 
-static bool check_numbers(const struct config *config, char *out_message, size_t size)
+static void check_numbers(const struct config *config, struct complaints *complaints)
 {
     if (config->wal_segment_bytes % 4096 != 0) {
-        return complain(out_message, size, "--wal-segment-bytes must be a multiple of 4096 (set to %" PRIu64 ")",
-                        config->wal_segment_bytes);
+        complain(complaints, "wal-segment-bytes", "--wal-segment-bytes must be a multiple of 4096 (set to %" PRIu64 ")",
+                 config->wal_segment_bytes);
     }
     if (config->watch_progress_ns < 100 * NS_PER_MS) {
-        return complain(out_message, size, "--watch-progress-notify-interval must be at least 100ms");
+        complain(complaints, "watch-progress-notify-interval", "--watch-progress-notify-interval must be at least 100ms");
     }
-    if (config->lease_checkpoint_ns < NS_PER_S) return complain(out_message, size, "--lease-checkpoint-interval must be at least 1s");
-    return check_range(config->max_request_bytes, 1024, CONFIG_REQUEST_BYTES_MAX, "max-request-bytes", out_message, size) &&
-           check_range(config->max_txn_ops, 1, 65536, "max-txn-ops", out_message, size) &&
-           check_range(config->max_concurrent_streams, 1, UINT32_MAX, "max-concurrent-streams", out_message, size) &&
-           check_range(config->wal_segment_bytes, 65536, 1024 * MIB, "wal-segment-bytes", out_message, size);
+    if (config->lease_checkpoint_ns < NS_PER_S)
+        complain(complaints, "lease-checkpoint-interval", "--lease-checkpoint-interval must be at least 1s");
+    check_range(config->max_request_bytes, 1024, CONFIG_REQUEST_BYTES_MAX, "max-request-bytes", complaints);
+    check_range(config->max_txn_ops, 1, 65536, "max-txn-ops", complaints);
+    check_range(config->max_concurrent_streams, 1, UINT32_MAX, "max-concurrent-streams", complaints);
+    if (config->wal_segment_bytes % 4096 == 0)
+        check_range(config->wal_segment_bytes, 65536, 1024 * MIB, "wal-segment-bytes", complaints);
 }
 
-static bool check_words(const struct config *config, char *out_message, size_t size)
+static void check_words(const struct config *config, struct complaints *complaints)
 {
     const char *state = config->initial_cluster_state, *mode = config->auto_compaction_mode;
     struct compactor compactor;
-    if (config->name[0] == '\0') return complain(out_message, size, "--name must not be empty");
+    if (config->name[0] == '\0') complain(complaints, "name", "--name must not be empty");
     if (strcmp(state, "new") != 0 && strcmp(state, "existing") != 0) {
-        return complain(out_message, size, "invalid value \"%.128s\" for --initial-cluster-state: it is new or existing", state);
+        complain(complaints, "initial-cluster-state", "invalid value \"%.128s\" for --initial-cluster-state: it is new or existing", state);
     }
     if (strcmp(mode, "periodic") != 0 && strcmp(mode, "revision") != 0) {
-        return complain(out_message, size, "unknown auto-compaction-mode \"%.128s\": it is periodic or revision", mode);
+        complain(complaints, "auto-compaction-mode", "unknown auto-compaction-mode \"%.128s\": it is periodic or revision", mode);
+    } else if (!compactor_init(&compactor, mode, config->auto_compaction_retention, 0)) {
+        complain(complaints, "auto-compaction-retention", "error parsing --auto-compaction-retention \"%.128s\": it is %s",
+                 config->auto_compaction_retention,
+                 mode[0] == 'p' ? "a time like 30m or a number of hours" : "a number of revisions");
     }
-    if (!compactor_init(&compactor, mode, config->auto_compaction_retention, 0)) {
-        return complain(out_message, size, "error parsing --auto-compaction-retention \"%.128s\": it is %s",
-                        config->auto_compaction_retention,
-                        mode[0] == 'p' ? "a time like 30m or a number of hours" : "a number of revisions");
+}
+
+static void check_names(const struct config *config, struct complaints *complaints)
+{
+    const char *const names[] = {config->wal_subdir, config->snapshot_subdir, config->raft_state_file};
+    static const char *const flags[] = {"wal-subdir", "snapshot-subdir", "raft-state-file"};
+    for (int i = 0; i < 3; i++) {
+        if (!data_names_is_name(names[i])) {
+            complain(complaints, flags[i], "invalid value \"%.128s\" for --%s: expected a plain name of at most %d letters, digits, . _ - that "
+                     "is none of the data directory's own", names[i], flags[i], DATA_NAMES_BYTES_MAX);
+        }
+        for (int k = 0; k < i; k++) {
+            if (strcmp(names[i], names[k]) == 0) {
+                complain(complaints, flags[i], "--%s and --%s are both \"%.128s\"", flags[i], flags[k], names[i]);
+            }
+        }
     }
-    return true;
 }
 
 static void derive(struct config *config)
@@ -184,36 +212,58 @@ static const char *url_complaint(const struct config_url *url, enum use use)
     return is_numeric ? NULL : "expected IP in URL for binding";
 }
 
-static bool check_urls(const char *flag, const char *urls, enum use use, char *out_message, size_t size)
+static void check_urls(const char *flag, const char *urls, enum use use, struct complaints *complaints)
 {
     struct config_url parsed[CONFIG_URLS_MAX];
     char why[512];
     int count = config_parse_urls(urls, parsed, CONFIG_URLS_MAX, why, sizeof(why));
-    if (count < 1) return complain(out_message, size, "invalid value \"%.512s\" for --%s: %s", urls, flag, why);
+    if (count < 1) complain(complaints, flag, "invalid value \"%.512s\" for --%s: %s", urls, flag, why);
     for (int i = 0; i < count; i++) {
         const char *complaint = url_complaint(&parsed[i], use);
         if (complaint == NULL) continue;
-        return complain(out_message, size, "invalid value \"%.512s\" for --%s: %s (%s)", urls, flag, complaint, parsed[i].host);
+        complain(complaints, flag, "invalid value \"%.512s\" for --%s: %s (%s)", urls, flag, complaint, parsed[i].host);
+        return;
     }
-    return true;
+}
+
+bool config_check_all(struct config *config, config_complaint_fn *fn, void *context)
+{
+    struct complaints complaints = {.fn = fn, .context = context};
+    ASSERT(fn != NULL);
+    check_timing(config, &complaints);
+    check_numbers(config, &complaints);
+    check_words(config, &complaints);
+    check_names(config, &complaints);
+    check_urls("listen-peer-urls", config->listen_peer_urls, USE_LISTEN, &complaints);
+    check_urls("listen-client-urls", config->listen_client_urls, USE_LISTEN, &complaints);
+    if (config->listen_metrics_urls[0] != '\0') check_urls("listen-metrics-urls", config->listen_metrics_urls, USE_LISTEN, &complaints);
+    check_urls("initial-advertise-peer-urls", config->initial_advertise_peer_urls, USE_PEERS, &complaints);
+    check_urls("advertise-client-urls", config->advertise_client_urls, USE_CLIENTS, &complaints);
+    if (strlen(config->data_dir) + strlen(config->name) + 8 > sizeof(config->data_dir_path)) {
+        complain(&complaints, "data-dir", "--data-dir is too long");
+    }
+    if (complaints.count == 0) derive(config);
+    return complaints.count == 0;
+}
+
+struct first {
+    char *message;
+    size_t size;
+    bool is_there;
+};
+
+static void keep_first(void *context, const char *flag, const char *message)
+{
+    struct first *first = context;
+    ASSERT(flag != NULL && first->size > 0);
+    if (!first->is_there) snprintf(first->message, first->size, "%s", message);
+    first->is_there = true;
 }
 
 bool config_check(struct config *config, char *out_message, size_t message_size)
 {
-    bool is_good = check_timing(config, out_message, message_size) && check_numbers(config, out_message, message_size) &&
-                   check_words(config, out_message, message_size) &&
-                   check_urls("listen-peer-urls", config->listen_peer_urls, USE_LISTEN, out_message, message_size) &&
-                   check_urls("listen-client-urls", config->listen_client_urls, USE_LISTEN, out_message, message_size) &&
-                   (config->listen_metrics_urls[0] == '\0' ||
-                    check_urls("listen-metrics-urls", config->listen_metrics_urls, USE_LISTEN, out_message, message_size)) &&
-                   check_urls("initial-advertise-peer-urls", config->initial_advertise_peer_urls, USE_PEERS, out_message,
-                              message_size) &&
-                   check_urls("advertise-client-urls", config->advertise_client_urls, USE_CLIENTS, out_message, message_size);
-    if (is_good && strlen(config->data_dir) + strlen(config->name) + 8 > sizeof(config->data_dir_path)) {
-        is_good = complain(out_message, message_size, "--data-dir is too long");
-    }
-    if (is_good) derive(config);
-    return is_good;
+    struct first first = {.message = out_message, .size = message_size};
+    return config_check_all(config, keep_first, &first);
 }
 
 void config_initial_cluster(const struct config *config, struct buf *out_text)
@@ -291,12 +341,12 @@ int config_parse_urls(const char *urls, struct config_url *out_urls, int max, ch
         while (size > 0 && at[size - 1] == ' ') size--;
         const char *complaint = count == max ? "too many URLs" : parse_url(at, size, &out_urls[count]);
         if (complaint != NULL) {
-            complain(out_message, message_size, "%s: \"%.*s\"", complaint, (int)(size > 256 ? 256 : size), at);
+            snprintf(out_message, message_size, "%s: \"%.*s\"", complaint, (int)(size > 256 ? 256 : size), at);
             return -1;
         }
         count++;
         at = next;
     }
-    if (count == 0) complain(out_message, message_size, "no valid URLs given");
+    if (count == 0) snprintf(out_message, message_size, "no valid URLs given");
     return count;
 }

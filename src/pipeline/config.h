@@ -1,5 +1,5 @@
-/* config: every value that a node runs by, from flags and environment, and the limits derived from them. Checked once at start;
- * afterwards immutable. Owner: the app; strings are borrowed from argv and environ. Thread: any after config_check. */
+/* config: every value that a node runs by, from flags, environment or a file, and the limits derived from them. Checked once at start;
+ * afterwards immutable. Owner: the app; strings are borrowed from it. Thread: any after config_check. */
 #ifndef PIPELINE_CONFIG_H
 #define PIPELINE_CONFIG_H
 #include <stdbool.h>
@@ -20,7 +20,10 @@
 struct config {
     const char *name;
     const char *data_dir;                 /* "" = NAME.etcd */
-    const char *wal_dir;
+    const char *wal_dir;                  /* "" = in the data directory, by its name there */
+    const char *wal_subdir;               /* names in the data directory: storage/data_names.h */
+    const char *snapshot_subdir;
+    const char *raft_state_file;
     const char *listen_client_urls;
     const char *advertise_client_urls;
     const char *listen_peer_urls;
@@ -50,7 +53,7 @@ struct config {
     uint64_t keepalive_timeout_ns;
     uint64_t lease_checkpoint_ns;         /* how long a lease lives without a renewal before a checkpoint says what is left */
     uint64_t watch_progress_ns;           /* between two progress notifications of a watcher */
-    uint64_t wal_segment_bytes;           /* SERVER_… of config.env come through flags of their own */
+    uint64_t wal_segment_bytes;
     uint64_t wal_segment_entries_max;
 
     /* Derived by config_check. */
@@ -80,6 +83,10 @@ struct config {
 void config_init(struct config *config);  /* the defaults of the flags */
 /* Checks every value and relation, fills the derived part. False: out_message says which flag and why. */
 bool config_check(struct config *config, char *out_message, size_t message_size);
+/* One complaint: about this flag, or about it among others. */
+typedef void config_complaint_fn(void *context, const char *flag, const char *message);
+/* As config_check, but tells all there is to complain of. */
+bool config_check_all(struct config *config, config_complaint_fn *complain, void *context);
 
 /* --initial-cluster, or what stands for it when it is not given: this member alone, by each URL that it advertises to others.
  * Appended to out_text. */

@@ -129,7 +129,8 @@ static bool recover(struct node *node, const struct config *config, char *out_me
     node->wal_fs = fs_real_new();
     node->snap_fs = fs_real_new();
     node->work_fs = fs_real_new();
-    if (data_dir_open(node->fs, config->data_dir_path, config->wal_dir, &node->dir, out_message, size) != ERR_OK) return false;
+    const struct data_names names = data_names_make(config->wal_subdir, config->snapshot_subdir, config->raft_state_file);
+    if (data_dir_open(node->fs, config->data_dir_path, config->wal_dir, &names, &node->dir, out_message, size) != ERR_OK) return false;
     node->has_dir = true;
     struct line_recover_options options = {.config = config, .dir = &node->dir, .wal_fs = node->wal_fs,
                                            .rcu = rcu_system(), .now_ns = clock_mono_ns(),

@@ -22,7 +22,6 @@
 #define DATA_DIR_MINOR 0
 #define DATA_DIR_CHECKSUM_CRC32C 1
 #define DATA_DIR_IDENTITY_SIZE 88u
-#define DATA_DIR_IDENTITY_NAME "identity"
 #define DATA_DIR_LOCK_NAME "LOCK"
 
 static const char data_dir_magic[8] = "kvd-id\n";
@@ -101,14 +100,14 @@ static int take_lock(struct data_dir *dir)
     return error;
 }
 
-enum err data_dir_open(struct fs *fs, const char *path, const char *wal_path_or_empty, struct data_dir *out_dir, char *out_message,
-                       size_t message_size)
+enum err data_dir_open(struct fs *fs, const char *path, const char *wal_path_or_empty, const struct data_names *names,
+                       struct data_dir *out_dir, char *out_message, size_t message_size)
 {
     ASSERT(fs != NULL && path != NULL && path[0] != '\0');
-    struct data_dir dir = {.fs = fs, .path = clean_path(path)};
+    struct data_dir dir = {.fs = fs, .path = clean_path(path), .names = names == NULL ? data_names_usual() : *names};
     bool has_wal_path = wal_path_or_empty != NULL && wal_path_or_empty[0] != '\0';
-    dir.wal_path = has_wal_path ? clean_path(wal_path_or_empty) : join(dir.path, "wal");
-    dir.snap_path = join(dir.path, "snap");
+    dir.wal_path = has_wal_path ? clean_path(wal_path_or_empty) : join(dir.path, dir.names.wal);
+    dir.snap_path = join(dir.path, dir.names.snap);
 
     enum err err = ERR_OK;
     const char *failed = dir.path;
@@ -120,6 +119,8 @@ enum err data_dir_open(struct fs *fs, const char *path, const char *wal_path_or_
             goto out;
         }
     }
+    if (error == 0 && names != NULL) err = data_names_settle(fs, dir.path, names, out_message, message_size);
+    if (err != ERR_OK) goto out;
     if (error == 0) {
         failed = dir.wal_path;
         error = make_path(fs, dir.wal_path);
@@ -188,7 +189,7 @@ enum err data_dir_load_identity(struct data_dir *dir, struct data_dir_identity *
     ASSERT(dir->fs != NULL);
     struct blob *bytes = NULL;
     enum err err = ERR_OK;
-    char *path = join(dir->path, DATA_DIR_IDENTITY_NAME);
+    char *path = join(dir->path, dir->names.identity);
     int error = fs_read_file(dir->fs, path, DATA_DIR_IDENTITY_SIZE, &bytes);
     if (error == ENOENT) {
         err = refuse(out_message, message_size, ERR_KEY_NOT_FOUND, "%s: not there yet", path);
@@ -224,9 +225,9 @@ enum err data_dir_store_identity(struct data_dir *dir, const struct data_dir_ide
     buf_put_u32(&buf, 0);
     buf_put_u32(&buf, crc32c(0, buf_slice(&buf).data, buf.size));
     ASSERT(buf.size == DATA_DIR_IDENTITY_SIZE);
-    int error = fs_replace_file(dir->fs, dir->path, DATA_DIR_IDENTITY_NAME, buf_slice(&buf));
+    int error = fs_replace_file(dir->fs, dir->path, dir->names.identity, buf_slice(&buf));
     buf_deinit(&buf);
     if (error == 0) return ERR_OK;
-    return refuse(out_message, message_size, ERR_STOPPED, "%s/%s: cannot be written: %s", dir->path, DATA_DIR_IDENTITY_NAME,
+    return refuse(out_message, message_size, ERR_STOPPED, "%s/%s: cannot be written: %s", dir->path, dir->names.identity,
                   strerror(error));
 }

@@ -43,9 +43,9 @@ e2e_node_modules() {
 e2e_start() {
     e2e_port=$(e2e_free_ports)
     cat >"$KVD_CONFIG" <<END
-SERVER_DATA_DIR=$e2e_dir/data
-SERVER_BASE_CLIENT_PORT=$e2e_port
-SERVER_BASE_PEER_PORT=$((e2e_port + 1))
+SERVER_DATA_BASE_PATH=$e2e_dir/data
+SERVER_CLIENT_PORT_BASE=$e2e_port
+SERVER_PEER_PORT_BASE=$((e2e_port + 1))
 END
     "$e2e_root/scripts/start_servers.sh" >"$e2e_dir/start.out" 2>&1 || {
         cat "$e2e_dir/start.out"

@@ -54,6 +54,7 @@ says_what_it_is() {
 /usr/share/doc/kvd/README.md
 /usr/share/doc/kvd/copyright
 /usr/share/doc/kvd/docs/clients.md
+/usr/share/doc/kvd/docs/configuration.md
 /usr/share/doc/kvd/docs/formats.md
 /usr/share/doc/kvd/docs/kvctl.md
 /usr/share/doc/kvd/docs/operations.md
@@ -61,7 +62,8 @@ says_what_it_is() {
 /usr/share/man/man1/readpb.1
 /usr/share/man/man1/readsnapshot.1
 /usr/share/man/man1/readstate.1
-/usr/share/man/man1/readwal.1" files_of "$kvd_deb"
+/usr/share/man/man1/readwal.1
+/usr/share/man/man8/kvd.8" files_of "$kvd_deb"
     expect "the files of kvctl" "/usr/bin/kvctl
 /usr/share/bash-completion/completions/kvctl
 /usr/share/doc/kvctl/copyright

@@ -13,7 +13,7 @@ export KVD_CONFIG="$place/config.env"
 
 # configure LINE...: config.env anew
 configure() {
-    printf '%s\n' "SERVER_DATA_DIR=\"$data\"" "SERVER_BASE_CLIENT_PORT=$port" "SERVER_BASE_PEER_PORT=$((port + 1))" "$@" >"$KVD_CONFIG"
+    printf '%s\n' "SERVER_DATA_BASE_PATH=\"$data\"" "SERVER_CLIENT_PORT_BASE=$port" "SERVER_PEER_PORT_BASE=$((port + 1))" "$@" >"$KVD_CONFIG"
 }
 
 # all_of FILE PATTERN...: every pattern is in it
@@ -75,14 +75,15 @@ port_in_use() {
 }
 
 mistakes_are_told() {
-    configure SERVER_COUNT=5
+    configure SERVER_NODE_COUNT=5
     expect_error "data of another cluster" "belongs to another cluster" "$scripts/start_servers.sh"
-    configure SERVER_COUNT=2
+    configure SERVER_NODE_COUNT=2
     expect_error "two members" "must be 1, 3 or 5" "$scripts/start_servers.sh"
-    configure SERVER_BASE_PEER_PORT=peer
-    expect_error "a port that is no number" "SERVER_BASE_PEER_PORT is \"peer\"" "$scripts/start_servers.sh"
-    configure 'SERVER_EXTRA_FLAGS="--max-txn-ops=0"'
-    expect_error "a flag that the member refuses: its last line" "kvd1 did not start.*--max-txn-ops must be" flat "$scripts/start_servers.sh"
+    configure SERVER_STOP_TIMEOUT=soon SERVER_MAX_TXN_OPS=0
+    expect_error "a number that is none, with its line" "config.env:4: invalid value \"soon\"" "$scripts/start_servers.sh"
+    expect_error "and all others" "config.env:5: SERVER_MAX_TXN_OPS: --max-txn-ops must be" "$scripts/stop_servers.sh"
+    configure SERVER_WAL_SUBDIR=log
+    expect_error "what the member refuses: its last line" "kvd1 did not start.*was made with the names wal" flat "$scripts/start_servers.sh"
     KVD_CONFIG=$place/absent expect_error "a configuration that is not there" "cannot read .*absent" "$scripts/start_servers.sh"
     KVD_BINARY=$place/absent expect_error "a program that is not there" "make build" "$scripts/start_servers.sh"
 }
@@ -99,5 +100,5 @@ expect "the data is still there" $'greeting\nhello world' "$scripts/client.sh" g
 "$scripts/stop_servers.sh" >/dev/null
 expect_match "clean_data" "is gone" "$scripts/clean_data.sh"
 expect_error "and leaves nothing" "No such file" ls "$data"
-configure SERVER_COUNT=1 'SERVER_EXTRA_FLAGS="--max-txn-ops=7 --pre-vote=false"'
-expect_match "one member, with flags" "kvd1 .*clients" "$scripts/start_servers.sh"
+configure SERVER_NODE_COUNT=1 SERVER_MAX_TXN_OPS=7 SERVER_PRE_VOTE=false
+expect_match "one member, with settings of every kind" "kvd1 .*clients" "$scripts/start_servers.sh"

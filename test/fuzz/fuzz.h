@@ -23,6 +23,7 @@
     X(wal, 2000)         \
     X(snapshot, 2000)    \
     X(start_flags, 3000) \
+    X(config, 5000)      \
     X(entry, 20000)      \
     X(kvctl, 20000)      \
     X(readwal, 300)      \

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < EDITS_MAX && reader_left(&reader) >= 6; i++) (void)wal_edit_apply(rig->disk, &reader);
 
     tool_rig_init(&tool, rig->disk, (flags & 1) != 0);
-    struct data_dir dir = {.fs = tool.tool.fs, .path = path};
+    struct data_dir dir = {.fs = tool.tool.fs, .path = path, .names = data_names_usual()};
     struct tool_place place = {.wal_path = path, .data_path = (flags & 2) != 0 ? path : NULL};
     enum err err = data_dir_load_identity(&dir, &place.identity, message, sizeof message);
     ASSERT(err == ERR_OK || message[0] != '\0');

@@ -236,6 +236,20 @@ static const struct text start_flags[] = {
                     "--grpc-keepalive-min-time=1h30m\n--pre-vote=false\n--auto-compaction-retention=5m"),
     TEXT("ignored", "--enable-v2=false\n--snapshot\n--max-wals\n7\n--force-new-cluster=false\n--config-file=\n--version"),
 };
+static const struct text config[] = {
+    TEXT("env", "e# a cluster\nSERVER_NODE_COUNT=5\nSERVER_HOST=::1\nSERVER_CLIENT_PORT_BASE=4001 # more\nSERVER_PRE_VOTE=false\n"
+                "SERVER_DATA_BASE_PATH=\"a \\\"b\\\"\"\nSERVER_WAL_SUBDIR='log'\r\nSERVER_LEASE_CHECKPOINT_INTERVAL=1h30m\nCLIENT_SERVERS=\"\"\n"),
+    TEXT("env-mistakes", "eSERVER_COUNT=3\nSERVER_NODE_COUNT=2\nSERVER_HOST=\"x\nSERVER_LOG_LEVEL=inof\nSERVER_LOG_LEVEL=info x\n"
+                         "SERVER_NAME=a\n=\nSERVER_WAL_SUBDIR=$x\nSERVER_HEARTBEAT_INTERVAL=900"),
+    TEXT("yaml", "y# etcd's\nname: 'a'\ndata-dir:\nwal-dir: ~\nheartbeat-interval: 100\ngrpc-keepalive-min-time: 5000000000\n"
+                 "listen-peer-urls: http://127.0.0.1:1\nlisten-client-urls: [\"http://127.0.0.1:2\", \"unix://s\"]\n"
+                 "advertise-client-urls: http://a:2\npre-vote: on\nclient-transport-security:\n  cert-file:\n  auto-tls: false\n"
+                 "log-outputs: [stderr]\ncipher-suites: [\n  A,\n  B\n]\nauto-compaction-retention: \"1\"\n"),
+    TEXT("json", "y{\"name\": \"a\", \"election-timeout\": 1000, \"peer-transport-security\": {\"auto-tls\": false}}"),
+    TEXT("yaml-mistakes", "yname: a\nname: b\nnmae: c\nx: &a [1, {b: 2}]\nwal-dir: *a\nmax-txn-ops: {a: 1}\nclient-transport-security: 1\n"
+                          "peer-transport-security:\n  a: [b]\nlisten-peer-urls: \"a\\nb\"\n---\nname: d\n"),
+    TEXT("yaml-broken", "ya: [1, {b: 2]\n"),
+};
 static const struct text kvctl[] = {
     TEXT("compare", "mod(\"k\\x41\\u00e9\") != \"17\""),
     TEXT("value", "value(\"a\")=\"\\101\\n\""),
@@ -380,6 +394,7 @@ const char *seeds_make(const char *target, size_t place, struct buf *out)
     if (strcmp(target, "entry") == 0) return entry(place, out);
     if (strcmp(target, "wal") == 0) return text_of(wal, COUNT(wal), place, out);
     if (strcmp(target, "start_flags") == 0) return text_of(start_flags, COUNT(start_flags), place, out);
+    if (strcmp(target, "config") == 0) return text_of(config, COUNT(config), place, out);
     if (strcmp(target, "readwal") == 0) return readwal(place, out);
     if (strcmp(target, "readstate") == 0) return readstate(place, out);
     if (strcmp(target, "readsnapshot") == 0) return readsnapshot(place, out);

@@ -170,15 +170,15 @@ def test_a_member_without_its_log_or_with_a_foreign_one_is_refused():
 
 
 def test_flags_that_cannot_be_passed_over_are_refused():
-    needs_kvd("force-new-cluster and config-file are not there")
+    needs_kvd("force-new-cluster is not there")
     directory = tempfile.mkdtemp(prefix="kvtest-")
     path = os.path.join(directory, "d")
     try:
         for flags, environment, word in (
                 (["--force-new-cluster"], {}, "--force-new-cluster is not supported"),
                 (["--force-new-cluster=true"], {}, "--force-new-cluster is not supported"),
-                (["--config-file", "/etc/etcd.yml"], {}, "--config-file is not supported"),
-                ([], {"ETCD_CONFIG_FILE": "/etc/etcd.yml"}, "--config-file is not supported"),
+                (["--config-file", "/absent/etcd.yml"], {}, "/absent/etcd.yml: cannot be read"),
+                ([], {"ETCD_CONFIG_FILE": "/absent/etcd.yml"}, "/absent/etcd.yml: cannot be read"),
                 (["--discovery", "https://d.example/1"], {}, "discovery is not supported"),
                 (["--discovery-srv=d.example"], {}, "discovery is not supported"),
                 ([], {"ETCD_DISCOVERY_ENDPOINTS": "http://d.example:2379"}, "discovery is not supported"),

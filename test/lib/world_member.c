@@ -76,7 +76,7 @@ bool world_start(struct world *world, uint32_t number)
     world_disk_fail(world, number, false);
     member->failed_steps = 0;
     world_disk_arm_start(member);
-    enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", &member->dir, message, sizeof(message));
+    enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", NULL, &member->dir, message, sizeof(message));
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
                                            .rcu = &world->rcu, .board = &world->board, .now_ns = world_local_ns(member),
                                            .seed = tape_seed(&world->tape)};

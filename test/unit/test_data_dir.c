@@ -23,7 +23,7 @@ struct rig {
 static void rig_open(struct rig *rig)
 {
     rig->fs = fs_sim_new(rig->disk, true);
-    enum err err = data_dir_open(rig->fs, "d", "", &rig->dir, rig->message, sizeof rig->message);
+    enum err err = data_dir_open(rig->fs, "d", "", NULL, &rig->dir, rig->message, sizeof rig->message);
     ck_assert_msg(err == ERR_OK, "%s", rig->message);
 }
 
@@ -212,10 +212,10 @@ START_TEST(test_data_dir_second_process_is_refused)
     char message[256];
     rig_init(&rig);
     struct fs *fs = fs_sim_new(rig.disk, true);
-    ck_assert_int_eq(data_dir_open(fs, "d", "", &second, message, sizeof message), ERR_STOPPED);
+    ck_assert_int_eq(data_dir_open(fs, "d", "", NULL, &second, message, sizeof message), ERR_STOPPED);
     ck_assert_ptr_nonnull(strstr(message, "another process holds the lock"));
     data_dir_close(&rig.dir);
-    ck_assert_int_eq(data_dir_open(fs, "d", "", &second, message, sizeof message), ERR_OK);
+    ck_assert_int_eq(data_dir_open(fs, "d", "", NULL, &second, message, sizeof message), ERR_OK);
     data_dir_close(&second);
     fs_free(fs);
     rig_deinit(&rig);
@@ -232,7 +232,7 @@ START_TEST(test_data_dir_is_private_and_makes_what_is_missing)
     snprintf(path, sizeof path, "%s/a/b/data//", base);
     snprintf(wal, sizeof wal, "%s/other/wal", base);
     struct fs *fs = fs_real_new();
-    enum err err = data_dir_open(fs, path, wal, &dir, message, sizeof message);
+    enum err err = data_dir_open(fs, path, wal, NULL, &dir, message, sizeof message);
     ck_assert_msg(err == ERR_OK, "%s", message);
     const char *const made[] = {dir.path, dir.wal_path, dir.snap_path};
     for (size_t i = 0; i < 3; i++) {
@@ -245,7 +245,7 @@ START_TEST(test_data_dir_is_private_and_makes_what_is_missing)
     ck_assert_int_eq(stat(path, &status), 0);
     ck_assert_uint_eq(status.st_mode & 07777, 0600);
     data_dir_close(&dir);
-    ck_assert_int_eq(data_dir_open(fs, path, "", &dir, message, sizeof message), ERR_STOPPED); /* a file is no directory */
+    ck_assert_int_eq(data_dir_open(fs, path, "", NULL, &dir, message, sizeof message), ERR_STOPPED); /* a file is no directory */
     ck_assert_ptr_nonnull(strstr(message, path));
     fs_free(fs);
     snprintf(command, sizeof command, "rm -r %s", base);

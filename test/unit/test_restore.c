@@ -192,7 +192,7 @@ static struct state_machine_loaded *start(struct fs *fs, const char *data_path, 
     struct wal *wal = NULL;
     struct wal_recovered found = {0};
     char message[512] = "";
-    ck_assert_int_eq(data_dir_open(fs, data_path, wal_path, &dir, message, sizeof message), ERR_OK);
+    ck_assert_int_eq(data_dir_open(fs, data_path, wal_path, NULL, &dir, message, sizeof message), ERR_OK);
     ck_assert_msg(data_dir_load_identity(&dir, out_identity, message, sizeof message) == ERR_OK, "%s", message);
     ck_assert_int_eq(snapshot_dir_open(fs, dir.snap_path, &snapshots, message, sizeof message), ERR_OK);
     enum err err = snapshot_dir_load(&snapshots, out_identity->cluster_id, NULL, NULL, &loaded, message, sizeof message);

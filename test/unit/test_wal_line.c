@@ -42,7 +42,7 @@ static bool start_up(struct start *start)
 {
     start->fs = fs_sim_new(start->disk, true);
     start->wal_fs = fs_sim_new(start->disk, true);
-    ck_assert_int_eq(data_dir_open(start->fs, "d", "", &start->dir, start->message, sizeof start->message), ERR_OK);
+    ck_assert_int_eq(data_dir_open(start->fs, "d", "", NULL, &start->dir, start->message, sizeof start->message), ERR_OK);
     struct line_recover_options options = {.config = &start->config, .dir = &start->dir, .wal_fs = start->wal_fs,
                                            .rcu = start->uses_system_rcu ? rcu_system() : &start->rcu.rcu,
                                            .now_ns = NS_PER_S, .seed = 1};

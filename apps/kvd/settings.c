@@ -1,0 +1,305 @@
+/* settings: see settings.h. */
+#include "settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "options.h"
+
+#define AT(member) offsetof(struct options, member)
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static const struct setting table[] = {
+    {"name", FLAG_STRING, AT(config.name), "<name>", "name of this member", "Member", SETTING_MEMBER, NULL},
+    {"data-dir", FLAG_STRING, AT(config.data_dir), "<path>", "data directory; NAME.etcd if not given", "Member", SETTING_MEMBER, NULL},
+    {"wal-dir", FLAG_STRING, AT(config.wal_dir), "<path>", "directory of the log, if not in the data directory", "Member", SETTING_MEMBER,
+     NULL},
+    {"snapshot-count", FLAG_U64, AT(config.snapshot_count), "<n>", "entries applied before a snapshot", "Member", SETTING_ALL,
+     "SERVER_SNAPSHOT_INTERVAL"},
+    {"snapshot-catchup-entries", FLAG_U64, AT(config.snapshot_catchup_entries), "<n>",
+     "log entries kept behind a snapshot for slow followers", "Member", SETTING_ALL, NULL},
+    {"max-snapshots", FLAG_U64, AT(config.max_snapshots), "<n>", "snapshot files kept, 2 at least; 0 = all", "Member", SETTING_ALL, NULL},
+    {"max-wals", FLAG_U64, AT(config.max_wals), "<n>", "log files kept that are not needed any more; 0 = all", "Member", SETTING_ALL, NULL},
+    {"heartbeat-interval", FLAG_U64, AT(config.heartbeat_ms), "<ms>", "interval of a leader's heartbeats", "Member", SETTING_ALL, NULL},
+    {"election-timeout", FLAG_U64, AT(config.election_timeout_ms), "<ms>", "at least 5 heartbeats, at most 50000", "Member", SETTING_ALL,
+     NULL},
+    {"listen-peer-urls", FLAG_STRING, AT(config.listen_peer_urls), "<urls>", "where to listen for members", "Member", SETTING_MEMBER, NULL},
+    {"listen-client-urls", FLAG_STRING, AT(config.listen_client_urls), "<urls>", "where to listen for clients", "Member", SETTING_MEMBER,
+     NULL},
+    {"listen-metrics-urls", FLAG_STRING, AT(config.listen_metrics_urls), "<urls>",
+     "where to listen for /metrics and /health besides the client URLs", "Member", SETTING_MEMBER, NULL},
+    {"quota-backend-bytes", FLAG_I64, AT(config.quota_backend_bytes), "<bytes>", "size that raises an alarm; 0 = 2 GiB, negative = none",
+     "Member", SETTING_ALL, NULL},
+    {"auto-disarm", FLAG_BOOL, AT(config.auto_disarm), NULL, "take a NOSPACE alarm back when a tenth of the quota is free again", "Member",
+     SETTING_ALL, NULL},
+    {"max-txn-ops", FLAG_U64, AT(config.max_txn_ops), "<n>", "operations in a transaction", "Member", SETTING_ALL, NULL},
+    {"max-request-bytes", FLAG_U64, AT(config.max_request_bytes), "<bytes>", "size of a request", "Member", SETTING_ALL, NULL},
+    {"max-concurrent-streams", FLAG_U64, AT(config.max_concurrent_streams), "<n>", "streams of a connection", "Member", SETTING_ALL, NULL},
+    {"grpc-keepalive-min-time", FLAG_DURATION_NS, AT(config.keepalive_min_time_ns), "<time>",
+     "pings of a client that come faster are refused", "Member", SETTING_ALL, NULL},
+    {"grpc-keepalive-interval", FLAG_DURATION_NS, AT(config.keepalive_interval_ns), "<time>", "pings to a silent client", "Member",
+     SETTING_ALL, NULL},
+    {"grpc-keepalive-timeout", FLAG_DURATION_NS, AT(config.keepalive_timeout_ns), "<time>",
+     "a client that does not answer them for so long is disconnected", "Member", SETTING_ALL, NULL},
+    {"watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",
+     "between two progress notifications of a watch that wants them", "Member", SETTING_ALL, NULL},
+    {"experimental-watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",
+     "the same, by its older name", "Member", SETTING_MEMBER, NULL},
+
+    {"initial-advertise-peer-urls", FLAG_STRING, AT(config.initial_advertise_peer_urls), "<urls>",
+     "this member's peer URLs as the others see them", "Clustering", SETTING_MEMBER, NULL},
+    {"initial-cluster", FLAG_STRING, AT(config.initial_cluster), "<name=url,...>", "the first members; this one alone if not given",
+     "Clustering", SETTING_MEMBER, NULL},
+    {"initial-cluster-state", FLAG_STRING, AT(config.initial_cluster_state), "<new|existing>",
+     "ignored when the data directory has a member", "Clustering", SETTING_MEMBER, NULL},
+    {"initial-cluster-token", FLAG_STRING, AT(config.initial_cluster_token), "<text>",
+     "tells clusters apart: members of different ones never talk to each other", "Clustering", SETTING_ALL, "SERVER_CLUSTER_TOKEN"},
+    {"advertise-client-urls", FLAG_STRING, AT(config.advertise_client_urls), "<urls>", "this member's client URLs as clients see them",
+     "Clustering", SETTING_MEMBER, NULL},
+    {"pre-vote", FLAG_BOOL, AT(config.pre_vote), NULL, "ask before disturbing a leader", "Clustering", SETTING_ALL, NULL},
+    {"auto-compaction-mode", FLAG_STRING, AT(config.auto_compaction_mode), "<periodic|revision>", "what the retention counts",
+     "Clustering", SETTING_ALL, NULL},
+    {"auto-compaction-retention", FLAG_STRING, AT(config.auto_compaction_retention), "<n|time>", "history that is kept; 0 = all of it",
+     "Clustering", SETTING_ALL, NULL},
+    {"discovery", FLAG_STRING, AT(discovery), "<url>", "refused: not supported by this version", "Clustering", SETTING_MEMBER, NULL},
+    {"discovery-endpoints", FLAG_STRING, AT(discovery_endpoints), "<list>", "refused: not supported by this version", "Clustering",
+     SETTING_MEMBER, NULL},
+    {"discovery-srv", FLAG_STRING, AT(discovery_srv), "<domain>", "refused: not supported by this version", "Clustering", SETTING_MEMBER,
+     NULL},
+
+    {"log-level", FLAG_STRING, AT(log_level_text), "<level>", "debug, info, warn, error, panic, fatal", "Logging", SETTING_ALL, NULL},
+    {"log-format", FLAG_STRING, AT(log_format_text), "<json|console>", "form of the lines on stderr", "Logging", SETTING_ALL, NULL},
+
+    {"force-new-cluster", FLAG_BOOL, AT(is_force_new_cluster), NULL, "refused: not supported by this version", "Unsafe", SETTING_MEMBER,
+     NULL},
+    {"unsafe-no-fsync", FLAG_BOOL, AT(config.unsafe_no_fsync), NULL, "do not sync: a power loss loses data", "Unsafe", SETTING_ALL, NULL},
+
+    {"snapshot-rate-bytes", FLAG_U64, AT(config.snapshot_rate_bytes), "<bytes>",
+     "a snapshot is written at, per second; 0 = as fast as it goes", "kvd's own", SETTING_ALL, NULL},
+    {"lease-checkpoint-interval", FLAG_DURATION_NS, AT(config.lease_checkpoint_ns), "<time>",
+     "a longer lease that nobody renews has what is left of it written to the log so often", "kvd's own", SETTING_ALL, NULL},
+    {"wal-segment-bytes", FLAG_U64, AT(config.wal_segment_bytes), "<bytes>", "size of a file of the log", "kvd's own", SETTING_ALL, NULL},
+    {"wal-segment-entries-max", FLAG_U64, AT(config.wal_segment_entries_max), "<n>",
+     "entries of a file of the log; 0 = by size only", "kvd's own", SETTING_ALL, "SERVER_MAX_WAL_ENTRIES"},
+    {"wal-subdir", FLAG_STRING, AT(config.wal_subdir), "<name>", "directory of the log in a new data directory", "kvd's own", SETTING_ALL,
+     "SERVER_WAL_SUBDIR"},
+    {"snapshot-subdir", FLAG_STRING, AT(config.snapshot_subdir), "<name>", "directory of the snapshot files in a new data directory",
+     "kvd's own", SETTING_ALL, "SERVER_SNAPSHOT_FILE"},
+    {"raft-state-file", FLAG_STRING, AT(config.raft_state_file), "<name>",
+     "file of member and cluster identity in a new data directory; term and vote stand in the log", "kvd's own", SETTING_ALL,
+     "SERVER_RAFT_STATE_FILE"},
+
+    {"SERVER_NODE_COUNT", FLAG_U64, AT(cluster.node_count), "<n>",
+     "members: 1, 3 or 5; three survive the loss of one, five the loss of two", "Cluster", SETTING_CLUSTER, NULL},
+    {"SERVER_HOST", FLAG_STRING, AT(cluster.host), "<address>",
+     "numeric address of this machine that members listen on and tell to clients and each other; on loopback nobody else reaches them",
+     "Cluster", SETTING_CLUSTER, NULL},
+    {"SERVER_CLIENT_PORT_BASE", FLAG_U64, AT(cluster.client_port_base), "<port>",
+     "clients: member number n (from 1) listens on this + 10 * (n - 1)", "Cluster", SETTING_CLUSTER, NULL},
+    {"SERVER_PEER_PORT_BASE", FLAG_U64, AT(cluster.peer_port_base), "<port>", "other members: likewise", "Cluster", SETTING_CLUSTER, NULL},
+    {"SERVER_DATA_BASE_PATH", FLAG_STRING, AT(cluster.data_base_path), "<path>",
+     "member n keeps its data in kvdN below; the scripts put logs and pid files beside, and run in the project's directory", "Cluster",
+     SETTING_CLUSTER, NULL},
+    {"SERVER_START_TIMEOUT", FLAG_U64, AT(cluster.start_timeout_s), "<s>", "the scripts wait so long until every member serves", "Cluster",
+     SETTING_CLUSTER, NULL},
+    {"SERVER_STOP_TIMEOUT", FLAG_U64, AT(cluster.stop_timeout_s), "<s>", "and so long until it has ended, before they kill it", "Cluster",
+     SETTING_CLUSTER, NULL},
+    {"CLIENT_SERVERS", FLAG_STRING, AT(cluster.client_servers), "<urls>",
+     "endpoints of scripts/client.sh; all members if not given", "Client", SETTING_CLUSTER, NULL},
+    {"CLIENT_HISTORY_DIR", FLAG_STRING, AT(cluster.client_history_dir), "<path>", "where kvctl keeps what was typed at its prompt",
+     "Client", SETTING_CLUSTER, NULL},
+    {"CLIENT_HISTORY_FILE", FLAG_STRING, AT(cluster.client_history_file), "<name>", "the file there", "Client", SETTING_CLUSTER, NULL},
+
+    {"config-file", FLAG_STRING, AT(config_file), "<path>",
+     "all settings from this file, nothing else counts: YAML as etcd's, or config.env (*.env) with --node", "Other", SETTING_PROGRAM, NULL},
+    {"node", FLAG_U64, AT(node), "<n>", "which member of config.env, from 1", "Other", SETTING_PROGRAM, NULL},
+    {"check-config", FLAG_BOOL, AT(is_check), NULL,
+     "print what would be in force and where it comes from, or all mistakes, and exit; of a file: --check-config FILE", "Other",
+     SETTING_PROGRAM, NULL},
+    {"write-out", FLAG_STRING, AT(write_out), "<table|json|env>", "form of that; env: lines for a shell, of a config.env", "Other",
+     SETTING_PROGRAM, NULL},
+    {"print", FLAG_STRING, AT(print), "<example|man>", "print config.example.env or the man page and exit", "Other", SETTING_PROGRAM, NULL},
+    {"version", FLAG_BOOL, AT(is_version), NULL, "print the version and exit", "Other", SETTING_PROGRAM, NULL},
+    {"help", FLAG_BOOL, AT(is_help), NULL, "print this and exit", "Other", SETTING_PROGRAM, NULL},
+};
+
+static const char *const accepted[] = {
+    /* member */
+    "initial-election-tick-advance",
+    "listen-client-http-urls",
+    "memory-mlock",
+    "backend-bbolt-freelist-type",
+    "backend-batch-interval",
+    "backend-batch-limit",
+    "socket-reuse-port",
+    "socket-reuse-address",
+    "enable-grpc-gateway",
+    "raft-read-timeout",
+    "raft-write-timeout",
+    "feature-gates",
+    /* clustering */
+    "discovery-fallback",
+    "discovery-proxy",
+    "discovery-token",
+    "discovery-dial-timeout",
+    "discovery-request-timeout",
+    "discovery-keepalive-time",
+    "discovery-keepalive-timeout",
+    "discovery-insecure-transport",
+    "discovery-insecure-skip-tls-verify",
+    "discovery-cert",
+    "discovery-key",
+    "discovery-cacert",
+    "discovery-user",
+    "discovery-password",
+    "discovery-srv-name",
+    "strict-reconfig-check",
+    /* security */
+    "cert-file",
+    "key-file",
+    "client-cert-auth",
+    "client-cert-file",
+    "client-key-file",
+    "client-crl-file",
+    "client-cert-allowed-hostname",
+    "trusted-ca-file",
+    "auto-tls",
+    "peer-cert-file",
+    "peer-key-file",
+    "peer-client-cert-auth",
+    "peer-client-cert-file",
+    "peer-client-key-file",
+    "peer-trusted-ca-file",
+    "peer-cert-allowed-cn",
+    "peer-cert-allowed-hostname",
+    "peer-auto-tls",
+    "self-signed-cert-validity",
+    "peer-crl-file",
+    "cipher-suites",
+    "cors",
+    "host-whitelist",
+    "tls-min-version",
+    "tls-max-version",
+    "peer-skip-client-san-verification",
+    "ca-file",
+    "peer-ca-file",
+    /* auth */
+    "auth-token",
+    "bcrypt-cost",
+    "auth-token-ttl",
+    /* monitoring, logging, tracing */
+    "enable-pprof",
+    "metrics",
+    "logger",
+    "log-outputs",
+    "enable-log-rotation",
+    "log-rotation-config-json",
+    "warning-unary-request-duration",
+    "warning-apply-duration",
+    "debug",
+    "log-package-levels",
+    "enable-distributed-tracing",
+    "distributed-tracing-address",
+    "distributed-tracing-service-name",
+    "distributed-tracing-instance-id",
+    "distributed-tracing-sampling-rate",
+    /* features */
+    "corrupt-check-time",
+    "compact-hash-check-time",
+    "compaction-batch-limit",
+    "compaction-sleep-interval",
+    "bootstrap-defrag-threshold-megabytes",
+    "max-learners",
+    "downgrade-check-time",
+    /* etcd 3.4 to 3.6 */
+    "experimental-backend-bbolt-freelist-type",
+    "experimental-bootstrap-defrag-threshold-megabytes",
+    "experimental-compact-hash-check-enabled",
+    "experimental-compact-hash-check-time",
+    "experimental-compaction-batch-limit",
+    "experimental-compaction-sleep-interval",
+    "experimental-corrupt-check-time",
+    "experimental-distributed-tracing-address",
+    "experimental-distributed-tracing-instance-id",
+    "experimental-distributed-tracing-sampling-rate",
+    "experimental-distributed-tracing-service-name",
+    "experimental-downgrade-check-time",
+    "experimental-enable-distributed-tracing",
+    "experimental-enable-lease-checkpoint",
+    "experimental-enable-lease-checkpoint-persist",
+    "experimental-initial-corrupt-check",
+    "experimental-max-learners",
+    "experimental-memory-mlock",
+    "experimental-peer-skip-client-san-verification",
+    "experimental-snapshot-catchup-entries",
+    "experimental-stop-grpc-service-on-defrag",
+    "experimental-txn-mode-write-with-shared-buffer",
+    "experimental-warning-apply-duration",
+    "experimental-warning-unary-request-duration",
+    /* one release only */
+    "enable-v2",
+    "experimental-enable-v2v3",
+    "proxy",
+    "proxy-failure-wait",
+    "proxy-refresh-interval",
+    "proxy-dial-timeout",
+    "proxy-write-timeout",
+    "proxy-read-timeout",
+    "v2-deprecation",
+    /* before etcd 3 */
+    "cluster-active-size",
+    "cluster-remove-delay",
+    "cluster-sync-interval",
+    "config",
+    "force",
+    "max-result-buffer",
+    "max-retry-attempts",
+    "peer-heartbeat-interval",
+    "peer-election-timeout",
+    "retry-interval",
+    "snapshot",
+    "v",
+    "vv",
+};
+
+static const char *const renamed[][2] = {
+    {"SERVER_COUNT", "SERVER_NODE_COUNT"},
+    {"SERVER_NODES", "SERVER_NODE_COUNT"},
+    {"SERVER_BASE_CLIENT_PORT", "SERVER_CLIENT_PORT_BASE"},
+    {"SERVER_BASE_PEER_PORT", "SERVER_PEER_PORT_BASE"},
+    {"SERVER_DATA_DIR", "SERVER_DATA_BASE_PATH"},
+    {"SERVER_SNAPSHOT_COUNT", "SERVER_SNAPSHOT_INTERVAL"},
+    {"SERVER_WAL_SEGMENT_ENTRIES_MAX", "SERVER_MAX_WAL_ENTRIES"},
+    {"SERVER_SNAPSHOT_SUBDIR", "SERVER_SNAPSHOT_FILE"},
+    {"SERVER_INITIAL_CLUSTER_TOKEN", "SERVER_CLUSTER_TOKEN"},
+    {"CLIENT_ENDPOINTS", "CLIENT_SERVERS"},
+};
+
+const struct setting *settings_table(int *out_count)
+{
+    *out_count = COUNT(table);
+    ASSERT(table[0].offset < sizeof(struct options));
+    return table;
+}
+
+const char *const *settings_accepted(int *out_count)
+{
+    *out_count = COUNT(accepted);
+    return accepted;
+}
+
+const char *const (*settings_renamed(int *out_count))[2]
+{
+    *out_count = COUNT(renamed);
+    return renamed;
+}
+
+void settings_env_name(const struct setting *setting, char out_name[FLAGS_VARIABLE_MAX])
+{
+    ASSERT(setting->name != NULL && strlen(setting->name) < FLAGS_VARIABLE_MAX - sizeof("SERVER_"));
+    const char *own = setting->scope == SETTING_CLUSTER ? setting->name : setting->env_name;
+    out_name[0] = '\0';
+    if (own != NULL) snprintf(out_name, FLAGS_VARIABLE_MAX, "%s", own);
+    else if (setting->scope == SETTING_ALL) flags_variable_name("SERVER", setting->name, out_name);
+}
