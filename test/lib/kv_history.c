@@ -58,6 +58,7 @@ struct check {
     uint64_t *begun;          /* by revision: when the last of all writes up to it began */
     int64_t begun_count;
     int64_t compacted;        /* the mark while writes are replayed */
+    uint32_t made;            /* leases, by puts of the operation that is replayed */
 };
 
 static bool fail(struct check *check, size_t op, const char *rule, int64_t expected, int64_t got)
@@ -97,6 +98,26 @@ static bool check_previous(struct check *check, size_t at, const struct kv_step 
     return given == step->pair_count || fail(check, at, "prev_kv has a key too many", given, step->pair_count);
 }
 
+/* L9: a put with a TTL is put to a lease of its own, whose id it answers. */
+static bool replay_put(struct check *check, size_t at, const struct kv_step *step, bool is_known)
+{
+    const struct kv_op *op = &check->history->ops[at];
+    int64_t lease = step->lease;
+    if (is_known && !check_previous(check, at, step)) return false;
+    if (step->ttl > 0) {
+        ASSERT(check->made < KV_HISTORY_STEPS * 2);
+        lease = op->made_leases[check->made++];
+        bool is_good = lease > 0 && kv_model_lease(&check->model, lease) == NULL;
+        if (!is_good) return fail(check, at, "L9 a put with a TTL makes a lease", 1, lease);
+        if (is_known && step->made_lease != lease) return fail(check, at, "L9 a put with a TTL answers its lease", lease, step->made_lease);
+        if (is_known && step->made_ttl < step->ttl) return fail(check, at, "L9 a TTL is not less than was asked for", step->ttl, step->made_ttl);
+        kv_model_grant(&check->model, lease, op->place, at);
+    }
+    kv_model_put(&check->model, step->first, step->token, lease);
+    bool answers_none = !is_known || step->ttl > 0 || step->made_lease == 0;
+    return answers_none || fail(check, at, "L9 a put without a TTL makes no lease", 0, step->made_lease);
+}
+
 /* T2: a step sees what the steps before it did. `is_known`: there is an answer to compare with. */
 static bool replay_step(struct check *check, size_t at, const struct kv_step *step, bool is_known)
 {
@@ -107,9 +128,7 @@ static bool replay_step(struct check *check, size_t at, const struct kv_step *st
         broken = is_known ? kv_model_check_range(&check->model, step, step->at_revision, &expected, &got) : NULL;
         return broken == NULL || fail(check, at, broken, expected, got);
     case KV_STEP_PUT:
-        if (is_known && !check_previous(check, at, step)) return false;
-        kv_model_put(&check->model, step->first, step->token, step->lease);
-        return true;
+        return replay_put(check, at, step, is_known);
     case KV_STEP_DELETE:
         if (is_known && !check_previous(check, at, step)) return false;
         expected = kv_model_delete(&check->model, step->first, step->end);
@@ -192,6 +211,7 @@ static bool replay(struct check *check, size_t at)
     if (is_known && op->kind == KV_OP_TXN && op->succeeded != holds) {
         return fail(check, at, "T2 compares see the state before", holds, op->succeeded);
     }
+    check->made = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (!replay_step(check, at, &steps[i], is_known)) return false;
     }

@@ -35,6 +35,7 @@ struct kv_step {
     uint32_t first, end;      /* keys [first, end) */
     uint64_t token;           /* PUT */
     int64_t lease;            /* PUT; 0 = none */
+    int64_t ttl;              /* PUT: of a lease that it makes, in seconds; 0 = none */
     int64_t limit;            /* RANGE; 0 = none */
     int64_t at_revision;      /* RANGE; 0 = now */
     bool is_page;             /* RANGE: goes on behind `first` - 1, a key that the page before ended with */
@@ -48,6 +49,7 @@ struct kv_step {
     bool more;
     struct kv_pair *pairs;    /* RANGE: keys; PUT, DELETE: what was before */
     uint32_t pair_count;
+    int64_t made_lease, made_ttl; /* PUT with a TTL */
 };
 enum kv_target { KV_TARGET_VERSION, KV_TARGET_CREATE, KV_TARGET_MOD, KV_TARGET_VALUE };
 enum kv_relation { KV_EQUAL, KV_GREATER, KV_LESS, KV_NOT_EQUAL };
@@ -90,6 +92,7 @@ struct kv_op {
     int64_t lease;             /* GRANT, REVOKE, EXPIRE, LIVES; GRANT: 0 = its outcome is not known, and the store chose */
     int64_t ttl;               /* GRANT: asked for, in seconds */
     int64_t granted_ttl;       /* GRANT, LIVES: of the answer */
+    int64_t made_leases[KV_HISTORY_STEPS * 2]; /* PUT, TXN: ids for the leases that its puts make, taken in order by those that run */
     uint64_t granted_place;    /* EXPIRE: of the grant that is over */
     int64_t lives_s;           /* LIVES: of the answer; -1 = there is no such lease */
     uint64_t lease_keys;       /* LIVES: bit per key */

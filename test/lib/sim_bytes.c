@@ -88,6 +88,7 @@ static void put_step(const struct kv_step *step, bool serializable, struct buf *
         put_value(out, 2, step->token);
         put_number(out, 3, step->lease);
         if (step->wants_previous) buf_put_pb_varint(out, 4, 1);
+        put_number(out, 1000, step->ttl);
         return;
     }
     if (step->end > step->first + 1) put_key(out, 2, step->end);
@@ -219,9 +220,38 @@ static bool read_range(const Etcdserverpb__RangeResponse *response, struct kv_st
     return read_pairs(response->kvs, response->n_kvs, step);
 }
 
+static int64_t ttl_of_ops(Etcdserverpb__RequestOp *const *ops, size_t count);
+static int64_t ttl_of_txn(const Etcdserverpb__TxnRequest *txn)
+{
+    int64_t ttl = ttl_of_ops(txn->success, txn->n_success);
+    return ttl > 0 ? ttl : ttl_of_ops(txn->failure, txn->n_failure);
+}
+
+static int64_t ttl_of_ops(Etcdserverpb__RequestOp *const *ops, size_t count)
+{
+    int64_t ttl = 0;
+    for (size_t i = 0; i < count && ttl == 0; i++) {
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT) ttl = ops[i]->request_put->ttl;
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN) ttl = ttl_of_txn(ops[i]->request_txn);
+    }
+    return ttl;
+}
+
+int64_t sim_bytes_put_ttl(struct slice request, bool is_txn)
+{
+    const ProtobufCMessageDescriptor *descriptor = is_txn ? &etcdserverpb__txn_request__descriptor : &etcdserverpb__put_request__descriptor;
+    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, NULL, request.size, request.data);
+    ASSERT(message != NULL);
+    int64_t ttl = is_txn ? ttl_of_txn((const void *)message) : ((const Etcdserverpb__PutRequest *)(const void *)message)->ttl;
+    protobuf_c_message_free_unpacked(message, NULL);
+    return ttl;
+}
+
 static bool read_put(const Etcdserverpb__PutResponse *response, struct kv_step *step)
 {
     if (response == NULL) return false;
+    step->made_lease = response->lease;
+    step->made_ttl = response->ttl;
     return read_pairs(&response->prev_kv, response->prev_kv != NULL, step);
 }
 

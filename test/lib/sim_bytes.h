@@ -12,6 +12,8 @@ bool sim_bytes_read_key(struct slice key, uint32_t *out_key);       /* false: no
 bool sim_bytes_read_value(struct slice value, uint64_t *out_token);
 const char *sim_bytes_path(const struct kv_op *op);
 void sim_bytes_request(const struct kv_op *op, struct buf *out);
+/* The TTL of the leases that a PutRequest or TxnRequest makes: 0 = it makes none; of several, one. */
+int64_t sim_bytes_put_ttl(struct slice request, bool is_txn);
 /* Fills in the answer. False: it is no answer to that request. */
 bool sim_bytes_response(struct slice bytes, struct kv_op *op);
 

@@ -200,6 +200,7 @@ static enum kv_outcome outcome_of(struct sim_clients *clients, const struct kv_o
     case ERR_LEASE_EXISTS: return KV_LEASE_EXISTS;
     case ERR_TOO_MANY_REQUESTS:
     case ERR_NO_SPACE:
+    case ERR_NOT_CAPABLE: /* of a TTL, while the cluster has not agreed on its version */
     case ERR_NO_LEADER: return KV_NOT_DONE;
     case ERR_STOPPED:
     case ERR_CANCELED: /* of a stream that was not read */

@@ -29,6 +29,7 @@ struct sim_clients_options {
     uint64_t slow_ns;          /* between two messages of such a stream, at most */
     uint32_t lease_percent;    /* of the operations (sim_leases.h) */
     uint32_t lease_ids;        /* that clients choose from */
+    uint32_t ttl_percent;      /* of their writes with leases: they make leases of their own */
     uint32_t hunt_percent;     /* of the grants (sim_leases.h) */
 };
 struct sim_client {

@@ -58,10 +58,16 @@ static void replace(struct sim_clients *clients, struct kv_op *op)
     clients->lease_counts.questions += op->kind == KV_OP_LIVES;
 }
 
-static void attach(struct sim_clients *clients, struct kv_step *steps, uint32_t count)
+/* `ttl` > 0: to a lease of its own. */
+static void attach(struct sim_clients *clients, struct kv_step *steps, uint32_t count, int64_t ttl)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (steps[i].kind != KV_STEP_PUT) continue;
+        if (ttl > 0 && below(clients, 4) != 3) {
+            steps[i].ttl = ttl;
+            clients->lease_counts.makers++;
+            continue;
+        }
         steps[i].lease = draw_id(clients);
         clients->lease_counts.puts++;
     }
@@ -101,8 +107,26 @@ void sim_leases_vary(struct sim_clients *clients, struct kv_op *op)
     if (op->kind == KV_OP_RANGE) {
         replace(clients, op);
     } else if (op->kind == KV_OP_PUT || op->kind == KV_OP_TXN) {
-        attach(clients, op->success, op->success_count);
-        attach(clients, op->failure, op->failure_count);
+        bool makes = clients->options.ttl_percent > 0 && below(clients, 100) < clients->options.ttl_percent;
+        int64_t ttl = makes ? 1 + (int64_t)below(clients, SIM_LEASES_SHORT_TTL) : 0;
+        attach(clients, op->success, op->success_count, ttl);
+        attach(clients, op->failure, op->failure_count, ttl);
+    }
+}
+
+static void remember(struct sim_clients *clients, int64_t lease)
+{
+    struct sim_leases *leases = &clients->leases;
+    if (leases->chosen_count < SIM_LEASES_CHOSEN) leases->chosen[leases->chosen_count++] = lease;
+    else leases->chosen[below(clients, SIM_LEASES_CHOSEN)] = lease;
+}
+
+static void note_made(struct sim_clients *clients, const struct kv_op *op)
+{
+    const struct kv_step *steps = op->kind == KV_OP_TXN && !op->succeeded ? op->failure : op->success;
+    uint32_t count = op->kind == KV_OP_TXN && !op->succeeded ? op->failure_count : op->success_count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (steps[i].ttl > 0) remember(clients, steps[i].made_lease);
     }
 }
 
@@ -114,12 +138,11 @@ void sim_leases_note(struct sim_clients *clients, const struct kv_op *op)
     int64_t missing = op->outcome != KV_NO_LEASE ? 0 : op->kind == KV_OP_PUT ? op->success[0].lease : op->lease;
     if (missing > 0 && missing <= SIM_LEASES_IDS_MAX) leases->lives[missing] = false;
     if (op->outcome != KV_DONE) return;
+    if (op->kind == KV_OP_PUT || op->kind == KV_OP_TXN) note_made(clients, op);
     if (is_ours && op->kind == KV_OP_GRANT) leases->lives[op->lease] = true;
     if (is_ours && op->kind == KV_OP_GRANT) plan_hunt(clients, op);
     if (is_ours && (op->kind == KV_OP_REVOKE || (op->kind == KV_OP_LIVES && op->lives_s < 0))) leases->lives[op->lease] = false;
-    if (!is_chosen) return;
-    if (leases->chosen_count < SIM_LEASES_CHOSEN) leases->chosen[leases->chosen_count++] = op->lease;
-    else leases->chosen[below(clients, SIM_LEASES_CHOSEN)] = op->lease;
+    if (is_chosen) remember(clients, op->lease);
 }
 
 /* --- what the store did by itself --- */
@@ -141,6 +164,23 @@ void sim_leases_take(struct sim_clients *clients)
 
 /* --- the end --- */
 
+/* What was chosen for them stands in the log. */
+static void fill_in_ids(struct sim_clients *clients, struct kv_op *op)
+{
+    uint64_t index = op->place / WORLD_LEASE_PLACES;
+    uint32_t count = 0;
+    const struct world_lease_entry *entry = NULL;
+    bool is_put = op->kind == KV_OP_PUT || op->kind == KV_OP_TXN, is_grant = op->kind == KV_OP_GRANT && op->lease == 0;
+    if (op->place == 0 || !(is_put || is_grant)) return;
+    while ((entry = world_lease_at(clients->world, index, entry)) != NULL) count += entry->is_made;
+    while ((entry = world_lease_at(clients->world, index, entry)) != NULL) {
+        if (is_grant) op->lease = entry->id;
+        if (!is_put || !entry->is_made) continue;
+        ASSERT(count > 0 && count <= KV_HISTORY_STEPS * 2);
+        op->made_leases[--count] = entry->id; /* the last comes first */
+    }
+}
+
 static void fill_in(struct sim_clients *clients)
 {
     size_t count;
@@ -151,10 +191,7 @@ static void fill_in(struct sim_clients *clients)
             const struct world_lease_entry *entry = &entries[clients->calls[i] & ~SIM_CLIENTS_NO_CALL];
             op->place = entry->committed_ns > 0 ? entry->index * WORLD_LEASE_PLACES + entry->place : 0;
         }
-        if (op->kind != KV_OP_GRANT || op->lease != 0 || op->place == 0) continue;
-        for (size_t e = 0; e < count; e++) {
-            if (entries[e].index * WORLD_LEASE_PLACES == op->place && entries[e].committed_ns > 0) op->lease = entries[e].id;
-        }
+        fill_in_ids(clients, op);
     }
 }
 

@@ -28,7 +28,7 @@ struct sim_leases {
     uint32_t hunt_count;
 };
 struct sim_leases_counts { /* nothing but uint64_t */
-    uint64_t grants, revokes, questions, puts, hunts;
+    uint64_t grants, revokes, questions, puts, hunts, makers;
 };
 void sim_leases_init(struct sim_clients *clients);
 void sim_leases_vary(struct sim_clients *clients, struct kv_op *op);   /* one that was drawn */

@@ -48,7 +48,7 @@ static const struct field fields[] = {
     FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
-    FIELD("nap-permille", world.nap_permille), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
+    FIELD("nap-permille", world.nap_permille), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
     FIELD("renew-streams", world.renew_streams), FIELD("renew-think-ns", renew_think_ns),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -339,6 +339,7 @@ static void draw_renewals(uint64_t seed, struct sim_options *options)
     rng_init(&rng, seed * UINT64_C(0xc2b2ae3d27d4eb4f) + 11);
     if (options->clients.lease_percent == 0) return;
     options->clients.hunt_percent = (uint32_t)DRAW(&rng, 0, 0, 30, 100);
+    options->clients.ttl_percent = (uint32_t)DRAW(&rng, 0, 10, 50);
     options->world.lease_checkpoint_ms = DRAW(&rng, 0, 1000, 1000, 2000);
     options->world.nap_permille = (uint32_t)DRAW(&rng, 0, 0, 5, 30);
     options->world.renew_streams = (uint32_t)DRAW(&rng, 0, 1, 2, 4, 8);

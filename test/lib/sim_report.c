@@ -58,7 +58,7 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"operations of a start that failed", counts->start_faults}, {"starts refused for them", counts->refused_reads},
         {"leases granted", counts->leases_granted}, {"expired", counts->leases_expired}, {"revokes", total->leases.revokes},
         {"questions about leases", total->leases.questions}, {"puts with a lease", total->leases.puts},
-        {"granted again when over", total->leases.hunts}, {"checkpoints", counts->checkpoints}, {"keep-alive streams", total->renew.streams},
+        {"puts with a TTL", total->leases.makers}, {"granted again when over", total->leases.hunts}, {"checkpoints", counts->checkpoints}, {"keep-alive streams", total->renew.streams},
         {"renewals asked for", total->renew.asked}, {"answered", total->renew.renewed}, {"answered as gone", total->renew.gone},
         {"timers seen to be renewed", counts->timers_renewed}, {"naps", counts->naps},
         {"watch streams", total->watch.streams}, {"watchers", total->watch.watchers}, {"resumed", total->watch.resumed},

@@ -1,4 +1,5 @@
 /* world_leases: see world_leases.h. */
+#include "lib/sim_bytes.h"
 #include "lib/world_inner.h"
 #include "storage/command.h"
 #include "storage/lease_request.h"
@@ -31,10 +32,24 @@ const struct world_lease_entry *world_lease_entries(const struct world *world, s
     return world->leases.entries;
 }
 
+/* Of a branch that was not taken there is none. */
+static bool is_there(const struct world *world, const struct world_lease_entry *grant)
+{
+    if (!grant->is_made) return true;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        const struct world_member *member = &world->members[i];
+        if (member->is_up && lease_set_find(state_machine_leases(member->line.apply.machine), grant->id) != NULL) return true;
+    }
+    return false;
+}
+
 uint32_t world_leases_left(const struct world *world, int64_t ttl_max)
 {
     uint32_t left = 0;
-    for (size_t i = 0; i < world->leases.alive_count; i++) left += world->leases.entries[world->leases.alive[i]].ttl <= ttl_max;
+    for (size_t i = 0; i < world->leases.alive_count; i++) {
+        const struct world_lease_entry *grant = &world->leases.entries[world->leases.alive[i]];
+        left += grant->ttl <= ttl_max && is_there(world, grant);
+    }
     return left;
 }
 
@@ -71,9 +86,9 @@ bool world_lease_keeps(const struct world *world, int64_t id, const uint64_t bet
 
 /* --- what is said --- */
 
-static const struct world_lease_entry *committed_at(const struct world *world, uint64_t index)
+const struct world_lease_entry *world_lease_at(const struct world *world, uint64_t index, const struct world_lease_entry *last)
 {
-    size_t number = (size_t)(uintptr_t)map_get(&world->leases.newest, index);
+    size_t number = last != NULL ? last->before : (size_t)(uintptr_t)map_get(&world->leases.newest, index);
     for (; number > 0; number = world->leases.entries[number - 1].before) {
         if (world->leases.entries[number - 1].committed_ns > 0) return &world->leases.entries[number - 1];
     }
@@ -100,9 +115,10 @@ static void check_expiry(const struct world_member *taker, struct world_lease_en
 {
     const struct world *world = taker->world;
     const struct world_member *member = who_said(taker, command);
-    const struct world_lease_entry *grant = committed_at(world, expiry->granted_index);
+    const struct world_lease_entry *grant = world_lease_at(world, expiry->granted_index, NULL);
+    while (grant != NULL && grant->id != expiry->id) grant = world_lease_at(world, expiry->granted_index, grant);
     check_speaker(member, expiry, command);
-    bool is_known = grant != NULL && grant->kind == WORLD_LEASE_GRANT && grant->id == expiry->id;
+    bool is_known = grant != NULL && grant->kind == WORLD_LEASE_GRANT;
     require(member, is_known, "L3 a lease that is over was granted", (uint64_t)expiry->id, expiry->granted_index);
     expiry->granted_ns = grant->committed_ns;
     uint64_t ttl_ns[2] = {(uint64_t)grant->ttl * NS_PER_S, (uint64_t)(grant->remaining > 0 ? grant->remaining : grant->ttl) * NS_PER_S};
@@ -158,13 +174,30 @@ static void issue_checkpoints(struct world_member *member, struct world_lease_en
     ASSERT(!reader.bad);
 }
 
+/* All puts of one entry ask for one TTL. */
+static void issue_made(struct world *world, struct world_lease_entry *issued, const struct command *command)
+{
+    struct reader ids = reader_make(command->chosen_lease_ids);
+    if (command->chosen_lease_ids.size == 0) return;
+    issued->ttl = sim_bytes_put_ttl(command->body, command->kind == COMMAND_TXN);
+    if (issued->ttl < command->chosen_ttl) issued->ttl = command->chosen_ttl;
+    issued->is_made = true;
+    while (ids.at < ids.end) {
+        issued->id = (int64_t)reader_varint(&ids);
+        add(world, issued);
+    }
+    ASSERT(!ids.bad && issued->ttl > 0);
+}
+
 void world_leases_issued(struct world_member *member, const struct raft_entry *entry)
 {
     struct command command;
     struct world_lease_entry issued = {.index = entry->index, .term = entry->term, .issued_ns = member->world->now_ns};
     bool is_command = entry->kind == RAFT_ENTRY_COMMAND && command_decode(blob_slice(entry->data), &command);
     if (!is_command) return;
-    if (command.kind == COMMAND_LEASE_EXPIRE) {
+    if (command.kind == COMMAND_PUT || command.kind == COMMAND_TXN) {
+        issue_made(member->world, &issued, &command);
+    } else if (command.kind == COMMAND_LEASE_EXPIRE) {
         issue_expiries(member, &issued, &command);
     } else if (command.kind == COMMAND_LEASE_CHECKPOINT) {
         issue_checkpoints(member, &issued, &command);

@@ -31,6 +31,7 @@ struct world_lease_entry {
     int64_t remaining;       /* CHECKPOINT; GRANT: the least that one ever left it; 0 = none did */
     uint64_t granted_index;  /* EXPIRE, CHECKPOINT */
     uint64_t granted_ns;     /* EXPIRE: when that grant was committed */
+    bool is_made;            /* GRANT: by a put with a TTL; of a transaction, perhaps not */
     bool has_ended;          /* EXPIRE, REVOKE: committed, and a lease is over by it */
     uint64_t issued_ns;
     uint64_t committed_ns;   /* 0 = it is not */
@@ -58,6 +59,8 @@ void world_leases_committed(struct world *world, uint64_t index, uint64_t term);
 void world_leases_look(struct world_member *member); /* behind a step of its apply role */
 
 /* --- for whoever has the world --- */
+/* Of what is committed at an index, one after the other, the last first: from NULL on; NULL = that is all. */
+const struct world_lease_entry *world_lease_at(const struct world *world, uint64_t index, const struct world_lease_entry *last);
 const struct world_lease_entry *world_lease_entries(const struct world *world, size_t *out_count);
 /* The lives of an id, the newest first; NULL = there is no other. */
 const struct world_lease_entry *world_lease_newest(const struct world *world, int64_t id);
