@@ -91,7 +91,7 @@ done
 echo
 echo "The cluster serves:"
 for ((i = 0; i < SERVER_NODE_COUNT; i++)); do
-    echo "  $(member_name "$i")   clients $(client_url "$i")   peers $(peer_url "$i")   log $(log_file "$i")"
+    echo "  $(member_name "$i")   process $(running_pid "$(pid_file "$i")" || echo "has ended")   clients $(client_url "$i")   peers $(peer_url "$i")   log $(log_file "$i")"
 done
 cat <<END
 

@@ -144,4 +144,4 @@ expect "the data is there" "precious
 1" etcdctl --endpoints "$all" get precious
 expect_error "clean_data refuses while members run" "still runs" "$e2e_root/scripts/clean_data.sh"
 "$e2e_root/scripts/stop_servers.sh" >/dev/null
-expect_match "clean_data removes what was stored" "is gone" "$e2e_root/scripts/clean_data.sh"
+expect_match "clean_data removes what was stored" "is gone" "$e2e_root/scripts/clean_data.sh" -y

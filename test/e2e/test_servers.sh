@@ -88,9 +88,30 @@ mistakes_are_told() {
     KVD_BINARY=$place/absent expect_error "a program that is not there" "make build" "$scripts/start_servers.sh"
 }
 
+# answer TEXT COMMAND...: a person who is asked
+answer() { printf '%s\n' "$1" | "${@:2}"; }
+
+ends_with() { local status=0 expected=$1 && shift && { "$@" >"$e2e_dir/out" 2>&1 || status=$?; } && [[ $status == "$expected" ]]; }
+
+status_is_told() {
+    local victim
+    expect_match "all serve" "kvd3   serves   process $(pid_of 3) .*http://127.0.0.1:$((port + 20))" "$scripts/status.sh"
+    expect_match "and what they say of themselves" 'IS LEADER' "$scripts/status.sh"
+    victim=$(pid_of 1)
+    kill -KILL "$victim"
+    while is_running "$victim"; do sleep 0.05; done
+    expect "one does not run" "" ends_with 1 "$scripts/status.sh"
+    expect_match "and which" "kvd1   does not run" cat "$e2e_dir/out"
+    "$scripts/stop_servers.sh" >/dev/null
+    expect "none runs" "" ends_with 3 "$scripts/status.sh"
+}
+
 flat() { "$@" 2>&1 | tr '\n' ' ' && return 1; }
 
 starts_and_is_left_alone
+status_is_told
+"$scripts/start_servers.sh" >"$e2e_dir/out"
+expect "says which processes they are" "" all_of "$e2e_dir/out" "kvd1   process $(pid_of 1) " "kvd3   process $(pid_of 3) "
 stop_spares_strangers
 port_in_use
 mistakes_are_told
@@ -98,7 +119,12 @@ configure
 "$scripts/start_servers.sh" >/dev/null
 expect "the data is still there" $'greeting\nhello world' "$scripts/client.sh" get greeting
 "$scripts/stop_servers.sh" >/dev/null
-expect_match "clean_data" "is gone" "$scripts/clean_data.sh"
+expect_error "clean_data asks" "Remove all that .* nothing was removed" flat "$scripts/clean_data.sh"
+expect_error "and takes no for an answer" "nothing was removed" answer n "$scripts/clean_data.sh"
+expect_match "the data is still there" kvd1 ls "$data"
+expect_match "clean_data, agreed to" "is gone" answer y "$scripts/clean_data.sh"
 expect_error "and leaves nothing" "No such file" ls "$data"
+expect_match "with nothing to remove" "there is no data" make -s -C "$e2e_root" clean-data YES=-y
+expect_error "what it does not know" "usage: " "$scripts/clean_data.sh" --force
 configure SERVER_NODE_COUNT=1 SERVER_MAX_TXN_OPS=7 SERVER_PRE_VOTE=false
 expect_match "one member, with settings of every kind" "kvd1 .*clients" "$scripts/start_servers.sh"
