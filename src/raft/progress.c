@@ -5,8 +5,10 @@
 #include "base/assert.h"
 #include "base/buggify.h"
 
+/* Where the logs agree is known anew, or not yet: and so is the road. */
 static void clear_window(struct progress *progress)
 {
+    progress->window = progress->flight_bytes_max < RAFT_PROBE_BYTES_MAX ? progress->flight_bytes_max : RAFT_PROBE_BYTES_MAX;
     progress->flight_head = 0;
     progress->flight_count = 0;
     progress->flight_bytes = 0;
@@ -22,7 +24,9 @@ void progress_init(struct progress *progress, uint64_t id, const struct raft_opt
         .flights = alloc_zero(options->inflight_messages_max, sizeof(struct progress_flight)),
         .flights_max = options->inflight_messages_max,
         .flight_bytes_max = options->inflight_bytes_max,
+        .patience_ns = options->election_timeout_ns,
     };
+    clear_window(progress);
 }
 
 void progress_deinit(struct progress *progress)
@@ -76,10 +80,26 @@ void progress_become_snapshot(struct progress *progress, uint64_t needed_index)
     progress->needed_index = needed_index;
 }
 
-bool progress_acknowledge(struct progress *progress, uint64_t index)
+/* The youngest flight that was acknowledged took so long; what was in flight before, and how much of it was acknowledged. Of a window that
+ * was never filled nothing is known about a fuller one. */
+static void adapt_window(struct progress *progress, uint64_t took_ns, size_t before, size_t acknowledged)
+{
+    size_t least = progress->flight_bytes_max < RAFT_PROBE_BYTES_MAX ? progress->flight_bytes_max : RAFT_PROBE_BYTES_MAX;
+    if (took_ns > progress->patience_ns / 2) {
+        progress->window = progress->window / 2 > least ? progress->window / 2 : least;
+    } else if (took_ns <= progress->patience_ns / 4 && before >= progress->window / 2) {
+        size_t room = progress->flight_bytes_max - progress->window;
+        progress->window += acknowledged < room ? acknowledged : room;
+    }
+    ASSERT(progress->window >= least && progress->window <= progress->flight_bytes_max);
+}
+
+bool progress_acknowledge(struct progress *progress, uint64_t index, uint64_t now_ns)
 {
     if (index < progress->match_index) return false;
     bool is_news = index > progress->match_index;
+    size_t before = progress->flight_bytes;
+    uint64_t sent_ns = 0;
     progress->match_index = index;
     if (progress->next_index <= index) progress->next_index = index + 1;
     if (progress->state == PROGRESS_PROBE) {
@@ -89,10 +109,12 @@ bool progress_acknowledge(struct progress *progress, uint64_t index)
         clear_window(progress);
     }
     while (progress->flight_count > 0 && progress->flights[progress->flight_head].last_index <= index) {
+        sent_ns = progress->flights[progress->flight_head].sent_ns;
         progress->flight_bytes -= progress->flights[progress->flight_head].bytes;
         progress->flight_head = (progress->flight_head + 1) % progress->flights_max;
         progress->flight_count--;
     }
+    if (progress->flight_bytes < before) adapt_window(progress, now_ns - sent_ns, before, before - progress->flight_bytes);
     ASSERT(progress_is_valid(progress));
     return is_news;
 }
@@ -117,17 +139,17 @@ size_t progress_room(const struct progress *progress)
 {
     ASSERT(progress->flight_count <= progress->flights_max);
     if (progress->flight_count == progress->flights_max) return 0;
-    if (progress->flight_bytes >= progress->flight_bytes_max) return 0;
+    if (progress->flight_bytes >= progress->window) return 0;
     if (progress->flight_count > 0 && BUGGIFY(WINDOW_ONE)) return 0;
-    return progress->flight_bytes_max - progress->flight_bytes;
+    return progress->window - progress->flight_bytes;
 }
 
-void progress_sent(struct progress *progress, uint64_t last_index, size_t bytes)
+void progress_sent(struct progress *progress, uint64_t last_index, size_t bytes, uint64_t now_ns)
 {
     ASSERT(progress->flight_count < progress->flights_max);
     ASSERT(progress->state != PROGRESS_PROBE && progress->state != PROGRESS_SNAPSHOT && last_index >= progress->next_index);
     uint32_t place = (progress->flight_head + progress->flight_count) % progress->flights_max;
-    progress->flights[place] = (struct progress_flight){.last_index = last_index, .bytes = bytes};
+    progress->flights[place] = (struct progress_flight){.last_index = last_index, .bytes = bytes, .sent_ns = now_ns};
     progress->flight_count++;
     progress->flight_bytes += bytes;
     progress->next_index = last_index + 1;

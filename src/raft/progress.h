@@ -19,6 +19,7 @@ enum progress_state { PROGRESS_PROBE, PROGRESS_REPLICATE, PROGRESS_FETCH, PROGRE
 struct progress_flight {
     uint64_t last_index;
     size_t bytes;
+    uint64_t sent_ns;
 };
 
 struct progress {
@@ -45,6 +46,8 @@ struct progress {
     uint32_t flights_max;
     size_t flight_bytes;
     size_t flight_bytes_max;
+    size_t window;             /* bytes in flight at present: from RAFT_PROBE_BYTES_MAX to flight_bytes_max */
+    uint64_t patience_ns;      /* the election timeout */
 
     struct raft_entry *fetched; /* read back, waiting to be sent or lent to the last output; references */
     size_t fetched_count;
@@ -59,14 +62,16 @@ bool progress_is_valid(const struct progress *progress);
 void progress_lead(struct progress *progress, uint64_t last_index, uint64_t now_ns);
 void progress_become_probe(struct progress *progress);
 void progress_become_snapshot(struct progress *progress, uint64_t needed_index);
-/* The peer has everything up to index. True if that was news. */
-bool progress_acknowledge(struct progress *progress, uint64_t index);
+/* The peer has everything up to index. True if that was news. The window grows while it is what holds entries back and they are acknowledged
+ * within a quarter of the election timeout, by as much as was acknowledged (twice per round trip); beyond half of it, it is halved: heartbeats
+ * go the same road behind the entries. */
+bool progress_acknowledge(struct progress *progress, uint64_t index, uint64_t now_ns);
 /* The peer refused the previous index `refused`, its log may agree up to hint_index. True if that is not stale: probe there. */
 bool progress_refuse(struct progress *progress, uint64_t refused, uint64_t hint_index);
 
 /* Bytes that may still leave; 0 = wait. An empty window lets any single entry pass. */
 size_t progress_room(const struct progress *progress);
-void progress_sent(struct progress *progress, uint64_t last_index, size_t bytes);
+void progress_sent(struct progress *progress, uint64_t last_index, size_t bytes, uint64_t now_ns);
 
 void progress_keep_fetched(struct progress *progress, const struct raft_entry *entries, size_t count);
 void progress_release_fetched(struct progress *progress);

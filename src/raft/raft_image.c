@@ -6,10 +6,10 @@
 #include "raft/raft_core.h"
 
 /* A field that is new in one of these must be weighed here: written, or said to be of no account. */
-STATIC_ASSERT(sizeof(struct progress) == 160, "progress has changed: look at image_peer");
+STATIC_ASSERT(sizeof(struct progress) == 176, "progress has changed: look at image_peer");
 STATIC_ASSERT(sizeof(struct raft_log) == 1688, "raft_log has changed: look at image_log");
 STATIC_ASSERT(sizeof(struct read_queue) == 80, "read_queue has changed: look at image_reads");
-STATIC_ASSERT(sizeof(struct raft) == 9448, "raft has changed: look at image_node");
+STATIC_ASSERT(sizeof(struct raft) == 9960, "raft has changed: look at image_node");
 
 struct image {
     struct buf *out;       /* NULL: reading */
@@ -249,6 +249,7 @@ static void image_leader_peer(struct image *image, struct progress *peer)
         struct progress_flight *flight = &peer->flights[(peer->flight_head + i) % peer->flights_max];
         image_u64(image, &flight->last_index);
         image_size(image, &flight->bytes);
+        if (image->in != NULL) flight->sent_ns = image->now_ns; /* as is the window: of speed alone */
         if (image->in != NULL) peer->flight_bytes += flight->bytes;
     }
 }

@@ -143,7 +143,7 @@ enum raft_answer replication_append_answer(struct raft *raft, const struct raft_
         if (is_behind && !snapshot_serve(raft, peer, start)) peer->is_paused = true;
         return RAFT_OK;
     }
-    if (progress_acknowledge(peer, msg->index)) {
+    if (progress_acknowledge(peer, msg->index, raft->now_ns)) {
         raft->is_quorum_dirty = true;
         election_transfer_when_ready(raft, peer);
     }
@@ -340,14 +340,15 @@ static void send_probe(struct raft *raft, struct progress *peer)
 static void start_fetch(struct raft *raft, struct progress *peer, size_t room)
 {
     /* The sizes are not known before the read: wait for room that any message fits into. */
-    if (peer->is_fetching || (peer->flight_count > 0 && room < raft->options.message_bytes_max)) return;
+    size_t bytes_max = peer->window < raft->options.message_bytes_max ? peer->window : raft->options.message_bytes_max;
+    if (peer->is_fetching || (peer->flight_count > 0 && room < bytes_max)) return;
     peer->is_fetching = true;
     peer->state = PROGRESS_FETCH;
     raft->fetches[raft->fetch_count++] = (struct raft_fetch){
         .peer = peer->id,
         .first_index = peer->next_index,
         .last_index = raft->log.tail_first - 1,
-        .bytes_max = raft->options.message_bytes_max,
+        .bytes_max = bytes_max,
     };
 }
 
@@ -366,7 +367,7 @@ static void send_fetched(struct raft *raft, struct progress *peer)
     size_t bytes = entries_bytes(peer->fetched, peer->fetched_count);
     if (peer->flight_count > 0 && bytes > progress_room(peer)) return; /* a single big one goes alone */
     send_append(raft, peer, first - 1, peer->fetched, peer->fetched_count);
-    progress_sent(peer, first - 1 + peer->fetched_count, bytes);
+    progress_sent(peer, first - 1 + peer->fetched_count, bytes, raft->now_ns);
     peer->is_fetched_sent = true; /* lent until the next step */
 }
 
@@ -395,7 +396,7 @@ static void send_ahead(struct raft *raft, struct progress *peer)
         if (count == 0) count = 1;
         if (is_held(raft, peer, next - 1 + count)) break;
         send_append(raft, peer, next - 1, raft_log_entry(log, next), count);
-        progress_sent(peer, next - 1 + count, raft_log_bytes(log, next, next - 1 + count));
+        progress_sent(peer, next - 1 + count, raft_log_bytes(log, next, next - 1 + count), raft->now_ns);
     }
 }
 
