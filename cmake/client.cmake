@@ -30,6 +30,7 @@ add_custom_command(OUTPUT ${client_archive}
   DEPENDS ${client_rooms} WORKING_DIRECTORY ${CMAKE_BINARY_DIR} VERBATIM)
 add_custom_target(kvd-client-static ALL DEPENDS ${client_archive})
 
+file(RELATIVE_PATH client_pc_up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /) # wherever it is installed to
 configure_file(${CMAKE_SOURCE_DIR}/cmake/kvd-client.pc.in ${CMAKE_BINARY_DIR}/kvd-client.pc @ONLY)
 install(TARGETS kvd-client LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development)
 install(FILES ${client_archive} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
