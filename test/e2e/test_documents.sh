@@ -38,6 +38,8 @@ if ! can_run; then
 fi
 e2e_node_modules
 cd "$e2e_root"
+run_page test/e2e/documents/wrong.md "$e2e_dir/wrong"
+expect "every mistake is seen" "0 passed, 11 failed, 1 skipped" grep -E '^[0-9]+ passed' "$e2e_dir/wrong"
 if ((${#pages[@]} == 0)); then
     mapfile -t pages < <(ls -S README.md docs/*.md) # the longest first
 fi

@@ -50,8 +50,7 @@ class Page:
         self.directory = directory
         self.name = name
         self.passed = self.failed = self.skipped = 0
-        with open(os.path.join(root, name), encoding='utf-8') as file:
-            self.lines = file.read().split('\n')
+        self.lines = read(root, name).split('\n')
         self.is_broken = False
         self.blocks = []
         self.prose = []
@@ -102,6 +101,8 @@ class Page:
                 if '://' not in target and not os.path.exists(os.path.join(self.root, os.path.dirname(self.name), target)):
                     self.fail(number, f'there is no {target}')
         self.look_at_flags()
+        self.look_at_errors()
+        self.look_at_figures()
         if self.failed == before:
             self.ok()
 
@@ -112,6 +113,26 @@ class Page:
                 for flag in re.findall(r'(?<![\w-])--[a-z][a-z0-9-]+', code):
                     if flag not in known:
                         self.fail(number, f'no --help of ours knows {flag}')
+
+    def look_at_errors(self):
+        """A text of an error is one that the server has, with the code that the table gives it."""
+        table = dict((text, code) for code, text in re.findall(r'X\(\w+, (\w+), "([^"]+)"\)', read(self.root, 'src/base/err.h')))
+        for number, line in self.prose:
+            texts = re.findall(r'`(etcdserver: [^`]*)`', line)
+            code = re.search(r'` \| ([A-Z_]{5,}) \|', line)
+            for text in texts:
+                if text not in table or (code and code.group(1) != table[text]):
+                    self.fail(number, f'"{text}" is {table.get(text, "no error")}')
+
+    def look_at_figures(self):
+        """A row that holds kvd beside etcd stands in ARCHITECTURE.md, where the command is that printed it."""
+        known = ' '.join(read(self.root, 'ARCHITECTURE.md').split())
+        is_table = False
+        for number, line in self.prose:
+            is_table = line.startswith('|') and (is_table or '| kvd | etcd |' in line)
+            cells = line.strip('| ').split(' | ')
+            if is_table and re.search(r'\d', line) and ' '.join(' | '.join(cells[-4:]).split()) not in known:
+                self.fail(number, 'these figures are not in ARCHITECTURE.md')
 
     # --- running --------------------------------------------------------------------------------------------------
 
@@ -124,7 +145,7 @@ class Page:
                 print(f'{self.name}: the rest of the page was not run')
                 return
             if 'not-run' in block.options:
-                self.skip(block.line, block.text.split('\n')[0].split(': ', 1)[1])
+                self.skip(block.line, block.text.split('\n')[0].partition(': ')[2])
             elif block.kind in ('sh', 'console'):
                 self.run_shell(block)
             elif block.kind in ('python', 'js', 'c'):
@@ -207,13 +228,17 @@ class Page:
     def look_at_proto(self, block):
         known = set()
         for name in PROTOS:
-            with open(os.path.join(self.root, name), encoding='utf-8') as file:
-                known |= {squeezed(line) for line in file}
+            known |= {squeezed(line) for line in read(self.root, name).split('\n')}
         strange = [line for line in block.text.split('\n') if squeezed(line) not in known]
         if strange:
             self.fail(block.line, 'not in our .proto files: ' + strange[0])
         else:
             self.ok()
+
+
+def read(root, name):
+    with open(os.path.join(root, name), encoding='utf-8') as file:
+        return file.read()
 
 
 def squeezed(line):
