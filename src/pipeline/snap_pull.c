@@ -40,6 +40,7 @@ static void forget(struct snap_pull *pull)
     pull->tmp_path = pull->path = NULL;
     pull->from = pull->index = pull->term = 0;
     pull->complaint = NULL;
+    pull->is_named = false;
     pull->file_bytes = pull->asked = pull->received = pull->written = pull->synced = pull->restarts = 0;
     pull->phase = SNAP_PULL_IDLE;
 }
@@ -61,12 +62,13 @@ static void start(struct snap_pull *pull, enum snap_pull_phase phase, const stru
 
 /* --- giving up --- */
 
-static void remove_tmp(struct snap_pull *pull)
+/* A name that could not be made durable goes, too: a start would take the file for good, and build upon it. */
+static void remove_file(struct snap_pull *pull)
 {
     if (pull->file != NULL) {
         start(pull, SNAP_PULL_CLOSE_BROKEN, &(struct fs_op){.kind = FS_CLOSE, .file = pull->file});
     } else {
-        start(pull, SNAP_PULL_REMOVE, &(struct fs_op){.kind = FS_UNLINK, .path = pull->tmp_path});
+        start(pull, SNAP_PULL_REMOVE, &(struct fs_op){.kind = FS_UNLINK, .path = pull->is_named ? pull->path : pull->tmp_path});
     }
 }
 
@@ -75,7 +77,7 @@ static void fail(struct snap_pull *pull, const char *reason, uint64_t now_ns)
     LOG(WARN, "could not take over the leader's snapshot; trying again", LOG_F_HEX("leader", pull->from), LOG_F_U64("index", pull->index),
         LOG_F_TEXT("file", pull->tmp_path), LOG_F_TEXT("reason", reason));
     pull->not_before_ns = now_ns + PAUSE_NS;
-    remove_tmp(pull);
+    remove_file(pull);
 }
 
 /* --- asking --- */
@@ -285,6 +287,7 @@ static void io_done(struct snap_pull *pull, uint64_t now_ns)
     case SNAP_PULL_SYNC: start(pull, SNAP_PULL_CLOSE, &(struct fs_op){.kind = FS_CLOSE, .file = pull->file}); return;
     case SNAP_PULL_CLOSE: begin_load(pull); return;
     case SNAP_PULL_RENAME:
+        pull->is_named = true;
         if (pull->unsafe_no_fsync) {
             ready(pull);
         } else {
@@ -292,7 +295,7 @@ static void io_done(struct snap_pull *pull, uint64_t now_ns)
         }
         return;
     case SNAP_PULL_SYNC_DIR: ready(pull); return;
-    case SNAP_PULL_CLOSE_BROKEN: remove_tmp(pull); return;
+    case SNAP_PULL_CLOSE_BROKEN: remove_file(pull); return;
     case SNAP_PULL_REMOVE: forget(pull); return;
     case SNAP_PULL_IDLE:
     case SNAP_PULL_LOAD:

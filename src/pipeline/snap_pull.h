@@ -57,6 +57,7 @@ struct snap_pull {
     uint64_t progress_ns;       /* when the last chunk came */
     uint64_t waiting_ns;        /* since when the next chunk is waited for */
     uint64_t not_before_ns;     /* after a failure */
+    bool is_named;              /* it has its final name, which is not durable yet */
     struct snapshot_load *load;
     struct state_machine_loaded *loaded;
     uint64_t restarts;          /* how often it asked again, for logs */

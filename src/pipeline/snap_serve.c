@@ -169,7 +169,14 @@ static void io_done(struct snap_serve *serve)
         file->file = op->file;
         start(serve, file, SNAP_SERVE_SIZE, &(struct fs_op){.kind = FS_SIZE, .file = file->file});
         return;
-    case SNAP_SERVE_SIZE: file->bytes = op->error == 0 ? op->result : 0; break;
+    case SNAP_SERVE_SIZE:
+        if (op->error != 0) { /* kept open, it would be without bytes for as long as somebody asks */
+            answer(serve, NULL);
+            close_file(serve, file);
+            return;
+        }
+        file->bytes = op->result;
+        break;
     case SNAP_SERVE_READ: read_done(serve); return;
     case SNAP_SERVE_CLOSE: file->file = NULL; break;
     case SNAP_SERVE_IDLE: ASSERT(serve->phase != SNAP_SERVE_IDLE);

@@ -352,10 +352,15 @@ void fs_sim_lie_about(struct sim_inode *inode)
     inode->change_count = 0;
 }
 
-void fs_sim_lie_about_names(struct fs_sim_disk *disk)
+void fs_sim_lie_about_names(struct fs_sim_disk *disk, const char *directory)
 {
-    for (size_t i = 0; i < disk->name_change_count; i++) fs_sim_name_change_free(&disk->name_changes[i]);
-    disk->name_change_count = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < disk->name_change_count; i++) {
+        struct sim_name_change *change = &disk->name_changes[i];
+        if (directory == NULL || fs_sim_is_in_directory(change->path, directory)) fs_sim_name_change_free(change);
+        else disk->name_changes[kept++] = *change;
+    }
+    disk->name_change_count = kept;
 }
 
 static int run_op(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up_to, int fault)
@@ -397,7 +402,7 @@ static int run_op(struct fs_sim_disk *disk, struct fs_op *op, uint64_t synced_up
         if (fault == 0) {
             disk_sync_names(disk, op->path);
         } else {
-            fs_sim_lie_about_names(disk);
+            fs_sim_lie_about_names(disk, op->path);
         }
         return fault;
     case FS_LIST: return fault != 0 ? fault : run_list(disk, op);
@@ -414,6 +419,9 @@ static bool op_changes(enum fs_kind kind)
 static int disk_fault(struct fs_sim_disk *disk, enum fs_kind kind)
 {
     struct sim_fault *fault = &disk->faults[kind];
+    int now = disk->fails_now;
+    disk->fails_now = 0;
+    if (now != 0) return now;
     if (fault->countdown == 0 || --fault->countdown > 0) return 0;
     disk->failed++;
     if (fault->error == FS_SIM_SHORT) fault->countdown = 1;

@@ -71,6 +71,7 @@ size_t fs_sim_unsynced(const struct fs_sim_disk *disk); /* sector writes that a 
  * should have made durable, while reads go on showing it. */
 #define FS_SIM_SHORT (-1) /* as the error of a read: it and all behind it succeed, with a sector at most */
 void fs_sim_fail(struct fs_sim_disk *disk, enum fs_kind kind, uint64_t nth, int error);
+void fs_sim_fail_now(struct fs_sim_disk *disk, int error); /* the next call of any kind, not counted as failed; 0 = takes that back */
 uint64_t fs_sim_failed(const struct fs_sim_disk *disk); /* how many calls have failed that way */
 void fs_sim_set_room(struct fs_sim_disk *disk, uint64_t bytes_max); /* ENOSPC beyond; UINT64_MAX = plenty */
 uint64_t fs_sim_used(const struct fs_sim_disk *disk);

@@ -61,7 +61,7 @@ struct fs_sim_disk *fs_sim_copy(const struct fs_sim_disk *disk) { return disk_co
 void fs_sim_forget(struct fs_sim_disk *disk)
 {
     for (size_t i = 0; i < disk->inode_count; i++) fs_sim_lie_about(disk->inodes[i]);
-    fs_sim_lie_about_names(disk);
+    fs_sim_lie_about_names(disk, NULL);
 }
 
 void fs_sim_freeze_at(struct fs_sim_disk *disk, uint64_t op_number)
@@ -146,6 +146,8 @@ void fs_sim_fail(struct fs_sim_disk *disk, enum fs_kind kind, uint64_t nth, int 
     ASSERT(kind < SIM_KINDS && (error != FS_SIM_SHORT || kind == FS_PREAD));
     disk->faults[kind] = (struct sim_fault){.countdown = nth, .error = error};
 }
+
+void fs_sim_fail_now(struct fs_sim_disk *disk, int error) { disk->fails_now = error; }
 
 void fs_sim_set_room(struct fs_sim_disk *disk, uint64_t bytes_max)
 {

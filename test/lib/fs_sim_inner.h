@@ -64,6 +64,7 @@ struct fs_sim_disk {
     uint64_t room;
     struct sim_fault faults[SIM_KINDS];
     uint64_t failed;
+    int fails_now; /* the next operation, of whatever kind; 0 = it does not */
 };
 
 struct fs_file {
@@ -83,6 +84,6 @@ struct sim_inode *fs_sim_disk_find(const struct fs_sim_disk *disk, const char *p
 void fs_sim_change_apply(struct sim_bytes *bytes, const struct sim_change *change, size_t length);
 /* The page cache after a failed sync: reads still show what will never reach the disk. */
 void fs_sim_lie_about(struct sim_inode *inode);
-void fs_sim_lie_about_names(struct fs_sim_disk *disk);
+void fs_sim_lie_about_names(struct fs_sim_disk *disk, const char *directory); /* NULL = all */
 
 #endif

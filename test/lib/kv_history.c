@@ -45,6 +45,19 @@ bool kv_op_is_write(const struct kv_op *op)
     return has_write(op->success, op->success_count) || has_write(op->failure, op->failure_count);
 }
 
+static bool has_put(const struct kv_step *steps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (steps[i].kind == KV_STEP_PUT) return true;
+    }
+    return false;
+}
+
+bool kv_op_needs_room(const struct kv_op *op)
+{
+    return op->kind == KV_OP_GRANT || has_put(op->success, op->success_count) || has_put(op->failure, op->failure_count);
+}
+
 /* --- the check ------------------------------------------------------------------------------------------------------------- */
 
 struct check {
@@ -59,6 +72,8 @@ struct check {
     int64_t begun_count;
     int64_t compacted;        /* the mark while writes are replayed */
     uint32_t made;            /* leases, by puts of the operation that is replayed */
+    int64_t no_space[KV_HISTORY_ALARMS]; /* the members that have the alarm, meanwhile */
+    uint32_t no_space_count;
 };
 
 static bool fail(struct check *check, size_t op, const char *rule, int64_t expected, int64_t got)
@@ -194,10 +209,26 @@ static enum kv_outcome expected_of(const struct check *check, const struct kv_st
     return KV_DONE;
 }
 
+static bool replay_alarm(struct check *check, const struct kv_op *op)
+{
+    uint32_t place = 0;
+    while (place < check->no_space_count && check->no_space[place] != op->lease) place++;
+    bool has = place < check->no_space_count;
+    ASSERT(check->no_space_count < KV_HISTORY_ALARMS);
+    if (op->kind == KV_OP_ALARM && !has) check->no_space[check->no_space_count++] = op->lease;
+    if (op->kind == KV_OP_DISARM && has) check->no_space[place] = check->no_space[--check->no_space_count];
+    return true;
+}
+
 static bool replay(struct check *check, size_t at)
 {
     const struct kv_op *op = &check->history->ops[at];
     bool is_known = op->outcome == KV_DONE;
+    if (op->kind == KV_OP_ALARM || op->kind == KV_OP_DISARM) return replay_alarm(check, op);
+    if (check->no_space_count > 0 && kv_op_needs_room(op)) {
+        bool is_refused = op->outcome == KV_NO_SPACE || op->outcome == KV_UNKNOWN;
+        return is_refused || fail(check, at, "Q3 what needs room passed behind the alarm", KV_NO_SPACE, (int64_t)op->outcome);
+    }
     if (op->kind == KV_OP_COMPACT) return replay_compact(check, at, op);
     if (op->kind == KV_OP_GRANT || op->kind == KV_OP_REVOKE || op->kind == KV_OP_EXPIRE) return replay_lease(check, at, op);
     bool holds = all_hold(check, op, 0);
@@ -358,7 +389,7 @@ static bool check_real_time(struct check *check)
             if (revision > server_floor[before->server]) server_floor[before->server] = revision;
             if (before->kind == KV_OP_COMPACT && before->outcome == KV_DONE && before->revision > compact_floor) compact_floor = before->revision;
         }
-        if (!kv_op_is_write(op)) is_good = op->outcome == KV_UNKNOWN || op->outcome == KV_NOT_DONE || check_read(check, i, floor, compact_floor);
+        if (!kv_op_is_write(op)) is_good = op->outcome == KV_UNKNOWN || op->outcome == KV_NOT_DONE || op->outcome == KV_NO_SPACE || check_read(check, i, floor, compact_floor);
         int64_t revision = seen_revision(op);
         if (!is_good || revision == 0) continue;
         if (!op->serializable && op->kind != KV_OP_LIVES && revision < floor) is_good = fail(check, i, "C1 older than what had ended before it began", floor, revision);

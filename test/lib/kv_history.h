@@ -19,6 +19,7 @@
 #define KV_HISTORY_KEYS 64
 #define KV_HISTORY_STEPS 4    /* of one branch of a transaction */
 #define KV_HISTORY_COMPARES 2
+#define KV_HISTORY_ALARMS 64 /* members with one at a time */
 #define KV_HISTORY_SERVERS 65536 /* numbers of servers are below */
 
 enum kv_step_kind { KV_STEP_RANGE, KV_STEP_PUT, KV_STEP_DELETE };
@@ -70,8 +71,10 @@ enum kv_op_kind {
     KV_OP_REVOKE,
     KV_OP_EXPIRE, /* by the store: no client asked, nobody is answered */
     KV_OP_LIVES,  /* how long a lease lives, and its keys */
+    KV_OP_ALARM,  /* NOSPACE is raised by a member: what needs room is refused until no member has it any more */
+    KV_OP_DISARM,
 };
-enum kv_outcome { KV_DONE, KV_NOT_DONE, KV_UNKNOWN, KV_COMPACTED, KV_FUTURE, KV_NO_LEASE, KV_LEASE_EXISTS };
+enum kv_outcome { KV_DONE, KV_NOT_DONE, KV_UNKNOWN, KV_COMPACTED, KV_FUTURE, KV_NO_LEASE, KV_LEASE_EXISTS, KV_NO_SPACE };
 struct kv_op {
     enum kv_op_kind kind;
     uint32_t client;
@@ -80,7 +83,7 @@ struct kv_op {
     bool streams;              /* a RANGE whose answer comes in pieces */
     uint32_t nested_from;      /* TXN: steps from this one on stand in a transaction inside it, without compares; 0 = there is none */
     uint64_t start, end;       /* moments in one order for all clients */
-    enum kv_outcome outcome;   /* COMPACTED, FUTURE: the store's definite answers to RANGE and COMPACT; NO_LEASE, LEASE_EXISTS: to what names a lease */
+    enum kv_outcome outcome;   /* COMPACTED, FUTURE: the store's definite answers to RANGE and COMPACT; NO_LEASE, LEASE_EXISTS: to what names a lease; NO_SPACE */
     int64_t revision;          /* DONE: of the answer; COMPACT: asked for */
     int64_t answer_revision;   /* COMPACT: of the answer */
     uint64_t place;            /* of what went through the log: ascending in the order of effect; 0 = it has none */
@@ -89,7 +92,7 @@ struct kv_op {
     struct kv_step success[KV_HISTORY_STEPS], failure[KV_HISTORY_STEPS]; /* other kinds: success[0] */
     uint32_t success_count, failure_count;
     bool succeeded;
-    int64_t lease;             /* GRANT, REVOKE, EXPIRE, LIVES; GRANT: 0 = its outcome is not known, and the store chose */
+    int64_t lease;             /* GRANT, REVOKE, EXPIRE, LIVES; GRANT: 0 = its outcome is not known, and the store chose; ALARM, DISARM: the member */
     int64_t ttl;               /* GRANT: asked for, in seconds */
     int64_t granted_ttl;       /* GRANT, LIVES: of the answer */
     int64_t made_leases[KV_HISTORY_STEPS * 2]; /* PUT, TXN: ids for the leases that its puts make, taken in order by those that run */
@@ -105,6 +108,7 @@ void kv_history_init(struct kv_history *history);
 void kv_history_deinit(struct kv_history *history);
 struct kv_op *kv_history_add(struct kv_history *history, const struct kv_op *op); /* copied with its pairs' pointers */
 bool kv_op_is_write(const struct kv_op *op); /* goes through the log */
+bool kv_op_needs_room(const struct kv_op *op); /* a quota or its alarm may refuse it */
 
 struct kv_verdict {
     bool is_good;

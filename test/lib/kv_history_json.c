@@ -9,12 +9,12 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-static const char *const outcomes[] = {"ok", "refused", "unknown", "compacted", "future", "no lease", "lease exists"}; /* as enum kv_outcome */
+static const char *const outcomes[] = {"ok", "refused", "unknown", "compacted", "future", "no lease", "lease exists", "no space"}; /* as enum kv_outcome */
 static const char *const targets[] = {"version", "create", "mod", "value"};                /* as enum kv_target */
 static const char *const relations[] = {"=", ">", "<", "!="};                              /* as enum kv_relation */
 static const char *const sorts[] = {"none", "ascend", "descend"};                         /* as enum kv_sort */
 static const char *const sort_targets[] = {"key", "version", "create", "mod", "value"};   /* as enum kv_sort_target */
-static const char *const lease_ops[] = {"grant", "revoke", "expire", "lives"};               /* as enum kv_op_kind, from KV_OP_GRANT on */
+static const char *const lease_ops[] = {"grant", "revoke", "expire", "lives", "alarm", "disarm"}; /* as enum kv_op_kind, from KV_OP_GRANT on */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* --- writing --- */

@@ -143,7 +143,9 @@ const char *sim_bytes_path(const struct kv_op *op)
     case KV_OP_GRANT: return "/etcdserverpb.Lease/LeaseGrant";
     case KV_OP_REVOKE: return "/etcdserverpb.Lease/LeaseRevoke";
     case KV_OP_LIVES: return "/etcdserverpb.Lease/LeaseTimeToLive";
-    case KV_OP_EXPIRE: break;
+    case KV_OP_EXPIRE:
+    case KV_OP_ALARM:
+    case KV_OP_DISARM: break;
     }
     return NULL;
 }
@@ -339,7 +341,9 @@ static const ProtobufCMessageDescriptor *descriptor_of(const struct kv_op *op)
     case KV_OP_GRANT: return &etcdserverpb__lease_grant_response__descriptor;
     case KV_OP_REVOKE: return &etcdserverpb__lease_revoke_response__descriptor;
     case KV_OP_LIVES: return &etcdserverpb__lease_time_to_live_response__descriptor;
-    case KV_OP_EXPIRE: break;
+    case KV_OP_EXPIRE:
+    case KV_OP_ALARM:
+    case KV_OP_DISARM: break;
     }
     return NULL;
 }
@@ -371,7 +375,9 @@ bool sim_bytes_response(struct slice bytes, struct kv_op *op)
     case KV_OP_LIVES: is_good = read_lives((const void *)message, op); break;
     case KV_OP_COMPACT:
     case KV_OP_REVOKE:
-    case KV_OP_EXPIRE: break;
+    case KV_OP_EXPIRE:
+    case KV_OP_ALARM:
+    case KV_OP_DISARM: break;
     }
     protobuf_c_message_free_unpacked(message, NULL);
     return is_good && (op->kind == KV_OP_COMPACT ? op->answer_revision : op->revision) > 0;

@@ -10,6 +10,7 @@
 #include "lib/kv_history_json.h"
 #include "lib/sim_bytes.h"
 #include "lib/sim_looks.h"
+#include "lib/world_alarms.h"
 #include "lib/world_leases.h"
 #include "lib/world_watch.h"
 
@@ -198,8 +199,8 @@ static enum kv_outcome outcome_of(struct sim_clients *clients, const struct kv_o
     case ERR_FUTURE_REV: return KV_FUTURE;
     case ERR_LEASE_NOT_FOUND: return KV_NO_LEASE;
     case ERR_LEASE_EXISTS: return KV_LEASE_EXISTS;
+    case ERR_NO_SPACE: return KV_NO_SPACE;
     case ERR_TOO_MANY_REQUESTS:
-    case ERR_NO_SPACE:
     case ERR_NOT_CAPABLE: /* of a TTL, while the cluster has not agreed on its version */
     case ERR_NO_LEADER: return KV_NOT_DONE;
     case ERR_STOPPED:
@@ -232,6 +233,8 @@ static void take_answer(struct sim_clients *clients, struct sim_client *client)
     clients->unknown += op->outcome == KV_UNKNOWN;
     clients->counts.compacted_reads += op->outcome == KV_COMPACTED;
     if (op->outcome == KV_UNKNOWN) return;
+    bool is_excused = op->outcome != KV_NO_SPACE || world_alarms_excuses(clients->world, client->call, kv_op_needs_room(op));
+    if (!is_excused) world_watch_broken(clients->world, "Q1 who is refused for space is told by an alarm in the log", op->server, client->call, (uint64_t)op->kind);
     world_call_moments(clients->world, client->call, &start, &op->end);
     if (op->outcome == KV_NO_LEASE) sim_leases_note(clients, op);
     if (op->outcome != KV_DONE) return;
@@ -323,8 +326,9 @@ uint32_t sim_clients_write(struct sim_clients *clients, uint32_t set)
         if ((set >> member & 1) == 0 || !world_listens(clients->world, member)) continue;
         while (number < clients->options.clients && clients->clients[number].is_waiting) number++;
         if (number == clients->options.clients) break;
-        struct kv_op op = {.kind = KV_OP_PUT, .success_count = 1};
-        draw_step(clients, &op.success[0], KV_STEP_PUT);
+        bool deletes = clients->options.deletes;
+        struct kv_op op = {.kind = deletes ? KV_OP_DELETE : KV_OP_PUT, .success_count = 1};
+        draw_step(clients, &op.success[0], deletes ? KV_STEP_DELETE : KV_STEP_PUT);
         ask(clients, number, member, &op);
         asked++;
     }
@@ -334,7 +338,8 @@ uint32_t sim_clients_write(struct sim_clients *clients, uint32_t set)
 bool sim_clients_has_written(const struct sim_clients *clients, size_t first)
 {
     for (size_t i = first; i < clients->history.count; i++) {
-        if (clients->history.ops[i].kind == KV_OP_PUT && clients->history.ops[i].outcome == KV_DONE) return true;
+        enum kv_op_kind kind = clients->options.deletes ? KV_OP_DELETE : KV_OP_PUT;
+        if (clients->history.ops[i].kind == kind && clients->history.ops[i].outcome == KV_DONE) return true;
     }
     return false;
 }
@@ -359,6 +364,19 @@ static void write_history(const struct sim_clients *clients)
     (void)fclose(file);
 }
 
+static void take_alarms(struct sim_clients *clients)
+{
+    size_t count;
+    const struct world_alarm_entry *entries = world_alarm_entries(clients->world, &count);
+    const struct kv_history *history = &clients->history;
+    for (size_t i = 0; i < count; i++) {
+        struct kv_op op = {.kind = entries[i].is_raised ? KV_OP_ALARM : KV_OP_DISARM, .outcome = KV_UNKNOWN, .end = UINT64_MAX,
+                           .lease = (int64_t)entries[i].member, .place = entries[i].index * WORLD_LEASE_PLACES};
+        if (history->count > 0) op.start = history->ops[history->count - 1].start;
+        (void)sim_clients_add(clients, &op, SIM_CLIENTS_NO_CALL | i);
+    }
+}
+
 void sim_clients_check(struct sim_clients *clients)
 {
     struct kv_history *history = &clients->history;
@@ -368,6 +386,7 @@ void sim_clients_check(struct sim_clients *clients)
         bool died = false;
         if ((clients->calls[i] & SIM_CLIENTS_NO_CALL) != 0) continue;
         uint64_t place = world_call_index(clients->world, clients->calls[i]);
+        if (world_alarms_has(clients->world, place)) place = 0; /* a put that found the quota reached has become the alarm */
         history->ops[i].place = place * WORLD_LEASE_PLACES; /* an entry may be the end of several leases */
         if (!world_answer(clients->world, clients->calls[i], &err, &bytes, &died)) {
             world_watch_broken(clients->world, "V6 a call is never answered", history->ops[i].server, clients->calls[i], 0);
@@ -376,6 +395,7 @@ void sim_clients_check(struct sim_clients *clients)
         if (was_denied && place > 0) world_watch_broken(clients->world, "C5 said to be lost, and committed", history->ops[i].server, place, 0);
     }
     sim_leases_check(clients);
+    take_alarms(clients);
     write_history(clients);
     struct sim_looks looks = {.looks = NULL};
     looks.looks = world_looks(clients->world, &looks.count);

@@ -31,6 +31,7 @@ struct sim_clients_options {
     uint32_t lease_ids;        /* that clients choose from */
     uint32_t ttl_percent;      /* of their writes with leases: they make leases of their own */
     uint32_t hunt_percent;     /* of the grants (sim_leases.h) */
+    bool deletes;              /* where a write is asked for that must go through: a quota refuses puts */
 };
 struct sim_client {
     bool is_waiting;

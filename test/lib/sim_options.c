@@ -47,6 +47,8 @@ static const struct field fields[] = {
     FIELD("start-fault-permille", world.start_fault_permille),
     FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
+    FIELD("quota-bytes", world.quota_bytes), FIELD("auto-disarm", world.auto_disarm), FIELD("alarms-per-minute", alarms_per_minute), FIELD("deletes", clients.deletes),
+    FIELD("histories-per-minute", histories_per_minute), FIELD("snap-fault-permille", world.snap_fault_permille),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
     FIELD("nap-permille", world.nap_permille), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
     FIELD("renew-streams", world.renew_streams), FIELD("renew-think-ns", renew_think_ns),
@@ -283,6 +285,7 @@ static void draw_snapshots(uint64_t seed, struct sim_options *options)
     if (options->world.snapshot_count != 0) options->world.segment_entries = DRAW(&rng, 0, 10, 40, 40, 150);
     if (rng_below(&rng, 8) == 0) draw_laggards(&rng, options);
     options->saves_per_minute = (uint32_t)DRAW(&rng, 0, 0, 20, 200);
+    options->world.snap_fault_permille = (uint32_t)DRAW(&rng, 0, 0, 0, 5, 50, 200);
 }
 
 /* From a stream of its own. */
@@ -292,6 +295,7 @@ static void draw_watches(uint64_t seed, struct sim_options *options)
     rng_init(&rng, seed * UINT64_C(0xda942042e4dd58b5) + 7);
     if (rng_below(&rng, 2) == 0) return;
     options->world.watch_streams = (uint32_t)DRAW(&rng, 1, 2, 4, 8);
+    options->histories_per_minute = (uint32_t)DRAW(&rng, 0, 60, 600);
     options->world.watch_hold_bytes = DRAW(&rng, 0, 1, 500, 20000);
     options->world.watch_progress_ms = DRAW(&rng, 100, 500, 2000);
     options->watch_slow_percent = (uint32_t)DRAW(&rng, 0, 20, 70);
@@ -347,6 +351,20 @@ static void draw_renewals(uint64_t seed, struct sim_options *options)
     if (rng_below(&rng, 5) == 0) draw_lease_sleepers(&rng, options);
 }
 
+/* From a stream of its own. A quota that some tens of puts reach, with the past that they leave. */
+static void draw_quota(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xa0761d6478bd642f) + 13);
+    if (rng_below(&rng, 5) != 0) return;
+    uint64_t pair_bytes = 256 + 19 + options->clients.padding_max / 2;
+    options->world.quota_bytes = pair_bytes * DRAW(&rng, 3, 30, 100) + pair_bytes * options->clients.keys;
+    options->world.auto_disarm = rng_below(&rng, 2) == 0;
+    options->alarms_per_minute = (uint32_t)DRAW(&rng, 30, 120, 600);
+    options->clients.deletes = true;
+    if (options->clients.compact_permille < 30) options->clients.compact_permille = 30;
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -377,5 +395,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_watches(seed, &options);
     draw_leases(seed, &options);
     draw_renewals(seed, &options);
+    draw_quota(seed, &options);
     *out_options = options;
 }

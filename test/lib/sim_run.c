@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "lib/tape.h"
+#include "lib/world_alarms.h"
 #include "lib/world_leases.h"
 #include "lib/world_watch.h"
 
@@ -21,6 +22,8 @@ struct run {
     struct sim_saves saves;
     struct sim_watch watch;
     struct sim_renew renew;
+    struct sim_quota quota;
+    struct sim_history history;
     uint64_t faults[SIM_FAULTS];
     uint64_t cores, led_after[SIM_CORE_SPANS];
 };
@@ -196,6 +199,8 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
         world_run(run->world, 2 * NS_PER_MS);
         sim_clients_step(&run->clients, true);
         sim_saves_step(&run->saves, 2 * NS_PER_MS, true);
+        sim_quota_step(&run->quota, 2 * NS_PER_MS, true);
+        sim_history_step(&run->history, 2 * NS_PER_MS, true);
         sim_watch_step(&run->watch, true);
         sim_renew_step(&run->renew, true);
     }
@@ -204,7 +209,8 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
 
 static bool has_leader(struct run *run) { return world_leader(run->world) >= 0; }
 static bool all_are_ready(struct run *run) { return ready_count(run) == run->options->world.members; }
-static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0; }
+static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0 && !run->quota.is_waiting && !run->history.is_waiting; }
+static bool alarms_are_settled(struct run *run) { return world_alarms_is_settled(run->world) && agree(run); }
 
 static bool no_lease_is_left(struct run *run) { return world_leases_left(run->world, SIM_LEASES_SHORT_TTL) == 0; }
 static bool all_know_all(struct run *run) { return sim_watch_settle(&run->watch); }
@@ -270,6 +276,8 @@ static void finish(struct run *run)
     demand(run, run_until(run, timeout_ns + NS_PER_S, nobody_waits), "V6 every call is answered by its deadline");
     world_run(run->world, timeout_ns + NS_PER_S); /* those whose client went away, too */
     demand(run, run_until(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns, agree), "V3 all members apply the same");
+    bool disarms = options->world.quota_bytes > 0 && options->world.auto_disarm;
+    demand(run, !disarms || run_until(run, 10 * NS_PER_S, alarms_are_settled), "Q4 with room again NOSPACE is taken back");
     finish_leases(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns);
     for (uint32_t i = 0; i < options->world.members; i++) {
         sim_clients_read_all(&run->clients, i, false);
@@ -325,6 +333,8 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     sim_renew_init(&run.renew, &run.clients, &(struct sim_renew_options){
         .seed = options->world.seed, .streams = options->world.renew_streams, .members = options->world.members,
         .slow_percent = options->watch_slow_percent, .slow_ns = options->watch_slow_ns, .think_ns = options->renew_think_ns});
+    sim_history_init(&run.history, run.world, options->world.seed, options->world.members, options->clients.keys, options->histories_per_minute);
+    sim_quota_init(&run.quota, run.world, options->world.seed, options->world.members, options->alarms_per_minute);
     sim_saves_init(&run.saves, run.world, options->world.seed, options->world.members, options->saves_per_minute);
     uint64_t start_ns = world_now_ns(run.world);
     while (world_now_ns(run.world) < start_ns + options->run_ns) {
@@ -334,6 +344,8 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         world_run_to_answer(run.world, ns);
         sim_clients_step(&run.clients, false);
         sim_saves_step(&run.saves, world_now_ns(run.world) - before_ns, false);
+        sim_quota_step(&run.quota, world_now_ns(run.world) - before_ns, false);
+        sim_history_step(&run.history, world_now_ns(run.world) - before_ns, false);
         sim_watch_step(&run.watch, false);
         sim_renew_step(&run.renew, false);
         some_faults(&run, world_now_ns(run.world) - before_ns);
@@ -345,6 +357,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     memcpy(out_result->faults, run.faults, sizeof(run.faults));
     memcpy(out_result->led_after, run.led_after, sizeof(run.led_after));
     out_result->saves = run.saves.saved;
+    out_result->restores = run.saves.restored;
     out_result->cores = run.cores;
     count_fired(&fired, true);
     memcpy(out_result->fired, fired.fired, sizeof(fired.fired));
@@ -353,6 +366,8 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     out_result->watch = run.watch.counts;
     out_result->leases = run.clients.lease_counts;
     out_result->renew = run.renew.counts;
+    out_result->quota = run.quota.counts;
+    out_result->history = run.history.counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
     sim_watch_deinit(&run.watch);

@@ -7,8 +7,10 @@
 #define TEST_LIB_SIM_RUN_H
 #include "base/buggify.h"
 #include "lib/sim_core.h"
+#include "lib/sim_history.h"
 #include "lib/sim_options.h"
 #include "lib/sim_renew.h"
+#include "lib/sim_quota.h"
 #include "lib/sim_saves.h"
 #include "lib/sim_watch.h"
 
@@ -19,13 +21,15 @@ struct sim_result {
     struct sim_watch_counts watch;
     struct sim_leases_counts leases;
     struct sim_renew_counts renew;
+    struct sim_quota_counts quota;
+    struct sim_history_counts history;
     uint64_t faults[SIM_FAULTS];
     uint64_t fired[BUGGIFY_SITE_COUNT]; /* the sites of rare behaviour; zeros in a build without them */
     uint64_t trace_hash;
     uint64_t events;  /* lines of the trace: steps of roles, messages and frames, file operations, calls and answers, faults */
     uint64_t steps;   /* of roles, of these */
     uint64_t simulated_ns, done, unknown, entries;
-    uint64_t saves;   /* snapshots that a client got whole */
+    uint64_t saves, restores; /* snapshots that a client got whole, and of these */
     uint64_t cores;   /* majorities that were healed first */
     uint64_t led_after[SIM_CORE_SPANS]; /* how many of them had a leader after so many election timeouts */
 };

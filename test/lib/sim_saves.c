@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "lib/fs_sim.h"
+#include "lib/sim_backups.h"
 #include "lib/world_watch.h"
 #include "storage/snapshot_load.h"
 
@@ -84,8 +85,13 @@ static void check_state(struct sim_saves *saves, struct slice file)
     demand(saves, index >= saves->floor_index, "S2 a saved snapshot is not older than its request", index, saves->floor_index);
     uint64_t known = world_watch_state_hash(saves->world, index);
     demand(saves, known == 0 || known == (hash | 1), "S2 a saved snapshot is the state at its index", index, hash);
-    state_machine_loaded_free(snapshot_load_take(load));
+    struct state_machine_loaded *loaded = snapshot_load_take(load);
     snapshot_load_free(load);
+    if (tape_below(&saves->tape, 4) == 3) {
+        saves->restored++;
+        sim_backups_check(saves->world, fs, SAVE_PATH, loaded, tape_below(&saves->tape, 3) == 0 ? 0 : 1 + (int64_t)tape_below(&saves->tape, 1000000));
+    }
+    state_machine_loaded_free(loaded);
     fs_free(fs);
     fs_sim_disk_free(disk);
 }

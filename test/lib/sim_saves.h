@@ -1,6 +1,6 @@
 /* sim_saves: a client that saves snapshots of members beside the others (Maintenance.Snapshot), one at a time, some of them slowly. What it
  * gets whole must be what the API promises: blocks of 512, their SHA-256 behind them, a file that loads, and the state of the cluster at
- * that index, not older than what the member had published when it was asked.
+ * that index, not older than what the member had published when it was asked. Some are restored (sim_backups.h).
  * Owner: embedded (init). Thread: one. */
 #ifndef TEST_LIB_SIM_SAVES_H
 #define TEST_LIB_SIM_SAVES_H
@@ -14,7 +14,7 @@ struct sim_saves {
     uint64_t call;          /* 0 = none under way */
     uint64_t floor_index;   /* published when it was asked */
     bool is_slow;
-    uint64_t saved, failed; /* for the report */
+    uint64_t saved, failed, restored; /* for the report */
 };
 void sim_saves_init(struct sim_saves *saves, struct world *world, uint64_t seed, uint32_t members, uint32_t per_minute);
 /* Once in so many ns; `is_over`: no new ones. */

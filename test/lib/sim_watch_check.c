@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "etcdserverpb/rpc.pb-c.h"
 #include "lib/sim_bytes.h"
+#include "lib/sim_events.h"
 #include "lib/sim_watch.h"
 #include "lib/world_watch.h"
 
@@ -71,23 +72,6 @@ bool sim_watch_knows_all(const struct sim_watch *watch, const struct sim_watcher
 
 /* --- events --- */
 
-static bool is_pair(const Mvccpb__KeyValue *kv, const struct kv_pair *pair)
-{
-    uint32_t key;
-    uint64_t token;
-    if (!sim_bytes_read_key(slice_make(kv->key.data, kv->key.len), &key) || key != pair->key) return false;
-    if (!sim_bytes_read_value(slice_make(kv->value.data, kv->value.len), &token) || token != pair->token) return false;
-    return kv->create_revision == pair->create_revision && kv->mod_revision == pair->mod_revision && kv->version == pair->version &&
-           kv->lease == pair->lease;
-}
-
-static bool is_deletion(const Mvccpb__KeyValue *kv, const struct kv_pair *pair)
-{
-    uint32_t key;
-    if (!sim_bytes_read_key(slice_make(kv->key.data, kv->key.len), &key) || key != pair->key) return false;
-    return kv->value.len == 0 && kv->create_revision == 0 && kv->version == 0 && kv->lease == 0 && kv->mod_revision == pair->mod_revision;
-}
-
 /* What is wrong with an event that is not the next one. */
 static void misplaced(const struct said *said, const Mvccpb__Event *event, const struct world_change *expected)
 {
@@ -116,7 +100,7 @@ static void check_previous(const struct said *said, const Mvccpb__Event *event, 
     }
     said->watch->counts.with_previous++;
     demand(said, said->watcher->prev_kv && was_there, "W8 prev_kv of nothing", change->pair.mod_revision, event->prev_kv->mod_revision);
-    demand(said, is_pair(event->prev_kv, &before->pair), "W8 prev_kv is not what was before", change->pair.mod_revision, event->prev_kv->mod_revision);
+    demand(said, sim_event_is_pair(event->prev_kv, &before->pair, false), "W8 prev_kv is not what was before", change->pair.mod_revision, event->prev_kv->mod_revision);
 }
 
 static void check_event(const struct said *said, const Mvccpb__Event *event)
@@ -130,7 +114,7 @@ static void check_event(const struct said *said, const Mvccpb__Event *event)
     bool is_next = expected != NULL && expected->pair.mod_revision == event->kv->mod_revision && expected->is_delete == is_delete &&
                    sim_bytes_read_key(slice_make(event->kv->key.data, event->kv->key.len), &key) && key == expected->pair.key;
     if (!is_next) misplaced(said, event, expected);
-    bool is_same = is_delete ? is_deletion(event->kv, &expected->pair) : is_pair(event->kv, &expected->pair);
+    bool is_same = sim_event_is(event, expected, false);
     demand(said, is_same, "W9 an event is not what was written", expected->pair.mod_revision, event->kv->version);
     check_previous(said, event, expected);
     watcher->at = at + 1;

@@ -29,6 +29,7 @@ static void run_role(struct world_member *member, uint32_t role)
     world_state_release(member, &hold);
     if (is_apply) world_leases_look(member);
     world_state_step(member);
+    if (is_apply) world_alarms_look(member);
     if (member->line.roles[role] == &member->line.raft.actor) world_watch_raft(member);
     bool goes_on = member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor;
     if (goes_on && member->failed_steps++ > 3) world_watch_broken(world, "D5 a failed write or sync stops the member", member->number, 0, 0);
@@ -130,6 +131,8 @@ static void set_limits(const struct world_options *options, struct config *confi
     LIMIT(uncommitted_bytes_max, options->uncommitted_bytes);
     LIMIT(request_timeout_ns, options->request_timeout_ms * NS_PER_MS);
     LIMIT(watch_hold_bytes_max, options->watch_hold_bytes);
+    config->quota_bytes = options->quota_bytes;
+    config->auto_disarm = options->auto_disarm;
 }
 
 static void make_member(struct world *world, uint32_t number)
@@ -214,6 +217,7 @@ void world_free(struct world *world)
     world_state_deinit(world);
     world_watchers_deinit(world);
     world_leases_deinit(world);
+    world_alarms_deinit(world);
     for (uint64_t i = 0; i < world->call_count; i++) blob_unref(world->calls[i].bytes);
     alloc_free(world->calls);
     alloc_free(world->members);

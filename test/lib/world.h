@@ -9,7 +9,7 @@
  *   world.c         roles, time                 world_net.c    the two ports, streams and frames
  *   world_member.c  starts and ends             world_faults.c what happens to disks and files at rest
  *   world_disk.c    files that complete later   world_watch.c  the invariants, seen from outside the members
- *   world_leases.c  what the log says of leases
+ *   world_leases.c  what the log says of leases   world_alarms.c  and of alarms
  *   world_watchers.c  the watch port, its clients' ends, and the history that streams are compared with
  *
  * Owner: world_new/world_free. Thread: one. Limits: WORLD_MEMBERS_MAX members.
@@ -40,6 +40,7 @@ struct world_options {
     bool late_disks;         /* log files complete later */
     bool late_chores;        /* the same for segments that are prepared */
     uint32_t start_fault_permille; /* chance that a file operation fails, or a read is short, while a member starts */
+    uint32_t snap_fault_permille; /* chance that an operation on a snapshot's file fails while its member runs */
     uint32_t drift_permille; /* of the members' clocks, at most */
     uint32_t look_permille;  /* chance that a step of a member is followed by a look at its state (world_state.h) */
     uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
@@ -48,6 +49,8 @@ struct world_options {
     uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries, chunk_bytes;
     uint64_t election_ms, heartbeat_ms, request_timeout_ms;
     uint64_t lease_checkpoint_ms;
+    uint64_t quota_bytes;    /* of the store; 0 = off */
+    bool auto_disarm;
     uint64_t snapshot_count, snapshot_catchup; /* entries between two snapshots, and kept behind one */
     uint32_t watch_streams;  /* of clients at a time (sim_watch.h); without any streams the members have no watch role */
     uint64_t watch_hold_bytes, watch_progress_ms;
@@ -142,12 +145,14 @@ struct world_counts {
     uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
+    uint64_t snap_faults;
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */
     uint64_t leases_granted, leases_expired, checkpoints; /* entries of the committed log */
     uint64_t timers_renewed; /* as looked at */
     uint64_t naps;
+    uint64_t alarms, disarms;                /* the same */
 };
 void world_get_counts(const struct world *world, struct world_counts *out_counts);
 

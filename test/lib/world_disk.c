@@ -14,10 +14,33 @@ struct world_fs {
     bool is_late, is_settled;    /* settled: its member is gone */
     struct fs_op *held;          /* it failed, and that is told in a step that nothing encloses */
     uint64_t due_ns[FS_OPS_MAX]; /* of the operations in flight, oldest first */
+    bool is_sync[FS_OPS_MAX];    /* the same */
     uint32_t due_count;
 };
 
-static void run(struct fs *fs, struct fs_op *op) { (void)fs_run(((struct world_fs *)fs)->inner, op); }
+/* A snapshot that cannot be written, or read, and old entries that cannot be read for another member, stop nobody and lose nothing. */
+static bool draw_failure(struct world_fs *fs, enum fs_kind kind)
+{
+    struct world_member *member = fs->member;
+    struct world *world = member->world;
+    bool may = &fs->fs == member->snap_fs && member->is_up && !fs->is_settled && kind != FS_CLOSE;
+    if (!may || !tape_chance(&world->tape, world->options.snap_fault_permille, 1000)) return false;
+    bool grows = kind == FS_PWRITE || kind == FS_OPEN || kind == FS_RENAME;
+    fs_sim_fail_now(member->disk, grows && tape_below(&world->tape, 2) == 1 ? ENOSPC : EIO);
+    world_note(world, "a snapshot's file fails", member->number, kind, 0);
+    world->counts.snap_faults++;
+    return true;
+}
+
+static void run(struct fs *base, struct fs_op *op)
+{
+    struct world_fs *fs = (struct world_fs *)base;
+    (void)draw_failure(fs, op->kind);
+    (void)fs_run(fs->inner, op);
+}
+
+/* A sync fails when it completes, all else when it is asked for; what is asked for is the last of those in flight. */
+static bool fails_at_once(enum fs_kind kind) { return kind != FS_FDATASYNC && kind != FS_FSYNC_DIR && kind != FS_CLOSE; }
 
 static uint64_t due_ns(struct world_fs *fs, enum fs_kind kind)
 {
@@ -31,12 +54,15 @@ static void submit(struct fs *base, struct fs_op *op)
 {
     struct world_fs *fs = (struct world_fs *)base;
     world_note(fs->member->world, "file", fs->member->number, op->kind, op->size);
+    if (fails_at_once(op->kind)) (void)draw_failure(fs, op->kind);
     fs_submit(fs->inner, op);
     if (fs->is_late) {
         ASSERT(fs->due_count < FS_OPS_MAX);
+        fs->is_sync[fs->due_count] = !fails_at_once(op->kind) && op->kind != FS_CLOSE;
         fs->due_ns[fs->due_count++] = due_ns(fs, op->kind);
         if (&fs->fs == fs->member->work_fs) fs->member->world->counts.late_chores++;
     } else {
+        if (!fails_at_once(op->kind)) (void)draw_failure(fs, op->kind);
         bool is_done = fs_sim_complete(fs->inner, 0);
         ASSERT(is_done);
     }
@@ -105,9 +131,11 @@ static void tend_fs(struct world_member *member, struct world_fs *fs, const stru
             i++;
             continue;
         }
+        if (fs->is_sync[i]) (void)draw_failure(fs, FS_FDATASYNC);
         bool is_done = fs_sim_complete(fs->inner, i);
         ASSERT(is_done);
         fs->due_count--;
+        memmove(&fs->is_sync[i], &fs->is_sync[i + 1], (fs->due_count - i) * sizeof(bool));
         world_wake(member);
         memmove(&fs->due_ns[i], &fs->due_ns[i + 1], (fs->due_count - i) * sizeof(uint64_t));
         for (uint32_t role = 0; role < member->line.role_count; role++) {

@@ -43,6 +43,7 @@ void world_hang_chores(struct world *world, uint32_t member, bool hangs)
 void world_disk_room(struct world *world, uint32_t member, bool is_plenty)
 {
     struct fs_sim_disk *disk = world->members[member].disk;
+    world->alarms.was_full = world->alarms.was_full || !is_plenty;
     world_note(world, "disk room", member, is_plenty, 0);
     fs_sim_set_room(disk, is_plenty ? UINT64_MAX : fs_sim_used(disk) + tape_below(&world->tape, 32 << 10));
 }
@@ -162,4 +163,5 @@ void world_break_permille(struct world *world, uint32_t permille) { world->optio
 void world_quiet(struct world *world)
 {
     world->options.break_permille = world->options.repeat_permille = world->options.start_fault_permille = world->options.nap_permille = 0;
+    world->options.snap_fault_permille = 0;
 }

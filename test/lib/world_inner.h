@@ -7,6 +7,7 @@
 #include "lib/fs_sim.h"
 #include "lib/tape.h"
 #include "lib/world.h"
+#include "lib/world_alarms.h"
 #include "lib/world_leases.h"
 #include "lib/world_state.h"
 #include "lib/world_watch.h"
@@ -26,7 +27,9 @@ struct world_call {
     struct blob *bytes;
     uint64_t start, end;   /* moments */
     uint64_t start_ns, end_ns;
+    uint64_t published_index, commit_index; /* of its member, and of anybody, when it was asked */
     bool has_no_deadline;  /* it ends when its client has read, or when nobody reads what it compacts, or waits for a disk */
+    bool raises_alarm;     /* its command is an alarm, whatever it asked for */
     uint64_t boot, counter; /* of its command; boot 0 = it never became one */
 };
 
@@ -141,6 +144,7 @@ struct world {
     struct world_state state;
     struct world_streams streams;
     struct world_leases leases;
+    struct world_alarms alarms;
     char initial[512];
 };
 

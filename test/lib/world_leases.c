@@ -264,6 +264,7 @@ static void take_effect(struct world *world, size_t number)
     world->counts.leases_granted += entry->kind == WORLD_LEASE_GRANT;
     world->counts.checkpoints += entry->kind == WORLD_LEASE_CHECKPOINT && entry->remaining > 0;
     world->counts.leases_expired += entry->kind == WORLD_LEASE_EXPIRE;
+    if (entry->kind == WORLD_LEASE_GRANT && world_alarms_no_space(world) > 0) return; /* refused: there is no room */
     if (entry->kind == WORLD_LEASE_GRANT) begin_alive(leases, number);
     else if (entry->kind == WORLD_LEASE_CHECKPOINT) note_checkpoint(leases, entry);
     else end_alive(leases, entry);

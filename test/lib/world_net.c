@@ -126,6 +126,7 @@ uint64_t world_call(struct world *world, uint32_t number, const char *path, stru
     }
     uint64_t call = world->call_count++;
     world->calls[call] = (struct world_call){.member = number, .start = ++world->moment, .start_ns = world->now_ns,
+                                               .published_index = member->watch.published_index, .commit_index = world->watch.commit_index,
                                                .has_no_deadline = strcmp(path, "/etcdserverpb.KV/Compact") == 0 ||
                                                                   strcmp(path, "/etcdserverpb.Maintenance/Snapshot") == 0};
     world_note(world, path, number, call, request.size);

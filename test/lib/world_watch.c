@@ -115,6 +115,7 @@ static void check_match(struct world_member *member, const struct raft_entry *en
     fact->seen = alloc_resize(fact->seen, (fact->seen_count + 1) * sizeof(*fact->seen));
     fact->seen[fact->seen_count++] = (struct world_watch_seen){.term = entry->term, .previous_term = previous, .hash = hash};
     world_leases_issued(member, entry);
+    world_alarms_issued(member->world, entry);
 }
 
 /* An installed snapshot: committed, and further than what apply got. */
@@ -201,6 +202,7 @@ static void note_commits(struct world_member *member, const struct raft_status *
         world_watch_fact(world, index)->commit_term = status->term;
         watch->commit_index = index;
         check_majority(member, index, term);
+        world_alarms_committed(world, index, term);
         world_leases_committed(world, index, term);
     }
     if (tape_chance(&world->tape, world->options.probe_percent, 100)) world_watch_disks(world);
@@ -305,6 +307,9 @@ static void note_propose(struct world_member *member, const struct mail *mail)
     ASSERT(has_id && id.boot != 0 && call->boot == 0);
     call->boot = id.boot;
     call->counter = id.counter;
+    struct command command;
+    bool is_command = member->world->options.quota_bytes > 0 && command_decode(blob_slice(mail->propose.command), &command);
+    call->raises_alarm = is_command && command.kind == COMMAND_ALARM;
 }
 
 void world_watch_published(struct world_member *member)

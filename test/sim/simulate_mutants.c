@@ -46,9 +46,7 @@ static const char *const unseen[] = {
     "P22",                                     /* log files are not recycled: nothing of another segment is ever in one */
     "D10",                                     /* nor has it an even number of voters */
     "P37",                                     /* nor does anybody put an old disk back */
-    "A1", "A2", "A3",                          /* nor has it a quota, or alarms */
     "P34A",                                    /* nor a client of the library */
-    "P37B",                                    /* nor backups */
     "D110", "D111", "D112",                    /* nor clients that lock */
 };
 

@@ -126,6 +126,45 @@ START_TEST(test_history_of_a_lease_that_lives_with_other_keys_is_refused)
 }
 END_TEST
 
+/* Raised at 10, taken back at 30. */
+static void one_alarm(void)
+{
+    struct kv_op *alarm = lease(KV_OP_ALARM, 1, UINT64_MAX, 0, 5, 10), *disarm = lease(KV_OP_DISARM, 1, UINT64_MAX, 0, 5, 30);
+    alarm->outcome = disarm->outcome = KV_UNKNOWN;
+}
+
+START_TEST(test_history_of_puts_around_an_alarm_is_accepted)
+{
+    one_alarm();
+    struct kv_op *refusal = put(2, 3, 0, 3, 100), *lost = put(4, UINT64_MAX, 0, 3, 101), *later = put(6, 7, 2, 3, 102);
+    refusal->outcome = KV_NO_SPACE;
+    refusal->place = 15;
+    lost->outcome = KV_UNKNOWN;
+    lost->place = 20;
+    later->place = 40;
+    (void)get(8, 9, 2, 3, 102, 2, 2, 1);
+    accepted();
+}
+END_TEST
+
+START_TEST(test_history_of_a_put_that_passes_behind_an_alarm_is_refused)
+{
+    one_alarm();
+    put(2, 3, 2, 3, 100)->place = 20;
+    refused("Q3 what needs room passed behind the alarm");
+}
+END_TEST
+
+START_TEST(test_history_of_a_put_that_is_refused_without_an_alarm_is_refused)
+{
+    one_alarm();
+    struct kv_op *refusal = put(2, 3, 0, 3, 100);
+    refusal->outcome = KV_NO_SPACE;
+    refusal->place = 40;
+    refused("C5 what was refused took effect");
+}
+END_TEST
+
 START_TEST(test_history_of_an_honest_store_is_accepted)
 {
     put(1, 2, 2, 7, 100);
@@ -509,6 +548,9 @@ int main(void)
     tcase_add_test(tcase, test_history_of_a_put_to_a_lease_that_is_over_is_refused);
     tcase_add_test(tcase, test_history_of_a_lease_that_is_revoked_twice_is_refused);
     tcase_add_test(tcase, test_history_of_a_lease_that_lives_with_other_keys_is_refused);
+    tcase_add_test(tcase, test_history_of_puts_around_an_alarm_is_accepted);
+    tcase_add_test(tcase, test_history_of_a_put_that_passes_behind_an_alarm_is_refused);
+    tcase_add_test(tcase, test_history_of_a_put_that_is_refused_without_an_alarm_is_refused);
     tcase_add_test(tcase, test_history_with_an_unknown_write_that_took_effect_is_accepted);
     tcase_add_test(tcase, test_history_with_an_unknown_write_that_nobody_saw_is_accepted);
     tcase_add_test(tcase, test_history_stale_read_is_refused);

@@ -391,6 +391,9 @@ START_TEST(test_snap_pull_survives_every_failure_of_its_disk)
             run(&scene);
             if (scene.pull.phase != SNAP_PULL_READY) {
                 ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+                char *path = snapshot_dir_file(&scene.to_dir, INDEX, scene.term, false);
+                ck_assert(!fs_sim_exists(scene.to_disk, path)); /* a start would take it for good */
+                alloc_free(path);
                 scene.now_ns += 3 * NS_PER_S;
                 offer(&scene);
                 run(&scene);
@@ -398,6 +401,25 @@ START_TEST(test_snap_pull_survives_every_failure_of_its_disk)
             expect_whole(&scene);
             scene_deinit(&scene);
         }
+    }
+}
+END_TEST
+
+START_TEST(test_snap_pull_from_a_disk_that_fails_once_succeeds_later)
+{
+    static const enum fs_kind kinds[] = {FS_OPEN, FS_SIZE, FS_PREAD};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct scene scene;
+        scene_init(&scene, 120);
+        fs_sim_fail(scene.from_disk, kinds[i], 1, EIO);
+        offer(&scene);
+        run(&scene);
+        ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+        scene.now_ns += 3 * NS_PER_S; /* less than the sender keeps a file open */
+        offer(&scene);
+        run(&scene);
+        expect_whole(&scene);
+        scene_deinit(&scene);
     }
 }
 END_TEST
@@ -540,6 +562,7 @@ int main(void)
     tcase_add_test(pull, test_snap_pull_of_a_damaged_file_is_never_taken);
     tcase_add_test(pull, test_snap_pull_pieces_that_do_not_fit_do_no_harm);
     tcase_add_test(pull, test_snap_pull_survives_every_failure_of_its_disk);
+    tcase_add_test(pull, test_snap_pull_from_a_disk_that_fails_once_succeeds_later);
     tcase_add_test(stream, test_snap_stream_tells_the_file_padded_and_its_sum);
     tcase_add_test(stream, test_snap_stream_places_are_limited_and_given_back);
     tcase_add_test(stream, test_snap_stream_of_all_files_without_a_name_one_may_be_read);
