@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/nearest.h"
 #include "auth_command.h"
+#include "batch_command.h"
 #include "completion.h"
 #include "elect_command.h"
 #include "endpoint_command.h"
@@ -63,6 +64,15 @@ static const struct command COMMANDS[] = {
      "  END\n"
      "  Compares: value version create mod lease, with = != > <. Requests: put get del, with their flags.\n",
      txn_command_flags, txn_command_run, WAYS_CALLS},
+    {"batch", "[<file>]", "Runs commands from a file or standard input, one a line, many at a time",
+     "  kvctl batch commands.txt                  put, get, del, compaction, lease grant, lease revoke; quoting as in a shell, # comments\n"
+     "  generate | kvctl batch --quiet            print what fails only; a summary goes to standard error\n"
+     "  kvctl batch -w json commands.txt          an object for each line: {\"line\":1,\"ok\":true,\"result\":{…}}\n"
+     "  kvctl batch --atomic commands.txt         one transaction; with empty lines in it, one for each group between them\n"
+     "  kvctl batch --dry-run commands.txt        only look whether each line is well formed\n"
+     "  Lines about the same keys run in their order, others --parallel at a time; results are printed in the order of the lines.\n"
+     "  What fails is named by its line; the exit code is 0 only if all succeeded.\n",
+     batch_command_flags, batch_command_run, WAYS_OFFLINE},
     {"watch", "[<key> [<range_end>]] [-- <command> [<word>...]]", "Watches events stream on keys or prefixes",
      "  kvctl watch greeting                      print each event of this key from now on\n"
      "  kvctl watch --prefix users/ --rev 100     all that begin with users/, from revision 100 on\n"

@@ -14,15 +14,35 @@
 #define PEM_BYTES_MAX (1u << 20)
 #define CALLS_MAX 2048 /* a call to each endpoint, or the streams of watch -i, old and new */
 
+static struct buf *fail_out; /* NULL = stderr */
+
+void ctl_fail_into(struct buf *out) { fail_out = out; }
+
+static void put_arguments(struct buf *out, const char *format, va_list arguments)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int size = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    ASSERT(size >= 0);
+    buf_reserve(out, (size_t)size + 1);
+    (void)vsnprintf((char *)out->blob->data + out->size, (size_t)size + 1, format, arguments);
+    out->size += (size_t)size;
+}
+
 enum ctl_exit ctl_fail(enum ctl_exit code, const char *format, ...)
 {
     ASSERT(code != CTL_OK && format != NULL);
     va_list arguments;
     va_start(arguments, format);
-    fflush(stdout);
-    fputs("Error: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    if (fail_out != NULL) {
+        put_arguments(fail_out, format, arguments);
+    } else {
+        fflush(stdout);
+        fputs("Error: ", stderr);
+        vfprintf(stderr, format, arguments);
+        fputc('\n', stderr);
+    }
     va_end(arguments);
     return code;
 }
@@ -129,6 +149,18 @@ void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_
                                       .timeout_ns = ctl->globals.command_timeout_ns,
                                       .endpoint = endpoint};
     finish(ctl, &call, out_answer);
+}
+
+uint64_t ctl_begin(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, rpc_client_done_fn *done_fn,
+                   void *context)
+{
+    ASSERT(ctl->client != NULL && done_fn != NULL);
+    struct rpc_client_request call = {.path = path,
+                                      .body = request,
+                                      .policy = policy,
+                                      .timeout_ns = ctl->globals.command_timeout_ns,
+                                      .endpoint = ctl->pinned == 0 ? RPC_CLIENT_ANY : ctl->pinned - 1};
+    return rpc_client_start(ctl->client, &call, done_fn, context);
 }
 
 void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer)

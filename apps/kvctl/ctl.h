@@ -46,6 +46,8 @@ struct ctl_options {
     int64_t bump_revision;
     bool skip_hash_check, mark_compacted;
     const char *peer_urls, *new_user_password;
+    int64_t parallel;
+    bool atomic, stop_on_error, dry_run, quiet, any_order;
     bool learner, no_password, detail;
 };
 
@@ -67,6 +69,8 @@ struct ctl {
 
 /* "Error: …" on stderr; returns its first argument. */
 enum ctl_exit ctl_fail(enum ctl_exit code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Until it is NULL again, ctl_fail appends its text there instead. */
+void ctl_fail_into(struct buf *out);
 /* How an answer's error reads to people. Borrowed. */
 const char *ctl_error_text(const struct rpc_client_answer *answer);
 
@@ -79,6 +83,9 @@ bool ctl_pump(struct ctl *ctl, uint64_t deadline_ns);
 /* One call, without a word about its outcome. *out_answer is filled and owned in any case. */
 void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,
               struct rpc_client_answer *out_answer);
+/* One call that is started; done_fn runs inside a later ctl_pump or ctl_call. Its name, for rpc_client_cancel. */
+uint64_t ctl_begin(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, rpc_client_done_fn *done_fn,
+                   void *context);
 /* One call that is answered with a stream: each message to message_fn. No endpoint is tried twice; without --command-timeout it may last. */
 void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer);
 /* Says why there is no good answer; that the server has not such a call is said with its words, in one line. */

@@ -13,6 +13,8 @@ struct progress {
 };
 void progress_init(struct progress *progress);
 void progress_show(struct progress *progress, uint64_t done, uint64_t total); /* bytes */
+/* Lines beside the bytes that they take; total 0 = nobody knows how much is to come. */
+void progress_show_lines(struct progress *progress, uint64_t lines, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress);                                  /* takes the bar away */
 
 #endif
