@@ -8,6 +8,7 @@
 #
 # A rule install(... COMPONENT name) of another file joins the package of its component; cmake --install takes the same rules.
 set(package_version ${PROJECT_VERSION})
+set(package_maintainer "The kvd authors <kvd@kvd.invalid>")
 set(package_out ${CMAKE_BINARY_DIR}/packaging)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON) # else an installation builds a hundred test programs first
 
@@ -27,16 +28,25 @@ install(FILES ${CMAKE_SOURCE_DIR}/scripts/systemd/kvd.sysusers DESTINATION lib/s
 install(FILES ${CMAKE_SOURCE_DIR}/scripts/systemd/kvd.env DESTINATION /etc/kvd COMPONENT server)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/ARCHITECTURE.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md DESTINATION share/doc/kvd COMPONENT server)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs DESTINATION share/doc/kvd COMPONENT server)
+# Debian's changelog has one entry, dated as ours, which it points to.
+file(TIMESTAMP ${CMAKE_SOURCE_DIR}/CHANGELOG.md changed "%a, %d %b %Y %H:%M:%S +0000" UTC)
+file(WRITE ${package_out}/changelog "kvd (${package_version}) unstable; urgency=medium
+
+  * What changed: CHANGELOG.md in the documents of the package kvd.
+
+ -- ${package_maintainer}  ${changed}
+")
+execute_process(COMMAND gzip -9nf ${package_out}/changelog COMMAND_ERROR_IS_FATAL ANY)
 foreach(pair server:kvd client:kvctl library:libkvd-client0 development:libkvd-client-dev)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 component)
   list(GET pair 1 package)
-  install(FILES ${CMAKE_SOURCE_DIR}/scripts/debian/copyright DESTINATION share/doc/${package} COMPONENT ${component})
+  install(FILES ${CMAKE_SOURCE_DIR}/scripts/debian/copyright ${package_out}/changelog.gz DESTINATION share/doc/${package} COMPONENT ${component})
 endforeach()
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VERSION ${package_version})
-set(CPACK_PACKAGE_CONTACT "The kvd authors <kvd@localhost>")
+set(CPACK_PACKAGE_CONTACT ${package_maintainer})
 set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/package)
 set(CPACK_SET_DESTDIR ON) # /etc is not below /usr
 set(CPACK_INSTALL_PREFIX /usr)
@@ -45,7 +55,7 @@ set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_ALL server client library development)
 set(CPACK_COMPONENTS_GROUPING IGNORE)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
-set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
+set(CPACK_DEBIAN_COMPRESSION_TYPE gzip) # xz takes a megabyte less and seconds more
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
@@ -68,6 +78,7 @@ Reads, writes, watches, locks and backs up a kvd or etcd cluster.")
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libkvd-client0)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/scripts/debian/triggers)
 set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "client of kvd, and of any server of etcd's v3 API, for C
 The shared library.")
 

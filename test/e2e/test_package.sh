@@ -52,6 +52,7 @@ says_what_it_is() {
 /usr/share/doc/kvd/ARCHITECTURE.md
 /usr/share/doc/kvd/CHANGELOG.md
 /usr/share/doc/kvd/README.md
+/usr/share/doc/kvd/changelog.gz
 /usr/share/doc/kvd/copyright
 /usr/share/doc/kvd/docs/clients.md
 /usr/share/doc/kvd/docs/configuration.md
@@ -59,25 +60,28 @@ says_what_it_is() {
 /usr/share/doc/kvd/docs/kvctl.md
 /usr/share/doc/kvd/docs/operations.md
 /usr/share/doc/kvd/docs/wire.md
-/usr/share/man/man1/readpb.1
-/usr/share/man/man1/readsnapshot.1
-/usr/share/man/man1/readstate.1
-/usr/share/man/man1/readwal.1
-/usr/share/man/man8/kvd.8" files_of "$kvd_deb"
+/usr/share/man/man1/readpb.1.gz
+/usr/share/man/man1/readsnapshot.1.gz
+/usr/share/man/man1/readstate.1.gz
+/usr/share/man/man1/readwal.1.gz
+/usr/share/man/man8/kvd.8.gz" files_of "$kvd_deb"
     expect "the files of kvctl" "/usr/bin/kvctl
 /usr/share/bash-completion/completions/kvctl
+/usr/share/doc/kvctl/changelog.gz
 /usr/share/doc/kvctl/copyright
 /usr/share/fish/vendor_completions.d/kvctl.fish
-/usr/share/man/man1/kvctl.1
+/usr/share/man/man1/kvctl.1.gz
 /usr/share/zsh/vendor-completions/_kvctl" files_of "$kvctl_deb"
     expect "the files of libkvd-client0" "/usr/lib/libkvd-client.so.0
 /usr/lib/libkvd-client.so.0.1.0
+/usr/share/doc/libkvd-client0/changelog.gz
 /usr/share/doc/libkvd-client0/copyright" files_of "$library_deb"
     expect_match "which is over the system's gRPC" 'libgrpc29 ' field "$library_deb" Depends
     expect "the files of libkvd-client-dev" "/usr/include/kvd/client.h
 /usr/lib/libkvd-client.a
 /usr/lib/libkvd-client.so
 /usr/lib/pkgconfig/kvd-client.pc
+/usr/share/doc/libkvd-client-dev/changelog.gz
 /usr/share/doc/libkvd-client-dev/copyright" files_of "$development_deb"
     expect "which is of one library" "libkvd-client0 (= $(field "$library_deb" Version))" field "$development_deb" Depends
 }
