@@ -27,7 +27,7 @@ static bool is_first(const struct command *commands, size_t place)
 static bool is_in_group(const struct command *command, const struct command *first)
 {
     size_t size = first_size(first);
-    return command->name[size] == ' ' && strncmp(command->name, first->name, size) == 0;
+    return strncmp(command->name, first->name, size) == 0 && command->name[size] == ' ';
 }
 
 typedef void flag_fn(const struct flag *flag);
