@@ -31,7 +31,8 @@ static void answer_remote(struct apply_actor *role, const struct read_batch *bat
     buf_init(&answers);
     buf_init(&body);
     for (uint32_t i = 0; i < batch->count; i++) put_answer(role, &batch->questions[i], err, &body, &answers);
-    struct mail mail = {.kind = MAIL_ANSWERED, .answered = {.peer = batch->remote_peer, .context = batch->remote_context}};
+    struct mail mail = {.kind = MAIL_ANSWERED, .answered = {.peer = batch->remote_peer, .context = batch->remote_context,
+                                                              .index = state_machine_applied_index(role->machine)}};
     mail.answered.bytes = buf_take_blob(&answers);
     if (!lane_post(role->lanes.to_raft, &mail)) mail_deinit(&mail); /* asked again */
     buf_deinit(&answers);
@@ -174,11 +175,53 @@ void apply_asks_deinit(struct apply_actor *role)
     }
 }
 
+/* --- the leader's answers --- */
+
+/* As LeaseKeepAliveResponse says it; 0 = it is gone. */
+static int64_t renewed_ttl(struct slice body)
+{
+    struct reader reader = reader_make(body);
+    struct pb_field field;
+    int64_t ttl = 0;
+    while (reader_pb_field(&reader, &field))
+        if (field.number == 3 && field.wire == PB_VARINT) ttl = (int64_t)field.value;
+    return reader.bad || ttl < 0 ? 0 : ttl;
+}
+
+/* The header has this member's own revision. All renewals have one error, or none has: whoever answers leads or does not. */
+static void hand_on(struct apply_actor *role, struct mail *mail)
+{
+    struct read_batch *batch = mail->read.batch;
+    struct reader reader = reader_make(blob_slice(batch->answers));
+    struct lease_answer told;
+    enum err err = ERR_OK;
+    bool are_renewals = read_batch_is_renewal(batch);
+    for (uint32_t i = 0; lease_request_next_answer(&reader, &told); i++) {
+        ASSERT(i < batch->count);
+        if (are_renewals) {
+            batch->questions[i].ttl = renewed_ttl(told.body);
+            if (told.err != ERR_OK) err = told.err;
+            continue;
+        }
+        struct state_machine_result result = {.err = told.err, .revision = revision_of(role)};
+        if (told.body.size > 0) result.body = blob_copy(told.body);
+        apply_actor_answer(role, batch->calls[i], &result);
+    }
+    blob_unref(batch->answers);
+    batch->answers = NULL;
+    if (are_renewals) finish(role, mail, err);
+    else mail_deinit(mail);
+}
+
 /* --- what is asked --- */
 
 void apply_asks_take(struct apply_actor *role, struct mail *mail)
 {
     const struct read_batch *batch = mail->read.batch;
+    if (batch->answers != NULL) {
+        hand_on(role, mail);
+        return;
+    }
     if (read_batch_is_renewal(batch)) {
         take_renewals(role, mail);
         return;

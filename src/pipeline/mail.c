@@ -108,6 +108,7 @@ struct read_batch *mail_read_new(const uint64_t *calls, uint32_t count, uint64_t
     batch->made_ns = now_ns;
     batch->count = count;
     batch->questions = NULL;
+    batch->answers = NULL;
     batch->remote_peer = batch->remote_context = 0;
     memcpy(batch->calls, calls, count * sizeof(uint64_t));
     return batch;
@@ -120,10 +121,18 @@ struct read_batch *mail_questions_new(const uint64_t *calls, const struct lease_
     batch->made_ns = now_ns;
     batch->count = count;
     batch->questions = (struct lease_question *)(void *)(batch->calls + count);
+    batch->answers = NULL;
     batch->remote_peer = batch->remote_context = 0;
     memcpy(batch->calls, calls, count * sizeof(uint64_t));
     memcpy(batch->questions, questions, count * sizeof(struct lease_question));
     return batch;
+}
+
+void mail_read_free(struct read_batch *batch)
+{
+    if (batch == NULL) return;
+    blob_unref(batch->answers);
+    alloc_free(batch);
 }
 
 static void fetched_free(struct fetched_batch *batch)
@@ -141,7 +150,7 @@ void mail_deinit(struct mail *mail)
     case MAIL_LEASES: blob_unref(mail->leases.command); break;
     case MAIL_READ:
     case MAIL_READ_BATCH:
-    case MAIL_READ_FAIL: alloc_free(mail->read.batch); break;
+    case MAIL_READ_FAIL: mail_read_free(mail->read.batch); break;
     case MAIL_PEER:
     case MAIL_FORWARD:
     case MAIL_CHUNK:

@@ -114,15 +114,17 @@ enum mail_kind {
 struct state_machine_loaded;
 struct state_machine_image;
 
-/* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. One of questions about leases ends in apply, which answers
- * each call by a REPLY; what lives how long only the leader's knows: from a follower it travels raft → leader's raft → apply → raft and back, and
- * the follower's raft posts the REPLYs. One of renewals is made by watch and goes back there, with the answers in its questions. */
+/* A batch of linearizable reads: made by net, travels net → raft → apply → net, freed by net. One of questions about leases ends in apply, which
+ * answers each call by a REPLY; what lives how long only the leader's knows: from a follower the questions travel raft → leader's raft → apply →
+ * raft and back, and the batch goes to the follower's apply with the answers, in position behind what the leader had applied. One of renewals is
+ * made by watch and goes back there, with the answers in its questions. */
 struct read_batch {
     uint64_t made_ns;
     uint32_t count;
     struct lease_question *questions; /* of each call; same allocation; NULL = reads of the view */
     uint64_t remote_peer;             /* who asked, and how it knows the answers; 0 = a member's own calls */
     uint64_t remote_context;
+    struct blob *answers;             /* the leader's to the questions; a reference; NULL = they are answered here */
     uint64_t calls[];
 };
 
@@ -176,7 +178,7 @@ struct mail {
     union {
         struct { uint64_t call; struct blob *command; } propose;
         struct { struct blob *command; uint64_t term; } leases;
-        struct { struct blob *bytes; uint64_t peer; uint64_t context; } answered;
+        struct { struct blob *bytes; uint64_t peer; uint64_t context; uint64_t index; } answered; /* index: applied when they were answered */
         struct { struct read_batch *batch; uint64_t index; uint64_t started_ns; uint32_t err; } read; /* started_ns: of the round that confirmed it */
         struct { struct peer_message *message; uint64_t to; } peer;
         struct { uint64_t peer; uint64_t boot_id; uint32_t state; } link;
@@ -227,6 +229,7 @@ struct commit_batch *mail_commit_new(const struct raft_entry *entries, uint32_t 
 void mail_commit_free(struct commit_batch *batch);
 struct read_batch *mail_read_new(const uint64_t *calls, uint32_t count, uint64_t now_ns);
 struct read_batch *mail_questions_new(const uint64_t *calls, const struct lease_question *questions, uint32_t count, uint64_t now_ns);
+void mail_read_free(struct read_batch *batch); /* accepts NULL */
 /* Frees what a mail carries: for what is left in lanes at stop. */
 void mail_deinit(struct mail *mail);
 

@@ -43,7 +43,6 @@ static void send_reply(struct net_actor *role, struct net_call *call, struct mai
 {
     struct blob *body = mail->reply.body;
     int64_t revision = mail->reply.revision;
-    if (revision == 0) revision = mvcc_view_revision(mvcc_view(state_machine_mvcc(role->env.machine)));
     net_jobs_drop(role, call);
     buf_clear(&role->out);
     if (body == NULL || body->size < NET_COPY_BYTES_MAX) {
@@ -80,29 +79,6 @@ static void take_reply(struct net_actor *role, struct mail *mail)
         }
     }
     mail_deinit(mail);
-}
-
-static bool is_early(const struct net_actor *role, const struct mail *mail)
-{
-    bool may_wait = !role->is_caught_up && !role->is_draining && role->early_count < role->config->calls_max;
-    return may_wait && mail->reply.err == ERR_OK && mail->reply.revision == 0;
-}
-
-static void keep_early(struct net_actor *role, struct mail *mail)
-{
-    if (role->early_count == role->early_capacity) {
-        role->early_capacity = role->early_capacity == 0 ? 16 : role->early_capacity * 2;
-        role->early = alloc_resize(role->early, role->early_capacity * sizeof *role->early);
-    }
-    role->early[role->early_count++] = *mail;
-}
-
-static void release_early(struct net_actor *role)
-{
-    for (uint32_t i = 0; i < role->early_count; i++) take_reply(role, &role->early[i]);
-    alloc_free(role->early);
-    role->early = NULL;
-    role->early_count = role->early_capacity = 0;
 }
 
 static void take_fail(struct net_actor *role, const struct mail *mail)
@@ -145,7 +121,6 @@ static void take_main(struct net_actor *role, const struct mail *mail)
         role->is_draining = true;
         net_jobs_end_staying(role);
         net_snapshot_end_all(role);
-        release_early(role);
         role->port->table->refuse(role->port);
     } else {
         actor_answer_ping(mail, role->lanes.to_main);
@@ -155,10 +130,7 @@ static void take_main(struct net_actor *role, const struct mail *mail)
 static void take_mail(struct net_actor *role, struct mail *mail)
 {
     switch ((enum mail_kind)mail->kind) {
-    case MAIL_REPLY:
-        if (is_early(role, mail)) keep_early(role, mail);
-        else take_reply(role, mail);
-        break;
+    case MAIL_REPLY: take_reply(role, mail); break;
     case MAIL_TOLD:
         ASSERT(role->watch_ask_count > 0);
         role->watch_ask_count--;
@@ -170,10 +142,7 @@ static void take_mail(struct net_actor *role, struct mail *mail)
     case MAIL_READ_FAIL: take_read_batch(role, mail); break;
     case MAIL_NEWS: net_lock_news(role, mail, find(role, mail->news.call)); break;
     case MAIL_SNAP_PIECE: net_snapshot_piece(role, mail, find(role, mail->piece.call)); break;
-    case MAIL_CAUGHT_UP:
-        role->is_caught_up = true;
-        release_early(role);
-        break;
+    case MAIL_CAUGHT_UP: role->is_caught_up = true; break;
     case MAIL_CHECK: net_check_take(role, mail); break;
     default: take_main(role, mail); break;
     }
@@ -526,8 +495,6 @@ void net_actor_deinit(struct net_actor *role)
     for (uint32_t i = 0; i < role->config->calls_max; i++) {
         if (role->calls[i].state != NET_FREE) net_jobs_drop(role, &role->calls[i]);
     }
-    for (uint32_t i = 0; i < role->early_count; i++) mail_deinit(&role->early[i]);
-    alloc_free(role->early);
     alloc_free(role->calls);
     alloc_free(role->reads);
     alloc_free(role->asks);

@@ -86,8 +86,6 @@ struct net_actor {
     size_t lock_bytes;           /* names and keys that lock calls hold */
     uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
     bool is_caught_up;           /* reads of the state need not wait for the first confirmed one */
-    struct mail *early;          /* the leader's answers that overtook the mail which says so: headers would show a revision that went back */
-    uint32_t early_count, early_capacity; /* at most calls_max */
     bool is_draining;
     bool has_reported_drained;
 };

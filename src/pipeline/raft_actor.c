@@ -478,7 +478,7 @@ void raft_actor_deinit(struct raft_actor *role)
     while (!list_is_empty(&role->read_fifo)) {
         struct raft_read_wait *wait = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
         list_remove(&wait->fifo);
-        alloc_free(wait->batch);
+        mail_read_free(wait->batch);
         alloc_free(wait);
     }
     mail_deinit(&role->installing);

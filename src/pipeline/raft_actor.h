@@ -75,7 +75,6 @@ struct raft_actor {
     uint64_t move_call;         /* of a client that moves the leader; one at a time, 0 = none */
     uint64_t move_target;
     uint64_t move_deadline_ns;
-    bool is_ready;
     bool flush_held;            /* something changed: try held calls and reads again */
     uint64_t retry_ns;          /* when unsent calls are tried again; CLOCK_NEVER = none */
 };

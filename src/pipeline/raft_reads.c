@@ -36,9 +36,11 @@ void raft_reads_fail_batch(struct raft_actor *role, struct read_batch *batch, en
 {
     METRIC_ADD(&role->shared->metrics, read_indexes_failed, 1);
     if (batch->remote_peer != RAFT_NONE) {
-        alloc_free(batch);
+        mail_read_free(batch);
         return;
     }
+    blob_unref(batch->answers);
+    batch->answers = NULL;
     struct mail mail = {.kind = MAIL_READ_FAIL, .read = {.batch = batch, .err = err}};
     lane_must_post(read_batch_is_renewal(batch) ? role->lanes.to_watch : role->lanes.to_net, &mail);
 }
@@ -82,41 +84,6 @@ void raft_reads_add_remote(struct raft_actor *role, const struct raft_msg *msg)
     wait->remote_context = msg->round;
 }
 
-/* As LeaseKeepAliveResponse says it; 0 = it is gone. */
-static int64_t renewed_ttl(struct slice body)
-{
-    struct reader reader = reader_make(body);
-    struct pb_field field;
-    int64_t ttl = 0;
-    while (reader_pb_field(&reader, &field))
-        if (field.number == 3 && field.wire == PB_VARINT) ttl = (int64_t)field.value;
-    return reader.bad || ttl < 0 ? 0 : ttl;
-}
-
-/* All of them have one error, or none has: whoever answers leads or does not. */
-static void take_renewals(struct raft_actor *role, struct read_batch *batch, struct reader *answers)
-{
-    struct lease_answer told;
-    struct mail mail = {.kind = MAIL_READ_BATCH, .read.batch = batch};
-    for (uint32_t i = 0; lease_request_next_answer(answers, &told); i++) {
-        batch->questions[i].ttl = renewed_ttl(told.body);
-        if (told.err != ERR_OK) mail = (struct mail){.kind = MAIL_READ_FAIL, .read = {.batch = batch, .err = told.err}};
-    }
-    lane_must_post(role->lanes.to_watch, &mail);
-}
-
-/* The leader's revision may be ahead of what this member shows: the header has this one's own. */
-static void take_answers(struct raft_actor *role, struct read_batch *batch, struct reader *answers)
-{
-    struct lease_answer told;
-    for (uint32_t i = 0; lease_request_next_answer(answers, &told); i++) {
-        struct mail mail = {.kind = MAIL_REPLY, .reply = {.call = batch->calls[i], .err = told.err}};
-        if (told.body.size > 0) mail.reply.body = blob_copy(told.body);
-        lane_must_post(role->lanes.to_net, &mail);
-    }
-    alloc_free(batch);
-}
-
 /* One answer per question, in their order. */
 static bool answers_fit(const struct read_batch *batch, struct slice bytes)
 {
@@ -127,19 +94,14 @@ static bool answers_fit(const struct read_batch *batch, struct slice bytes)
     return !reader.bad && count == batch->count;
 }
 
-/* Its own revision goes with the leader's word, and what this member shows may be older than what it showed before its start: until its
- * first read went through the word is let go, and asked for again in time.
- */
+/* They go on when this member shows all that the leader did when it answered. */
 void raft_reads_answered(struct raft_actor *role, const struct raft_msg *msg)
 {
-    if (!role->is_ready) return;
     struct raft_read_wait *wait = map_get(&role->reads, msg->round);
-    struct slice bytes = blob_slice(msg->entries[0].data);
-    if (wait == NULL || wait->batch == NULL || wait->batch->questions == NULL || !answers_fit(wait->batch, bytes)) return;
-    struct reader reader = reader_make(bytes);
-    if (read_batch_is_renewal(wait->batch)) take_renewals(role, wait->batch, &reader);
-    else take_answers(role, wait->batch, &reader);
-    wait_free(role, wait);
+    bool is_asked = wait != NULL && wait->batch != NULL && wait->batch->questions != NULL && !wait->batch->questions[0].is_list;
+    if (!is_asked || !answers_fit(wait->batch, blob_slice(msg->entries[0].data))) return;
+    wait->batch->answers = blob_ref(msg->entries[0].data);
+    raft_reads_confirmed(role, msg->round, &(struct raft_read){.index = msg->index});
 }
 
 void raft_reads_answer(struct raft_actor *role, const struct mail *mail)
@@ -148,7 +110,7 @@ void raft_reads_answer(struct raft_actor *role, const struct mail *mail)
     raft_get_status(role->raft, &status);
     struct raft_entry entry = {.kind = RAFT_ENTRY_COMMAND, .data = mail->answered.bytes};
     struct raft_msg msg = {.kind = RAFT_MSG_READ_ANSWER, .from = role->self, .to = mail->answered.peer, .term = status.term,
-                           .round = mail->answered.context, .entries = &entry, .entry_count = 1};
+                           .index = mail->answered.index, .round = mail->answered.context, .entries = &entry, .entry_count = 1};
     raft_actor_send_call(role, &msg);
     blob_unref(mail->answered.bytes);
 }
@@ -166,7 +128,7 @@ static void answer_remote(struct raft_actor *role, struct raft_read_wait *wait, 
     struct raft_msg msg = {.kind = RAFT_MSG_READ_ANSWER, .from = role->self, .to = wait->remote_peer, .term = status.term,
                            .index = index, .round = wait->remote_context, .reject = reject};
     raft_actor_send_call(role, &msg);
-    alloc_free(wait->batch);
+    mail_read_free(wait->batch);
     wait_free(role, wait);
 }
 
@@ -278,7 +240,6 @@ void raft_reads_release(struct raft_actor *role)
         struct raft_read_wait *wait = LIST_ENTRY(role->read_confirmed.next, struct raft_read_wait, confirmed);
         if (wait->index > role->posted_index && !MUTANT(D30)) return;
         struct mail mail = {.kind = MAIL_READ_BATCH, .read = {.batch = wait->batch, .index = wait->index, .started_ns = wait->started_ns}};
-        if (is_probe(wait)) role->is_ready = true;
         raft_actor_post_apply(role, &mail);
         wait_free(role, wait);
     }
