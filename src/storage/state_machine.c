@@ -1,21 +1,14 @@
 /* state_machine: one function per command kind. What may refuse is asked before mvcc_begin, so that a refused command leaves nothing
  * behind; the answer's bytes are made beside the writes and never decide anything, so that a member with a waiting call and one
  * without end in the same state. */
-#include "storage/state_machine.h"
-
-#include <stdatomic.h>
+#include "storage/state_machine_inner.h"
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/list.h"
 #include "base/mutant.h"
-#include "storage/alarm_state.h"
-#include "storage/lease.h"
-#include "storage/lease_request.h"
 #include "storage/mvcc_content.h"
 #include "storage/operation.h"
-#include "storage/txn.h"
 
 /* What readers may still look at, either or both. liburcu's thread pushes it back; apply drops the references. */
 struct retired {
@@ -25,23 +18,6 @@ struct retired {
     struct state_machine *machine;
     struct retired *next;
 };
-struct state_machine {
-    struct rcu *rcu;
-    struct mvcc *mvcc;
-    struct cluster *cluster;   /* the writer's; one reference */
-    struct cluster *published; /* the readers'; one reference */
-    struct blob *conf;         /* raft_conf_encode's bytes; NULL = none known */
-    struct alarm_state *alarms;             /* the writer's */
-    struct alarm_list *published_alarms;    /* the readers'; one reference */
-    struct lease_set *leases;
-    struct lease_set *old_leases;           /* of a state that an install replaced; being freed */
-    uint64_t applied_index;
-    uint64_t applied_term;
-    struct txn txn;            /* room that is used again and again */
-    _Atomic(struct retired *) returned;
-    uint64_t retired_count;    /* not yet dropped */
-};
-
 void state_machine_loaded_free(struct state_machine_loaded *loaded)
 {
     if (loaded == NULL) return;
@@ -269,117 +245,26 @@ struct lease_set *state_machine_leases(struct state_machine *machine)
     return machine->leases;
 }
 
-/* --- leases -------------------------------------------------------------------------------------------------------------- */
+/* --- for all commands ---------------------------------------------------------------------------------------------------- */
 
-static int64_t current_revision(struct state_machine *machine)
+int64_t state_machine_revision(struct state_machine *machine)
 {
     int64_t revision = mvcc_view_revision(mvcc_writer_view(machine->mvcc));
     ASSERT(revision > 0);
     return revision;
 }
 
-/* What was written belongs to the leases that it names now. `before`: the revision in front of it. */
-static void follow_leases(struct state_machine *machine, int64_t before)
-{
-    const struct mvcc_view *view = mvcc_writer_view(machine->mvcc);
-    struct mvcc_history history;
-    struct mvcc_change change;
-    if (lease_set_count(machine->leases) == 0 || mvcc_view_revision(view) == before) return;
-    mvcc_history_init(&history, view, before + 1);
-    while (mvcc_history_next(&history, &change)) {
-        ASSERT(change.revision == before + 1);
-        if (MUTANT(D93) && !change.is_delete && change.kv.lease == 0) continue;
-        lease_set_attach(machine->leases, change.kv.key, change.is_delete ? 0 : change.kv.lease);
-    }
-}
-
-/* All of it in one revision, in the order of the keys. */
-static void end_lease(struct state_machine *machine, struct lease *lease)
-{
-    struct slice *keys = lease_set_keys(machine->leases, lease);
-    mvcc_begin(machine->mvcc);
-    for (uint32_t i = 0; i < lease->key_count; i++) {
-        struct mvcc_range range = mvcc_range_make(keys[i], slice_empty());
-        int64_t deleted = mvcc_delete(machine->mvcc, &range, NULL, NULL);
-        ASSERT(deleted == 1); /* a key that goes leaves its lease */
-        if (MUTANT(D94) && mvcc_commit(machine->mvcc) > 0) mvcc_begin(machine->mvcc);
-    }
-    (void)mvcc_commit(machine->mvcc);
-    alloc_free(keys);
-    lease_set_remove(machine->leases, lease);
-}
-
-static void demand(const struct raft_entry *entry, enum err err)
+void state_machine_demand(const struct raft_entry *entry, enum err err)
 {
     if (err != ERR_OK)
         fatal("log entry %llu: %s: no door lets such a body through, the log is damaged",
               (unsigned long long)entry->index, err_name(err));
 }
 
-static void take_body(struct buf *body, struct state_machine_result *result)
+void state_machine_take_body(struct buf *body, struct state_machine_result *result)
 {
     if (body->size > 0) result->body = buf_take_blob(body);
     buf_deinit(body);
-}
-
-static void apply_lease_grant(struct state_machine *machine, const struct raft_entry *entry, const struct command *command, bool wants_reply,
-                              struct state_machine_result *result)
-{
-    struct lease_request_grant request;
-    demand(entry, lease_request_parse_grant(command->body, &request));
-    struct lease_row row = {.id = request.id != 0 ? request.id : command->chosen_lease_id,
-                            .ttl = request.ttl < command->chosen_ttl ? command->chosen_ttl : request.ttl,
-                            .granted_index = entry->index};
-    demand(entry, row.id == 0 || row.ttl <= 0 ? ERR_MALFORMED : ERR_OK); /* the door chooses both where the client did not */
-    result->err = lease_set_grant(machine->leases, &row);
-    if (result->err != ERR_OK || !wants_reply) return;
-    struct buf body;
-    buf_init(&body);
-    buf_put_pb_varint(&body, 2, (uint64_t)row.id);
-    buf_put_pb_varint(&body, 3, (uint64_t)row.ttl);
-    take_body(&body, result);
-}
-
-static void apply_lease_revoke(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
-                               struct state_machine_result *result)
-{
-    int64_t id = 0;
-    demand(entry, lease_request_parse_revoke(bytes, &id));
-    struct lease *lease = lease_set_find(machine->leases, id);
-    if (lease == NULL) result->err = ERR_LEASE_NOT_FOUND;
-    else end_lease(machine, lease);
-}
-
-/* The leader's word may come late: the lease was revoked meanwhile, and its id perhaps granted again. */
-static struct lease *find_granted(const struct state_machine *machine, int64_t id, uint64_t granted_index)
-{
-    struct lease *lease = lease_set_find(machine->leases, id);
-    return lease != NULL && (lease_set_row(machine->leases, lease)->granted_index == granted_index || MUTANT(D92)) ? lease : NULL;
-}
-
-static void apply_lease_expire(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
-{
-    struct reader reader = reader_make(bytes);
-    struct lease_request_expiry expiry;
-    while (lease_request_next_expiry(&reader, &expiry)) {
-        struct lease *lease = find_granted(machine, expiry.id, expiry.granted_index);
-        if (lease != NULL) end_lease(machine, lease);
-    }
-    demand(entry, reader.bad ? ERR_MALFORMED : ERR_OK);
-}
-
-static void apply_lease_checkpoint(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
-{
-    struct reader reader = reader_make(bytes);
-    struct lease_request_checkpoint checkpoint;
-    while (lease_request_next_checkpoint(&reader, &checkpoint)) {
-        struct lease *lease = find_granted(machine, checkpoint.id, checkpoint.granted_index);
-        if (lease == NULL) continue;
-        demand(entry, checkpoint.remaining > lease_set_row(machine->leases, lease)->ttl ? ERR_MALFORMED : ERR_OK);
-        lease_set_checkpoint(machine->leases, lease, checkpoint.remaining);
-        if (checkpoint.remaining == 0) lease->void_number = checkpoint.number; /* for the leader's timers: no part of the state */
-    }
-    demand(entry, reader.bad ? ERR_MALFORMED : ERR_OK);
 }
 
 /* --- KV ------------------------------------------------------------------------------------------------------------------ */
@@ -390,38 +275,38 @@ static void apply_put(struct state_machine *machine, const struct raft_entry *en
 {
     struct operation_put put;
     struct put_leases leases = put_leases_begin(machine->leases, entry->index, command);
-    demand(entry, operation_parse_put(command->body, &put));
-    demand(entry, put.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
+    state_machine_demand(entry, operation_parse_put(command->body, &put));
+    state_machine_demand(entry, put.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
     result->err = put_leases_check(&leases, &put);
     if (result->err == ERR_OK) result->err = txn_check_put_key(mvcc_writer_view(machine->mvcc), &put);
     if (result->err != ERR_OK) return;
     struct buf body;
     buf_init(&body);
-    int64_t before = current_revision(machine);
+    int64_t before = state_machine_revision(machine);
     mvcc_begin(machine->mvcc);
     txn_put(machine->mvcc, &leases, &put, wants_reply ? &body : NULL);
     (void)mvcc_commit(machine->mvcc);
-    follow_leases(machine, before);
-    take_body(&body, result);
+    state_machine_lease_follow(machine, before);
+    state_machine_take_body(&body, result);
 }
 
 static void apply_delete_range(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
                                bool wants_reply, struct state_machine_result *result)
 {
     struct operation_delete_range request;
-    demand(entry, operation_parse_delete_range(bytes, &request));
-    demand(entry, request.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
+    state_machine_demand(entry, operation_parse_delete_range(bytes, &request));
+    state_machine_demand(entry, request.key.size == 0 ? ERR_EMPTY_KEY : ERR_OK);
     struct buf body;
     buf_init(&body);
-    int64_t before = current_revision(machine);
+    int64_t before = state_machine_revision(machine);
     mvcc_begin(machine->mvcc);
     txn_delete_range(machine->mvcc, &request, wants_reply ? &body : NULL);
     (void)mvcc_commit(machine->mvcc);
-    follow_leases(machine, before);
+    state_machine_lease_follow(machine, before);
     bool is_over = body.size > TXN_REPLY_BYTES_MAX;
     if (is_over) buf_clear(&body);
     if (is_over) result->err = ERR_TIMEOUT; /* done, but the answer cannot be sent: outcome unknown to the caller */
-    take_body(&body, result);
+    state_machine_take_body(&body, result);
 }
 
 static void apply_txn(struct state_machine *machine, const struct raft_entry *entry, const struct command *command, bool wants_reply,
@@ -433,134 +318,24 @@ static void apply_txn(struct state_machine *machine, const struct raft_entry *en
     if (result->err != ERR_OK) return;
     struct buf body;
     buf_init(&body);
-    int64_t before = current_revision(machine);
+    int64_t before = state_machine_revision(machine);
     mvcc_begin(mvcc);
     bool is_whole = txn_run(&machine->txn, mvcc, &leases, wants_reply ? &body : NULL);
     (void)mvcc_commit(mvcc);
-    follow_leases(machine, before);
+    state_machine_lease_follow(machine, before);
     if (!is_whole) buf_clear(&body);
     if (!is_whole) result->err = ERR_TIMEOUT; /* as for delete_range */
-    take_body(&body, result);
+    state_machine_take_body(&body, result);
 }
 
 static void apply_compaction(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
                              struct state_machine_result *result)
 {
     struct operation_compaction request;
-    demand(entry, operation_parse_compaction(bytes, &request));
+    state_machine_demand(entry, operation_parse_compaction(bytes, &request));
     result->err = mvcc_compact(machine->mvcc, request.revision);
     if (result->err == ERR_OK && request.physical) result->wait_compacted = request.revision;
     ASSERT(result->err != ERR_OK || request.revision > 0);
-}
-
-/* --- cluster -------------------------------------------------------------------------------------------------------------- */
-
-static void set_cluster(struct state_machine *machine, struct cluster *cluster)
-{
-    ASSERT(cluster != NULL && cluster != machine->cluster);
-    cluster_unref(machine->cluster);
-    machine->cluster = cluster;
-}
-
-/* A string as it stands in a message; false if it is none that a C string can hold. */
-static bool take_text(const struct pb_field *field, char **out_text)
-{
-    if (field->wire != PB_BYTES || memchr(field->bytes.data, 0, field->bytes.size) != NULL) return false;
-    char *text = alloc_new(field->bytes.size + 1);
-    memcpy(text, field->bytes.data, field->bytes.size);
-    text[field->bytes.size] = '\0';
-    alloc_free(*out_text);
-    *out_text = text;
-    return true;
-}
-
-/* ClusterVersionSetRequest { ver = 1 } */
-static void apply_version_set(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
-{
-    struct reader reader = reader_make(bytes);
-    struct pb_field field;
-    char *version = alloc_string("");
-    bool ok = true;
-    while (reader_pb_field(&reader, &field))
-        if (field.number == 1) ok = take_text(&field, &version) && ok;
-    demand(entry, ok && !reader.bad ? ERR_OK : ERR_MALFORMED);
-    set_cluster(machine, cluster_with_version(machine->cluster, version));
-    alloc_free(version);
-}
-
-struct attributes {
-    char *name;
-    char **client_urls;
-    size_t client_url_count;
-};
-
-static void attributes_deinit(struct attributes *attributes)
-{
-    alloc_free(attributes->name);
-    for (size_t i = 0; i < attributes->client_url_count; i++) alloc_free(attributes->client_urls[i]);
-    alloc_free(attributes->client_urls);
-}
-
-/* Attributes { name = 1, repeated client_urls = 2 } */
-static bool read_attributes(struct slice bytes, struct attributes *attributes)
-{
-    struct reader reader = reader_make(bytes);
-    struct pb_field field;
-    bool ok = true;
-    while (reader_pb_field(&reader, &field)) {
-        char *url = NULL;
-        if (field.number == 1) ok = take_text(&field, &attributes->name) && ok;
-        if (field.number != 2) continue;
-        ok = take_text(&field, &url) && ok;
-        if (url == NULL) continue;
-        size_t count = attributes->client_url_count++;
-        attributes->client_urls = alloc_resize(attributes->client_urls, (count + 1) * sizeof(char *));
-        attributes->client_urls[count] = url;
-    }
-    return ok && !reader.bad;
-}
-
-/* ClusterMemberAttrSetRequest { member_ID = 1, member_attributes = 2 } */
-static void apply_attributes_set(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes,
-                                 struct state_machine_result *result)
-{
-    struct reader reader = reader_make(bytes);
-    struct pb_field field;
-    struct attributes attributes = {.name = alloc_string("")};
-    uint64_t id = 0;
-    bool ok = true;
-    while (reader_pb_field(&reader, &field)) {
-        if (field.number == 1) id = field.value;
-        if (field.number == 2) ok = field.wire == PB_BYTES && read_attributes(field.bytes, &attributes) && ok;
-    }
-    demand(entry, ok && !reader.bad ? ERR_OK : ERR_MALFORMED);
-    if (cluster_find(machine->cluster, id) == NULL) /* removed in between */
-        result->err = ERR_MEMBER_NOT_FOUND;
-    else
-        set_cluster(machine, cluster_with_attributes(machine->cluster, id, attributes.name, attributes.client_urls,
-                                                     attributes.client_url_count));
-    attributes_deinit(&attributes);
-}
-
-/* The configuration says who belongs; what members said of themselves, and the version, are ours to keep. */
-static void apply_conf(struct state_machine *machine, const struct raft_entry *entry, struct slice conf_members)
-{
-    blob_unref(machine->conf);
-    machine->conf = entry->data == NULL ? NULL : blob_ref(entry->data);
-    if (conf_members.size == 0) return;
-    struct cluster *next = cluster_decode_members(machine->cluster->id, conf_members);
-    demand(entry, next != NULL ? ERR_OK : ERR_MALFORMED);
-    for (size_t i = 0; i < machine->cluster->member_count; i++) {
-        const struct cluster_member *member = &machine->cluster->members[i];
-        if (cluster_find(next, member->id) == NULL) continue;
-        struct cluster *with_attributes =
-            cluster_with_attributes(next, member->id, member->name, member->client_urls, member->client_url_count);
-        cluster_unref(next);
-        next = with_attributes;
-    }
-    struct cluster *with_version = cluster_with_version(next, machine->cluster->version);
-    cluster_unref(next);
-    set_cluster(machine, with_version);
 }
 
 /* --- alarms --------------------------------------------------------------------------------------------------------------- */
@@ -571,20 +346,20 @@ static void apply_alarm(struct state_machine *machine, const struct raft_entry *
 {
     struct alarm_request request;
     bool is_named = false;
-    demand(entry, alarm_parse_request(bytes, &request));
+    state_machine_demand(entry, alarm_parse_request(bytes, &request));
     if (MUTANT(A2) && !wants_reply) return;
     result->err = alarm_state_change(machine->alarms, &request, &is_named);
     if (!is_named || !wants_reply) return;
     struct buf body;
     buf_init(&body);
     alarm_put_member(&request.alarm, &body);
-    take_body(&body, result);
+    state_machine_take_body(&body, result);
 }
 
 static void apply_state_hash(struct state_machine *machine, const struct raft_entry *entry, struct slice bytes)
 {
     struct alarm_check_report report;
-    demand(entry, alarm_check_parse(bytes, &report));
+    state_machine_demand(entry, alarm_check_parse(bytes, &report));
     if (cluster_find(machine->cluster, report.member) == NULL) return; /* removed in between */
     alarm_state_report(machine->alarms, &report, (uint32_t)machine->cluster->member_count);
 }
@@ -637,12 +412,12 @@ static void apply_command(struct state_machine *machine, const struct raft_entry
     case COMMAND_DELETE_RANGE: apply_delete_range(machine, entry, command.body, wants_reply, result); break;
     case COMMAND_TXN: apply_txn(machine, entry, &command, wants_reply, result); break;
     case COMMAND_COMPACTION: apply_compaction(machine, entry, command.body, result); break;
-    case COMMAND_LEASE_GRANT: apply_lease_grant(machine, entry, &command, wants_reply, result); break;
-    case COMMAND_LEASE_REVOKE: apply_lease_revoke(machine, entry, command.body, result); break;
-    case COMMAND_LEASE_EXPIRE: apply_lease_expire(machine, entry, command.body); break;
-    case COMMAND_LEASE_CHECKPOINT: apply_lease_checkpoint(machine, entry, command.body); break;
-    case COMMAND_CLUSTER_VERSION_SET: apply_version_set(machine, entry, command.body); break;
-    case COMMAND_CLUSTER_MEMBER_ATTR_SET: apply_attributes_set(machine, entry, command.body, result); break;
+    case COMMAND_LEASE_GRANT: state_machine_lease_grant(machine, entry, &command, wants_reply, result); break;
+    case COMMAND_LEASE_REVOKE: state_machine_lease_revoke(machine, entry, command.body, result); break;
+    case COMMAND_LEASE_EXPIRE: state_machine_lease_expire(machine, entry, command.body); break;
+    case COMMAND_LEASE_CHECKPOINT: state_machine_lease_checkpoint(machine, entry, command.body); break;
+    case COMMAND_CLUSTER_VERSION_SET: state_machine_cluster_version_set(machine, entry, command.body); break;
+    case COMMAND_CLUSTER_MEMBER_ATTR_SET: state_machine_cluster_attributes_set(machine, entry, command.body, result); break;
     case COMMAND_ALARM: apply_alarm(machine, entry, command.body, wants_reply, result); break;
     case COMMAND_STATE_HASH: apply_state_hash(machine, entry, command.body); break;
     }
@@ -655,13 +430,13 @@ void state_machine_apply(struct state_machine *machine, const struct raft_entry 
     struct state_machine_result result = {.err = ERR_OK};
     switch (entry->kind) {
     case RAFT_ENTRY_EMPTY: break;
-    case RAFT_ENTRY_CONF: apply_conf(machine, entry, conf_members); break;
+    case RAFT_ENTRY_CONF: state_machine_cluster_conf(machine, entry, conf_members); break;
     case RAFT_ENTRY_COMMAND: apply_command(machine, entry, wants_reply, &result); break;
     default: fatal("log entry %llu: kind %d is not known", (unsigned long long)entry->index, (int)entry->kind);
     }
     machine->applied_index = entry->index;
     machine->applied_term = entry->term;
-    result.revision = current_revision(machine);
+    result.revision = state_machine_revision(machine);
     ASSERT(wants_reply || result.body == NULL);
     *out_result = result;
 }
