@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "config_print.h"
 #include "options.h"
@@ -21,12 +22,20 @@
 
 #define STOP_TIMEOUT_NS (1200 * NS_PER_MS) /* a supervisor's patience is 1.5 s */
 #define PING_INTERVAL_NS (5 * NS_PER_S)    /* when no watchdog asks for less */
+#define PINGS_PER_WATCHDOG 3               /* a round that is answered late costs nobody his life */
 #define EXIT_USAGE 2
 
 enum { EVENT_SIGNAL, EVENT_NODE, EVENT_PING, EVENT_COUNT };
 
+struct program {
+    const struct options *options;
+    int argc;
+    char **argv;
+};
+
 struct supervisor {
     struct node *node;
+    const struct program *program;
     int epoll;
     int descriptors[EVENT_COUNT];
     bool is_ready;
@@ -44,7 +53,9 @@ static void watch(struct supervisor *supervisor, int event_number, int descripto
 static int open_timer(void)
 {
     uint64_t watchdog_ns = process_watchdog_ns();
-    uint64_t interval_ns = watchdog_ns == 0 || watchdog_ns / 2 > PING_INTERVAL_NS ? PING_INTERVAL_NS : watchdog_ns / 2;
+    uint64_t interval_ns = watchdog_ns / PINGS_PER_WATCHDOG;
+    if (watchdog_ns == 0 || interval_ns > PING_INTERVAL_NS) interval_ns = PING_INTERVAL_NS;
+    if (interval_ns == 0) interval_ns = 1;
     struct timespec interval = {.tv_sec = (time_t)(interval_ns / NS_PER_S), .tv_nsec = (long)(interval_ns % NS_PER_S)};
     struct itimerspec times = {.it_interval = interval, .it_value = interval};
     int descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -66,12 +77,34 @@ static void on_ping(struct supervisor *supervisor)
 {
     uint64_t count;
     if (read(supervisor->descriptors[EVENT_PING], &count, sizeof(count)) != sizeof(count)) return;
-    uint32_t missing = node_ping(supervisor->node);
+    char names[256];
+    uint32_t missing = node_ping(supervisor->node, names, sizeof(names));
     if (missing == 0) {
         process_notify_alive();
     } else {
-        LOG(WARN, "roles did not answer in time", LOG_F_U64("roles", missing));
+        LOG(WARN, "roles did not answer in time", LOG_F_U64("roles", missing), LOG_F_TEXT("names", names));
     }
+}
+
+/* SIGHUP: the command line, the environment as it was, and the file as it is now. What can change while a member runs does: the log level. */
+static void reload(const struct program *program)
+{
+    struct options *options = ALLOC(struct options);
+    struct buf others;
+    buf_init(&others);
+    if (options_init(options, program->argc, program->argv) == OPTIONS_RUN) {
+        log_set_level(options->log_level);
+        options_difference(program->options, options, "log-level", &others);
+        LOG(INFO, "configuration is read again", LOG_F_TEXT("log-level", options->log_level_text));
+        buf_put_u8(&others, 0);
+        const char *names = (const char *)buf_slice(&others).data;
+        if (names[0] != '\0') LOG(WARN, "these settings have changed and need a restart", LOG_F_TEXT("settings", names));
+    } else {
+        LOG(ERROR, "the configuration cannot be read again; nothing is changed", LOG_F_TEXT("error", options->message));
+    }
+    buf_deinit(&others);
+    options_deinit(options);
+    alloc_free(options);
 }
 
 static void on_signal(struct supervisor *supervisor)
@@ -82,17 +115,24 @@ static void on_signal(struct supervisor *supervisor)
         process_log_memory(&node_shared(supervisor->node)->metrics);
         return;
     }
+    if (number == SIGHUP) {
+        if (supervisor->is_ready) process_notify_reloading();
+        reload(supervisor->program);
+        if (supervisor->is_ready) process_notify_ready();
+        return;
+    }
     LOG(INFO, "received signal; shutting down", LOG_F_TEXT("signal", number == SIGTERM ? "terminated" : "interrupt"));
     supervisor->is_stopping = true;
 }
 
-static void supervise(struct node *node)
+static void supervise(struct node *node, const struct program *program)
 {
-    struct supervisor supervisor = {.node = node, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    char names[256];
+    struct supervisor supervisor = {.node = node, .program = program, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     watch(&supervisor, EVENT_SIGNAL, process_signals_open());
     watch(&supervisor, EVENT_NODE, node_main_descriptor(node));
     watch(&supervisor, EVENT_PING, open_timer());
-    (void)node_ping(node); /* the first tick of the timer asks for its answers */
+    (void)node_ping(node, names, sizeof(names)); /* the first tick of the timer asks for its answers */
     while (!supervisor.is_stopping) {
         struct epoll_event events[EVENT_COUNT];
         int count = epoll_wait(supervisor.epoll, events, EVENT_COUNT, -1);
@@ -129,8 +169,9 @@ static int refuse(const char *reason)
     return EXIT_FAILURE;
 }
 
-static int run(const struct options *options)
+static int run(const struct program *program)
 {
+    const struct options *options = program->options;
     char message[2048] = "unknown";
     process_init(options->log_level, options->log_format);
     options_log_warnings(options);
@@ -142,7 +183,7 @@ static int run(const struct options *options)
         LOG(INFO, "started member", LOG_F_HEX("local-member-id", node_member_id(node)),
             LOG_F_HEX("cluster-id", node_cluster_id(node)), LOG_F_TEXT("client-addresses", node_client_addresses(node)),
             LOG_F_TEXT("peer-addresses", node_peer_addresses(node)), LOG_F_TEXT("metrics-addresses", node_metrics_addresses(node)));
-        supervise(node);
+        supervise(node, program);
         process_notify_stopping();
         node_stop(node, STOP_TIMEOUT_NS);
     }
@@ -168,7 +209,7 @@ int main(int argc, char **argv)
     int code = EXIT_SUCCESS;
     switch (options_init(options, argc, argv)) {
     case OPTIONS_RUN:
-        code = run(options);
+        code = run(&(struct program){.options = options, .argc = argc, .argv = argv});
         break;
     case OPTIONS_HELP:
         options_print_help(options);

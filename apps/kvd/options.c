@@ -420,6 +420,24 @@ enum options_verdict options_init(struct options *options, int argc, char **argv
     return options->print[0] != '\0' ? OPTIONS_PRINT : OPTIONS_RUN;
 }
 
+void options_difference(const struct options *options, const struct options *others, const char *except, struct buf *out_text)
+{
+    struct buf mine, other;
+    buf_init(&mine);
+    buf_init(&other);
+    ASSERT(options->setting_count == others->setting_count);
+    for (int i = 0; i < options->setting_count; i++) {
+        buf_clear(&mine);
+        buf_clear(&other);
+        flags_value_text(&options->flags[i], true, &mine);
+        flags_value_text(&others->flags[i], true, &other);
+        if (slice_equal(buf_slice(&mine), buf_slice(&other)) || strcmp(options->flags[i].name, except) == 0) continue;
+        buf_printf(out_text, "%s%s", out_text->size == 0 ? "" : ",", options->flags[i].name);
+    }
+    buf_deinit(&mine);
+    buf_deinit(&other);
+}
+
 /* --- what people read -------------------------------------------------------------------------------------------------------- */
 
 /* The names of what is accepted and has no effect, in lines of bounded width. */

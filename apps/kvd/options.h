@@ -74,6 +74,8 @@ struct options {
 /* Strings are borrowed from argv and the environment. */
 enum options_verdict options_init(struct options *options, int argc, char **argv);
 void options_deinit(struct options *options);
+/* The names of the settings that have other values there, with commas, but for one that may differ; appended to out_text. Both were RUN. */
+void options_difference(const struct options *options, const struct options *others, const char *except, struct buf *out_text);
 void options_print_help(const struct options *options); /* stdout */
 /* What was given and has no effect, as lines of the log: after level and format are set. */
 void options_log_warnings(const struct options *options);

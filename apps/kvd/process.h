@@ -13,7 +13,7 @@
 void process_init(enum log_level level, enum log_format format);
 void process_deinit(void); /* blocks until gRPC's threads are gone */
 
-/* A signalfd of SIGTERM, SIGINT and SIGUSR1. */
+/* A signalfd of SIGTERM, SIGINT, SIGHUP and SIGUSR1. */
 int process_signals_open(void);
 /* Takes one; 0 = there is none. From the first that stops the process on, a second one ends it at once. */
 int process_signals_take(int descriptor);
@@ -22,6 +22,7 @@ int process_signals_take(int descriptor);
 void process_notify_ready(void);
 void process_notify_stopping(void);
 void process_notify_alive(void);
+void process_notify_reloading(void); /* ready again is the end of it */
 uint64_t process_watchdog_ns(void); /* how often it wants to hear so; 0 = never */
 
 /* Where the memory is, in one line. */

@@ -31,7 +31,8 @@ struct node {
     int main_event;
     struct door_actor *door;
     struct door_http *http;
-    uint32_t pong_count;
+    uint64_t ping;      /* the last that was sent */
+    uint32_t pong_bits; /* who has answered it: bit i is main.in[i]'s and main.out[i]'s role */
     bool is_ready, is_transferred, is_drained, is_unwatched;
 };
 
@@ -52,7 +53,7 @@ static void main_wait(struct actor *actor, uint64_t deadline_ns)
     ASSERT(false); /* the app waits, in its own epoll */
 }
 
-static void take_main_mail(struct node *node, struct mail *mail)
+static void take_main_mail(struct node *node, uint32_t place, struct mail *mail)
 {
     switch ((enum mail_kind)mail->kind) {
     case MAIL_LOG: {
@@ -62,7 +63,9 @@ static void take_main_mail(struct node *node, struct mail *mail)
         break;
     }
     case MAIL_READY: node->is_ready = true; break;
-    case MAIL_PONG: node->pong_count++; break;
+    case MAIL_PONG: /* a late answer to an earlier one says nothing about now */
+        if (mail->ping.cookie == node->ping) node->pong_bits |= 1u << place;
+        break;
     case MAIL_TRANSFERRED: node->is_transferred = true; break;
     case MAIL_DRAINED: node->is_drained = true; break;
     case MAIL_UNWATCHED: node->is_unwatched = true; break;
@@ -77,7 +80,7 @@ static bool main_step(struct actor *actor, uint64_t now_ns)
     (void)now_ns;
     struct mail mail;
     for (uint32_t i = 0; i < actor->in_count; i++) {
-        while (lane_take(actor->in[i], &mail)) take_main_mail(node, &mail);
+        while (lane_take(actor->in[i], &mail)) take_main_mail(node, i, &mail);
     }
     return false;
 }
@@ -215,16 +218,27 @@ const struct shared *node_shared(const struct node *node) { return &node->line.s
 uint64_t node_member_id(const struct node *node) { return node->line.identity.member_id; }
 uint64_t node_cluster_id(const struct node *node) { return node->line.identity.cluster_id; }
 
-uint32_t node_ping(struct node *node)
+static const char *role_name(const struct lane *from_main)
 {
-    uint32_t roles = node->main.out_count;
-    uint32_t missing = roles - (node->pong_count < roles ? node->pong_count : roles);
-    node->pong_count = 0;
-    struct mail ping = {.kind = MAIL_PING};
-    for (uint32_t i = 0; i < roles; i++) {
+    const struct actor *role = (const struct actor *)(const void *)((const char *)from_main->bell - offsetof(struct actor, bell));
+    return role->table->name;
+}
+
+uint32_t node_ping(struct node *node, char *out_names, size_t size)
+{
+    uint32_t missing = 0;
+    struct mail ping = {.kind = MAIL_PING, .ping.cookie = ++node->ping};
+    ASSERT(size > 0 && node->main.out_count == node->main.in_count && node->main.out_count < 32);
+    out_names[0] = '\0';
+    for (uint32_t i = 0; i < node->main.out_count; i++) {
+        size_t used = strlen(out_names);
+        bool has_answered = (node->pong_bits & 1u << i) != 0;
+        if (!has_answered) snprintf(out_names + used, size - used, "%s%s", used == 0 ? "" : ",", role_name(node->main.out[i]));
+        missing += !has_answered;
         (void)lane_post(node->main.out[i], &ping); /* full: that role has not answered for long, and will be missed */
         lane_ring(node->main.out[i]);
     }
+    node->pong_bits = 0;
     return missing;
 }
 

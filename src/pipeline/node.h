@@ -33,8 +33,9 @@ void node_main_step(struct node *node);
  * (coalescer_stuck_fn), which is the process's: installed by the app between node_open and node_start. Any thread. */
 void node_finish_write(void *node, int descriptor);
 bool node_is_ready(const struct node *node);         /* a linearizable read went through: the member serves */
-/* Sends a PING to every role; the number of roles that have not answered the one before. */
-uint32_t node_ping(struct node *node);
+/* Sends a PING to every role, which each answers in its next step, also one with nothing else to do; the number of roles that have not
+ * answered the one before, and their names, with commas. */
+uint32_t node_ping(struct node *node, char *out_names, size_t size);
 
 /* Phase 1 and 2: refuse new calls, hand leadership over, drain for at most timeout_ns; then join. Main's lanes are drained inside. */
 void node_stop(struct node *node, uint64_t timeout_ns);

@@ -41,14 +41,17 @@ says_what_it_is() {
         expect "owners and modes" $'-rw-r--r-- root/root\n-rwxr-xr-x root/root\ndrwxr-xr-x root/root' modes_of "$deb"
     done
     expect_match "the server has libsystemd's words" 'libsystemd0' field "$kvd_deb" Depends
-    expect "the files of kvd" "/etc/kvd/kvd.env
+    expect "the files of kvd" "/etc/kvd/config.env
+/etc/kvd/kvd.env
 /usr/bin/kvd
 /usr/bin/readpb
 /usr/bin/readsnapshot
 /usr/bin/readstate
 /usr/bin/readwal
 /usr/lib/systemd/system/kvd.service
+/usr/lib/systemd/system/kvd@.service
 /usr/lib/sysusers.d/kvd.conf
+/usr/lib/tmpfiles.d/kvd.conf
 /usr/share/doc/kvd/ARCHITECTURE.md
 /usr/share/doc/kvd/CHANGELOG.md
 /usr/share/doc/kvd/README.md
