@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "auth_command.h"
 #include "batch_command.h"
+#include "check_command.h"
 #include "completion.h"
 #include "elect_command.h"
 #include "endpoint_command.h"
@@ -22,6 +23,7 @@
 #include "manual.h"
 #include "member_change.h"
 #include "member_command.h"
+#include "mirror_command.h"
 #include "other_command.h"
 #include "snapshot_command.h"
 #include "txn_command.h"
@@ -186,6 +188,16 @@ static const struct command COMMANDS[] = {
      "  Revisions go on 1,000,000,000 further up and all below is compacted, so that clients with caches and watches notice;\n"
      "  --bump-revision 0 --mark-compacted=false leaves both as they were.\n",
      snapshot_command_restore_flags, snapshot_command_restore, WAYS_OFFLINE},
+    {"make-mirror", "<destination>", "Makes a mirror at the destination cluster",
+     "  kvctl make-mirror 10.1.0.1:2379           all keys, then every change, until interrupted; prints how many every 30 s\n"
+     "  kvctl make-mirror --prefix users/ --dest-prefix old-users/ 10.1.0.1:2379\n",
+     mirror_command_flags, mirror_command_run, WAYS_LIVE},
+    {"check perf", "", "Checks the performance of the cluster",
+     "  kvctl check perf --load m                 a minute of 1,000 puts a second, then a judgement; its keys are deleted\n",
+     check_command_perf_flags, check_command_perf, WAYS_CALLS},
+    {"check datascale", "", "Checks the memory usage of holding data for different workloads",
+     "  kvctl check datascale --load s            10,000 keys of 1 KiB, and what the first endpoint takes for them\n",
+     check_command_datascale_flags, check_command_datascale, WAYS_CALLS},
     {"downgrade validate", "<version>", "Asks whether the cluster could go back to a version",
      "  kvctl downgrade validate 3.5\n", NULL, other_command_downgrade_validate, WAYS_CALLS},
     {"downgrade enable", "<version>", "Begins to go back to a version",

@@ -163,10 +163,12 @@ uint64_t ctl_begin(struct ctl *ctl, const char *path, struct slice request, enum
     return rpc_client_start(ctl->client, &call, done_fn, context);
 }
 
-void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer)
+void ctl_stream(struct ctl *ctl, const char *path, struct slice request, rpc_client_message_fn *message_fn, void *context,
+                struct rpc_client_answer *out_answer)
 {
     ASSERT(ctl->client != NULL && message_fn != NULL);
     struct rpc_client_request call = {.path = path,
+                                      .body = request,
                                       .policy = RPC_CLIENT_ONCE,
                                       .timeout_ns = ctl->has_timeout ? ctl->globals.command_timeout_ns : 0,
                                       .endpoint = RPC_CLIENT_ANY,

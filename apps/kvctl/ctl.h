@@ -46,7 +46,10 @@ struct ctl_options {
     int64_t bump_revision;
     bool skip_hash_check, mark_compacted;
     const char *peer_urls, *new_user_password;
-    int64_t parallel;
+    int64_t parallel, max_txn_ops;
+    const char *source_prefix, *dest_prefix, *dest_cert, *dest_key, *dest_cacert, *dest_user, *dest_password, *load;
+    uint64_t check_seconds_ns;
+    bool no_dest_prefix, dest_insecure, auto_compact, auto_defrag, stream;
     bool atomic, stop_on_error, dry_run, quiet, any_order;
     bool learner, no_password, detail;
 };
@@ -87,7 +90,7 @@ void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_
 uint64_t ctl_begin(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, rpc_client_done_fn *done_fn,
                    void *context);
 /* One call that is answered with a stream: each message to message_fn. No endpoint is tried twice; without --command-timeout it may last. */
-void ctl_stream(struct ctl *ctl, const char *path, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer);
+void ctl_stream(struct ctl *ctl, const char *path, struct slice request, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer);
 /* Says why there is no good answer; that the server has not such a call is said with its words, in one line. */
 enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer);
 /* One call and its response unpacked (owned: protobuf_c_message_free_unpacked). Fails with a message. */

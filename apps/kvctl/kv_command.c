@@ -23,6 +23,33 @@ int kv_command_compaction_flags(struct ctl_options *options, struct flag *out_fl
     return 1;
 }
 
+struct pieces {
+    const struct ctl *ctl;
+    enum ctl_exit code;
+};
+
+/* Each is printed like an answer of its own, and -w json so has an object for each. */
+static bool on_piece(void *context, struct slice body)
+{
+    struct pieces *pieces = context;
+    ProtobufCMessage *message = ctl_unpack(&etcdserverpb__range_stream_response__descriptor, body);
+    const Etcdserverpb__RangeStreamResponse *piece = (const Etcdserverpb__RangeStreamResponse *)message;
+    if (piece == NULL) pieces->code = ctl_fail(CTL_ERROR, "a piece of the answer cannot be read");
+    else if (piece->range_response != NULL) pieces->code = print_range(pieces->ctl, piece->range_response);
+    if (message != NULL) protobuf_c_message_free_unpacked(message, NULL);
+    return pieces->code == CTL_OK;
+}
+
+static enum ctl_exit get_stream(struct ctl *ctl, struct slice request)
+{
+    struct pieces pieces = {.ctl = ctl, .code = CTL_OK};
+    struct rpc_client_answer answer;
+    ctl_stream(ctl, "/etcdserverpb.KV/RangeStream", request, on_piece, &pieces, &answer);
+    if (pieces.code == CTL_OK && answer.code != ERR_CODE_OK) pieces.code = ctl_fail_answer(ctl, &answer);
+    rpc_client_answer_deinit(&answer);
+    return pieces.code;
+}
+
 enum ctl_exit kv_command_get(struct ctl *ctl, int count, const char **words)
 {
     struct buf request;
@@ -36,6 +63,10 @@ enum ctl_exit kv_command_get(struct ctl *ctl, int count, const char **words)
     }
     if (ctl->options.count_only && ctl->format != CTL_FIELDS && ctl->format != CTL_JSON) {
         code = ctl_fail(CTL_BAD_ARGS, "--count-only is only for `--write-out=fields` or `--write-out=json`");
+        goto out;
+    }
+    if (ctl->options.stream) {
+        code = get_stream(ctl, buf_slice(&request));
         goto out;
     }
     code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), RPC_CLIENT_READ,

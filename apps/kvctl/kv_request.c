@@ -27,6 +27,7 @@ int kv_request_get_flags(struct ctl_options *o, struct flag *out_flags)
         {"min-create-rev", 0, FLAG_I64, &o->min_create_rev, "<revision>", "created at or after", "Options", false},
         {"max-create-rev", 0, FLAG_I64, &o->max_create_rev, "<revision>", "created at or before", "Options", false},
         {"min-mod-rev", 0, FLAG_I64, &o->min_mod_rev, "<revision>", "changed at or after", "Options", false},
+        {"stream", 0, FLAG_BOOL, &o->stream, NULL, "in pieces, as they come: for more than fits into one answer", "Options", false},
         {"max-mod-rev", 0, FLAG_I64, &o->max_mod_rev, "<revision>", "changed at or before", "Options", false},
     };
     ASSERT(sizeof flags / sizeof flags[0] <= KV_REQUEST_FLAGS_MAX);

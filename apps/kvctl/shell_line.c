@@ -147,7 +147,7 @@ static int get_character(EditLine *edit, wchar_t *out_character)
     }
 }
 
-static unsigned char on_cancel(EditLine *edit, int character)
+static unsigned char on_cancel(EditLine *edit, wint_t character)
 {
     struct shell_line *line = self(edit);
     const LineInfo *info = el_line(edit);
@@ -210,7 +210,7 @@ static bool replace(EditLine *edit, const char *before, const struct shell_compl
     return is_news;
 }
 
-static unsigned char on_tab(EditLine *edit, int character)
+static unsigned char on_tab(EditLine *edit, wint_t character)
 {
     struct shell_line *line = self(edit);
     const LineInfo *info = el_line(edit);
@@ -292,8 +292,8 @@ static void set_up(struct shell_line *line)
     el_set(line->edit, EL_SETTY, "-x", "-echoctl", NULL); /* while a command runs: what comes behind a ^C would not begin a line */
     el_set(line->edit, EL_PROMPT, put_prompt);
     el_set(line->edit, EL_HIST, history, line->history);
-    el_set(line->edit, EL_ADDFN, "kvctl-complete", "completes a word", on_tab);
-    el_set(line->edit, EL_ADDFN, "kvctl-cancel", "clears the line", on_cancel);
+    el_wset(line->edit, EL_ADDFN, L"kvctl-complete", L"completes a word", on_tab);
+    el_wset(line->edit, EL_ADDFN, L"kvctl-cancel", L"clears the line", on_cancel);
     el_set(line->edit, EL_BIND, "^I", "kvctl-complete", NULL);
     el_set(line->edit, EL_BIND, "^G", "kvctl-cancel", NULL);
     el_set(line->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);

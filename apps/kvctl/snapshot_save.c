@@ -153,7 +153,7 @@ static enum ctl_exit fetch(struct save *save, struct ctl *ctl)
 {
     struct rpc_client_answer answer;
     progress_init(&save->progress);
-    ctl_stream(ctl, SNAPSHOT_PATH, take_message, save, &answer);
+    ctl_stream(ctl, SNAPSHOT_PATH, slice_empty(), take_message, save, &answer);
     progress_end(&save->progress);
     enum ctl_exit code = judge_stream(save, ctl, &answer);
     rpc_client_answer_deinit(&answer);

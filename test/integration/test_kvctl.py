@@ -17,10 +17,11 @@ revisions must agree; exit codes, standard output and the error are compared. Wh
 import json
 import os
 import re
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-from kvtest import REFERENCE_BINARY, ROOT, Cluster, check, clean_environment, is_kvd, main, needs_kvd
+from kvtest import REFERENCE_BINARY, ROOT, Cluster, check, clean_environment, is_kvd, main, needs_kvd, rpc, wait_until
 
 BUDGET_S = 30
 KVCTL = os.environ.get("KVCTL_BINARY", os.path.join(ROOT, "bin", "kvctl"))
@@ -130,6 +131,72 @@ def test_what_the_server_has_not_is_said_in_its_words():
             code, out, error = Side(KVCTL, cluster.members[0]).run(line, text, "simple")
             is_mistake = code == 128
             check(is_mistake or code == 4 and out == "" and "has no such call: " in error, "%s: %s %s %s", line, code, out, error)
+
+
+def kvctl(member, *words):
+    done = subprocess.run([KVCTL, "--endpoints", member.target] + list(words), capture_output=True, env=clean_environment(), timeout=30)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def keys(member, prefix):
+    end = prefix[:-1] + bytes([prefix[-1] + 1])
+    return [(kv.key, kv.value, kv.mod_revision) for kv in member.client.call("Range", rpc.RangeRequest(key=prefix, range_end=end)).kvs]
+
+
+def test_a_mirror_has_the_keys_and_follows():
+    with Cluster(1) as here, Cluster(1, binary=REFERENCE_BINARY) as there:
+        source, target = here.members[0], there.members[0]
+        for i in range(2345):
+            source.client.put(b"m/%04d" % i, b"%d" % i)
+        source.client.put(b"other", b"x")
+        process = subprocess.Popen([KVCTL, "--endpoints", source.target, "make-mirror", "--prefix", "m/", "--dest-prefix", "copy/", target.target],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+        try:
+            wait_until(lambda: len(keys(target, b"copy/")) == 2345, 20, "all keys are there")
+            check(keys(target, b"copy/")[7][:2] == (b"copy/0007", b"7") and not keys(target, b"o"), "what is there")
+            source.client.call("DeleteRange", rpc.DeleteRangeRequest(key=b"m/", range_end=b"m/2340"))
+            ops = [rpc.RequestOp(request_put=rpc.PutRequest(key=b"m/new%d" % i, value=b"n")) for i in range(3)]
+            source.client.call("Txn", rpc.TxnRequest(success=ops))
+            wait_until(lambda: len(keys(target, b"copy/")) == 8, 20, "the changes are there")
+            check(len({revision for key, _, revision in keys(target, b"copy/new")}) == 1, "a transaction is one there: %s", keys(target, b"copy/new"))
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=10)
+            check(process.returncode == -signal.SIGINT and out.split() == [b"4688"] and errors == b"", "%s %s %s", process.returncode, out, errors)
+        finally:
+            process.kill()
+        check(kvctl(source, "make-mirror", "--dest-prefix", "a", "--no-dest-prefix", target.target)[0] == 128, "two prefixes")
+        code, _, errors = kvctl(source, "--command-timeout", "300ms", "--dial-timeout", "300ms", "make-mirror", "127.0.0.1:1")
+        check(code == 2 and "127.0.0.1:1" in errors, "%d %s", code, errors)
+
+
+def test_checks_of_the_cluster_clean_up_behind_them():
+    needs_kvd("an account of memory in Status")
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        code, out, errors = kvctl(member, "check", "perf", "--duration", "1s", "--auto-compact", "--auto-defrag")
+        check(out.count("PASS: ") + out.count("FAIL: ") == 3 and "Throughput is" in out and "Compacted with revision" in out and "Defragmented" in out, "%d %s %s", code, out, errors)
+        code, out, errors = kvctl(member, "check", "datascale")
+        check(code == 0 and "10000 key-value pairs" in out and "PASS: Approximate system memory used" in out, "%d %s %s", code, out, errors)
+        check(not keys(member, b"/"), "keys are left")
+        member.client.put(b"/etcdctl-check-perf/mine", b"")
+        code, _, errors = kvctl(member, "check", "perf")
+        check(code == 3 and "has keys" in errors and keys(member, b"/"), "%d %s", code, errors)
+        check(kvctl(member, "check", "perf", "--load", "huge")[0] == 4 and kvctl(member, "check", "perf", "--prefix", "")[0] == 128, "bad words")
+
+
+def test_an_answer_in_pieces():
+    needs_kvd("RangeStream")
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        for i in range(30):
+            member.client.put(b"s/%02d" % i, b"x" * 200000)
+        code, out, errors = kvctl(member, "get", "--prefix", "s/", "--stream", "--print-value-only")
+        check(code == 0 and out == ("x" * 200000 + "\n") * 30, "%d %d %s", code, len(out), errors)
+        code, out, errors = kvctl(member, "get", "--prefix", "s/", "--stream", "-w", "json")
+        pieces = [json.loads(line) for line in out.splitlines()]
+        check(code == 0 and sum(len(one.get("kvs", [])) for one in pieces) == 30, "%d %d %s", code, len(pieces), errors)
+        code, out, errors = kvctl(member, "get", "s/00", "--stream", "--rev", "1000")
+        check(code == 1 and "future revision" in errors, "%d %s", code, errors)
 
 
 if __name__ == "__main__":
