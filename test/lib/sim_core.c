@@ -107,6 +107,25 @@ static bool takes_write(const struct sim_core *core, uint64_t ns)
     return false;
 }
 
+/* One who is outside catches up, and then neither hears the leader nor is heard by it, but stays in touch with all others. */
+static bool part_leader(const struct sim_core *core, uint32_t set, uint64_t ns)
+{
+    struct world *world = core->world;
+    uint32_t members = core->options->world.members, outside = 0;
+    while (outside < members && ((set >> outside & 1) != 0 || !world_is_up(world, outside) || world_is_paused(world, outside))) outside++;
+    if (outside == members || tape_below(core->tape, 2) == 0) return false;
+    for (uint32_t i = 0; i < members; i++) {
+        world_cut(world, i, outside, false);
+        world_cut(world, outside, i, false);
+    }
+    run(core, ns);
+    int leader = world_followed_leader(world);
+    if (leader < 0 || (set >> leader & 1) == 0) return false;
+    world_cut(world, (uint32_t)leader, outside, true);
+    world_cut(world, outside, (uint32_t)leader, true);
+    return true;
+}
+
 static uint64_t elections(const struct sim_core *core)
 {
     struct world_counts counts;
@@ -125,8 +144,10 @@ bool sim_core_run(const struct sim_core *core, uint64_t *out_spans)
     *out_spans = (world_now_ns(core->world) - start_ns) / election_ns;
     run(core, 5 * election_ns); /* streams across the cuts are found broken */
     demand(core, is_led(core, 10 * election_ns), "V2 a majority keeps a leader while the rest is cut off", set, 0);
+    bool is_parted = part_leader(core, set, 5 * election_ns);
     uint64_t before = elections(core);
     run(core, 10 * election_ns);
+    demand(core, !is_parted || elections(core) == before, "V2 who is cut off from the leader alone does not disturb it", set, elections(core) - before);
     demand(core, elections(core) <= before + 1, "V2 a leader stays while the network stays as it is", set, elections(core) - before);
     /* With the smallest windows what waits already goes one entry a round trip. */
     uint64_t waiting = world_last_index(core->world) - world_commit_index(core->world);

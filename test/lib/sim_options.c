@@ -48,7 +48,8 @@ static const struct field fields[] = {
     FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
     FIELD("quota-bytes", world.quota_bytes), FIELD("auto-disarm", world.auto_disarm), FIELD("alarms-per-minute", alarms_per_minute), FIELD("deletes", clients.deletes),
-    FIELD("histories-per-minute", histories_per_minute), FIELD("snap-fault-permille", world.snap_fault_permille),
+    FIELD("histories-per-minute", histories_per_minute), FIELD("lists-per-minute", lists_per_minute),
+    FIELD("snap-fault-permille", world.snap_fault_permille),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
     FIELD("nap-permille", world.nap_permille), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
     FIELD("renew-streams", world.renew_streams), FIELD("renew-think-ns", renew_think_ns),
@@ -180,7 +181,7 @@ static void draw_limits(struct rng *rng, struct world_options *world)
 
 static void draw_world(struct rng *rng, struct world_options *world)
 {
-    static const uint32_t sizes[] = {1, 3, 3, 3, 3, 3, 5, 5};
+    static const uint32_t sizes[] = {1, 3, 3, 3, 3, 4, 5, 5};
     world->members = sizes[rng_below(rng, 8)];
     world->switch_percent = (uint32_t)DRAW(rng, 0, 2, 10, 30);
     world->break_permille = (uint32_t)DRAW(rng, 0, 0, 1, 10, 50);
@@ -295,6 +296,7 @@ static void draw_watches(uint64_t seed, struct sim_options *options)
     rng_init(&rng, seed * UINT64_C(0xda942042e4dd58b5) + 7);
     if (rng_below(&rng, 2) == 0) return;
     options->world.watch_streams = (uint32_t)DRAW(&rng, 1, 2, 4, 8);
+    options->lists_per_minute = (uint32_t)DRAW(&rng, 0, 60, 300);
     options->histories_per_minute = (uint32_t)DRAW(&rng, 0, 60, 600);
     options->world.watch_hold_bytes = DRAW(&rng, 0, 1, 500, 20000);
     options->world.watch_progress_ms = DRAW(&rng, 100, 500, 2000);

@@ -12,6 +12,8 @@
 #include "lib/world_leases.h"
 #include "lib/world_watch.h"
 
+#define SLOW_STOP_NS (200 * NS_PER_MS)
+
 /* --- faults --- */
 
 struct run {
@@ -24,6 +26,8 @@ struct run {
     struct sim_renew renew;
     struct sim_quota quota;
     struct sim_history history;
+    struct sim_who who;
+    uint64_t stop_ns[WORLD_MEMBERS_MAX]; /* planned; 0 = not */
     uint64_t faults[SIM_FAULTS];
     uint64_t cores, led_after[SIM_CORE_SPANS];
 };
@@ -87,6 +91,28 @@ static void flip_one(struct run *run, uint32_t member)
     world_flip(run->world, member);
 }
 
+/* At once; or a little later, while its apply role is slow, so that much is on its way to it. */
+static void stop_one(struct run *run, uint32_t member)
+{
+    if (!world_is_up(run->world, member)) return;
+    if (below(run, 2) == 0) {
+        world_stop(run->world, member);
+        return;
+    }
+    uint64_t ns = below(run, SLOW_STOP_NS);
+    world_nap(run->world, member, 2 * ns);
+    run->stop_ns[member] = world_now_ns(run->world) + ns;
+}
+
+static void stop_planned(struct run *run)
+{
+    for (uint32_t i = 0; i < run->options->world.members; i++) {
+        if (run->stop_ns[i] == 0 || run->stop_ns[i] > world_now_ns(run->world)) continue;
+        run->stop_ns[i] = 0;
+        if (world_is_up(run->world, i)) world_stop(run->world, i);
+    }
+}
+
 static void inject(struct run *run, enum sim_fault fault)
 {
     struct world *world = run->world;
@@ -99,9 +125,7 @@ static void inject(struct run *run, enum sim_fault fault)
     case SIM_KILL: kill_one(run, member, false, false); break;
     case SIM_POWER_LOSS: kill_one(run, member, true, false); break;
     case SIM_POWER_LOSS_OF_ALL: kill_one(run, member, true, true); break;
-    case SIM_STOP:
-        if (world_is_up(world, member)) world_stop(world, member);
-        break;
+    case SIM_STOP: stop_one(run, member); break;
     case SIM_PAUSE: world_pause(world, member, tape_below(&run->tape, 5 * election_ns)); break;
     case SIM_CUT: world_cut(world, member, (member + 1 + below(run, members)) % members, true); break;
     case SIM_PARTITION: set_cuts(run, below(run, 2) == 0 ? 1u << member : below(run, 1u << members), true); break;
@@ -138,6 +162,7 @@ static bool happens(struct run *run, uint32_t lane, uint32_t per_minute, uint64_
 static void some_faults(struct run *run, uint64_t ns)
 {
     uint32_t members = run->options->world.members;
+    stop_planned(run);
     for (int fault = 0; fault < SIM_FAULTS; fault++) {
         if (fault > SIM_TRANSFER && run->options->per_minute[fault] == 0) continue; /* nothing is drawn for them */
         if (happens(run, (uint32_t)fault, run->options->per_minute[fault], ns)) inject(run, (enum sim_fault)fault);
@@ -202,6 +227,7 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
         sim_quota_step(&run->quota, 2 * NS_PER_MS, true);
         sim_history_step(&run->history, 2 * NS_PER_MS, true);
         sim_watch_step(&run->watch, true);
+        sim_who_step(&run->who, 2 * NS_PER_MS, true);
         sim_renew_step(&run->renew, true);
     }
     return true;
@@ -209,13 +235,14 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
 
 static bool has_leader(struct run *run) { return world_leader(run->world) >= 0; }
 static bool all_are_ready(struct run *run) { return ready_count(run) == run->options->world.members; }
-static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0 && !run->quota.is_waiting && !run->history.is_waiting; }
+static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0 && !run->quota.is_waiting && !run->history.is_waiting && !run->who.is_waiting; }
 static bool alarms_are_settled(struct run *run) { return world_alarms_is_settled(run->world) && agree(run); }
 
 static bool no_lease_is_left(struct run *run) { return world_leases_left(run->world, SIM_LEASES_SHORT_TTL) == 0; }
 static bool all_know_all(struct run *run) { return sim_watch_settle(&run->watch); }
 static bool all_are_notified(struct run *run) { return sim_watch_all_notified(&run->watch); }
 static bool nobody_renews(struct run *run) { return sim_renew_end(&run->renew); }
+static bool all_are_told(struct run *run) { return sim_who_all_told(&run->who); }
 static bool nobody_watches(struct run *run) { return sim_watch_end(&run->watch); }
 
 static void demand(struct run *run, bool holds, const char *invariant)
@@ -255,6 +282,10 @@ static void finish_watches(struct run *run)
     demand(run, is_settled, "W14 every watcher knows all in the end, and every stream says so");
     sim_watch_count_notifications(&run->watch);
     demand(run, run_until(run, 3 * world->watch_progress_ms * NS_PER_MS, all_are_notified), "W7 who wants notifications of progress gets them");
+    sim_who_check(&run->who);
+    sim_who_cancel_some(&run->who);
+    demand(run, run_until(run, NS_PER_S, all_are_told), "H6 who is canceled by an operator is told");
+    sim_who_check(&run->who);
     demand(run, run_until(run, NS_PER_S, nobody_watches), "W12 a stream ends when its client has said its last word");
 }
 
@@ -333,6 +364,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     sim_renew_init(&run.renew, &run.clients, &(struct sim_renew_options){
         .seed = options->world.seed, .streams = options->world.renew_streams, .members = options->world.members,
         .slow_percent = options->watch_slow_percent, .slow_ns = options->watch_slow_ns, .think_ns = options->renew_think_ns});
+    sim_who_init(&run.who, &run.watch, options->lists_per_minute);
     sim_history_init(&run.history, run.world, options->world.seed, options->world.members, options->clients.keys, options->histories_per_minute);
     sim_quota_init(&run.quota, run.world, options->world.seed, options->world.members, options->alarms_per_minute);
     sim_saves_init(&run.saves, run.world, options->world.seed, options->world.members, options->saves_per_minute);
@@ -347,6 +379,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         sim_quota_step(&run.quota, world_now_ns(run.world) - before_ns, false);
         sim_history_step(&run.history, world_now_ns(run.world) - before_ns, false);
         sim_watch_step(&run.watch, false);
+        sim_who_step(&run.who, world_now_ns(run.world) - before_ns, false);
         sim_renew_step(&run.renew, false);
         some_faults(&run, world_now_ns(run.world) - before_ns);
     }
@@ -368,6 +401,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     out_result->renew = run.renew.counts;
     out_result->quota = run.quota.counts;
     out_result->history = run.history.counts;
+    out_result->who = run.who.counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
     sim_watch_deinit(&run.watch);

@@ -13,6 +13,7 @@
 #include "lib/sim_quota.h"
 #include "lib/sim_saves.h"
 #include "lib/sim_watch.h"
+#include "lib/sim_who.h"
 
 /* Nothing but uint64_t: results are added up field by field. */
 struct sim_result {
@@ -23,6 +24,7 @@ struct sim_result {
     struct sim_renew_counts renew;
     struct sim_quota_counts quota;
     struct sim_history_counts history;
+    struct sim_who_counts who;
     uint64_t faults[SIM_FAULTS];
     uint64_t fired[BUGGIFY_SITE_COUNT]; /* the sites of rare behaviour; zeros in a build without them */
     uint64_t trace_hash;

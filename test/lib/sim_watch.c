@@ -81,6 +81,21 @@ static void put_interval(struct buf *out, const struct sim_watcher *watcher)
     }
 }
 
+bool sim_watch_is_interval(const struct sim_watcher *watcher, struct slice key, struct slice end)
+{
+    struct buf asked;
+    struct pb_field field;
+    struct slice own[2] = {slice_make("", 1), slice_empty()}; /* an empty key is the first one */
+    buf_init(&asked);
+    put_interval(&asked, watcher);
+    struct reader reader = reader_make(buf_slice(&asked));
+    while (reader_pb_field(&reader, &field)) own[field.number - 1] = field.bytes;
+    bool is_first = key.size == 0 || slice_equal(key, slice_make("", 1));
+    bool is_same = (slice_equal(key, own[0]) || (is_first && slice_equal(own[0], slice_make("", 1)))) && slice_equal(end, own[1]);
+    buf_deinit(&asked);
+    return is_same;
+}
+
 static void create(struct sim_watch *watch, struct sim_watch_stream *stream, uint32_t number)
 {
     struct sim_watcher *watcher = &stream->watchers[number];

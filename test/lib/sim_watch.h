@@ -76,6 +76,8 @@ struct sim_watch {
     struct world *world;
     struct tape tape;
     struct sim_watch_stream streams[SIM_WATCH_STREAMS_MAX];
+    uint64_t cancels;          /* that operators asked for: who is told of one was meant */
+    uint64_t must_be_told;     /* of these */
     struct sim_watch_counts counts;
 };
 void sim_watch_init(struct sim_watch *watch, struct world *world, const struct sim_watch_options *options);
@@ -95,6 +97,7 @@ void sim_watch_print(const struct sim_watch *watch); /* on stderr: who waits for
 void sim_watch_check(struct sim_watch *watch, struct sim_watch_stream *stream, struct slice bytes, const struct world_view_point *sent);
 /* Where in the truth a revision begins. */
 size_t sim_watch_place(const struct world *world, int64_t revision);
+bool sim_watch_is_interval(const struct sim_watcher *watcher, struct slice key, struct slice end); /* as it was asked for */
 bool sim_watch_knows_all(const struct sim_watch *watch, const struct sim_watcher *watcher);
 
 #endif

@@ -2,6 +2,7 @@
  * not its own judge. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "etcdserverpb/rpc.pb-c.h"
@@ -9,6 +10,7 @@
 #include "lib/sim_events.h"
 #include "lib/sim_watch.h"
 #include "lib/world_watch.h"
+#include "watch/watch_list.h"
 
 /* One message, and whom it is for. */
 struct said {
@@ -196,6 +198,16 @@ static void take_created(struct said *said)
     watcher->must_be_compacted = watcher->next < awaited->point.mark;
 }
 
+static bool is_by_operator(const struct said *said)
+{
+    struct sim_watch *watch = said->watch;
+    const char *reason = said->response->cancel_reason;
+    if (reason == NULL || strcmp(reason, WATCH_LIST_REASON) != 0 || watch->cancels == 0) return false;
+    watch->cancels--;
+    if (watch->must_be_told > 0) watch->must_be_told--;
+    return true;
+}
+
 static void take_canceled(const struct said *said)
 {
     const Etcdserverpb__WatchResponse *response = said->response;
@@ -210,7 +222,8 @@ static void take_canceled(const struct said *said)
     for (uint32_t i = 0; i < SIM_WATCH_WATCHERS; i++) has_watcher = has_watcher || said->stream->watchers[i].state >= SIM_WATCHER_LIVE;
     if (!has_watcher) said->stream->progress_is_free = true;
     if (response->compact_revision == 0) {
-        demand(said, is_leaving, "W12 nobody ends without a reason", watcher->id, watcher->next);
+        demand(said, is_leaving || is_by_operator(said), "W12 nobody ends without a reason", watcher->id, watcher->next);
+        if (!is_leaving) watcher->state = SIM_WATCHER_WANTED; /* an operator may not know that it is needed */
         return;
     }
     said->watch->counts.compacted++;

@@ -73,6 +73,7 @@ void world_kill(struct world *world, uint32_t member, bool power_loss);
 void world_kill_soon(struct world *world, uint32_t member, bool power_loss, bool all, uint32_t steps);
 bool world_start(struct world *world, uint32_t member); /* false: it refused to, for want of space or for a file it cannot read; down as before */
 void world_stop(struct world *world, uint32_t member);     /* in good order: drain, transfer, answer the rest; takes virtual time */
+void world_nap(struct world *world, uint32_t member, uint64_t ns); /* its apply role does nothing for so long */
 void world_pause(struct world *world, uint32_t member, uint64_t ns);
 void world_transfer(struct world *world, uint32_t member); /* asks raft to hand leadership over; ignored if it does not lead */
 void world_cut(struct world *world, uint32_t from, uint32_t to, bool is_cut); /* one direction */
@@ -102,6 +103,7 @@ const char *world_last_refusal(const struct world *world, uint32_t member);
  * It must find it: refuse to start (then the bits are put right), or know what it may have lost. */
 void world_flip(struct world *world, uint32_t member);
 
+uint64_t world_member_id(const struct world *world, uint32_t member);
 bool world_is_up(const struct world *world, uint32_t member);
 bool world_is_paused(const struct world *world, uint32_t member);
 bool world_listens(const struct world *world, uint32_t member); /* it takes calls, though it may not be ready */
@@ -145,7 +147,7 @@ struct world_counts {
     uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
-    uint64_t snap_faults;
+    uint64_t snap_faults, probes_older;
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */

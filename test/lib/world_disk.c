@@ -29,6 +29,7 @@ static bool draw_failure(struct world_fs *fs, enum fs_kind kind)
     fs_sim_fail_now(member->disk, grows && tape_below(&world->tape, 2) == 1 ? ENOSPC : EIO);
     world_note(world, "a snapshot's file fails", member->number, kind, 0);
     world->counts.snap_faults++;
+    if (kind == FS_UNLINK) member->has_stray = true;
     return true;
 }
 
@@ -274,9 +275,8 @@ static enum err probe_snapshots(struct world_member *member, struct fs *fs, stru
     return err;
 }
 
-void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log)
+static void probe_disk(struct world_member *member, struct fs_sim_disk *disk, struct world_disk_log *out_log)
 {
-    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash);
     struct fs *fs = fs_sim_new(disk, true);
     char directory[4200];
     snprintf(directory, sizeof(directory), "%s/wal", member->config.data_dir_path);
@@ -300,6 +300,38 @@ void world_disk_probe(struct world_member *member, const struct fs_sim_crash *cr
     wal_recovered_deinit(&found);
     blob_unref(conf);
     fs_free(fs);
+}
+
+/* As if the newest snapshot were damaged. False: there is no other one to fall back to, or none is owed. */
+static bool take_newest_away(struct world_member *member, struct fs_sim_disk *disk, uint64_t newest)
+{
+    char directory[64], name[64], path[160] = "";
+    uint64_t index = 0, term = 0, older = 0;
+    snprintf(directory, sizeof(directory), "%.40s/snap", member->config.data_dir_path);
+    for (size_t i = 0; fs_sim_name(disk, directory, i, name, sizeof(name)); i++) {
+        if (!snapshot_format_parse_name(name, &index, &term)) continue;
+        if (index == newest) snprintf(path, sizeof(path), "%s/%s", directory, name);
+        if (index < newest && index > older) older = index;
+    }
+    bool is_owed = older > 0 && older >= member->watch.installed_index && member->flips == 0 && !member->has_stray; /* one damage at a time */
+    if (!is_owed || path[0] == '\0') return false;
+    fs_sim_remove(disk, path);
+    return true;
+}
+
+void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log)
+{
+    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash);
+    struct world_disk_log older;
+    probe_disk(member, disk, out_log);
+    if (out_log->is_good && out_log->snapshot_index > 0 && take_newest_away(member, disk, out_log->snapshot_index)) {
+        probe_disk(member, disk, &older);
+        bool reaches = older.is_good && older.last_index >= out_log->last_index && older.last_index >= out_log->snapshot_index;
+        out_log->is_good = reaches;
+        if (!reaches) snprintf(out_log->message, sizeof(out_log->message), "without the newest snapshot: %.480s", older.message);
+        world_disk_log_deinit(&older);
+        member->world->counts.probes_older++;
+    }
     fs_sim_disk_free(disk);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define STOP_NS (1500 * NS_PER_MS)
+#define HASTY_STOP_NS (20 * NS_PER_MS)
 #define UNWATCHED_NS (200 * NS_PER_MS) /* as node_stop has it */
 
 static bool main_step(struct actor *actor, uint64_t now_ns)
@@ -139,7 +140,7 @@ void world_kill(struct world *world, uint32_t number, bool power_loss)
     struct world_member *member = &world->members[number];
     ASSERT(member->is_up && world->depth == 0);
     struct fs_sim_crash crash = {.loss = tape_below(&world->tape, 4) == 0 ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape),
-                                 .names = FS_SIM_NAMES_SOME};
+                                 .names = tape_below(&world->tape, 2) == 0 ? FS_SIM_NAMES_SOME : FS_SIM_NAMES_RANDOM};
     struct fs_sim_disk *after = power_loss ? fs_sim_crash(member->disk, &crash) : fs_sim_copy(member->disk);
     world_note(world, power_loss ? "power loss" : "kill", number, 0, 0);
     world->counts.kills += !power_loss;
@@ -198,6 +199,12 @@ void world_transfer(struct world *world, uint32_t number)
     post_from_main(member, member->line.raft.lanes.from_main, MAIL_TRANSFER);
 }
 
+void world_nap(struct world *world, uint32_t number, uint64_t ns)
+{
+    world_note(world, "nap", number, ns, 0);
+    world->members[number].nap_until_ns = world->now_ns + ns;
+}
+
 /* As node_stop does it. */
 void world_stop(struct world *world, uint32_t number)
 {
@@ -211,7 +218,10 @@ void world_stop(struct world *world, uint32_t number)
     post_from_main(member, member->line.raft.lanes.from_main, MAIL_TRANSFER);
     post_from_main(member, member->line.net.lanes.from_main, MAIL_DRAIN);
     if (is_watched) post_from_main(member, member->line.watch.lanes.from_main, MAIL_DRAIN);
-    uint64_t until_ns = world->now_ns + STOP_NS;
+    bool naps = member->nap_until_ns > world->now_ns;
+    bool is_hasty = naps || tape_below(&world->state.tape, 2) == 1; /* its deadline comes while much is under way */
+    uint64_t until_ns = world->now_ns + (is_hasty ? tape_below(&world->state.tape, HASTY_STOP_NS) : STOP_NS);
+    if (naps) member->nap_until_ns = until_ns + UNWATCHED_NS + NS_PER_MS;
     while (world->now_ns < until_ns && member->is_up && !(member->is_transferred && member->is_drained)) world_run(world, NS_PER_MS);
     until_ns = world->now_ns + UNWATCHED_NS;
     while (is_watched && world->now_ns < until_ns && member->is_up && !member->is_unwatched) world_run(world, NS_PER_MS);

@@ -1,6 +1,7 @@
 /* world_status: what is seen of a world from outside. See world.h. */
 #include "lib/world_inner.h"
 
+uint64_t world_member_id(const struct world *world, uint32_t number) { return world->members[number].id; }
 bool world_is_up(const struct world *world, uint32_t number) { return world->members[number].is_up; }
 bool world_is_paused(const struct world *world, uint32_t number) { return world->members[number].pause_until_ns > world->now_ns; }
 bool world_listens(const struct world *world, uint32_t number)

@@ -421,6 +421,15 @@ static void check_quorum(struct world_member *member, const struct raft_status *
     require(member, missing == 0, "R13 a leader that hears no quorum for an election timeout is none", status->term, missing);
 }
 
+/* What stands in the log's place before its beginning is what was committed there: the next entry is asked for by its term. */
+static void check_beginning(struct world_member *member, const struct raft_status *status)
+{
+    uint64_t index = status->first_index - 1;
+    if (index == 0 || index > member->world->watch.commit_index) return;
+    uint64_t term = world_watch_fact(member->world, index)->term;
+    require(member, raft_term_at(member->line.raft.raft, index) == term, "R3 a log begins behind what was committed there", index, term);
+}
+
 void world_watch_raft(struct world_member *member)
 {
     struct raft_status status;
@@ -428,6 +437,7 @@ void world_watch_raft(struct world_member *member)
     if (status.role == RAFT_LEADER) check_leader(member, &status);
     if (status.role == RAFT_LEADER && member->world->options.members > 1) check_patience(member, &status);
     if (status.role == RAFT_LEADER && member->world->options.members > 1) check_quorum(member, &status);
+    check_beginning(member, &status);
     note_commits(member, &status);
 }
 

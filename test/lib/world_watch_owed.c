@@ -141,9 +141,10 @@ void world_watch_disks(struct world *world)
     uint64_t commit = world->watch.commit_index;
     for (uint32_t i = 0; i < world->options.members; i++) {
         struct world_member *member = &world->members[i];
-        bool loses_all = tape_below(&world->tape, 2) == 0;
-        struct fs_sim_crash crash = {.loss = loses_all ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape),
-                                     .names = loses_all ? FS_SIM_NAMES_NONE : FS_SIM_NAMES_SOME};
+        uint64_t dice = tape_below(&world->tape, 4);
+        bool loses_all = dice < 2;
+        enum fs_sim_names names = loses_all ? FS_SIM_NAMES_NONE : dice == 2 ? FS_SIM_NAMES_SOME : FS_SIM_NAMES_RANDOM;
+        struct fs_sim_crash crash = {.loss = loses_all ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape), .names = names};
         world_disk_probe(member, &crash, &logs[i]);
         cover_probe(world, &logs[i]);
         if (member->damage.is_there) continue;

@@ -44,7 +44,6 @@ static const char *const unseen[] = {
     "D17",
     "D16",                                     /* costs time, not truth */
     "P22",                                     /* log files are not recycled: nothing of another segment is ever in one */
-    "D10",                                     /* nor has it an even number of voters */
     "P37",                                     /* nor does anybody put an old disk back */
     "P34A",                                    /* nor a client of the library */
     "D110", "D111", "D112",                    /* nor clients that lock */
