@@ -59,6 +59,7 @@ struct ctl {
     struct ctl_options options;
     enum ctl_format format;
     bool has_timeout;    /* --command-timeout was given */
+    bool quotes;         /* keys and values that a terminal would take for its own are printed in quotes */
     int before_dashes;   /* of the command's words, how many stand before "--"; -1 = there is none */
     bool hears;          /* signals end its calls, not the process: there is an ear while it is connected */
     struct ear *ear;     /* NULL = none; a live command has its own */

@@ -110,7 +110,8 @@ static enum ctl_exit change(struct ctl *ctl, const char *path, uint64_t id, stru
     return code;
 }
 
-enum ctl_exit member_change_remove(struct ctl *ctl, int count, const char **words)
+static enum ctl_exit change_by_id(struct ctl *ctl, int count, const char **words, const char *path, const ProtobufCMessageDescriptor *type,
+                                  bool has_urls, const char *done)
 {
     uint64_t id = 0;
     struct buf request;
@@ -119,36 +120,23 @@ enum ctl_exit member_change_remove(struct ctl *ctl, int count, const char **word
     if (code != CTL_OK) return code;
     buf_init(&request);
     buf_put_pb_varint(&request, 1, id);
-    code = change(ctl, PATH("MemberRemove"), id, &request, &etcdserverpb__member_remove_response__descriptor, "removed from");
+    if (has_urls) code = put_urls(ctl->options.peer_urls, 2, &request);
+    if (code == CTL_OK) code = change(ctl, path, id, &request, type, done);
     buf_deinit(&request);
     return code;
+}
+
+enum ctl_exit member_change_remove(struct ctl *ctl, int count, const char **words)
+{
+    return change_by_id(ctl, count, words, PATH("MemberRemove"), &etcdserverpb__member_remove_response__descriptor, false, "removed from");
 }
 
 enum ctl_exit member_change_update(struct ctl *ctl, int count, const char **words)
 {
-    uint64_t id = 0;
-    struct buf request;
-    if (count != 1) return ctl_fail(CTL_BAD_ARGS, "member ID is not provided");
-    enum ctl_exit code = parse_id(words[0], &id);
-    if (code != CTL_OK) return code;
-    buf_init(&request);
-    buf_put_pb_varint(&request, 1, id);
-    code = put_urls(ctl->options.peer_urls, 2, &request);
-    if (code == CTL_OK) code = change(ctl, PATH("MemberUpdate"), id, &request, &etcdserverpb__member_update_response__descriptor, "updated in");
-    buf_deinit(&request);
-    return code;
+    return change_by_id(ctl, count, words, PATH("MemberUpdate"), &etcdserverpb__member_update_response__descriptor, true, "updated in");
 }
 
 enum ctl_exit member_change_promote(struct ctl *ctl, int count, const char **words)
 {
-    uint64_t id = 0;
-    struct buf request;
-    if (count != 1) return ctl_fail(CTL_BAD_ARGS, "member ID is not provided");
-    enum ctl_exit code = parse_id(words[0], &id);
-    if (code != CTL_OK) return code;
-    buf_init(&request);
-    buf_put_pb_varint(&request, 1, id);
-    code = change(ctl, PATH("MemberPromote"), id, &request, &etcdserverpb__member_promote_response__descriptor, "promoted in");
-    buf_deinit(&request);
-    return code;
+    return change_by_id(ctl, count, words, PATH("MemberPromote"), &etcdserverpb__member_promote_response__descriptor, false, "promoted in");
 }

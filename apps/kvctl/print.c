@@ -11,6 +11,7 @@
 #include "print_fields.h"
 #include "print_json.h"
 #include "table.h"
+#include "words.h"
 
 static enum ctl_exit no_table(void) { return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format"); }
 
@@ -59,9 +60,25 @@ void print_format_size(uint64_t bytes, char out_text[PRINT_TIME_BYTES])
 
 /* --- simple -------------------------------------------------------------------------------------------------------------- */
 
+/* Control characters, but for the ends of lines and tabs. */
+static bool moves_terminal(ProtobufCBinaryData bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++)
+        if ((bytes.data[i] < 0x20 && bytes.data[i] != '\n' && bytes.data[i] != '\t') || bytes.data[i] == 0x7f) return true;
+    return false;
+}
+
 void print_line(const struct ctl *ctl, ProtobufCBinaryData bytes)
 {
     ASSERT(bytes.data != NULL || bytes.len == 0);
+    if (ctl->quotes && !ctl->globals.hex && moves_terminal(bytes)) {
+        struct buf text;
+        buf_init(&text);
+        words_quote(&text, slice_make(bytes.data, bytes.len), true);
+        printf("%.*s\n", (int)text.size, (const char *)text.blob->data);
+        buf_deinit(&text);
+        return;
+    }
     if (!ctl->globals.hex && bytes.len > 0) fwrite(bytes.data, 1, bytes.len, stdout);
     for (size_t i = 0; ctl->globals.hex && i < bytes.len; i++) printf("\\x%02x", bytes.data[i]);
     putchar('\n');

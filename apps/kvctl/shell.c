@@ -110,7 +110,7 @@ static void run_unwatch(struct shell *shell, int count, char **words)
 
 static void send_txn(struct shell *shell)
 {
-    struct ctl ctl = {.globals = shell->ctl->globals, .format = shell->ctl->format, .hears = true};
+    struct ctl ctl = {.globals = shell->ctl->globals, .format = shell->ctl->format, .hears = true, .quotes = true};
     ProtobufCMessage *response = NULL;
     enum ctl_exit code = ctl_connect(&ctl, ctl.globals.endpoints);
     if (code == CTL_OK) code = txn_build_send(&ctl, &shell->txn, &response);
@@ -170,7 +170,7 @@ static void txn_line(struct shell *shell, const char *line)
 static void run_command(struct shell *shell, int count, char **words)
 {
     static char name[] = "kvctl";
-    struct ctl ctl = {.format = CTL_SIMPLE, .hears = true};
+    struct ctl ctl = {.format = CTL_SIMPLE, .hears = true, .quotes = true};
     char *argv[WORDS_MAX + 2] = {name};
     memcpy(argv + 1, words, ((size_t)count + 1) * sizeof *words);
     commands_lower(count, argv + 1);
@@ -256,6 +256,7 @@ enum ctl_exit shell_run(struct ctl *ctl)
     struct shell shell = {.ctl = ctl};
     enum ctl_exit code = globals_check(ctl);
     if (code != CTL_OK) return code;
+    ctl->quotes = true;
     arena_init(&shell.arena, ARENA_BYTES_MAX);
     txn_build_init(&shell.txn);
     shell.state = shell_state_new(&ctl->globals);

@@ -101,13 +101,18 @@ Run 'kvctl --help' for usage.
 m0@3> 'open
 Error: a quote is not closed
 m0@3> # a comment
-m0@3> LEASE GRANT 100
+m0@3> put esc $'\x1b[31m\nred\x7f'
+OK
+m0@4> get esc
+esc
+$'\x1b[31m\x0ared\x7f'
+m0@4> LEASE GRANT 100
 lease ID granted with TTL(100s)
-m0@3> history greeting
+m0@4> history greeting
 2 PUT
 greeting
 hello world
-m0@3> help lease list
+m0@4> help lease list
 lease list - List all active leases
 
 Usage:
@@ -117,13 +122,13 @@ Examples:
   kvctl lease list
 
 Global options: see kvctl --help.
-m0@3> history greeting
+m0@4> history greeting
 2 PUT
 greeting
 hello world
-m0@3> half a line^C
-m0@3> ^C
-m0@3> exit
+m0@4> half a line^C
+m0@4> ^C
+m0@4> exit
 left with 0
 """
 
@@ -135,7 +140,11 @@ def test_commands_and_their_history():
         terminal.run(at1, 'PUT greeting "hello world"', at2.rstrip())
         terminal.run(at2, "Get greeting", at2.rstrip())
         terminal.run(at2, r"put 'with space' $'h\xc3\xa4llo' --prev-kv", at3.rstrip())
-        for line in ('get "with space" -w json | cat', "set a b", "'open", "# a comment", "LEASE GRANT 100", "history greeting", "help lease list"):
+        for line in ('get "with space" -w json | cat', "set a b", "'open", "# a comment"):
+            terminal.run(at3, line, at3.rstrip())
+        terminal.run(at3, r"put esc $'\x1b[31m\nred\x7f'", "m0@4>")
+        at3 = "m0@4> "
+        for line in ("get esc", "LEASE GRANT 100", "history greeting", "help lease list"):
             terminal.run(at3, line, at3.rstrip())
         terminal.press(UP, at3 + "help lease list")
         terminal.press(UP, at3 + "history greeting")
