@@ -367,6 +367,16 @@ static void tick(struct raft_actor *role, uint64_t due_ns)
     step_simple(role, &(struct raft_input){.kind = RAFT_IN_TICK});
 }
 
+/* With nothing held back, news of what was applied is credit for later: no reason to wake up. Whoever waits asks for it first. */
+static void ask_for_wakes(struct raft_actor *role, const struct raft_status *status)
+{
+    uint64_t end = status->commit_index < status->durable_index ? status->commit_index : status->durable_index;
+    bool wants = role->backlog_count > 0 || role->posted_index < end;
+    if (wants == role->wants_applied) return;
+    role->wants_applied = wants;
+    atomic_exchange_explicit(&role->shared->wants_applied, wants, memory_order_seq_cst);
+}
+
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct raft_actor *role = (struct raft_actor *)actor;
@@ -396,6 +406,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     SHARED_SET(role->shared, commit_index, status.commit_index);
     METRIC_SET(&role->shared->metrics, raft_tail_bytes, status.tail_bytes);
     METRIC_SET(&role->shared->metrics, proposals_pending, role->pending.by_counter.count);
+    ask_for_wakes(role, &status);
     return role->flush_held;
 }
 

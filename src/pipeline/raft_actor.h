@@ -70,6 +70,7 @@ struct raft_actor {
     struct mail *backlog;       /* for raft → apply, in order, when the lane is full */
     uint32_t backlog_first, backlog_count, backlog_capacity;
     uint64_t posted_index;      /* last entry posted to apply */
+    bool wants_applied;         /* as apply was told */
     struct mail installing;     /* INSTALL: what raft was given in this step, until its output says so; kind NONE = nothing */
     bool transferring;
     uint64_t move_call;         /* of a client that moves the leader; one at a time, 0 = none */

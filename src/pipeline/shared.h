@@ -19,6 +19,7 @@ struct shared {
     atomic_bool is_learner;             /* raft */
     atomic_bool no_space;               /* raft */
     atomic_uint is_watched;             /* watch: there are streams, each publish is to wake it. Exact: read by adding 0 */
+    atomic_uint wants_applied;          /* raft: it holds something back until apply has gone on, which is to wake it. Exact, likewise */
     struct metrics metrics;
     struct op_metrics ops;              /* apply, net */
     struct rpc_metrics rpc;             /* net, watch: each its methods' */

@@ -1,9 +1,9 @@
 /* rpc_peer: see rpc_peer.h.
  *
- * Two queues. The role waits in `queue`, which does not poll: one thread of the process polls (net's), and its waiting moves the bytes of
- * these connections too. The streams to us live on it: a frame's way from net's thread to the role is one hop. Our own streams cannot:
- * gRPC 1.51 aborts when a call of a channel that still connects is bound to a queue without a pollset. They live on `callbacks`, whose
- * completions come as signals; it is also the polling queue that gRPC wants to give each accepted connection to.
+ * Two queues. The role waits in `still`, which does not poll: one thread of the process polls (net's), and its waiting moves the bytes of
+ * these connections too. The streams of both directions live on `callbacks`, whose completions come as signals: a frame's way from net's
+ * thread to the role is one hop and no look into a queue. (gRPC 1.51 aborts when a call of a channel that still connects is bound to a
+ * queue without a pollset.) It is also the polling queue that gRPC wants to give each accepted connection to.
  *
  * Membership is what connect() was called for: a hello of anybody else is refused. Each completion means one event at most. */
 #include "rpc/rpc_peer.h"
@@ -20,6 +20,7 @@
 #include "rpc/rpc_listener.h"
 #include "rpc/rpc_peer_in.h"
 #include "rpc/rpc_peer_out.h"
+#include "rpc/rpc_still.h"
 #include "rpc/rpc_unknown.h"
 #include "rpc/rpc_wake.h"
 
@@ -31,7 +32,7 @@ struct rpc_peer {
     struct peer_port port; /* first */
     struct rpc_peer_options options;
     struct rng rng;
-    grpc_completion_queue *queue;
+    struct rpc_still still; /* arrivals and rings */
     grpc_completion_queue *callbacks;
     struct rpc_signal_inbox inbox;
     struct rpc_signal callbacks_closed;
@@ -55,8 +56,6 @@ struct rpc_peer {
     uint32_t out_count;
     struct list ins;
     uint32_t in_count;
-    grpc_event kept; /* wait()'s event, for the next take */
-    bool has_kept;
 };
 
 static struct rpc_peer *peer_of(struct peer_port *port) { return (struct rpc_peer *)(void *)port; }
@@ -78,7 +77,7 @@ static void arm(struct rpc_peer *peer)
     grpc_metadata_array_init(&peer->arriving_metadata);
     RPC_TAG_RELEASE(&peer->arrived);
     grpc_call_error error = grpc_server_request_registered_call(peer->server, peer->method, &peer->arriving, &peer->arriving_deadline,
-                                                                &peer->arriving_metadata, NULL, peer->queue, peer->queue, &peer->arrived);
+                                                                &peer->arriving_metadata, NULL, peer->callbacks, peer->still.queue, &peer->arrived);
     ASSERT(error == GRPC_CALL_OK);
     peer->is_armed = true;
 }
@@ -101,7 +100,7 @@ static void stream_arrived(struct rpc_peer *peer, bool ok, uint64_t now_ns)
     peer->arriving = NULL;
     grpc_metadata_array_destroy(&peer->arriving_metadata);
     if (!ok) return; /* the server was shut down */
-    struct rpc_peer_in *in = rpc_peer_in_new(call, now_ns);
+    struct rpc_peer_in *in = rpc_peer_in_new(call, &peer->inbox, now_ns);
     list_push_back(&peer->ins, &in->node);
     peer->in_count++;
     if (peer->in_count > IN_MAX) rpc_peer_in_refuse(in, GRPC_STATUS_RESOURCE_EXHAUSTED, "too many streams between members");
@@ -165,9 +164,9 @@ static bool in_received(struct rpc_peer *peer, struct rpc_peer_in *in, bool ok, 
     return has_message;
 }
 
-static void in_done(struct rpc_peer *peer, struct rpc_peer_in *in, struct rpc_tag *tag)
+static void in_done(struct rpc_peer *peer, struct rpc_peer_in *in, const struct rpc_signal *signal)
 {
-    rpc_peer_in_done(in, tag);
+    rpc_peer_in_done(in, signal);
     free_if_over(peer, in);
 }
 
@@ -181,28 +180,27 @@ static bool handle_signal(struct rpc_peer *peer, struct rpc_signal *signal, stru
         return rpc_peer_out_greeted(LIST_ENTRY(signal, struct rpc_peer_out, greeted), signal->ok, now_ns, out_event);
     case RPC_TAG_OUT_SENT: return rpc_peer_out_sent(LIST_ENTRY(signal, struct rpc_peer_out, sent), signal->ok, now_ns, out_event);
     case RPC_TAG_OUT_CLOSED: return rpc_peer_out_closed(LIST_ENTRY(signal, struct rpc_peer_out, closed), now_ns, out_event);
+    case RPC_TAG_IN_RECEIVED: return in_received(peer, LIST_ENTRY(signal, struct rpc_peer_in, received), signal->ok, out_event);
+    case RPC_TAG_IN_GREETED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, greeted), signal); return false;
+    case RPC_TAG_IN_FINISHED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, finished), signal); return false;
+    case RPC_TAG_IN_CLOSED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, closed), signal); return false;
     case RPC_TAG_SHUTDOWN: peer->is_callbacks_closed = true; return false;
     default: ASSERT(false && "a signal of the peer port"); return false;
     }
 }
 
-static bool handle_tag(struct rpc_peer *peer, const grpc_event *event, struct peer_event *out_event)
+static void handle_tag(struct rpc_peer *peer, const grpc_event *event)
 {
     struct rpc_tag *tag = event->tag;
     bool ok = event->success != 0;
-    uint64_t now_ns = clock_mono_ns();
     RPC_TAG_ACQUIRE(tag);
     switch (tag->kind) {
-    case RPC_TAG_IN_ARRIVED: stream_arrived(peer, ok, now_ns); return false;
-    case RPC_TAG_IN_RECEIVED: return in_received(peer, LIST_ENTRY(tag, struct rpc_peer_in, received), ok, out_event);
-    case RPC_TAG_IN_GREETED: in_done(peer, LIST_ENTRY(tag, struct rpc_peer_in, greeted), tag); return false;
-    case RPC_TAG_IN_FINISHED: in_done(peer, LIST_ENTRY(tag, struct rpc_peer_in, finished), tag); return false;
-    case RPC_TAG_IN_CLOSED: in_done(peer, LIST_ENTRY(tag, struct rpc_peer_in, closed), tag); return false;
-    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&peer->unknown, ok); return false;
-    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&peer->unknown); return false;
-    case RPC_TAG_WAKE: rpc_wake_answer(&peer->wake); return false;
-    case RPC_TAG_SHUTDOWN: peer->is_shut_down = true; return false;
-    default: ASSERT(false && "a tag of the peer port"); return false;
+    case RPC_TAG_IN_ARRIVED: stream_arrived(peer, ok, clock_mono_ns()); break;
+    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&peer->unknown, ok); break;
+    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&peer->unknown); break;
+    case RPC_TAG_WAKE: rpc_wake_answer(&peer->wake); break;
+    case RPC_TAG_SHUTDOWN: peer->is_shut_down = true; break;
+    default: ASSERT(false && "a tag of the peer port");
     }
 }
 
@@ -216,19 +214,13 @@ static void tick(struct rpc_peer *peer)
     }
 }
 
-/* One completion, waited for until the deadline. False: there is none. */
-static bool take_one(struct rpc_peer *peer, gpr_timespec deadline, struct peer_event *out_event, bool *out_has_event)
+static void look_at_still(struct rpc_peer *peer)
 {
-    struct rpc_signal *signal = rpc_signal_take(&peer->inbox);
-    if (signal != NULL) {
-        *out_has_event = handle_signal(peer, signal, out_event);
-        return true;
+    grpc_event event;
+    for (size_t looked = 0; looked < IN_MAX && rpc_still_take(&peer->still, &event); looked++) {
+        handle_tag(peer, &event);
+        if (((const struct rpc_tag *)event.tag)->kind == RPC_TAG_WAKE) return; /* there is seldom more */
     }
-    if (!peer->has_kept) peer->kept = grpc_completion_queue_next(peer->queue, deadline, NULL);
-    peer->has_kept = false;
-    if (peer->kept.type != GRPC_OP_COMPLETE) return false;
-    *out_has_event = handle_tag(peer, &peer->kept, out_event);
-    return true;
 }
 
 /* Bounded in completions too, since not each of them is an event. */
@@ -238,10 +230,10 @@ static size_t peer_take(struct peer_port *port, struct peer_event *out_events, s
     ASSERT(out_events != NULL && max > 0);
     tick(peer);
     size_t count = 0;
-    bool has_event;
-    for (size_t looked = 0; count < max && looked < 4 * max; looked++) {
-        if (!take_one(peer, gpr_inf_past(GPR_CLOCK_MONOTONIC), &out_events[count], &has_event)) break;
-        if (has_event) count++;
+    struct rpc_signal *signal;
+    if (rpc_still_is_due(&peer->still)) look_at_still(peer);
+    for (size_t looked = 0; count < max && looked < 4 * max && (signal = rpc_signal_take(&peer->inbox)) != NULL; looked++) {
+        if (handle_signal(peer, signal, &out_events[count])) count++;
     }
     return count;
 }
@@ -249,7 +241,6 @@ static size_t peer_take(struct peer_port *port, struct peer_event *out_events, s
 static void peer_wait(struct peer_port *port, uint64_t deadline_ns)
 {
     struct rpc_peer *peer = peer_of(port);
-    if (peer->has_kept) return;
     for (uint32_t i = 0; i < peer->out_count; i++) {
         uint64_t due_ns = rpc_peer_out_deadline_ns(peer->outs[i]);
         if (due_ns < deadline_ns) deadline_ns = due_ns;
@@ -258,10 +249,7 @@ static void peer_wait(struct peer_port *port, uint64_t deadline_ns)
         uint64_t due_ns = LIST_ENTRY(at, struct rpc_peer_in, node)->due_ns;
         if (due_ns < deadline_ns) deadline_ns = due_ns;
     }
-    if (!rpc_signal_sleep(&peer->inbox)) return;
-    peer->kept = grpc_completion_queue_next(peer->queue, rpc_tag_deadline(deadline_ns), NULL);
-    peer->has_kept = peer->kept.type == GRPC_OP_COMPLETE;
-    rpc_signal_awake(&peer->inbox);
+    rpc_still_wait(&peer->still, &peer->inbox, deadline_ns);
 }
 
 static void peer_ring(struct peer_port *port) { rpc_wake_ring(&peer_of(port)->wake); }
@@ -328,11 +316,9 @@ static void make_server(struct rpc_peer *peer)
     grpc_channel_args channel_args = {.num_args = sizeof args / sizeof args[0], .args = args};
     peer->server = grpc_server_create(&channel_args, NULL);
     ASSERT(peer->server != NULL);
-    grpc_completion_queue_attributes attributes = {.version = GRPC_CQ_CURRENT_VERSION, .cq_completion_type = GRPC_CQ_NEXT,
-                                                   .cq_polling_type = GRPC_CQ_NON_POLLING};
-    peer->queue = grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
+    rpc_still_init(&peer->still);
     peer->callbacks = grpc_completion_queue_create_for_callback(&peer->callbacks_closed.functor, NULL);
-    grpc_server_register_completion_queue(peer->server, peer->queue, NULL);
+    grpc_server_register_completion_queue(peer->server, peer->still.queue, NULL);
     grpc_server_register_completion_queue(peer->server, peer->callbacks, NULL);
     peer->method = grpc_server_register_method(peer->server, "/kvd.Peer/Stream", NULL, GRPC_SRM_PAYLOAD_NONE, 0);
     ASSERT(peer->method != NULL);
@@ -354,8 +340,8 @@ struct rpc_peer *rpc_peer_new(const struct rpc_peer_options *options)
     make_server(peer);
     rpc_listener_bind(&peer->listener, peer->server);
     grpc_server_start(peer->server);
-    rpc_wake_init(&peer->wake, peer->queue);
-    rpc_unknown_init(&peer->unknown, peer->server, peer->queue, false);
+    rpc_wake_init(&peer->wake, peer->still.queue);
+    rpc_unknown_init(&peer->unknown, peer->server, peer->still.queue, false);
     arm(peer);
     return peer;
 }
@@ -385,7 +371,7 @@ static void end_streams(struct rpc_peer *peer)
     peer->is_ending = true;
     rpc_listener_close(&peer->listener);
     RPC_TAG_RELEASE(&peer->shutdown);
-    grpc_server_shutdown_and_notify(peer->server, peer->queue, &peer->shutdown);
+    grpc_server_shutdown_and_notify(peer->server, peer->still.queue, &peer->shutdown);
     for (uint32_t i = 0; i < peer->out_count; i++) rpc_peer_out_cut(peer->outs[i], "this member stops");
     for (struct list *at = peer->ins.next; at != &peer->ins; at = at->next) rpc_peer_in_cut(LIST_ENTRY(at, struct rpc_peer_in, node));
     grpc_server_cancel_all_calls(peer->server);
@@ -395,9 +381,12 @@ static void end_streams(struct rpc_peer *peer)
 static void drain(struct rpc_peer *peer)
 {
     struct peer_event event;
-    bool has_event;
-    gpr_timespec soon = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(1, GPR_TIMESPAN));
-    if (take_one(peer, soon, &event, &has_event) && has_event && event.kind == PEER_BYTES) blob_unref(event.body);
+    struct rpc_signal *signal;
+    rpc_still_wait(&peer->still, &peer->inbox, clock_mono_ns() + NS_PER_MS);
+    look_at_still(peer);
+    while ((signal = rpc_signal_take(&peer->inbox)) != NULL) {
+        if (handle_signal(peer, signal, &event) && event.kind == PEER_BYTES) blob_unref(event.body);
+    }
 }
 
 void rpc_peer_free(struct rpc_peer *peer)
@@ -413,9 +402,7 @@ void rpc_peer_free(struct rpc_peer *peer)
     grpc_completion_queue_destroy(peer->callbacks);
     rpc_signal_inbox_deinit(&peer->inbox);
     rpc_wake_deinit(&peer->wake);
-    grpc_completion_queue_shutdown(peer->queue);
-    while (grpc_completion_queue_next(peer->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;
-    grpc_completion_queue_destroy(peer->queue);
+    rpc_still_deinit(&peer->still);
     grpc_resource_quota_unref(peer->quota);
     rpc_listener_deinit(&peer->listener);
     for (uint32_t i = 0; i < peer->out_count; i++) alloc_free(peer->outs[i]);

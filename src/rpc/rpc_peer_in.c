@@ -8,10 +8,10 @@
 
 #define HELLO_NS (5 * NS_PER_S) /* a stream that says nothing is ended */
 
-static void start(struct rpc_peer_in *in, const grpc_op *ops, size_t op_count, struct rpc_tag *tag)
+static void start(struct rpc_peer_in *in, const grpc_op *ops, size_t op_count, struct rpc_signal *signal)
 {
-    RPC_TAG_RELEASE(tag);
-    grpc_call_error error = grpc_call_start_batch(in->call, ops, op_count, tag, NULL);
+    rpc_signal_release(signal);
+    grpc_call_error error = grpc_call_start_batch(in->call, ops, op_count, &signal->functor, NULL);
     ASSERT(error == GRPC_CALL_OK);
     in->batches++;
 }
@@ -23,15 +23,15 @@ static void receive(struct rpc_peer_in *in)
     start(in, &op, 1, &in->received);
 }
 
-struct rpc_peer_in *rpc_peer_in_new(grpc_call *call, uint64_t now_ns)
+struct rpc_peer_in *rpc_peer_in_new(grpc_call *call, struct rpc_signal_inbox *inbox, uint64_t now_ns)
 {
     ASSERT(call != NULL);
     struct rpc_peer_in *in = ALLOC(struct rpc_peer_in);
     *in = (struct rpc_peer_in){.call = call, .due_ns = now_ns + HELLO_NS, .text = grpc_empty_slice()};
-    in->received.kind = RPC_TAG_IN_RECEIVED;
-    in->greeted.kind = RPC_TAG_IN_GREETED;
-    in->finished.kind = RPC_TAG_IN_FINISHED;
-    in->closed.kind = RPC_TAG_IN_CLOSED;
+    rpc_signal_init(&in->received, RPC_TAG_IN_RECEIVED, inbox);
+    rpc_signal_init(&in->greeted, RPC_TAG_IN_GREETED, inbox);
+    rpc_signal_init(&in->finished, RPC_TAG_IN_FINISHED, inbox);
+    rpc_signal_init(&in->closed, RPC_TAG_IN_CLOSED, inbox);
     list_init(&in->node);
     grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &in->is_cancelled};
     start(in, &close, 1, &in->closed);
@@ -113,9 +113,9 @@ void rpc_peer_in_cut(struct rpc_peer_in *in)
     (void)grpc_call_cancel(in->call, NULL);
 }
 
-void rpc_peer_in_done(struct rpc_peer_in *in, struct rpc_tag *tag)
+void rpc_peer_in_done(struct rpc_peer_in *in, const struct rpc_signal *signal)
 {
-    ASSERT(in->batches > 0 && tag != &in->received);
+    ASSERT(in->batches > 0 && signal != &in->received);
     in->batches--;
-    if (tag == &in->closed) in->is_closed = true;
+    if (signal == &in->closed) in->is_closed = true;
 }

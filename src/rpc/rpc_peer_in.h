@@ -7,7 +7,7 @@
 
 #include "base/list.h"
 #include "rpc/peer_port.h"
-#include "rpc/rpc_tag.h"
+#include "rpc/rpc_signal.h"
 
 struct rpc_peer_in {
     struct list node;         /* of rpc_peer */
@@ -17,13 +17,14 @@ struct rpc_peer_in {
     uint32_t batches;         /* outstanding */
     bool is_cut;              /* nothing that comes counts any more */
     bool is_greeted, is_finished, is_closed;
-    struct rpc_tag received, greeted, finished, closed;
+    struct rpc_signal received, greeted, finished, closed;
     grpc_byte_buffer *message;
     grpc_slice text;          /* of the status */
     int is_cancelled;
 };
 
-struct rpc_peer_in *rpc_peer_in_new(grpc_call *call, uint64_t now_ns); /* takes the call over and waits for its hello */
+/* Takes the call over, which lives on a callback queue, and waits for its hello. */
+struct rpc_peer_in *rpc_peer_in_new(grpc_call *call, struct rpc_signal_inbox *inbox, uint64_t now_ns);
 void rpc_peer_in_free(struct rpc_peer_in *in);                        /* accepts NULL */
 bool rpc_peer_in_is_over(const struct rpc_peer_in *in);               /* every batch is done */
 /* A message came out: true = it is in in->message, the caller's next act is one of the four below. False = the stream is at its end. */
@@ -32,6 +33,6 @@ void rpc_peer_in_accept(struct rpc_peer_in *in, const struct peer_hello *self, u
 struct blob *rpc_peer_in_take(struct rpc_peer_in *in);                 /* the frame; receives on */
 void rpc_peer_in_refuse(struct rpc_peer_in *in, grpc_status_code status, const char *text);
 void rpc_peer_in_cut(struct rpc_peer_in *in);
-void rpc_peer_in_done(struct rpc_peer_in *in, struct rpc_tag *tag);    /* any other tag of it came out */
+void rpc_peer_in_done(struct rpc_peer_in *in, const struct rpc_signal *signal); /* any other signal of it came out */
 
 #endif

@@ -14,13 +14,12 @@
 #include "base/list.h"
 #include "rpc/coalescer.h"
 #include "rpc/rpc_bytes.h"
-#include "rpc/rpc_signal.h"
+#include "rpc/rpc_still.h"
 #include "rpc/rpc_tag.h"
 #include "rpc/rpc_wake.h"
 
 #define STREAMS_PER_QUEUE 100
 #define BORROWED_MAX 256
-#define SKIPS_MAX 16 /* takes that do not look for arrivals */
 #define STUCK_WAIT_NS NS_PER_MS /* without a stuck function: until held bytes are tried again */
 #define ADDRESS_BYTES 56 /* an IPv6 address with its zone and port; a longer one is cut */
 #define OWN_MAX 64 /* streams that the port itself turns away at the same time */
@@ -67,13 +66,11 @@ struct watch_call {
 struct rpc_watch {
     struct watch_port port;
     grpc_server *server;
-    grpc_completion_queue *queue;  /* arrivals; the role waits here */
+    struct rpc_still still;        /* arrivals; the role waits here */
     struct watch_arrival arrivals[WATCH_METHODS];
     struct rpc_wake wake;
     struct rpc_signal_inbox inbox;
-    bool has_kept, is_refusing;
-    uint32_t skips;                /* takes since the arrivals were looked at */
-    grpc_event kept;
+    bool is_refusing;
     uint32_t armed_count, own_count;
     struct watch_call **calls;     /* by slot; the streams of all methods + OWN_MAX */
     uint32_t *generations;
@@ -122,7 +119,7 @@ static void arm(struct rpc_watch *watch, struct watch_arrival *arrival)
     RPC_TAG_RELEASE(&arrival->arrived);
     grpc_call_error error =
         grpc_server_request_registered_call(watch->server, arrival->method, &arrival->call, &arrival->deadline, &arrival->metadata,
-                                            NULL, arrival->home->queue, watch->queue, &arrival->arrived);
+                                            NULL, arrival->home->queue, watch->still.queue, &arrival->arrived);
     ASSERT(error == GRPC_CALL_OK);
     arrival->is_armed = true;
     watch->armed_count++;
@@ -323,28 +320,17 @@ static void release_borrowed(struct rpc_watch *watch)
 /* One completion of the arrivals' queue; false: look no further. */
 static bool take_arrival(struct rpc_watch *watch, struct watch_event *out_event, size_t *count)
 {
-    if (!watch->has_kept) watch->kept = grpc_completion_queue_next(watch->queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
-    watch->has_kept = false;
-    watch->skips = 0;
-    if (watch->kept.type != GRPC_OP_COMPLETE) return false;
-    struct rpc_tag *tag = watch->kept.tag;
+    grpc_event event;
+    if (!rpc_still_take(&watch->still, &event)) return false;
+    struct rpc_tag *tag = event.tag;
     RPC_TAG_ACQUIRE(tag);
     if (tag->kind == RPC_TAG_WAKE) {
         rpc_wake_answer(&watch->wake);
         return false;
     }
     ASSERT(tag->kind == RPC_TAG_WATCH_ARRIVED);
-    *count += call_arrived(watch, LIST_ENTRY(tag, struct watch_arrival, arrived), watch->kept.success != 0, out_event);
+    *count += call_arrived(watch, LIST_ENTRY(tag, struct watch_arrival, arrived), event.success != 0, out_event);
     return true;
-}
-
-/* To look into a queue that does not poll costs a futex wait, even where it shall not wait: the wait sees what comes, and who is too busy
- * to wait looks now and then. */
-static bool is_to_look(struct rpc_watch *watch)
-{
-    if (watch->has_kept || watch->is_refusing) return true;
-    ASSERT(watch->skips < SKIPS_MAX);
-    return ++watch->skips == SKIPS_MAX;
 }
 
 static size_t watch_take(struct watch_port *port, struct watch_event *out_events, size_t max)
@@ -356,7 +342,7 @@ static size_t watch_take(struct watch_port *port, struct watch_event *out_events
     if (max > BORROWED_MAX) max = BORROWED_MAX;
     release_borrowed(watch);
     coalescer_cork();
-    bool is_looking = is_to_look(watch);
+    bool is_looking = rpc_still_is_due(&watch->still) || watch->is_refusing;
     for (size_t looked = 0; is_looking && looked < max && count < max; looked++) {
         is_looking = take_arrival(watch, &out_events[count], &count);
     }
@@ -369,21 +355,18 @@ static size_t watch_take(struct watch_port *port, struct watch_event *out_events
 static void watch_flush(struct watch_port *port)
 {
     struct rpc_watch *watch = watch_of(port);
-    ASSERT(watch->queue != NULL);
+    ASSERT(watch->still.queue != NULL);
     watch->stuck_count = coalescer_uncork();
 }
 
 static void watch_wait(struct watch_port *port, uint64_t deadline_ns)
 {
     struct rpc_watch *watch = watch_of(port);
-    if (watch->has_kept || !rpc_signal_sleep(&watch->inbox)) return;
     if (watch->stuck_count > 0) {
         uint64_t retry_ns = clock_mono_ns() + STUCK_WAIT_NS;
         if (retry_ns < deadline_ns) deadline_ns = retry_ns;
     }
-    watch->kept = grpc_completion_queue_next(watch->queue, rpc_tag_deadline(deadline_ns), NULL);
-    watch->has_kept = watch->kept.type == GRPC_OP_COMPLETE;
-    rpc_signal_awake(&watch->inbox);
+    rpc_still_wait(&watch->still, &watch->inbox, deadline_ns);
 }
 
 static void watch_ring(struct watch_port *port) { rpc_wake_ring(&watch_of(port)->wake); }
@@ -468,10 +451,8 @@ struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[
     struct rpc_watch *watch = ALLOC(struct rpc_watch);
     watch->port.table = &PORT_TABLE;
     watch->server = server;
-    grpc_completion_queue_attributes attributes = {.version = GRPC_CQ_CURRENT_VERSION, .cq_completion_type = GRPC_CQ_NEXT,
-                                                   .cq_polling_type = GRPC_CQ_NON_POLLING};
-    watch->queue = grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
-    grpc_server_register_completion_queue(server, watch->queue, NULL);
+    rpc_still_init(&watch->still);
+    grpc_server_register_completion_queue(server, watch->still.queue, NULL);
     for (uint32_t i = 0; i < WATCH_METHODS; i++) register_method(watch, (enum watch_method)i, streams_max[i]);
     make_slots(watch);
     rpc_signal_inbox_init(&watch->inbox, &watch->wake);
@@ -480,7 +461,7 @@ struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[
 
 void rpc_watch_start(struct rpc_watch *watch)
 {
-    rpc_wake_init(&watch->wake, watch->queue);
+    rpc_wake_init(&watch->wake, watch->still.queue);
     arm_all(watch);
     ASSERT(watch->armed_count == WATCH_METHODS);
 }
@@ -527,9 +508,7 @@ void rpc_watch_free(struct rpc_watch *watch)
     close_queues(watch);
     rpc_signal_inbox_deinit(&watch->inbox);
     rpc_wake_deinit(&watch->wake);
-    grpc_completion_queue_shutdown(watch->queue);
-    while (grpc_completion_queue_next(watch->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;
-    grpc_completion_queue_destroy(watch->queue);
+    rpc_still_deinit(&watch->still);
     alloc_free(watch->queues);
     alloc_free(watch->calls);
     alloc_free(watch->generations);

@@ -137,6 +137,23 @@ START_TEST(test_mailbox_lane_rings_once_for_all_posts_of_a_step)
 }
 END_TEST
 
+/* What is posted quietly is there for who looks, and takes no ring from what is posted loudly in the same step. */
+START_TEST(test_mailbox_quiet_post_rings_nobody)
+{
+    struct mail mail = ping(1);
+    atomic_store(&bell.sleeping, 1);
+    lane_must_post_quietly(&lane, &mail);
+    lane_ring(&lane);
+    ck_assert_int_eq(rings, 0);
+    ck_assert_uint_eq(ring_size(&lane.ring), 1);
+    ck_assert(lane_post(&lane, &mail));
+    lane_must_post_quietly(&lane, &mail);
+    lane_ring(&lane);
+    ck_assert_int_eq(rings, 1);
+    ck_assert_uint_eq(ring_size(&lane.ring), 3);
+}
+END_TEST
+
 START_TEST(test_mailbox_refused_post_does_not_ring)
 {
     struct mail mail = ping(1);
@@ -305,6 +322,7 @@ int main(void)
     tcase_add_test(tests, test_mailbox_empty_lane_gives_nothing);
     tcase_add_test(tests, test_mailbox_doorbell_rings_a_sleeper_only);
     tcase_add_test(tests, test_mailbox_lane_rings_once_for_all_posts_of_a_step);
+    tcase_add_test(tests, test_mailbox_quiet_post_rings_nobody);
     tcase_add_test(tests, test_mailbox_refused_post_does_not_ring);
     tcase_add_test(tests, test_mailbox_each_post_is_a_switch_point_after_the_mail_is_there);
     tcase_add_test(tests, test_mailbox_deinit_frees_what_each_kind_carries);
