@@ -10,7 +10,8 @@
 #include "etcdserverpb/rpc.pb-c.h"
 #include "kv_request.h"
 
-#define TIMEOUT_NS (500 * NS_PER_MS)
+#define PATIENCE_NS (2 * NS_PER_S)       /* with a cluster that was there the last time */
+#define IMPATIENCE_NS (500 * NS_PER_MS) /* with one that was not */
 #define KEYS_MAX 64
 
 struct shell_state {
@@ -25,8 +26,7 @@ struct shell_state *shell_state_new(const struct ctl_globals *globals)
 {
     struct shell_state *state = ALLOC(struct shell_state);
     state->ctl.globals = *globals;
-    state->ctl.globals.command_timeout_ns = TIMEOUT_NS;
-    state->ctl.globals.dial_timeout_ns = TIMEOUT_NS;
+    state->ctl.globals.command_timeout_ns = PATIENCE_NS;
     state->is_connected = ctl_connect(&state->ctl, globals->endpoints) == CTL_OK;
     return state;
 }
@@ -86,6 +86,7 @@ void shell_state_refresh(struct shell_state *state)
     Etcdserverpb__StatusResponse *status = (Etcdserverpb__StatusResponse *)ask(state, "/etcdserverpb.Maintenance/Status", slice_empty(),
                                                                                &etcdserverpb__status_response__descriptor);
     Etcdserverpb__RangeResponse *now = status == NULL || status->leader == 0 ? NULL : range(state, slice_make("", 1), 1, false);
+    state->ctl.globals.command_timeout_ns = status == NULL ? IMPATIENCE_NS : PATIENCE_NS;
     if (status == NULL) {
         (void)snprintf(state->prompt, sizeof state->prompt, "unreachable> ");
     } else if (now == NULL || now->header == NULL) { /* a linearizable read needs a leader */

@@ -1,6 +1,7 @@
 /* shell_state: what the interactive mode knows of the cluster: for its prompt, and keys for completion. It has a client of its own, with
  * short timeouts.
- * Owner: shell_state_new/shell_state_free. Thread: main. Limits: a prompt waits 500 ms, a completion too. */
+ * Owner: shell_state_new/shell_state_free. Thread: main. Limits: a prompt waits 2 s, then 500 ms while nobody
+ * answers; a completion too. */
 #ifndef KVCTL_SHELL_STATE_H
 #define KVCTL_SHELL_STATE_H
 #include "shell_complete.h"
