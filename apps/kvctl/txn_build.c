@@ -11,6 +11,7 @@
 #include "words.h"
 
 #define ARENA_BYTES_MAX (128u << 20)
+#define REQUEST_BYTES_MAX (64u << 20) /* far beyond what a server takes */
 
 void txn_build_init(struct txn_build *build)
 {
@@ -71,6 +72,7 @@ enum ctl_exit txn_build_operation(struct txn_build *build, enum txn_part part, i
     struct flag flags[KV_REQUEST_FLAGS_MAX];
     struct ctl_options options = {.prefix = false};
     ASSERT(part == TXN_THEN || part == TXN_ELSE);
+    if (build->request.size > REQUEST_BYTES_MAX) return ctl_fail(CTL_INVALID_INPUT, "the transaction is larger than 64 MiB");
     size_t i = 0;
     while (i < 3 && (count == 0 || strcmp(OPERATIONS[i].name, words[0]) != 0)) i++;
     if (i == 3) return ctl_fail(CTL_INVALID_INPUT, "invalid txn request: %s", line);

@@ -1,5 +1,5 @@
 /* txn_build: a transaction that is put together line by line, for txn, for the TXN block of the interactive mode and for batch --atomic.
- * Owner: txn_build_init/txn_build_deinit. Thread: main. Limits: 128 MiB of lines. */
+ * Owner: txn_build_init/txn_build_deinit. Thread: main. Limits: 64 MiB of operations. */
 #ifndef KVCTL_TXN_BUILD_H
 #define KVCTL_TXN_BUILD_H
 #include "base/arena.h"
