@@ -19,7 +19,7 @@ kvd_program(kvd kvd_pipeline PkgConfig::SYSTEMD PkgConfig::JANSSON PkgConfig::YA
 if(KVD_SIM) # KVD_MUTANT=ID plants a bug in one process: test/integration/test_corrupt.py
   target_sources(kvd PRIVATE ${CMAKE_SOURCE_DIR}/test/sim/mutant_env.c)
 endif()
-kvd_program(kvctl kvd_rpc kvd_storage kvd_pipeline PkgConfig::JANSSON PkgConfig::EDIT m)
+kvd_program(kvctl kvd_client kvd_rpc kvd_storage kvd_pipeline PkgConfig::JANSSON PkgConfig::EDIT m)
 
 # The offline tools: one file each with its main; all other files of tools/ are a library that tests and fuzz targets use as well.
 set(kvd_tools readwal readsnapshot readstate readpb)

@@ -9,11 +9,11 @@ BEGIN {
     allowed["storage"] = "base storage proto"
     allowed["watch"] = "base storage watch"
     allowed["rpc"] = "base raft storage rpc proto grpc"
-    allowed["client"] = "base rpc_client client"
+    allowed["client"] = "base rpc_client rpc_features client"
     allowed["pipeline"] = "base raft storage watch rpc pipeline proto"
     allowed["apps/kvd"] = "base raft storage watch rpc pipeline proto"
-    allowed["apps/kvctl"] = "base rpc_client client restore first_start proto"
-    allowed["apps/kvbench"] = "base rpc_client client proto"
+    allowed["apps/kvctl"] = "base rpc_features client restore first_start proto"
+    allowed["apps/kvbench"] = "base client proto"
     allowed["apps/examples"] = ""
     allowed["tools"] = "base raft storage proto"
     fence["ck"] = "src/pipeline/ring.h"
@@ -70,7 +70,7 @@ function code_of(line, out, i, c, two, quote)
     return out
 }
 
-# What an include leads to: a room, "proto", "grpc", "ck", "urcu", "rpc_client", or "" (the C library and the like).
+# What an include leads to: a room, "proto", "grpc", "ck", "urcu", "rpc_client", "rpc_features", or "" (the C library and the like).
 function target_of(path, is_quoted, parts)
 {
     if (path ~ /\.pb-c\.h$/ || path ~ /^protobuf-c\//) return "proto"
@@ -79,7 +79,8 @@ function target_of(path, is_quoted, parts)
     if (path ~ /^microhttpd/) return "microhttpd"
     if (path ~ /^urcu/) return "urcu"
     if (!is_quoted || path !~ /\//) return ""
-    if (room ~ /^(client|apps\/kv(ctl|bench))$/ && path ~ /^rpc\/rpc_(client|features)\.h$/) return "rpc_client"
+    if (room ~ /^(client|apps\/kvctl)$/ && path == "rpc/rpc_features.h") return "rpc_features"
+    if (room == "client" && path == "rpc/rpc_client.h") return "rpc_client"
     if (room == "apps/kvctl" && path == "storage/restore.h") return "restore"
     if (room == "apps/kvctl" && path == "pipeline/first_start.h") return "first_start"
     split(path, parts, "/")

@@ -23,7 +23,7 @@
 static enum ctl_exit ask(struct ctl *ctl, const char *path, struct buf *request, const ProtobufCMessageDescriptor *type,
                          ProtobufCMessage **out_response)
 {
-    enum ctl_exit code = ctl_call_unpack(ctl, path, buf_slice(request), RPC_CLIENT_WRITE, type, out_response);
+    enum ctl_exit code = ctl_call_unpack(ctl, path, buf_slice(request), KVD_POLICY_WRITE, type, out_response);
     buf_deinit(request);
     if (code != CTL_OK || ctl->format == CTL_SIMPLE) return code;
     code = print_message(ctl, *out_response);
@@ -62,13 +62,13 @@ static enum ctl_exit make_root_role(struct ctl *ctl)
     ProtobufCMessage *response = NULL;
     buf_init(&request);
     put_text(&request, 1, "root");
-    enum ctl_exit code = ctl_call_unpack(ctl, PATH("RoleAdd"), buf_slice(&request), RPC_CLIENT_WRITE,
+    enum ctl_exit code = ctl_call_unpack(ctl, PATH("RoleAdd"), buf_slice(&request), KVD_POLICY_WRITE,
                                          &etcdserverpb__auth_role_add_response__descriptor, &response);
     if (response != NULL) protobuf_c_message_free_unpacked(response, NULL);
     response = NULL;
     put_text(&request, 2, "root");
     if (code == CTL_OK)
-        code = ctl_call_unpack(ctl, PATH("UserGrantRole"), buf_slice(&request), RPC_CLIENT_WRITE,
+        code = ctl_call_unpack(ctl, PATH("UserGrantRole"), buf_slice(&request), KVD_POLICY_WRITE,
                                &etcdserverpb__auth_user_grant_role_response__descriptor, &response);
     if (response != NULL) protobuf_c_message_free_unpacked(response, NULL);
     buf_deinit(&request);
@@ -77,17 +77,17 @@ static enum ctl_exit make_root_role(struct ctl *ctl)
 
 enum ctl_exit auth_command_enable(struct ctl *ctl, int count, const char **words)
 {
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     ASSERT(words != NULL);
     if (count != 0) return ctl_fail(CTL_BAD_ARGS, "auth enable command does not accept any arguments");
     enum ctl_exit code = CTL_OK;
     bool lacks_role = true;
     for (int i = 0; i < 2 && lacks_role && code == CTL_OK; i++) {
-        ctl_call(ctl, PATH("AuthEnable"), slice_empty(), RPC_CLIENT_WRITE, RPC_CLIENT_ANY, &answer);
+        ctl_call(ctl, PATH("AuthEnable"), slice_empty(), KVD_POLICY_WRITE, CALLS_ANY, &answer);
         lacks_role = answer.code != ERR_CODE_OK && strstr(answer.text, "root user does not have root role") != NULL;
         if (lacks_role && i == 0) code = make_root_role(ctl);
         else if (answer.code != ERR_CODE_OK) code = ctl_fail_answer(ctl, &answer);
-        rpc_client_answer_deinit(&answer);
+        calls_answer_deinit(&answer);
     }
     if (code == CTL_OK) puts("Authentication Enabled");
     return code;
@@ -98,7 +98,7 @@ enum ctl_exit auth_command_disable(struct ctl *ctl, int count, const char **word
     ProtobufCMessage *response = NULL;
     ASSERT(words != NULL);
     if (count != 0) return ctl_fail(CTL_BAD_ARGS, "auth disable command does not accept any arguments");
-    enum ctl_exit code = ctl_call_unpack(ctl, PATH("AuthDisable"), slice_empty(), RPC_CLIENT_WRITE,
+    enum ctl_exit code = ctl_call_unpack(ctl, PATH("AuthDisable"), slice_empty(), KVD_POLICY_WRITE,
                                          &etcdserverpb__auth_disable_response__descriptor, &response);
     if (code == CTL_OK) puts("Authentication Disabled"); /* in every format, as etcdctl */
     if (response != NULL) protobuf_c_message_free_unpacked(response, NULL);
@@ -231,7 +231,7 @@ enum ctl_exit auth_command_user_get(struct ctl *ctl, int count, const char **wor
     put_text(&request, 1, words[0]);
     enum ctl_exit code = CTL_OK;
     if (ctl->options.detail) {
-        code = ctl_call_unpack(ctl, PATH("UserGet"), buf_slice(&request), RPC_CLIENT_READ, &etcdserverpb__auth_user_get_response__descriptor,
+        code = ctl_call_unpack(ctl, PATH("UserGet"), buf_slice(&request), KVD_POLICY_READ, &etcdserverpb__auth_user_get_response__descriptor,
                                &message);
         buf_deinit(&request);
     } else {
@@ -390,7 +390,7 @@ static enum ctl_exit get_role(struct ctl *ctl, const char *role)
     ProtobufCMessage *message = NULL;
     buf_init(&request);
     put_text(&request, 1, role);
-    enum ctl_exit code = ctl_call_unpack(ctl, PATH("RoleGet"), buf_slice(&request), RPC_CLIENT_READ,
+    enum ctl_exit code = ctl_call_unpack(ctl, PATH("RoleGet"), buf_slice(&request), KVD_POLICY_READ,
                                          &etcdserverpb__auth_role_get_response__descriptor, &message);
     buf_deinit(&request);
     if (code != CTL_OK) return code;
@@ -415,7 +415,7 @@ enum ctl_exit auth_command_role_list(struct ctl *ctl, int count, const char **wo
     ASSERT(words != NULL);
     if (count != 0) return ctl_fail(CTL_BAD_ARGS, "role list command requires no arguments");
     buf_init(&request);
-    enum ctl_exit code = ctl_call_unpack(ctl, PATH("RoleList"), slice_empty(), RPC_CLIENT_READ,
+    enum ctl_exit code = ctl_call_unpack(ctl, PATH("RoleList"), slice_empty(), KVD_POLICY_READ,
                                          &etcdserverpb__auth_role_list_response__descriptor, &message);
     if (code != CTL_OK) return code;
     const Etcdserverpb__AuthRoleListResponse *response = (const Etcdserverpb__AuthRoleListResponse *)message;

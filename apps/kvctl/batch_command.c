@@ -54,7 +54,7 @@ int batch_command_flags(struct ctl_options *o, struct flag *out_flags)
 
 static struct batch_item *item_at(struct batch *batch, size_t place) { return &batch->items[(batch->first + place) % batch->size]; }
 
-static void on_done(void *context, const struct rpc_client_result *result) { batch_item_take(context, result); }
+static void on_done(void *context, const struct calls_result *result) { batch_item_take(context, result); }
 
 static void count_outcome(struct batch *batch, const struct batch_item *item)
 {
@@ -86,7 +86,7 @@ static void wait_once(struct batch *batch)
     if (!ctl_pump(batch->ctl, CLOCK_NEVER)) {
         batch->is_stopping = true;
         for (size_t i = 0; i < batch->count; i++)
-            if (!item_at(batch, i)->is_done) rpc_client_cancel(batch->ctl->client, item_at(batch, i)->call);
+            if (!item_at(batch, i)->is_done) calls_cancel(batch->ctl->client, item_at(batch, i)->call);
     }
     print_done(batch);
 }

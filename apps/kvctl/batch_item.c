@@ -21,18 +21,18 @@ struct batch_op {
     enum op_kind kind;
     const char *name, *second; /* second word; NULL = one */
     const char *path;
-    enum rpc_client_policy policy;
+    enum kvd_policy policy;
     const ProtobufCMessageDescriptor *type;
     int (*flags)(struct ctl_options *options, struct flag *out_flags); /* NULL = none */
 };
 static const struct batch_op OPS[] = {
-    {OP_GET, "get", NULL, "/etcdserverpb.KV/Range", RPC_CLIENT_READ, &etcdserverpb__range_response__descriptor, kv_request_get_flags},
-    {OP_PUT, "put", NULL, "/etcdserverpb.KV/Put", RPC_CLIENT_WRITE, &etcdserverpb__put_response__descriptor, kv_request_put_flags},
-    {OP_DEL, "del", NULL, "/etcdserverpb.KV/DeleteRange", RPC_CLIENT_WRITE, &etcdserverpb__delete_range_response__descriptor, kv_request_del_flags},
-    {OP_COMPACTION, "compaction", NULL, "/etcdserverpb.KV/Compact", RPC_CLIENT_WRITE, &etcdserverpb__compaction_response__descriptor,
+    {OP_GET, "get", NULL, "/etcdserverpb.KV/Range", KVD_POLICY_READ, &etcdserverpb__range_response__descriptor, kv_request_get_flags},
+    {OP_PUT, "put", NULL, "/etcdserverpb.KV/Put", KVD_POLICY_WRITE, &etcdserverpb__put_response__descriptor, kv_request_put_flags},
+    {OP_DEL, "del", NULL, "/etcdserverpb.KV/DeleteRange", KVD_POLICY_WRITE, &etcdserverpb__delete_range_response__descriptor, kv_request_del_flags},
+    {OP_COMPACTION, "compaction", NULL, "/etcdserverpb.KV/Compact", KVD_POLICY_WRITE, &etcdserverpb__compaction_response__descriptor,
      kv_command_compaction_flags},
-    {OP_GRANT, "lease", "grant", "/etcdserverpb.Lease/LeaseGrant", RPC_CLIENT_WRITE, &etcdserverpb__lease_grant_response__descriptor, NULL},
-    {OP_REVOKE, "lease", "revoke", "/etcdserverpb.Lease/LeaseRevoke", RPC_CLIENT_WRITE, &etcdserverpb__lease_revoke_response__descriptor, NULL},
+    {OP_GRANT, "lease", "grant", "/etcdserverpb.Lease/LeaseGrant", KVD_POLICY_WRITE, &etcdserverpb__lease_grant_response__descriptor, NULL},
+    {OP_REVOKE, "lease", "revoke", "/etcdserverpb.Lease/LeaseRevoke", KVD_POLICY_WRITE, &etcdserverpb__lease_revoke_response__descriptor, NULL},
 };
 #define OP_COUNT (sizeof OPS / sizeof OPS[0])
 
@@ -154,7 +154,7 @@ void batch_item_parse(struct batch_item *item, uint64_t line, int count, char **
 }
 
 const char *batch_item_path(const struct batch_item *item) { return item->op->path; }
-enum rpc_client_policy batch_item_policy(const struct batch_item *item) { return item->op->policy; }
+enum kvd_policy batch_item_policy(const struct batch_item *item) { return item->op->policy; }
 size_t batch_item_bytes(const struct batch_item *item) { return item->request.size + item->response.size; }
 
 /* --- order ------------------------------------------------------------------------------------------------------------------- */
@@ -184,7 +184,7 @@ static const char *const CODE_NAMES[] = {"OK",           "CANCELLED",        "UN
                                          "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",   "OUT_OF_RANGE",
                                          "UNIMPLEMENTED", "INTERNAL",        "UNAVAILABLE",       "DATA_LOSS",           "UNAUTHENTICATED"};
 
-void batch_item_take(struct batch_item *item, const struct rpc_client_result *result)
+void batch_item_take(struct batch_item *item, const struct calls_result *result)
 {
     ASSERT((size_t)result->code < sizeof CODE_NAMES / sizeof CODE_NAMES[0]);
     item->is_done = true;

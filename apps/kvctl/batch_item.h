@@ -13,7 +13,7 @@ struct batch_item {
     uint64_t line;
     const struct batch_op *op;  /* NULL: the line is wrong */
     struct buf request;
-    uint64_t call;              /* for rpc_client_cancel */
+    uint64_t call;              /* for calls_cancel */
     bool is_done;
     bool print_value_only, has_ttl;
     int64_t lease;              /* of lease revoke */
@@ -32,11 +32,11 @@ void batch_item_deinit(struct batch_item *item);
 void batch_item_parse(struct batch_item *item, uint64_t line, int count, char **words);
 void batch_item_fail(struct batch_item *item, uint64_t line, const char *why);
 const char *batch_item_path(const struct batch_item *item);
-enum rpc_client_policy batch_item_policy(const struct batch_item *item);
+enum kvd_policy batch_item_policy(const struct batch_item *item);
 size_t batch_item_bytes(const struct batch_item *item);
 /* True: the second may be started only when the first is done. */
 bool batch_item_blocks(const struct batch_item *first, const struct batch_item *second);
-void batch_item_take(struct batch_item *item, const struct rpc_client_result *result); /* the answer */
+void batch_item_take(struct batch_item *item, const struct calls_result *result); /* the answer */
 /* Prints the outcome in the format of ctl; what failed to stderr, or, with -w json, as an object like all. */
 void batch_item_print(const struct batch_item *item, struct ctl *ctl, bool is_quiet);
 

@@ -73,7 +73,7 @@ int check_command_datascale_flags(struct ctl_options *options, struct flag *out_
 
 /* --- puts -------------------------------------------------------------------------------------------------------------------- */
 
-static void on_put(void *context, const struct rpc_client_result *result)
+static void on_put(void *context, const struct calls_result *result)
 {
     struct put *put = context;
     struct check *check = put->check;
@@ -101,7 +101,7 @@ static void start_put(struct check *check)
     buf_put_pb_bytes(&request, 2, slice_make(check->value, VALUE_BYTES));
     check->puts[place].start_ns = clock_mono_ns();
     check->in_flight++;
-    ctl_begin(check->ctl, "/etcdserverpb.KV/Put", buf_slice(&request), RPC_CLIENT_WRITE, on_put, &check->puts[place]);
+    ctl_begin(check->ctl, "/etcdserverpb.KV/Put", buf_slice(&request), KVD_POLICY_WRITE, on_put, &check->puts[place]);
     buf_deinit(&request);
     buf_deinit(&key);
 }
@@ -142,7 +142,7 @@ static enum ctl_exit ask_prefix(struct ctl *ctl, const char *path, bool is_count
     buf_put_pb_bytes(&request, 1, prefix);
     kv_request_prefix_end(&request, prefix);
     if (is_count) buf_put_pb_varint(&request, 9, 1);
-    enum ctl_exit code = ctl_call_unpack(ctl, path, buf_slice(&request), is_count ? RPC_CLIENT_READ : RPC_CLIENT_WRITE, type, out_message);
+    enum ctl_exit code = ctl_call_unpack(ctl, path, buf_slice(&request), is_count ? KVD_POLICY_READ : KVD_POLICY_WRITE, type, out_message);
     buf_deinit(&request);
     return code;
 }
@@ -184,17 +184,17 @@ static enum ctl_exit clean_up(struct check *check)
         buf_init(&request);
         buf_put_pb_varint(&request, 1, (uint64_t)revision);
         buf_put_pb_varint(&request, 2, 1);
-        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Compact", buf_slice(&request), RPC_CLIENT_WRITE, &etcdserverpb__compaction_response__descriptor, &message);
+        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Compact", buf_slice(&request), KVD_POLICY_WRITE, &etcdserverpb__compaction_response__descriptor, &message);
         buf_deinit(&request);
         if (message != NULL) protobuf_c_message_free_unpacked(message, NULL);
         if (code == CTL_OK) printf("Compacted with revision %" PRId64 "\n", revision);
     }
     for (size_t i = 0; code == CTL_OK && ctl->options.auto_defrag && i < ctl->endpoint_count; i++) {
-        struct rpc_client_answer answer;
-        ctl_call(ctl, "/etcdserverpb.Maintenance/Defragment", slice_empty(), RPC_CLIENT_READ, i, &answer);
+        struct calls_answer answer;
+        ctl_call(ctl, "/etcdserverpb.Maintenance/Defragment", slice_empty(), KVD_POLICY_READ, i, &answer);
         if (answer.code != ERR_CODE_OK) code = ctl_fail_answer(ctl, &answer);
         else printf("Defragmented \"%s\"\n", ctl->endpoints[i]);
-        rpc_client_answer_deinit(&answer);
+        calls_answer_deinit(&answer);
     }
     return code;
 }
@@ -244,7 +244,7 @@ static enum ctl_exit ask_memory(struct ctl *ctl, uint64_t *out_bytes)
 {
     ProtobufCMessage *message = NULL;
     ctl->pinned = 1;
-    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Maintenance/Status", slice_empty(), RPC_CLIENT_READ, &etcdserverpb__status_response__descriptor,
+    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Maintenance/Status", slice_empty(), KVD_POLICY_READ, &etcdserverpb__status_response__descriptor,
                                          &message);
     ctl->pinned = 0;
     if (code != CTL_OK) return code;

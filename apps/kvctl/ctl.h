@@ -1,7 +1,7 @@
 /* ctl: what every command of kvctl shares: settings, the connection, how to fail.
  *
  * Owner: main has the one struct ctl; ctl_connect fills client and endpoints, ctl_disconnect frees them. Thread: main.
- * Limits: RPC_CLIENT_ENDPOINTS_MAX endpoints.
+ * Limits: KVD_ENDPOINTS_MAX endpoints.
  */
 #ifndef KVCTL_CTL_H
 #define KVCTL_CTL_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/flags.h"
-#include "rpc/rpc_client.h"
+#include "calls.h"
 
 struct ear;
 
@@ -64,9 +64,9 @@ struct ctl {
     bool hears;          /* signals end its calls, not the process: there is an ear while it is connected */
     struct ear *ear;     /* NULL = none; a live command has its own */
     int signal;          /* that ended the command, and so ends the process; 0 = none */
-    struct rpc_client *client;
+    struct calls *client;
     char *endpoint_text; /* what `endpoints` points into */
-    const char *endpoints[RPC_CLIENT_ENDPOINTS_MAX];
+    const char *endpoints[KVD_ENDPOINTS_MAX];
     size_t endpoint_count;
     size_t pinned;       /* 1 + index of the only endpoint that ctl_call_unpack calls; 0 = any */
 };
@@ -76,7 +76,7 @@ enum ctl_exit ctl_fail(enum ctl_exit code, const char *format, ...) __attribute_
 /* Until it is NULL again, ctl_fail appends its text there instead. */
 void ctl_fail_into(struct buf *out);
 /* How an answer's error reads to people. Borrowed. */
-const char *ctl_error_text(const struct rpc_client_answer *answer);
+const char *ctl_error_text(const struct calls_answer *answer);
 
 /* The client for `endpoints` (commas between); replaces the one before. Fails with a message. */
 enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints);
@@ -85,17 +85,17 @@ void ctl_disconnect(struct ctl *ctl);
 bool ctl_pump(struct ctl *ctl, uint64_t deadline_ns);
 
 /* One call, without a word about its outcome. *out_answer is filled and owned in any case. */
-void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,
-              struct rpc_client_answer *out_answer);
-/* One call that is started; done_fn runs inside a later ctl_pump or ctl_call. Its name, for rpc_client_cancel. */
-uint64_t ctl_begin(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, rpc_client_done_fn *done_fn,
+void ctl_call(struct ctl *ctl, const char *path, struct slice request, enum kvd_policy policy, size_t endpoint,
+              struct calls_answer *out_answer);
+/* One call that is started; done_fn runs inside a later ctl_pump or ctl_call. Its name, for calls_cancel. */
+uint64_t ctl_begin(struct ctl *ctl, const char *path, struct slice request, enum kvd_policy policy, calls_done_fn *done_fn,
                    void *context);
 /* One call that is answered with a stream: each message to message_fn. No endpoint is tried twice; without --command-timeout it may last. */
-void ctl_stream(struct ctl *ctl, const char *path, struct slice request, rpc_client_message_fn *message_fn, void *context, struct rpc_client_answer *out_answer);
+void ctl_stream(struct ctl *ctl, const char *path, struct slice request, calls_message_fn *message_fn, void *context, struct calls_answer *out_answer);
 /* Says why there is no good answer; that the server has not such a call is said with its words, in one line. */
-enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer);
+enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct calls_answer *answer);
 /* One call and its response unpacked (owned: protobuf_c_message_free_unpacked). Fails with a message. */
-enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy,
+enum ctl_exit ctl_call_unpack(struct ctl *ctl, const char *path, struct slice request, enum kvd_policy policy,
                               const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_message);
 /* NULL: the bytes are not such a message. */
 ProtobufCMessage *ctl_unpack(const ProtobufCMessageDescriptor *type, struct slice bytes);

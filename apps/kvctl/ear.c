@@ -19,7 +19,7 @@
 #define READ_BYTES 4096
 
 struct ear {
-    struct rpc_client *client;
+    struct calls *client;
     pthread_t thread;
     int signals, calls;          /* descriptors */
     pthread_mutex_t mutex;       /* all that follows */
@@ -135,14 +135,14 @@ static void *listen_on(void *context)
         if (places[0].revents != 0 && read(ear->signals, &info, sizeof info) == (ssize_t)sizeof info) on_signal(ear, &info);
         if (places[1].revents != 0 && read(ear->calls, &count, sizeof count) == (ssize_t)sizeof count) split_lines(ear);
         if (places[2].revents != 0) read_input(ear);
-        rpc_client_ring(ear->client);
+        calls_ring(ear->client);
     }
     return NULL;
 }
 
 /* --- main ---------------------------------------------------------------------------------------------------------------- */
 
-struct ear *ear_new(struct rpc_client *client, bool wants_lines)
+struct ear *ear_new(struct calls *client, bool wants_lines)
 {
     struct ear *ear = ALLOC(struct ear);
     sigset_t set;

@@ -9,13 +9,13 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "rpc/rpc_client.h"
+#include "calls.h"
 
 #define EAR_LINES_MAX 64
 
 struct ear;
 void ear_block_signals(void);
-struct ear *ear_new(struct rpc_client *client, bool wants_lines);
+struct ear *ear_new(struct calls *client, bool wants_lines);
 void ear_free(struct ear *ear); /* accepts NULL */
 
 int ear_signal(struct ear *ear); /* the first one that asked us to end; 0 = none */

@@ -112,18 +112,18 @@ static void watch(struct observer *observer)
 static void look(struct observer *observer)
 {
     struct buf request;
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     buf_init(&request);
     buf_put_pb_bytes(&request, 1, buf_slice(&observer->prefix));
     kv_request_prefix_end(&request, buf_slice(&observer->prefix));
     buf_put_pb_varint(&request, 3, 1);
     buf_put_pb_varint(&request, 5, SORT_ASCEND);
     buf_put_pb_varint(&request, 6, SORT_BY_CREATE);
-    struct rpc_client_request call = {.path = "/etcdserverpb.KV/Range",
+    struct calls_request call = {.path = "/etcdserverpb.KV/Range",
                                       .body = buf_slice(&request),
-                                      .policy = RPC_CLIENT_READ,
+                                      .policy = KVD_POLICY_READ,
                                       .timeout_ns = observer->live.ctl->globals.command_timeout_ns,
-                                      .endpoint = RPC_CLIENT_ANY};
+                                      .endpoint = CALLS_ANY};
     live_call(&observer->live, &call, goes_on, observer, &answer);
     buf_deinit(&request);
     Etcdserverpb__RangeResponse *range = NULL;
@@ -139,7 +139,7 @@ static void look(struct observer *observer)
                                                     : ctl_fail_answer(observer->live.ctl, &answer);
     }
     if (range != NULL) protobuf_c_message_free_unpacked(&range->base, NULL);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
 }
 
 static enum ctl_exit observe(struct ctl *ctl, const char *name)

@@ -35,7 +35,7 @@ struct question {
     char *error; /* NULL = none */
 };
 
-static void on_answer(void *context, const struct rpc_client_result *result)
+static void on_answer(void *context, const struct calls_result *result)
 {
     struct question *question = context;
     question->took_ns = clock_mono_ns() - question->start_ns;
@@ -56,16 +56,16 @@ static void ask_all(struct ctl *ctl, const char *path, struct slice body, const 
 {
     for (size_t i = 0; i < ctl->endpoint_count; i++) {
         questions[i] = (struct question){.type = type, .start_ns = clock_mono_ns()};
-        struct rpc_client_request request = {.path = path,
+        struct calls_request request = {.path = path,
                                              .body = body,
-                                             .policy = RPC_CLIENT_READ,
+                                             .policy = KVD_POLICY_READ,
                                              .timeout_ns = ctl->globals.command_timeout_ns,
                                              .endpoint = i};
-        questions[i].call = rpc_client_start(ctl->client, &request, on_answer, &questions[i]);
+        questions[i].call = calls_start(ctl->client, &request, on_answer, &questions[i]);
     }
-    while (rpc_client_in_flight(ctl->client) > 0) {
+    while (calls_in_flight(ctl->client) > 0) {
         if (ctl_pump(ctl, CLOCK_NEVER)) continue;
-        for (size_t i = 0; i < ctl->endpoint_count; i++) rpc_client_cancel(ctl->client, questions[i].call);
+        for (size_t i = 0; i < ctl->endpoint_count; i++) calls_cancel(ctl->client, questions[i].call);
     }
 }
 

@@ -6,9 +6,9 @@
 #include "kvd/extra.pb-c.h"
 
 /* What to say when the answer is not good: that the server is an etcd, if it is. */
-enum ctl_exit extra_fail_answer(const struct ctl *ctl, const struct rpc_client_answer *answer);
+enum ctl_exit extra_fail_answer(const struct ctl *ctl, const struct calls_answer *answer);
 /* One call and its response unpacked (owned: protobuf_c_message_free_unpacked). Fails with a message. */
-enum ctl_exit extra_call(struct ctl *ctl, const char *path, struct slice request, enum rpc_client_policy policy, size_t endpoint,
+enum ctl_exit extra_call(struct ctl *ctl, const char *path, struct slice request, enum kvd_policy policy, size_t endpoint,
                          const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_message);
 
 #endif

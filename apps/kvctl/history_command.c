@@ -58,7 +58,7 @@ enum ctl_exit history_command_run(struct ctl *ctl, int count, const char **words
     while (code == CTL_OK && has_next) {
         ProtobufCMessage *message = NULL;
         if (ctl->options.limit > 0) buf_put_pb_varint(&request, 6, (uint64_t)left);
-        code = extra_call(ctl, "/kvd.v1.Extra/History", buf_slice(&request), RPC_CLIENT_READ, RPC_CLIENT_ANY,
+        code = extra_call(ctl, "/kvd.v1.Extra/History", buf_slice(&request), KVD_POLICY_READ, CALLS_ANY,
                           &kvd__v1__history_response__descriptor, &message);
         if (code != CTL_OK) break;
         const Kvd__V1__HistoryResponse *page = (const Kvd__V1__HistoryResponse *)message;

@@ -22,7 +22,7 @@ struct keepalive {
     struct live_timer end;    /* of the lease */
     enum keepalive_state state;
     bool has_enough, is_free;
-    struct rpc_client_answer refusal;
+    struct calls_answer refusal;
 };
 
 static bool is_over(const struct keepalive *keepalive) { return keepalive->has_enough || keepalive->state != KEEPALIVE_RUNS; }
@@ -39,7 +39,7 @@ static void on_deadline(void *context, uint64_t now_ns)
     struct keepalive *keepalive = context;
     ASSERT(now_ns > 0);
     end(keepalive, KEEPALIVE_EXPIRED);
-    if (keepalive->call != 0) rpc_client_cancel(keepalive->live->ctl->client, keepalive->call);
+    if (keepalive->call != 0) calls_cancel(keepalive->live->ctl->client, keepalive->call);
 }
 
 /* --- the stream ------------------------------------------------------------------------------------------------------------ */
@@ -73,7 +73,7 @@ static bool on_message(void *context, struct slice body)
     return !is_over(keepalive);
 }
 
-static void keep_refusal(struct keepalive *keepalive, const struct rpc_client_result *result)
+static void keep_refusal(struct keepalive *keepalive, const struct calls_result *result)
 {
     alloc_free(keepalive->refusal.text);
     keepalive->refusal.code = result->code;
@@ -82,13 +82,13 @@ static void keep_refusal(struct keepalive *keepalive, const struct rpc_client_re
     keepalive->refusal.took_ns = clock_mono_ns() - keepalive->refusal.start_ns;
 }
 
-static void on_end(void *context, const struct rpc_client_result *result)
+static void on_end(void *context, const struct calls_result *result)
 {
     struct keepalive *keepalive = context;
     keepalive->call = 0;
     keepalive->is_waiting = false;
     if (keepalive->is_free) {
-        rpc_client_answer_deinit(&keepalive->refusal);
+        calls_answer_deinit(&keepalive->refusal);
         alloc_free(keepalive);
         return;
     }
@@ -106,18 +106,18 @@ static void on_end(void *context, const struct rpc_client_result *result)
 static void renew(void *context, uint64_t now_ns)
 {
     struct keepalive *keepalive = context;
-    struct rpc_client *client = keepalive->live->ctl->client;
+    struct calls *client = keepalive->live->ctl->client;
     struct buf request;
     if (keepalive->is_waiting) {
-        rpc_client_cancel(client, keepalive->call);
+        calls_cancel(client, keepalive->call);
         return;
     }
     buf_init(&request);
     buf_put_pb_varint(&request, 1, (uint64_t)keepalive->id);
-    struct rpc_client_request call = {.path = "/etcdserverpb.Lease/LeaseKeepAlive",
+    struct calls_request call = {.path = "/etcdserverpb.Lease/LeaseKeepAlive",
                                       .body = buf_slice(&request),
-                                      .policy = RPC_CLIENT_ONCE,
-                                      .endpoint = RPC_CLIENT_ANY,
+                                      .policy = KVD_POLICY_ONCE,
+                                      .endpoint = CALLS_ANY,
                                       .require_leader = true,
                                       .message_fn = on_message,
                                       .message_context = keepalive,
@@ -126,10 +126,10 @@ static void renew(void *context, uint64_t now_ns)
     keepalive->is_waiting = true;
     live_set(keepalive->live, &keepalive->next, now_ns + keepalive->patience_ns);
     if (keepalive->call != 0) {
-        rpc_client_send(client, keepalive->call, call.body);
+        calls_send(client, keepalive->call, call.body);
     } else {
         keepalive->refusal.start_ns = now_ns;
-        keepalive->call = rpc_client_start(client, &call, on_end, keepalive);
+        keepalive->call = calls_start(client, &call, on_end, keepalive);
     }
     buf_deinit(&request);
 }
@@ -155,15 +155,15 @@ struct keepalive *keepalive_new(struct live *live, int64_t id, uint64_t until_ns
 void keepalive_free(struct keepalive *keepalive)
 {
     if (keepalive == NULL) return;
-    struct rpc_client *client = keepalive->live->ctl->client;
+    struct calls *client = keepalive->live->ctl->client;
     end(keepalive, keepalive->state);
     keepalive->has_enough = keepalive->is_free = true;
     if (keepalive->call == 0)
-        on_end(keepalive, &(struct rpc_client_result){.code = ERR_CODE_CANCELLED});
+        on_end(keepalive, &(struct calls_result){.code = ERR_CODE_CANCELLED});
     else
-        rpc_client_cancel(client, keepalive->call);
+        calls_cancel(client, keepalive->call);
 }
 
 enum keepalive_state keepalive_state(const struct keepalive *keepalive) { return keepalive->state; }
 
-const struct rpc_client_answer *keepalive_refusal(const struct keepalive *keepalive) { return &keepalive->refusal; }
+const struct calls_answer *keepalive_refusal(const struct keepalive *keepalive) { return &keepalive->refusal; }

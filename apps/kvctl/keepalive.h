@@ -20,6 +20,6 @@ struct keepalive *keepalive_new(struct live *live, int64_t id, uint64_t until_ns
 void keepalive_free(struct keepalive *keepalive); /* the lease is left alone; accepts NULL */
 enum keepalive_state keepalive_state(const struct keepalive *keepalive);
 /* Why nobody answered, or it was refused. */
-const struct rpc_client_answer *keepalive_refusal(const struct keepalive *keepalive);
+const struct calls_answer *keepalive_refusal(const struct keepalive *keepalive);
 
 #endif

@@ -43,10 +43,10 @@ static bool on_piece(void *context, struct slice body)
 static enum ctl_exit get_stream(struct ctl *ctl, struct slice request)
 {
     struct pieces pieces = {.ctl = ctl, .code = CTL_OK};
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     ctl_stream(ctl, "/etcdserverpb.KV/RangeStream", request, on_piece, &pieces, &answer);
     if (pieces.code == CTL_OK && answer.code != ERR_CODE_OK) pieces.code = ctl_fail_answer(ctl, &answer);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return pieces.code;
 }
 
@@ -69,7 +69,7 @@ enum ctl_exit kv_command_get(struct ctl *ctl, int count, const char **words)
         code = get_stream(ctl, buf_slice(&request));
         goto out;
     }
-    code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), RPC_CLIENT_READ,
+    code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), KVD_POLICY_READ,
                            &etcdserverpb__range_response__descriptor, &response);
     if (code != CTL_OK) goto out;
     ASSERT(response != NULL);
@@ -121,7 +121,7 @@ enum ctl_exit kv_command_put(struct ctl *ctl, int count, const char **words)
         if (code == CTL_OK) code = kv_request_put(&ctl->options, count, words, from_input, &request);
     }
     if (code == CTL_OK)
-        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Put", buf_slice(&request), RPC_CLIENT_WRITE,
+        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Put", buf_slice(&request), KVD_POLICY_WRITE,
                                &etcdserverpb__put_response__descriptor, &response);
     if (code != CTL_OK) goto out;
     ASSERT(response != NULL);
@@ -140,7 +140,7 @@ enum ctl_exit kv_command_del(struct ctl *ctl, int count, const char **words)
     buf_init(&request);
     enum ctl_exit code = kv_request_del(&ctl->options, count, words, &request);
     if (code == CTL_OK)
-        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/DeleteRange", buf_slice(&request), RPC_CLIENT_WRITE,
+        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/DeleteRange", buf_slice(&request), KVD_POLICY_WRITE,
                                &etcdserverpb__delete_range_response__descriptor, &response);
     if (code != CTL_OK) goto out;
     ASSERT(response != NULL);
@@ -164,7 +164,7 @@ enum ctl_exit kv_command_compaction(struct ctl *ctl, int count, const char **wor
     buf_init(&request);
     if (revision != 0) buf_put_pb_varint(&request, 1, (uint64_t)revision);
     if (ctl->options.physical) buf_put_pb_varint(&request, 2, 1);
-    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Compact", buf_slice(&request), RPC_CLIENT_WRITE,
+    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Compact", buf_slice(&request), KVD_POLICY_WRITE,
                                          &etcdserverpb__compaction_response__descriptor, &response);
     if (code == CTL_OK) {
         ASSERT(response != NULL);

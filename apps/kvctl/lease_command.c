@@ -28,16 +28,16 @@ static enum ctl_exit parse_id(const char *word, int64_t *out_id)
 static enum ctl_exit write_lease(struct ctl *ctl, const char *path, struct buf *request, const ProtobufCMessageDescriptor *type, const char *what,
                                  ProtobufCMessage **out_message)
 {
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     enum ctl_exit code = CTL_OK;
-    ctl_call(ctl, path, buf_slice(request), RPC_CLIENT_WRITE, RPC_CLIENT_ANY, &answer);
+    ctl_call(ctl, path, buf_slice(request), KVD_POLICY_WRITE, CALLS_ANY, &answer);
     buf_deinit(request);
     bool is_refused = answer.code != ERR_CODE_OK && !answer.is_unreachable && !answer.is_unknown && answer.code != ERR_CODE_UNIMPLEMENTED;
     if (is_refused) code = ctl_fail(CTL_ERROR, "failed to %s lease (%s)", what, ctl_error_text(&answer));
     else if (answer.code != ERR_CODE_OK) code = ctl_fail_answer(ctl, &answer);
     else *out_message = ctl_unpack(type, buf_slice(&answer.body));
     if (code == CTL_OK && *out_message == NULL) code = ctl_fail(CTL_ERROR, "the answer is not a %s", type->short_name);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return code;
 }
 
@@ -95,7 +95,7 @@ enum ctl_exit lease_command_time_to_live(struct ctl *ctl, int count, const char 
     buf_init(&request);
     buf_put_pb_varint(&request, 1, (uint64_t)id);
     if (ctl->options.keys) buf_put_pb_varint(&request, 2, 1);
-    code = ctl_call_unpack(ctl, PATH("LeaseTimeToLive"), buf_slice(&request), RPC_CLIENT_READ,
+    code = ctl_call_unpack(ctl, PATH("LeaseTimeToLive"), buf_slice(&request), KVD_POLICY_READ,
                            &etcdserverpb__lease_time_to_live_response__descriptor, &response);
     buf_deinit(&request);
     ASSERT((code == CTL_OK) == (response != NULL));
@@ -109,7 +109,7 @@ enum ctl_exit lease_command_list(struct ctl *ctl, int count, const char **words)
     ProtobufCMessage *response = NULL;
     ASSERT(words != NULL);
     if (count != 0) return ctl_fail(CTL_BAD_ARGS, "lease list command takes no arguments");
-    enum ctl_exit code = ctl_call_unpack(ctl, PATH("LeaseLeases"), slice_empty(), RPC_CLIENT_READ,
+    enum ctl_exit code = ctl_call_unpack(ctl, PATH("LeaseLeases"), slice_empty(), KVD_POLICY_READ,
                                          &etcdserverpb__lease_leases_response__descriptor, &response);
     ASSERT((code == CTL_OK) == (response != NULL));
     if (code == CTL_OK) code = print_lease_list(ctl, (const Etcdserverpb__LeaseLeasesResponse *)response);
@@ -152,7 +152,7 @@ static bool goes_on(const struct renewal *renewal, const struct keepalive *keepa
 static enum ctl_exit judge(const struct renewal *renewal, const struct keepalive *keepalive, int64_t id)
 {
     struct ctl *ctl = renewal->live.ctl;
-    const struct rpc_client_answer *refusal = keepalive_refusal(keepalive);
+    const struct calls_answer *refusal = keepalive_refusal(keepalive);
     switch (keepalive_state(keepalive)) {
     case KEEPALIVE_RUNS: return CTL_OK;
     case KEEPALIVE_REFUSED: return ctl_fail_answer(ctl, refusal);

@@ -60,17 +60,17 @@ void live_step(struct live *live)
 {
     run_timers(live);
     const struct heap_node *first = heap_first(&live->timers);
-    rpc_client_pump(live->ctl->client, first == NULL ? CLOCK_NEVER : heap_key(&live->timers, first));
+    calls_pump(live->ctl->client, first == NULL ? CLOCK_NEVER : heap_key(&live->timers, first));
     run_timers(live);
 }
 
-void live_call(struct live *live, const struct rpc_client_request *request, bool (*keep_going)(void *context), void *context,
-               struct rpc_client_answer *out_answer)
+void live_call(struct live *live, const struct calls_request *request, bool (*keep_going)(void *context), void *context,
+               struct calls_answer *out_answer)
 {
-    uint64_t call = rpc_client_begin(live->ctl->client, request, out_answer);
+    uint64_t call = calls_begin(live->ctl->client, request, out_answer);
     while (out_answer->text == NULL) {
         live_step(live);
-        if (keep_going != NULL && !keep_going(context)) rpc_client_cancel(live->ctl->client, call);
+        if (keep_going != NULL && !keep_going(context)) calls_cancel(live->ctl->client, call);
     }
 }
 

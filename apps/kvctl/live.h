@@ -28,8 +28,8 @@ void live_unset(struct live *live, struct live_timer *timer);               /* a
 void live_step(struct live *live); /* waits until something happened, and runs what is due */
 /* One call; everything else goes on meanwhile. `keep_going`, asked after each step: false ends the call with CANCELLED. NULL = always.
  * *out_answer is filled and owned in any case. */
-void live_call(struct live *live, const struct rpc_client_request *request, bool (*keep_going)(void *context), void *context,
-               struct rpc_client_answer *out_answer);
+void live_call(struct live *live, const struct calls_request *request, bool (*keep_going)(void *context), void *context,
+               struct calls_answer *out_answer);
 /* How long to wait before the n-th attempt in a row, the first being 0. */
 uint64_t live_backoff_ns(uint32_t failures);
 

@@ -26,7 +26,7 @@ static enum ctl_exit ask_alarms(struct ctl *ctl, uint64_t action, const Etcdserv
 {
     struct buf request;
     ProtobufCMessage *response = NULL;
-    enum rpc_client_policy policy = action == ACTION_GET ? RPC_CLIENT_READ : RPC_CLIENT_WRITE;
+    enum kvd_policy policy = action == ACTION_GET ? KVD_POLICY_READ : KVD_POLICY_WRITE;
     buf_init(&request);
     if (action != ACTION_GET) buf_put_pb_varint(&request, 1, action);
     if (alarm != NULL && alarm->memberid != 0) buf_put_pb_varint(&request, 2, alarm->memberid);
@@ -82,8 +82,8 @@ enum ctl_exit maintenance_command_defrag(struct ctl *ctl, int count, const char 
     enum ctl_exit code = ctl->options.cluster ? member_command_use_cluster(ctl) : CTL_OK;
     if (code != CTL_OK) return code;
     for (size_t i = 0; i < ctl->endpoint_count; i++) {
-        struct rpc_client_answer answer;
-        ctl_call(ctl, DEFRAGMENT_PATH, slice_empty(), RPC_CLIENT_READ, i, &answer);
+        struct calls_answer answer;
+        ctl_call(ctl, DEFRAGMENT_PATH, slice_empty(), KVD_POLICY_READ, i, &answer);
         if (answer.code == ERR_CODE_OK) {
             printf("Finished defragmenting etcd member[%s]\n", ctl->endpoints[i]);
         } else {
@@ -92,7 +92,7 @@ enum ctl_exit maintenance_command_defrag(struct ctl *ctl, int count, const char 
             fprintf(stderr, "Failed to defragment etcd member[%s] (%s)\n", ctl->endpoints[i], why);
             code = CTL_ERROR;
         }
-        rpc_client_answer_deinit(&answer);
+        calls_answer_deinit(&answer);
     }
     return code;
 }
@@ -103,15 +103,15 @@ enum ctl_exit maintenance_command_defrag(struct ctl *ctl, int count, const char 
 static enum ctl_exit find_leader(struct ctl *ctl, size_t *out_endpoint, uint64_t *out_id)
 {
     for (size_t i = 0; i < ctl->endpoint_count; i++) {
-        struct rpc_client_answer answer;
+        struct calls_answer answer;
         uint64_t id = 0;
-        ctl_call(ctl, STATUS_PATH, slice_empty(), RPC_CLIENT_READ, i, &answer);
+        ctl_call(ctl, STATUS_PATH, slice_empty(), KVD_POLICY_READ, i, &answer);
         ProtobufCMessage *message =
             answer.code == ERR_CODE_OK ? ctl_unpack(&etcdserverpb__status_response__descriptor, buf_slice(&answer.body)) : NULL;
         const Etcdserverpb__StatusResponse *status = (const Etcdserverpb__StatusResponse *)message;
         if (status != NULL && status->header != NULL && status->header->member_id == status->leader) id = status->leader;
         if (message != NULL) protobuf_c_message_free_unpacked(message, NULL);
-        rpc_client_answer_deinit(&answer);
+        calls_answer_deinit(&answer);
         if (id == 0) continue;
         *out_endpoint = i;
         *out_id = id;
@@ -133,11 +133,11 @@ enum ctl_exit maintenance_command_move_leader(struct ctl *ctl, int count, const 
     enum ctl_exit code = find_leader(ctl, &endpoint, &leader);
     if (code != CTL_OK) return code;
     ASSERT(leader != 0);
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     struct buf request;
     buf_init(&request);
     buf_put_pb_varint(&request, 1, target);
-    ctl_call(ctl, MOVE_LEADER_PATH, buf_slice(&request), RPC_CLIENT_ONCE, endpoint, &answer);
+    ctl_call(ctl, MOVE_LEADER_PATH, buf_slice(&request), KVD_POLICY_ONCE, endpoint, &answer);
     buf_deinit(&request);
     if (answer.code != ERR_CODE_OK)
         code = ctl_fail(CTL_ERROR, "%s", ctl_error_text(&answer));
@@ -145,6 +145,6 @@ enum ctl_exit maintenance_command_move_leader(struct ctl *ctl, int count, const 
         puts("{}");
     else
         printf("Leadership transferred from %" PRIx64 " to %" PRIx64 "\n", leader, target);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return code;
 }

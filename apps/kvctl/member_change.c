@@ -76,7 +76,7 @@ enum ctl_exit member_change_add(struct ctl *ctl, int count, const char **words)
     enum ctl_exit code = put_urls(ctl->options.peer_urls, 1, &request);
     if (ctl->options.learner) buf_put_pb_varint(&request, 2, 1);
     if (code == CTL_OK)
-        code = ctl_call_unpack(ctl, PATH("MemberAdd"), buf_slice(&request), RPC_CLIENT_WRITE, &etcdserverpb__member_add_response__descriptor,
+        code = ctl_call_unpack(ctl, PATH("MemberAdd"), buf_slice(&request), KVD_POLICY_WRITE, &etcdserverpb__member_add_response__descriptor,
                                &message);
     buf_deinit(&request);
     if (code != CTL_OK) return code;
@@ -100,7 +100,7 @@ static enum ctl_exit change(struct ctl *ctl, const char *path, uint64_t id, stru
                             const char *done)
 {
     ProtobufCMessage *message = NULL;
-    enum ctl_exit code = ctl_call_unpack(ctl, path, buf_slice(request), RPC_CLIENT_WRITE, type, &message);
+    enum ctl_exit code = ctl_call_unpack(ctl, path, buf_slice(request), KVD_POLICY_WRITE, type, &message);
     if (code != CTL_OK) return code;
     const Etcdserverpb__MemberRemoveResponse *response = (const Etcdserverpb__MemberRemoveResponse *)message; /* all three are alike */
     if (ctl->format == CTL_JSON) code = print_message(ctl, message);

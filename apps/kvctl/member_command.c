@@ -21,7 +21,7 @@ static enum ctl_exit fetch(struct ctl *ctl, bool is_linearizable, ProtobufCMessa
     struct buf request;
     buf_init(&request);
     if (is_linearizable) buf_put_pb_varint(&request, 1, 1);
-    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Cluster/MemberList", buf_slice(&request), RPC_CLIENT_READ,
+    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Cluster/MemberList", buf_slice(&request), KVD_POLICY_READ,
                                          &etcdserverpb__member_list_response__descriptor, out_response);
     ASSERT(code != CTL_OK || *out_response != NULL);
     buf_deinit(&request);

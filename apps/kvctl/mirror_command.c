@@ -53,12 +53,12 @@ int mirror_command_flags(struct ctl_options *o, struct flag *out_flags)
 
 static void flush_txn(struct mirror *mirror)
 {
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     if (mirror->ops == 0 || mirror->code != CTL_OK) return;
-    ctl_call(&mirror->destination, "/etcdserverpb.KV/Txn", buf_slice(&mirror->txn), RPC_CLIENT_WRITE, RPC_CLIENT_ANY, &answer);
+    ctl_call(&mirror->destination, "/etcdserverpb.KV/Txn", buf_slice(&mirror->txn), KVD_POLICY_WRITE, CALLS_ANY, &answer);
     if (answer.code != ERR_CODE_OK) mirror->code = ctl_fail_answer(&mirror->destination, &answer);
     else mirror->total += (uint64_t)mirror->ops;
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     buf_clear(&mirror->txn);
     mirror->ops = 0;
 }
@@ -108,7 +108,7 @@ static void copy_keys(struct mirror *mirror, int64_t *revision)
         put_interval(&request, mirror->old, buf_slice(&from));
         buf_put_pb_varint(&request, 3, PAGE_KEYS);
         if (*revision != 0) buf_put_pb_varint(&request, 4, (uint64_t)*revision);
-        mirror->code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), RPC_CLIENT_READ, &etcdserverpb__range_response__descriptor,
+        mirror->code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Range", buf_slice(&request), KVD_POLICY_READ, &etcdserverpb__range_response__descriptor,
                                        &message);
         if (mirror->code != CTL_OK) break;
         const Etcdserverpb__RangeResponse *page = (const Etcdserverpb__RangeResponse *)message;

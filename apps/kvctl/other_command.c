@@ -42,7 +42,7 @@ static enum ctl_exit downgrade(struct ctl *ctl, uint64_t action, const char *ver
     buf_init(&request);
     if (action != 0) buf_put_pb_varint(&request, 1, action);
     if (version[0] != '\0') buf_put_pb_bytes(&request, 2, slice_from_string(version));
-    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Maintenance/Downgrade", buf_slice(&request), RPC_CLIENT_WRITE,
+    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Maintenance/Downgrade", buf_slice(&request), KVD_POLICY_WRITE,
                                          &etcdserverpb__downgrade_response__descriptor, &response);
     buf_deinit(&request);
     if (code != CTL_OK) return code;

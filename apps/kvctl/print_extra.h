@@ -6,7 +6,7 @@
 #include "json.h"
 #include "table.h"
 
-#define PRINT_EXTRA_MEMBERS_MAX RPC_CLIENT_ENDPOINTS_MAX
+#define PRINT_EXTRA_MEMBERS_MAX KVD_ENDPOINTS_MAX
 
 struct print_history {
     const struct ctl *ctl;

@@ -11,11 +11,13 @@
 
 enum ctl_exit put_ttl_ask(struct ctl *ctl, bool *out_is_known)
 {
-    struct rpc_features features;
-    struct rpc_client_answer answer;
+    struct rpc_features features = {.bits = 0};
+    struct calls_answer answer;
     enum ctl_exit code = CTL_OK;
     ASSERT(ctl->client != NULL && ctl->pinned == 0);
-    bool is_answered = rpc_features_ask(ctl->client, RPC_CLIENT_ANY, ctl->globals.command_timeout_ns, &features, &answer);
+    ctl_call(ctl, "/kvd.v1.Extra/Features", slice_empty(), KVD_POLICY_READ, CALLS_ANY, &answer);
+    bool is_answered = answer.code == ERR_CODE_UNIMPLEMENTED ||
+                       (answer.code == ERR_CODE_OK && rpc_features_decode(buf_slice(&answer.body), &features));
     if (is_answered) {
         *out_is_known = rpc_features_have(&features, RPC_FEATURE_PUT_TTL);
         ctl->pinned = answer.endpoint + 1;
@@ -24,7 +26,7 @@ enum ctl_exit put_ttl_ask(struct ctl *ctl, bool *out_is_known)
     } else {
         code = ctl_fail(CTL_ERROR, "%s answered with bytes that are no list of features", ctl->endpoints[answer.endpoint]);
     }
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return code;
 }
 
@@ -34,7 +36,7 @@ static enum ctl_exit grant(struct ctl *ctl, struct put_ttl *out_granted)
     ProtobufCMessage *message = NULL;
     buf_init(&request);
     buf_put_pb_varint(&request, 1, strtoull(ctl->options.ttl, NULL, 10));
-    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Lease/LeaseGrant", buf_slice(&request), RPC_CLIENT_WRITE,
+    enum ctl_exit code = ctl_call_unpack(ctl, "/etcdserverpb.Lease/LeaseGrant", buf_slice(&request), KVD_POLICY_WRITE,
                                          &etcdserverpb__lease_grant_response__descriptor, &message);
     buf_deinit(&request);
     if (code != CTL_OK) return code;

@@ -30,7 +30,7 @@ static bool goes_on(void *context)
 
 static enum ctl_exit fail_lost(const struct queue *queue)
 {
-    const struct rpc_client_answer *why = queue->keepalive == NULL ? NULL : keepalive_refusal(queue->keepalive);
+    const struct calls_answer *why = queue->keepalive == NULL ? NULL : keepalive_refusal(queue->keepalive);
     bool has_reason = why != NULL && why->text != NULL && why->text[0] != '\0' && keepalive_state(queue->keepalive) != KEEPALIVE_GONE;
     return ctl_fail(CTL_ERROR, "session expired%s%s%s", has_reason ? " (" : "", has_reason ? why->text : "", has_reason ? ")" : "");
 }
@@ -39,13 +39,13 @@ static enum ctl_exit fail_lost(const struct queue *queue)
 static enum ctl_exit ask(struct queue *queue, const char *path, struct slice body, const ProtobufCMessageDescriptor *type,
                          ProtobufCMessage **out_message)
 {
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     enum ctl_exit code = CTL_OK;
-    struct rpc_client_request call = {.path = path, .body = body, .policy = RPC_CLIENT_READ, .endpoint = RPC_CLIENT_ANY};
+    struct calls_request call = {.path = path, .body = body, .policy = KVD_POLICY_READ, .endpoint = CALLS_ANY};
     *out_message = NULL;
     live_call(queue->live, &call, goes_on, queue, &answer);
     while (answer.code == ERR_CODE_UNAVAILABLE && goes_on(queue)) {
-        rpc_client_answer_deinit(&answer);
+        calls_answer_deinit(&answer);
         live_call(queue->live, &call, goes_on, queue, &answer);
     }
     if (answer.code == ERR_CODE_OK) *out_message = ctl_unpack(type, buf_slice(&answer.body));
@@ -55,7 +55,7 @@ static enum ctl_exit ask(struct queue *queue, const char *path, struct slice bod
         code = fail_lost(queue);
     else if (answer.code != ERR_CODE_OK && ear_signal(queue->live->ear) == 0)
         code = ctl_fail_answer(queue->live->ctl, &answer);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return code;
 }
 
@@ -64,14 +64,14 @@ static enum ctl_exit ask(struct queue *queue, const char *path, struct slice bod
 static enum ctl_exit grant(struct queue *queue, int64_t ttl)
 {
     struct buf request;
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     buf_init(&request);
     if (ttl != 0) buf_put_pb_varint(&request, 1, (uint64_t)ttl);
-    struct rpc_client_request call = {.path = "/etcdserverpb.Lease/LeaseGrant",
+    struct calls_request call = {.path = "/etcdserverpb.Lease/LeaseGrant",
                                       .body = buf_slice(&request),
-                                      .policy = RPC_CLIENT_READ,
+                                      .policy = KVD_POLICY_READ,
                                       .timeout_ns = queue->live->ctl->globals.command_timeout_ns,
-                                      .endpoint = RPC_CLIENT_ANY};
+                                      .endpoint = CALLS_ANY};
     live_call(queue->live, &call, NULL, NULL, &answer);
     buf_deinit(&request);
     enum ctl_exit code = answer.code == ERR_CODE_OK ? CTL_OK : ctl_fail_answer(queue->live->ctl, &answer);
@@ -85,7 +85,7 @@ static enum ctl_exit grant(struct queue *queue, int64_t ttl)
         queue->keepalive = keepalive_new(queue->live, response->id, answer.start_ns + (uint64_t)response->ttl * NS_PER_S, NULL, NULL);
     }
     if (response != NULL) protobuf_c_message_free_unpacked(&response->base, NULL);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return code;
 }
 
@@ -270,16 +270,16 @@ enum ctl_exit queue_hold(struct queue *queue)
 /* A last call; what it asks may be gone already. */
 static enum ctl_exit tell(struct queue *queue, const char *path, const struct buf *request)
 {
-    struct rpc_client_answer answer;
-    struct rpc_client_request call = {.path = path,
+    struct calls_answer answer;
+    struct calls_request call = {.path = path,
                                       .body = buf_slice(request),
-                                      .policy = RPC_CLIENT_READ,
+                                      .policy = KVD_POLICY_READ,
                                       .timeout_ns = queue->live->ctl->globals.command_timeout_ns,
-                                      .endpoint = RPC_CLIENT_ANY};
+                                      .endpoint = CALLS_ANY};
     live_call(queue->live, &call, NULL, NULL, &answer);
     bool is_gone = answer.code == ERR_CODE_OK || answer.code == ERR_CODE_NOT_FOUND;
     enum ctl_exit code = is_gone ? CTL_OK : ctl_fail_answer(queue->live->ctl, &answer);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return code;
 }
 

@@ -41,11 +41,11 @@ void shell_state_free(struct shell_state *state)
 /* The response, owned; NULL, and no word about it, if there is none. */
 static ProtobufCMessage *ask(struct shell_state *state, const char *path, struct slice request, const ProtobufCMessageDescriptor *type)
 {
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     if (!state->is_connected) return NULL;
-    ctl_call(&state->ctl, path, request, RPC_CLIENT_READ, RPC_CLIENT_ANY, &answer);
+    ctl_call(&state->ctl, path, request, KVD_POLICY_READ, CALLS_ANY, &answer);
     ProtobufCMessage *message = answer.code == ERR_CODE_OK ? ctl_unpack(type, buf_slice(&answer.body)) : NULL;
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     return message;
 }
 

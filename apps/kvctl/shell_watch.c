@@ -174,7 +174,7 @@ void shell_watch_free(struct shell_watch *watch)
         watch->is_stopping = true;
         pthread_cond_signal(&watch->has_room);
         pthread_mutex_unlock(&watch->mutex);
-        rpc_client_ring(watch->ctl.client);
+        calls_ring(watch->ctl.client);
         pthread_join(watch->thread, NULL);
         for (size_t i = 0; i < SHELL_WATCH_MAX; i++)
             if (watch->entries[i].number != 0) free_entry(&watch->entries[i]);
@@ -204,7 +204,7 @@ int shell_watch_add(struct shell_watch *watch, struct slice request, int64_t rev
         entry->wants_start = true;
     }
     pthread_mutex_unlock(&watch->mutex);
-    rpc_client_ring(watch->ctl.client);
+    calls_ring(watch->ctl.client);
     return number;
 }
 
@@ -220,7 +220,7 @@ bool shell_watch_drop(struct shell_watch *watch, int number)
     if (found != NULL) found->wants_end = true;
     if (found != NULL) printf("watch %d of %s ended\n", found->number, found->label);
     pthread_mutex_unlock(&watch->mutex);
-    if (watch->has_thread) rpc_client_ring(watch->ctl.client);
+    if (watch->has_thread) calls_ring(watch->ctl.client);
     return found != NULL;
 }
 

@@ -85,7 +85,7 @@ static bool take_message(void *context, struct slice body)
 
 /* --- is it whole? ------------------------------------------------------------------------------------------------------------ */
 
-static enum ctl_exit judge_stream(struct save *save, const struct ctl *ctl, const struct rpc_client_answer *answer)
+static enum ctl_exit judge_stream(struct save *save, const struct ctl *ctl, const struct calls_answer *answer)
 {
     ASSERT(save->error == 0 || answer->code != ERR_CODE_OK);
     if (save->error != 0) return ctl_fail(CTL_ERROR, "%s: cannot be written: %s", save->part, strerror(save->error));
@@ -151,12 +151,12 @@ static enum ctl_exit name_part(struct save *save)
 
 static enum ctl_exit fetch(struct save *save, struct ctl *ctl)
 {
-    struct rpc_client_answer answer;
+    struct calls_answer answer;
     progress_init(&save->progress);
     ctl_stream(ctl, SNAPSHOT_PATH, slice_empty(), take_message, save, &answer);
     progress_end(&save->progress);
     enum ctl_exit code = judge_stream(save, ctl, &answer);
-    rpc_client_answer_deinit(&answer);
+    calls_answer_deinit(&answer);
     if (code == CTL_OK) code = judge_bytes(save);
     if (code == CTL_OK) code = judge_blocks(save);
     return code == CTL_OK ? name_part(save) : code;

@@ -111,7 +111,7 @@ enum ctl_exit txn_build_send(struct ctl *ctl, struct txn_build *build, ProtobufC
 {
     enum ctl_exit code = build->has_ttl ? demand_ttl(ctl) : CTL_OK;
     if (code == CTL_OK)
-        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Txn", buf_slice(&build->request), RPC_CLIENT_WRITE,
+        code = ctl_call_unpack(ctl, "/etcdserverpb.KV/Txn", buf_slice(&build->request), KVD_POLICY_WRITE,
                                &etcdserverpb__txn_response__descriptor, out_response);
     return code;
 }

@@ -182,7 +182,7 @@ static void drop_watch(struct watch *watch)
 /* Why a stream was refused, if one was: nothing else comes on it. */
 static enum ctl_exit judge_refusal(const struct session *session, const struct watcher *watcher)
 {
-    const struct rpc_client_answer *refusal = watcher_refusal(watcher);
+    const struct calls_answer *refusal = watcher_refusal(watcher);
     if (refusal->code == ERR_CODE_OK) return CTL_OK;
     if (refusal->is_unreachable) return ctl_fail_answer(session->live.ctl, refusal);
     fprintf(stderr, "watch was canceled (%s)\n", ctl_error_text(refusal));

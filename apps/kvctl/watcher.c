@@ -16,7 +16,7 @@ struct watcher {
     struct live_timer again;
     bool was_answered;          /* ever: a member could be reached */
     bool owes_progress, is_over, is_free;
-    struct rpc_client_answer refusal;
+    struct calls_answer refusal;
 };
 
 /* --- what comes ------------------------------------------------------------------------------------------------------------ */
@@ -66,7 +66,7 @@ static bool on_message(void *context, struct slice body)
 /* --- the stream ------------------------------------------------------------------------------------------------------------ */
 
 /* As etcd's client: what a member says when it leaves or has no leader; other errors would come again. */
-static bool may_come_back(const struct watcher *watcher, const struct rpc_client_result *result)
+static bool may_come_back(const struct watcher *watcher, const struct calls_result *result)
 {
     if (result->is_unreachable) return watcher->was_answered;
     switch (result->code) {
@@ -78,13 +78,13 @@ static bool may_come_back(const struct watcher *watcher, const struct rpc_client
     }
 }
 
-static void on_end(void *context, const struct rpc_client_result *result)
+static void on_end(void *context, const struct calls_result *result)
 {
     struct watcher *watcher = context;
     watcher->call = 0;
     if (watcher->is_free) {
         buf_deinit(&watcher->request);
-        rpc_client_answer_deinit(&watcher->refusal);
+        calls_answer_deinit(&watcher->refusal);
         alloc_free(watcher);
     } else if (!watcher->is_over && may_come_back(watcher, result)) {
         live_set(watcher->live, &watcher->again, clock_mono_ns() + live_backoff_ns(watcher->failures++));
@@ -107,16 +107,16 @@ static void open_stream(void *context, uint64_t now_ns)
     buf_put_slice(&create, buf_slice(&watcher->request));
     if (watcher->next != 0) buf_put_pb_varint(&create, 3, (uint64_t)watcher->next);
     buf_put_pb_bytes(&message, 1, buf_slice(&create));
-    const struct rpc_client_request call = {.path = "/etcdserverpb.Watch/Watch",
+    const struct calls_request call = {.path = "/etcdserverpb.Watch/Watch",
                                             .body = buf_slice(&message),
-                                            .policy = RPC_CLIENT_ONCE,
-                                            .endpoint = RPC_CLIENT_ANY,
+                                            .policy = KVD_POLICY_ONCE,
+                                            .endpoint = CALLS_ANY,
                                             .require_leader = true,
                                             .message_fn = on_message,
                                             .message_context = watcher,
                                             .is_open = true};
     watcher->refusal.start_ns = now_ns;
-    watcher->call = rpc_client_start(watcher->live->ctl->client, &call, on_end, watcher);
+    watcher->call = calls_start(watcher->live->ctl->client, &call, on_end, watcher);
     if (watcher->owes_progress) watcher_ask_progress(watcher);
     buf_deinit(&message);
     buf_deinit(&create);
@@ -143,13 +143,13 @@ struct watcher *watcher_new(struct live *live, struct slice request, int64_t rev
 void watcher_free(struct watcher *watcher)
 {
     if (watcher == NULL) return;
-    struct rpc_client *client = watcher->live->ctl->client;
+    struct calls *client = watcher->live->ctl->client;
     live_unset(watcher->live, &watcher->again);
     watcher->is_over = watcher->is_free = true;
     if (watcher->call == 0)
-        on_end(watcher, &(struct rpc_client_result){.code = ERR_CODE_CANCELLED});
+        on_end(watcher, &(struct calls_result){.code = ERR_CODE_CANCELLED});
     else
-        rpc_client_cancel(client, watcher->call);
+        calls_cancel(client, watcher->call);
 }
 
 void watcher_ask_progress(struct watcher *watcher)
@@ -158,13 +158,13 @@ void watcher_ask_progress(struct watcher *watcher)
     buf_init(&message);
     buf_put_pb_bytes(&message, 3, slice_empty());
     watcher->owes_progress = true; /* with a stream that breaks, the next one is asked */
-    if (watcher->call != 0) rpc_client_send(watcher->live->ctl->client, watcher->call, buf_slice(&message));
+    if (watcher->call != 0) calls_send(watcher->live->ctl->client, watcher->call, buf_slice(&message));
     buf_deinit(&message);
 }
 
 bool watcher_is_over(const struct watcher *watcher) { return watcher->is_over; }
 
-const struct rpc_client_answer *watcher_refusal(const struct watcher *watcher)
+const struct calls_answer *watcher_refusal(const struct watcher *watcher)
 {
     ASSERT(watcher->is_over);
     return &watcher->refusal;

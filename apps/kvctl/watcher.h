@@ -17,6 +17,6 @@ void watcher_ask_progress(struct watcher *watcher);
 /* True: nothing comes any more, because fn had enough, or the server canceled it, or refused the stream. */
 bool watcher_is_over(const struct watcher *watcher);
 /* Why, if it is over by a refusal: never NULL; code is OK otherwise. */
-const struct rpc_client_answer *watcher_refusal(const struct watcher *watcher);
+const struct calls_answer *watcher_refusal(const struct watcher *watcher);
 
 #endif

@@ -36,7 +36,7 @@ static enum ctl_exit list_endpoint(struct ctl *ctl, size_t endpoint, const struc
     buf_put_slice(&request, buf_slice(interval));
     for (bool is_first = true; code == CTL_OK && has_next; is_first = false) {
         ProtobufCMessage *message = NULL;
-        code = extra_call(ctl, "/kvd.v1.Extra/Watchers", buf_slice(&request), RPC_CLIENT_READ, endpoint, &kvd__v1__watchers_response__descriptor,
+        code = extra_call(ctl, "/kvd.v1.Extra/Watchers", buf_slice(&request), KVD_POLICY_READ, endpoint, &kvd__v1__watchers_response__descriptor,
                           &message);
         if (code != CTL_OK) break;
         const Kvd__V1__WatchersResponse *page = (const Kvd__V1__WatchersResponse *)message;
@@ -102,12 +102,12 @@ static enum ctl_exit cancel_one(struct ctl *ctl, const char *word)
     buf_put_pb_varint(&request, 2, stream);
     buf_put_pb_varint(&request, 3, (uint64_t)id);
     for (size_t i = 0; i < ctl->endpoint_count && !is_asked && code == CTL_OK; i++) {
-        struct rpc_client_answer answer;
-        ctl_call(ctl, "/kvd.v1.Extra/CancelWatcher", buf_slice(&request), RPC_CLIENT_WRITE, i, &answer);
+        struct calls_answer answer;
+        ctl_call(ctl, "/kvd.v1.Extra/CancelWatcher", buf_slice(&request), KVD_POLICY_WRITE, i, &answer);
         bool is_other = answer.code == err_grpc_code(ERR_OTHER_MEMBER) && strcmp(answer.text, err_text(ERR_OTHER_MEMBER)) == 0;
         is_asked = answer.code == ERR_CODE_OK;
         if (!is_asked && !is_other && !answer.is_unreachable) code = extra_fail_answer(ctl, &answer);
-        rpc_client_answer_deinit(&answer);
+        calls_answer_deinit(&answer);
     }
     if (code == CTL_OK && !is_asked)
         code = ctl_fail(CTL_ERROR, "no endpoint that could be reached is member %" PRIx64 "; --cluster asks all members", member);

@@ -229,7 +229,8 @@ static bool read_pem(struct fs *fs, const char *path, struct blob **out_bytes, c
     *out_bytes = NULL;
     if (path == NULL || path[0] == '\0') return true;
     int error = fs_read_file(fs, path, PEM_BYTES_MAX, out_bytes);
-    return error == 0 || fail(out_text, text_size, path, strerror(error));
+    if (error != 0 && out_text != NULL && text_size > 0) snprintf(out_text, text_size, "open %s: %s", path, strerror(error));
+    return error == 0;
 }
 
 static bool are_options_good(const struct kvd_client_options *options, char *out_text, size_t text_size)
@@ -246,6 +247,7 @@ static bool are_options_good(const struct kvd_client_options *options, char *out
 }
 
 static uint64_t or_default_ns(uint64_t ms, uint64_t default_ms) { return client_ms(ms == 0 ? default_ms : ms); }
+static uint64_t or_never_ns(uint64_t ns) { return ns > (uint64_t)INT64_MAX ? 0 : ns; } /* as the engine says it */
 static size_t or_default(size_t value, size_t default_value) { return value == 0 ? default_value : value; }
 
 static bool open_rpc(struct kvd_client *client, const struct kvd_client_options *options, char *out_text, size_t text_size)
@@ -261,7 +263,7 @@ static bool open_rpc(struct kvd_client *client, const struct kvd_client_options 
         .endpoint_count = options->endpoint_count,
         .connection_count = options->connection_count,
         .calls_max = client->calls_max + client->open_max * CLIENT_CALLS_PER_OPEN,
-        .dial_timeout_ns = or_default_ns(options->dial_timeout_ms, 5000),
+        .dial_timeout_ns = or_never_ns(or_default_ns(options->dial_timeout_ms, 5000)),
         .keepalive_time_ns = or_default_ns(options->keepalive_time_ms, 10000),
         .keepalive_timeout_ns = or_default_ns(options->keepalive_timeout_ms, 5000),
         .tls = {.ca = blob_slice(ca),

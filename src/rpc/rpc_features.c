@@ -33,15 +33,3 @@ bool rpc_features_decode(struct slice bytes, struct rpc_features *out_features)
     }
     return !reader.bad;
 }
-
-bool rpc_features_ask(struct rpc_client *client, size_t endpoint, uint64_t timeout_ns, struct rpc_features *out_features,
-                      struct rpc_client_answer *out_answer)
-{
-    const struct rpc_client_request request = {
-        .path = "/kvd.v1.Extra/Features", .policy = RPC_CLIENT_READ, .timeout_ns = timeout_ns, .endpoint = endpoint};
-    *out_features = (struct rpc_features){.bits = 0};
-    enum err_code code = rpc_client_call(client, &request, out_answer);
-    ASSERT(code == out_answer->code);
-    if (code == ERR_CODE_UNIMPLEMENTED) return true;
-    return code == ERR_CODE_OK && rpc_features_decode(buf_slice(&out_answer->body), out_features);
-}

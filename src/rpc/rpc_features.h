@@ -1,10 +1,14 @@
 /* rpc_features: what a server offers beyond etcd's API: the names, for the server that says them and for the client that asks.
  *
- * A server without the method kvd.v1.Extra/Features has none: it is an etcd. Ask once per endpoint before the first use of one.
- * Thread: any; the client's own where one is given. Source: proto/kvd/extra.proto. */
+ * A server without the method kvd.v1.Extra/Features (UNIMPLEMENTED) has none: it is an etcd. Ask once per endpoint before the first use of one.
+ * Thread: any. Source: proto/kvd/extra.proto. */
 #ifndef RPC_RPC_FEATURES_H
 #define RPC_RPC_FEATURES_H
-#include "rpc/rpc_client.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
 
 /* A new one stands at the end, with its name in rpc_features.c. */
 enum rpc_feature {
@@ -28,9 +32,5 @@ static inline bool rpc_features_have(const struct rpc_features *features, enum r
 void rpc_features_put(const struct rpc_features *features, struct buf *out);
 /* False: the bytes are no FeaturesResponse. Names that we do not know are passed over. */
 bool rpc_features_decode(struct slice bytes, struct rpc_features *out_features);
-/* One call to one endpoint (RPC_CLIENT_ANY: see out_answer->endpoint). A server that does not know the method has no features, and that
- * is a good answer. False: nobody answered; out_answer says why. It is filled and owned in any case. */
-bool rpc_features_ask(struct rpc_client *client, size_t endpoint, uint64_t timeout_ns, struct rpc_features *out_features,
-                      struct rpc_client_answer *out_answer);
 
 #endif

@@ -161,7 +161,7 @@ START_TEST(test_client_options_that_cannot_be_are_named)
     ck_assert_ptr_nonnull(strstr(text, "nonsense"));
     ck_assert_ptr_null(kvd_client_new(&(struct kvd_client_options){.endpoints = good, .endpoint_count = 1, .ca_file = "/no/such.pem"}, text,
                                       sizeof text));
-    ck_assert_str_eq(text, "/no/such.pem: No such file or directory");
+    ck_assert_str_eq(text, "open /no/such.pem: No such file or directory");
     ck_assert_ptr_null(kvd_client_new(&(struct kvd_client_options){.endpoints = good, .endpoint_count = 1, .calls_max = 1u << 20}, NULL, 0));
     kvd_client_free(NULL);
 }
@@ -273,6 +273,26 @@ START_TEST(test_client_deadlines_end_calls)
     kvd_result_free(result);
     kvd_client_free(client);
     fake_stop(fake);
+}
+END_TEST
+
+/* A server without the question, or without the feature (an echo of nothing), is asked for a lease first: its echo of that grants none. One
+ * that fails is not taken for such. */
+START_TEST(test_client_asks_before_it_sends_a_put_with_a_ttl)
+{
+    static const struct { int script; enum kvd_code code; unsigned sent; } cases[] = {
+        {ERR_OK, KVD_MALFORMED, 2}, {ERR_UNIMPLEMENTED, KVD_UNIMPLEMENTED, 2}, {ERR_MALFORMED, KVD_INTERNAL, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        endpoint_count = 0;
+        struct fake *fake = connect_to(cases[i].script);
+        struct kvd_result *result = kvd_call(client, kvd_put(kvd_text("k"), kvd_text("v"), &(struct kvd_put_options){.ttl = 5}), NULL);
+        ck_assert_msg(result->code == cases[i].code, "case %zu: %d %s", i, (int)result->code, result->text);
+        ck_assert(!result->is_unknown && result->lease == 0);
+        ck_assert_uint_eq(atomic_load(&fake->started), cases[i].sent);
+        kvd_result_free(result);
+        kvd_client_free(client);
+        fake_stop(fake);
+    }
 }
 END_TEST
 
@@ -390,6 +410,7 @@ int main(void)
     tcase_add_test(calls, test_client_serves_many_threads_each_call_once);
     tcase_add_test(calls, test_client_free_ends_every_call_once);
     tcase_add_test(calls, test_client_deadlines_end_calls);
+    tcase_add_test(calls, test_client_asks_before_it_sends_a_put_with_a_ttl);
     tcase_add_test(calls, test_client_streams_come_whole_end_when_enough_came_and_are_held_up);
     tcase_add_test(calls, test_client_answers_an_error_in_a_forked_child);
     suite_add_tcase(suite, calls);

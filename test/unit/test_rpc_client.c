@@ -6,7 +6,6 @@
 
 #include "lib/rpc_fake.h"
 #include "rpc/rpc_client.h"
-#include "rpc/rpc_features.h"
 #include "rpc/rpc_server.h"
 
 #define CALLS_MAX FAKE_CALLS_MAX
@@ -643,27 +642,6 @@ START_TEST(test_rpc_client_bad_endpoints_and_certificates_are_named)
 }
 END_TEST
 
-/* An echo of nothing is the answer of a server that has the method and offers nothing. */
-START_TEST(test_rpc_client_a_server_without_the_question_has_no_features_and_one_that_fails_is_not_taken_for_such)
-{
-    static const struct { int script; bool is_known; } cases[] = {{ERR_UNIMPLEMENTED, true}, {ERR_OK, true}, {ERR_MALFORMED, false}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct fake *fake = fake_always(cases[i].script);
-        struct rpc_features features = {.bits = 1};
-        struct rpc_client_answer answer;
-        endpoint_count = 0;
-        connect_to(fake, NULL);
-        ck_assert(rpc_features_ask(client, RPC_CLIENT_ANY, 5 * NS_PER_S, &features, &answer) == cases[i].is_known);
-        ck_assert_uint_eq(features.bits, 0);
-        ck_assert_uint_eq(answer.endpoint, 0);
-        rpc_client_answer_deinit(&answer);
-        rpc_client_free(client);
-        client = NULL;
-        fake_stop(fake);
-    }
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("rpc_client");
@@ -694,7 +672,6 @@ int main(void)
     tcase_add_test(rules, test_rpc_client_stream_ends_when_enough_came);
     tcase_add_test(rules, test_rpc_client_stream_that_is_cut_ends_once);
     tcase_add_test(rules, test_rpc_client_bad_endpoints_and_certificates_are_named);
-    tcase_add_test(rules, test_rpc_client_a_server_without_the_question_has_no_features_and_one_that_fails_is_not_taken_for_such);
     suite_add_tcase(suite, rules);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

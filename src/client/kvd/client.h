@@ -76,7 +76,7 @@ struct kvd_client_options {
     const char *ca_file, *certificate_file, *key_file; /* PEM, for https:// and unixs://; NULL = the system's roots, no certificate of ours */
     bool tls_by_default;          /* endpoints without a scheme use TLS */
     bool skip_verify;             /* for tests: trust whoever answers */
-    uint64_t dial_timeout_ms;     /* how long no endpoint at all may be reached; 0 = 5 s */
+    uint64_t dial_timeout_ms;     /* how long no endpoint at all may be reached; 0 = 5 s; KVD_FOREVER */
     uint64_t timeout_ms;          /* of a call that names none; 0 = 10 s */
     uint64_t keepalive_time_ms, keepalive_timeout_ms; /* pings, by which hung connections are found; 0 = 10 s and 5 s; the least is 10 s */
     size_t calls_max;             /* in flight at a time, blocking ones and raw streams included; 0 = 1,024; at most 65,536 */
