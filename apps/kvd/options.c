@@ -279,11 +279,14 @@ static void take_variable(struct options *options, int place, const char *prefix
     }
 }
 
-/* Flags without a meaning are etcd's: KVD_CONFIG and the like are no settings. What is asked of the program once is no matter of variables. */
+/* Flags without a meaning are etcd's: KVD_CONFIG and the like are no settings. What is asked of the program once is no matter of variables:
+ * KVD_VERSION is somebody's note of a version. */
 static void take_variables(struct options *options, bool is_program)
 {
+    const void *const asked[] = {&options->is_check, &options->print, &options->write_out, &options->is_version, &options->is_help};
     for (int i = 0; i < options->flag_count; i++) {
-        bool is_asked = options->flags[i].target == &options->is_check || options->flags[i].target == &options->print;
+        bool is_asked = false;
+        for (size_t k = 0; k < sizeof(asked) / sizeof(asked[0]); k++) is_asked = is_asked || options->flags[i].target == asked[k];
         if (!is_flag(options, i) || is_asked || is_of_program(options, i) != is_program) continue;
         for (int k = options->flags[i].kind == FLAG_IGNORED ? 1 : 0; k < PREFIX_COUNT; k++) take_variable(options, i, prefixes[k]);
     }

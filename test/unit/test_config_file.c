@@ -88,6 +88,8 @@ START_TEST(test_config_file_flags_and_variables)
     setenv("KVD_MAX_TXN_OPS", "9", 1);
     setenv("ETCD_CIPHER_SUITES", "A", 1);
     setenv("KVD_CONFIG", "not a setting", 1);
+    setenv("KVD_VERSION", "1.2.3", 1); /* nor is this */
+    setenv("ETCD_HELP", "at the door", 1);
     ck_assert_int_eq(run("--name", "a", "--pre-vote=false", NULL), OPTIONS_RUN);
     ck_assert_str_eq(options.config.name, "a");
     ck_assert_uint_eq(options.config.snapshot_count, 77);
