@@ -43,6 +43,7 @@ struct ctl_options {
         interactive, cluster, keys, progress_notify, once, listen;
     int64_t lock_ttl;
     const char *name, *initial_cluster, *initial_cluster_token, *initial_advertise_peer_urls, *data_dir, *wal_dir;
+    const char *wal_subdir, *snapshot_subdir, *raft_state_file;
     int64_t bump_revision;
     bool skip_hash_check, mark_compacted;
     const char *peer_urls, *new_user_password;

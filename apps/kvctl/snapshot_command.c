@@ -120,6 +120,9 @@ int snapshot_command_restore_flags(struct ctl_options *o, struct flag *out_flags
     o->name = config.name;
     o->data_dir = "";
     o->wal_dir = "";
+    o->wal_subdir = config.wal_subdir;
+    o->snapshot_subdir = config.snapshot_subdir;
+    o->raft_state_file = config.raft_state_file;
     o->initial_cluster = "";
     o->initial_cluster_token = config.initial_cluster_token;
     o->initial_advertise_peer_urls = config.initial_advertise_peer_urls;
@@ -128,6 +131,9 @@ int snapshot_command_restore_flags(struct ctl_options *o, struct flag *out_flags
     const struct flag flags[] = {
         {"data-dir", 0, FLAG_STRING, &o->data_dir, "<path>", "the new directory; NAME.etcd unless said otherwise", "Options", false},
         {"wal-dir", 0, FLAG_STRING, &o->wal_dir, "<path>", "of the log; below the data directory unless said otherwise", "Options", false},
+        {"wal-subdir", 0, FLAG_STRING, &o->wal_subdir, "<name>", "of the log's directory there; as kvd's own flag", "Options", false},
+        {"snapshot-subdir", 0, FLAG_STRING, &o->snapshot_subdir, "<name>", "of the snapshots' directory; likewise", "Options", false},
+        {"raft-state-file", 0, FLAG_STRING, &o->raft_state_file, "<name>", "of the identity's file; likewise", "Options", false},
         {"name", 0, FLAG_STRING, &o->name, "<name>", "of this member", "Options", false},
         {"initial-cluster", 0, FLAG_STRING, &o->initial_cluster, "<list>", "NAME=URL of all members, this one alone if empty", "Options", false},
         {"initial-cluster-token", 0, FLAG_STRING, &o->initial_cluster_token, "<text>", "tells clusters with the same URLs apart", "Options",
@@ -161,6 +167,9 @@ static enum ctl_exit found_cluster(const struct ctl_options *options, struct con
     config->name = options->name;
     config->data_dir = options->data_dir;
     config->wal_dir = options->wal_dir;
+    config->wal_subdir = options->wal_subdir;
+    config->snapshot_subdir = options->snapshot_subdir;
+    config->raft_state_file = options->raft_state_file;
     config->initial_cluster = options->initial_cluster;
     config->initial_cluster_token = options->initial_cluster_token;
     config->initial_advertise_peer_urls = options->initial_advertise_peer_urls;
@@ -192,7 +201,9 @@ static enum ctl_exit restore(const struct config *config, const struct ctl_optio
     first_start_conf(cluster, &conf);
     struct blob *bytes = raft_conf_encode(&conf);
     struct fs *fs = fs_real_new();
+    const struct data_names names = data_names_make(config->wal_subdir, config->snapshot_subdir, config->raft_state_file);
     struct restore_options restore_options = {
+        .names = &names,
         .fs = fs,
         .file = file,
         .data_path = config->data_dir_path,

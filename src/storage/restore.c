@@ -169,13 +169,14 @@ static enum err check_free(struct restore *restore, const char *path)
 
 static bool is_ours(const struct restore *restore, const char *name)
 {
-    static const char *const ours[] = {"LOCK", "identity", "identity.tmp", "wal", "snap"};
+    const struct data_names usual = data_names_usual(), *own = restore->options->names == NULL ? &usual : restore->options->names;
+    const char *const ours[] = {"LOCK", "names", "names.tmp", own->identity, own->wal, own->snap};
     size_t size = strlen(name);
     const char *below = restore->wal_aside != NULL && restore->wal_path == NULL ? restore->wal_aside + strlen(restore->data_aside) + 1 : "";
     if (strncmp(below, name, size) == 0 && (below[size] == '/' || below[size] == '\0')) return true;
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strcmp(name, ours[i]) == 0) return true;
-    return false;
+    return strncmp(name, own->identity, strlen(own->identity)) == 0 && strcmp(name + strlen(own->identity), ".tmp") == 0;
 }
 
 /* What stands at the place that we want to work in is what a restore leaves, if anything. */
@@ -208,8 +209,10 @@ static void empty_aside(struct restore *restore)
     ASSERT(restore->dir.fs != NULL); /* its lock is ours */
     sweep(fs, restore->dir.snap_path);
     sweep(fs, restore->dir.wal_path);
-    unlink_below(fs, restore->dir.path, "identity");
-    unlink_below(fs, restore->dir.path, "identity.tmp");
+    char aside[DATA_NAMES_BYTES_MAX + 8];
+    snprintf(aside, sizeof aside, "%s.tmp", restore->dir.names.identity);
+    unlink_below(fs, restore->dir.path, restore->dir.names.identity);
+    unlink_below(fs, restore->dir.path, aside);
 }
 
 static void drop_aside(struct restore *restore)
@@ -219,6 +222,7 @@ static void drop_aside(struct restore *restore)
     (void)unlink_path(fs, restore->dir.wal_path);
     (void)unlink_path(fs, restore->dir.snap_path);
     unlink_below(fs, restore->data_aside, "LOCK");
+    if (restore->options->names != NULL) unlink_below(fs, restore->data_aside, "names");
     (void)unlink_path(fs, restore->data_aside);
 }
 
@@ -407,7 +411,7 @@ static enum err run(struct restore *restore)
     if (err == ERR_OK) err = verify_file(restore);
     if (err == ERR_OK) err = check_reach(restore);
     if (err != ERR_OK) return err;
-    err = data_dir_open(restore->options->fs, restore->data_aside, restore->wal_aside, NULL, &restore->dir, restore->message, restore->message_size);
+    err = data_dir_open(restore->options->fs, restore->data_aside, restore->wal_aside, restore->options->names, &restore->dir, restore->message, restore->message_size);
     if (err != ERR_OK) return err;
     err = fill(restore);
     if (err == ERR_OK) err = name_it(restore);

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "storage/cluster.h"
+#include "storage/data_names.h"
 #include "storage/snapshot_reader.h"
 
 /* Called now and then: so much of all that there is to do. */
@@ -40,6 +41,7 @@ struct restore_options {
     const char *file;
     const char *data_path;
     const char *wal_path;          /* "" = in the data directory */
+    const struct data_names *names; /* of what is in the data directory; NULL = the usual ones */
     const struct cluster *cluster; /* as its members would found it */
     uint64_t member_id;            /* one of them */
     struct slice conf;             /* their configuration: raft_conf_encode's bytes */

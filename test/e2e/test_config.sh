@@ -196,6 +196,14 @@ END
     expect_match "and the tools find them" 'raft|term' "$e2e_root/bin/readstate" "$data/kvd1"
     expect_match "readwal by the directory of the log" '20 ops|txn|TXN|command' "$e2e_root/bin/readwal" "$data/kvd1/log"
     expect "SERVER_MAX_WAL_ENTRIES, SERVER_SNAPSHOT_INTERVAL" "" holds_several "$data/kvd1/log" 2 "$data/kvd1/snapshots" 1
+    "$kvctl" --endpoints "127.0.0.1:$e2e_port" snapshot save "$e2e_dir/backup" >/dev/null 2>&1
+    "$scripts/stop_servers.sh" >/dev/null
+    rm -r "$data/kvd1"
+    expect_match "a backup comes back under these names" 'restored to' "$kvctl" snapshot restore "$e2e_dir/backup" --name kvd1 --data-dir "$data/kvd1" \
+        --initial-cluster "kvd1=http://127.0.0.1:$((e2e_port + 1))" --initial-advertise-peer-urls "http://127.0.0.1:$((e2e_port + 1))" \
+        --initial-cluster-token kvd-local --wal-subdir log --snapshot-subdir snapshots --raft-state-file raft_state.bin
+    "$scripts/start_servers.sh" >/dev/null
+    expect "with what was in it" $'a\nb' "$scripts/client.sh" get a
     "$scripts/stop_servers.sh" >/dev/null
     sed -i 's/^SERVER_WAL_SUBDIR=.*/SERVER_WAL_SUBDIR=wal/' "$KVD_CONFIG"
     expect_error "a directory keeps its names" "was made with the names log, snapshots and raft_state.bin" "$scripts/start_servers.sh"

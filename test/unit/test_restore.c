@@ -192,7 +192,9 @@ static struct state_machine_loaded *start(struct fs *fs, const char *data_path, 
     struct wal *wal = NULL;
     struct wal_recovered found = {0};
     char message[512] = "";
-    ck_assert_int_eq(data_dir_open(fs, data_path, wal_path, NULL, &dir, message, sizeof message), ERR_OK);
+    struct data_names names;
+    ck_assert_int_eq(data_names_load(fs, data_path, &names, message, sizeof message), ERR_OK);
+    ck_assert_int_eq(data_dir_open(fs, data_path, wal_path, &names, &dir, message, sizeof message), ERR_OK);
     ck_assert_msg(data_dir_load_identity(&dir, out_identity, message, sizeof message) == ERR_OK, "%s", message);
     ck_assert_int_eq(snapshot_dir_open(fs, dir.snap_path, &snapshots, message, sizeof message), ERR_OK);
     enum err err = snapshot_dir_load(&snapshots, out_identity->cluster_id, NULL, NULL, &loaded, message, sizeof message);
@@ -475,6 +477,23 @@ START_TEST(test_restore_puts_the_log_where_it_is_wanted)
 }
 END_TEST
 
+START_TEST(test_restore_under_other_names)
+{
+    const struct data_names names = data_names_make("log", "pictures", "who");
+    struct scene scene;
+    struct restore_result result;
+    struct data_dir_identity identity;
+    scene_init(&scene, 10, 12);
+    struct restore_options options = options_of(&scene, 0, "new");
+    options.names = &names;
+    ck_assert_msg(restore(&scene, &options, &result) == ERR_OK, "%s", scene.message);
+    ck_assert(fs_sim_exists(scene.disk, "new/who") && fs_sim_exists(scene.disk, "new/names") && !fs_sim_exists(scene.disk, "new/wal"));
+    ck_assert(!fs_sim_exists(scene.disk, "new/snap") && !fs_sim_exists(scene.disk, "new/identity") && !fs_sim_exists(scene.disk, "new.part"));
+    state_machine_loaded_free(start(scene.fs, "new", "", &identity));
+    scene_deinit(&scene);
+}
+END_TEST
+
 /* --- interruptions ---------------------------------------------------------------------------------------------------------------- */
 
 /* On such a disk DATA is whole or not there, and the next restore is done. */
@@ -555,6 +574,7 @@ START_TEST(test_restore_a_call_that_fails_is_named_and_leaves_nothing)
 {
     static const enum fs_kind kinds[] = {FS_OPEN, FS_PREAD, FS_SIZE, FS_LIST, FS_PWRITE, FS_FDATASYNC, FS_FSYNC_DIR, FS_RENAME, FS_MKDIR,
                                          FS_ALLOCATE, FS_LOCK};
+    const struct data_names names = data_names_make("log", "pictures", "who");
     struct restore_result result;
     struct data_dir_identity identity;
     for (size_t kind = 0; kind < sizeof kinds / sizeof kinds[0]; kind++) {
@@ -564,6 +584,7 @@ START_TEST(test_restore_a_call_that_fails_is_named_and_leaves_nothing)
             scene_init(&scene, 12, 12);
             struct restore_options options = options_of(&scene, 0, "new");
             options.bump_revision = nth % 2 == 0 ? BUMP : 0;
+            options.names = nth % 3 == 0 ? NULL : &names;
             fs_sim_fail(scene.disk, kinds[kind], nth, EIO);
             enum err err = restore(&scene, &options, &result);
             failed = fs_sim_failed(scene.disk);
@@ -583,7 +604,9 @@ START_TEST(test_restore_a_full_disk_is_named_and_leaves_nothing)
     struct scene scene;
     struct restore_result result;
     scene_init(&scene, 40, 12);
+    const struct data_names names = data_names_make("log", "pictures", "who");
     struct restore_options options = options_of(&scene, 0, "new");
+    options.names = &names;
     fs_sim_set_room(scene.disk, fs_sim_used(scene.disk) + 600);
     ck_assert_int_ne(restore(&scene, &options, &result), ERR_OK);
     ck_assert_ptr_nonnull(strstr(scene.message, strerror(ENOSPC)));
@@ -610,6 +633,7 @@ int main(void)
     tcase_add_test(members, test_restore_a_directory_that_is_not_new_is_refused);
     tcase_add_test(members, test_restore_a_revision_that_cannot_be_raised_so_far_is_refused);
     tcase_add_test(members, test_restore_puts_the_log_where_it_is_wanted);
+    tcase_add_test(members, test_restore_under_other_names);
     tcase_set_timeout(faults, 60);
     tcase_add_test(faults, test_restore_power_that_goes_at_any_step_leaves_a_whole_directory_or_none);
     tcase_add_test(faults, test_restore_with_a_log_of_its_own_is_whole_or_says_what_is_in_the_way);
