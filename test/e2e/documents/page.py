@@ -12,7 +12,6 @@ A fence says what its block is:
     python js c programs against the cluster that the page has started
     yaml        alert rules: a member must have the metrics that they name
     proto       lines of proto/kvd/extra.proto or proto/etcdserverpb/rpc.proto
-    ini         a unit or a drop-in of one
     go java text json    are read by people only
 Blocks of a page share directory and exported variables, those of a host among themselves.
 """
@@ -23,7 +22,7 @@ import sys
 import time
 import urllib.request
 
-KINDS = {'sh', 'console', 'python', 'js', 'c', 'yaml', 'proto', 'ini', 'go', 'java', 'text', 'json'}
+KINDS = {'sh', 'console', 'python', 'js', 'c', 'yaml', 'proto', 'go', 'java', 'text', 'json'}
 FOREIGN_FLAGS = {'--now', '--version', '--endpoints', '--help'}
 TIMEOUT_S = 60
 HOST_LINE = 'name=n1 ip=10.0.0.1'
