@@ -10,7 +10,7 @@ endif()
 
 set(client_rooms kvd_client kvd_engine kvd_base)
 set(client_script ${CMAKE_SOURCE_DIR}/cmake/client.map)
-file(WRITE ${CMAKE_BINARY_DIR}/client_empty.c "")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/client_empty.c CONTENT "") # not touched when it is there
 add_library(kvd-client SHARED ${CMAKE_BINARY_DIR}/client_empty.c)
 add_dependencies(kvd-client ${client_rooms})
 set_target_properties(kvd-client PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0 LINK_DEPENDS "${client_script}")

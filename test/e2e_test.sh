@@ -6,6 +6,6 @@ set -euo pipefail
 suite_begin "end-to-end tests" 170
 
 for file in test/e2e/test_*.sh; do
-    suite_run "$(basename "$file")" 170 "$file"
+    suite_run "$(basename "$file")" 300 "$file"
 done
 suite_end

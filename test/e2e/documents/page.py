@@ -24,7 +24,7 @@ import urllib.request
 
 KINDS = {'sh', 'console', 'python', 'js', 'c', 'yaml', 'proto', 'go', 'java', 'text', 'json'}
 FOREIGN_FLAGS = {'--now', '--version', '--endpoints', '--help'}
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 HOST_LINE = 'name=n1 ip=10.0.0.1'
 HOSTS = {'n1': '10.0.0.1', 'n2': '10.0.0.2', 'n3': '10.0.0.3'}
 PROTOS = ('proto/kvd/extra.proto', 'proto/etcdserverpb/rpc.proto')
@@ -96,14 +96,19 @@ class Page:
         for (number, line), (_, above) in zip(self.prose[1:], self.prose):
             if re.match(r' {4,}\S', line) and above == '':
                 self.fail(number, 'an indented block has no kind: use a fence')
-            for target in re.findall(r'\]\(([^)#]+)', line):
-                if '://' not in target and not os.path.exists(os.path.join(self.root, os.path.dirname(self.name), target)):
-                    self.fail(number, f'there is no {target}')
+            for target, anchor in re.findall(r'\]\(([^)#]*)#?([^)]*)\)', line):
+                name = os.path.join(os.path.dirname(self.name), target) if target else self.name
+                if '://' not in target and not (os.path.exists(os.path.join(self.root, name)) and self.has_anchor(name, anchor)):
+                    self.fail(number, f'there is no {target}#{anchor}')
         self.look_at_flags()
         self.look_at_errors()
         self.look_at_figures()
         if self.failed == before:
             self.ok()
+
+    def has_anchor(self, name, anchor):
+        titles = re.findall(r'^#+ (.*)$', read(self.root, name), re.M) if anchor else []
+        return not anchor or anchor in [re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-') for title in titles]
 
     def look_at_flags(self):
         known = FOREIGN_FLAGS | set(re.findall(r'--[a-z][a-z0-9-]+', help_texts(self.root)))
