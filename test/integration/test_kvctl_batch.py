@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import pty
+import re
 import subprocess
 import time
 
@@ -23,6 +24,12 @@ def batch(member, text, *words):
     return done.returncode, done.stdout.decode().splitlines(), done.stderr.decode().splitlines()
 
 
+def resident_max_kib(pid):
+    with open("/proc/%d/status" % pid) as file:
+        found = re.search(r"VmHWM:\s+(\d+)", file.read())
+    return int(found.group(1)) if found else 0
+
+
 def count(member, prefix):
     end = prefix[:-1] + bytes([prefix[-1] + 1])
     return member.client.call("Range", rpc.RangeRequest(key=prefix, range_end=end, count_only=True)).count
@@ -37,14 +44,16 @@ def test_a_million_puts_take_little_memory():
         start = time.monotonic()
         process = subprocess.Popen([KVCTL, "--endpoints", member.target, "batch", "--quiet", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env=clean_environment())
+        rss_kib = 0
+        while process.poll() is None: # getrusage would count what this program took before it became another
+            rss_kib = max(rss_kib, resident_max_kib(process.pid))
+            time.sleep(0.01)
         out, errors = process.stdout.read().decode(), process.stderr.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - start
-        print("    %d puts in %.1f s, %.0f per s, %.1f MiB" % (PUTS, seconds, PUTS / seconds, usage.ru_maxrss / 1024))
+        print("    %d puts in %.1f s, %.0f per s, %.1f MiB" % (PUTS, seconds, PUTS / seconds, rss_kib / 1024))
         check(process.returncode == 0 and out == "" and errors.startswith("%d done, 0 failed in " % PUTS), "%d %s %s", process.returncode, out, errors)
         check(count(member, b"key/") == PUTS, "%d keys", count(member, b"key/"))
-        check("KVCTL_BINARY" in os.environ or usage.ru_maxrss * 1024 <= RSS_BYTES_MAX, "%d KiB", usage.ru_maxrss)
+        check("KVCTL_BINARY" in os.environ or 0 < rss_kib * 1024 <= RSS_BYTES_MAX, "%d KiB", rss_kib)
 
 
 def test_what_fails_is_named_by_its_line():
