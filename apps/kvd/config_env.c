@@ -152,9 +152,10 @@ static void take_line(struct options *options, struct env_line *line)
 
 void config_env_parse(struct options *options, struct slice bytes)
 {
-    const char *at = (const char *)bytes.data, *end = at + bytes.size;
     uint32_t number = 0;
     ASSERT(options->file_kind == OPTIONS_ENV);
+    if (bytes.size == 0) return; /* and no bytes there */
+    const char *at = (const char *)bytes.data, *end = at + bytes.size;
     while (at < end) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
         struct env_line line = {.at = at, .end = line_end == NULL ? end : line_end, .number = ++number};

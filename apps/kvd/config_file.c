@@ -4,12 +4,13 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
-#include "base/blob.h"
-#include "base/fs.h"
+#include "base/buf.h"
 
 static bool has_suffix(const char *text, const char *suffix)
 {
@@ -161,19 +162,34 @@ void config_file_parse(struct options *options, struct slice bytes)
     if (options->node != 0) options_complain(options, 0, NULL, "--node is a member of a config.env; this is YAML, of one member");
 }
 
+/* All of it, from a pipe as well: `--config-file <(make-it)`. An errno, EFBIG for too much. */
+static int read_all(const char *path, struct buf *out_bytes)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC), error = descriptor < 0 ? errno : 0;
+    while (error == 0) {
+        char piece[4096];
+        ssize_t got = read(descriptor, piece, sizeof(piece));
+        if (got < 0 && errno != EINTR) error = errno;
+        if (got == 0) break;
+        if (got > 0) buf_put(out_bytes, piece, (size_t)got);
+        if (out_bytes->size > CONFIG_FILE_BYTES_MAX) error = EFBIG;
+    }
+    if (descriptor >= 0) (void)close(descriptor);
+    return error;
+}
+
 void config_file_read(struct options *options)
 {
-    struct blob *bytes = NULL;
-    struct fs *fs = fs_real_new();
-    int error = fs_read_file(fs, options->file, CONFIG_FILE_BYTES_MAX, &bytes);
-    fs_free(fs);
+    struct buf bytes;
+    buf_init(&bytes);
+    int error = read_all(options->file, &bytes);
     if (error == EFBIG) {
         options_complain(options, 0, NULL, "more than %u bytes: no configuration is so long", CONFIG_FILE_BYTES_MAX);
     } else if (error != 0) {
         options_complain(options, 0, NULL, "cannot be read: %s", strerror(error));
     } else {
-        options->file_kind = kind_of(options->file, blob_slice(bytes));
-        config_file_parse(options, blob_slice(bytes));
+        options->file_kind = kind_of(options->file, buf_slice(&bytes));
+        config_file_parse(options, buf_slice(&bytes));
     }
-    blob_unref(bytes);
+    buf_deinit(&bytes);
 }

@@ -80,6 +80,9 @@ what_is_in_force_is_told() {
     printf 'name: a\nelection-timeout: 1500\n' >a.yml
     expect_match "of a file" '^election-timeout +1500 +a.yml:2$' "$kvd" --check-config a.yml
     expect_match "what it leaves open" '^heartbeat-interval +100 +default$' "$kvd" --check-config a.yml
+    expect_match "of a pipe" '^election-timeout +1500 +/dev/fd/[0-9]+:2$' "$kvd" --check-config <(cat a.yml)
+    head -c 300000 /dev/zero | tr '\0' '#' >long.yml
+    expect_error "too much of a file" "long.yml: more than 262144 bytes" "$kvd" --check-config long.yml
     expect_match "of flags" '^name +b +flag$' "$kvd" --check-config --name b
     expect_match "of variables" '^max-txn-ops +7 +KVD_MAX_TXN_OPS$' env KVD_MAX_TXN_OPS=7 "$kvd" --check-config
     expect_match "as JSON" '"name":"election-timeout","value":"1500","from":"a.yml:2"' "$kvd" --check-config a.yml -w json

@@ -369,6 +369,17 @@ START_TEST(test_config_file_env_ports_must_not_meet_and_the_member_must_be_said)
 }
 END_TEST
 
+START_TEST(test_config_file_an_empty_file_leaves_all_open)
+{
+    ck_assert_int_eq(run("--config-file", file_of("c.env", ""), "--node=3", NULL), OPTIONS_RUN);
+    ck_assert_str_eq(options.config.name, "kvd3");
+    options_deinit(&options);
+    (void)unlink(path);
+    ck_assert_int_eq(run("--config-file", file_of("c.yml", ""), NULL, NULL), OPTIONS_RUN);
+    ck_assert_str_eq(options.config.name, "default");
+}
+END_TEST
+
 START_TEST(test_config_file_more_mistakes_than_are_kept_are_counted)
 {
     char text[MISTAKES_MAX * 8 + 64] = "";
@@ -394,6 +405,7 @@ int main(void)
     tcase_add_test(tcase, test_config_file_env_every_name_of_the_users_takes_effect);
     tcase_add_test(tcase, test_config_file_env_with_many_kinds_of_mistakes);
     tcase_add_test(tcase, test_config_file_env_ports_must_not_meet_and_the_member_must_be_said);
+    tcase_add_test(tcase, test_config_file_an_empty_file_leaves_all_open);
     tcase_add_test(tcase, test_config_file_more_mistakes_than_are_kept_are_counted);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
