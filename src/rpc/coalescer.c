@@ -29,6 +29,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "rpc/rpc_tag.h"
 
 struct coalescer_buffer {
     struct coalescer_buffer *next; /* in the pool */
@@ -95,6 +96,7 @@ static void entry_release(struct coalescer_entry *entry)
 static bool entry_flush(struct coalescer_entry *entry, int descriptor)
 {
     struct coalescer_buffer *buffer = entry->buffer;
+    RPC_TAG_ACQUIRE(entry);
     while (buffer != NULL && buffer->begin < buffer->end) {
         ssize_t sent = send(descriptor, buffer->bytes + buffer->begin, buffer->end - buffer->begin, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR) continue;
@@ -214,6 +216,13 @@ size_t coalescer_uncork(void)
     }
     corked.count = left;
     return left;
+}
+
+void coalescer_adopted(int descriptor)
+{
+    struct coalescer_entry *entry = entry_of(descriptor);
+    ASSERT(entry == NULL || !atomic_load(&entry->held)); /* close() has sent what an earlier connection of this number held */
+    if (entry != NULL) RPC_TAG_RELEASE(entry);
 }
 
 bool coalescer_flush_fd(int descriptor)

@@ -27,12 +27,15 @@ typedef void coalescer_stuck_fn(void *context, int descriptor);
 void coalescer_set_stuck_fn(coalescer_stuck_fn *fn, void *context); /* fn NULL = try again at uncork */
 void coalescer_cork(void);             /* this thread's writes are held from now on; corking twice is corking once */
 size_t coalescer_uncork(void);         /* sends them; returns how many sockets wait for this thread's next uncork */
+/* A connection that this thread has accepted and gives to gRPC: gRPC carries the order to whoever writes to it, which TSan does not see. */
+void coalescer_adopted(int descriptor);
 bool coalescer_flush_fd(int descriptor); /* true = nothing is held any more (or it cannot be sent), false = still full */
 bool coalescer_self_test(void);        /* does gRPC's write on a socket pair come here? gRPC must be initialised */
 #else
 static inline void coalescer_set_stuck_fn(coalescer_stuck_fn *fn, void *context) { (void)fn, (void)context; }
 static inline void coalescer_cork(void) {}
 static inline size_t coalescer_uncork(void) { return 0; }
+static inline void coalescer_adopted(int descriptor) { (void)descriptor; }
 static inline bool coalescer_flush_fd(int descriptor) { return (void)descriptor, true; }
 static inline bool coalescer_self_test(void) { return false; }
 #endif

@@ -9,6 +9,7 @@
 #include <grpc/grpc_security.h>
 
 #include "base/assert.h"
+#include "rpc/coalescer.h"
 
 #define LISTENER_NAME "external:kvd"
 
@@ -45,6 +46,7 @@ void rpc_listener_adopt(struct rpc_listener *listener, int descriptor)
     ASSERT(descriptor >= 0);
     int on = 1;
     (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* gRPC's own listener does it; unix sockets refuse */
+    coalescer_adopted(descriptor);
     pthread_mutex_lock(&listener->lock);
     if (listener->handler != NULL) {
         rpc_listener_handle(listener->handler, descriptor);

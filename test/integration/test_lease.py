@@ -251,5 +251,47 @@ def test_the_tools_grant_attach_show_list_and_revoke():
             check(code == 1 and "requested lease not found" in err, "%s: %s %s", tool, out, err)
 
 
+def expired_within(client, key, seconds):
+    """How long it took from now on until the key was gone; it must be within these seconds and the lateness of a busy machine."""
+    since = time.monotonic()
+    wait_until(lambda: not client.get(key).kvs, seconds + LATE_S, "%s expires" % key)
+    return time.monotonic() - since
+
+
+def test_a_step_of_the_wall_clock_ends_no_lease_early_and_none_late():
+    """Expiry is on the monotonic clock: forwards ends nothing, back keeps nothing alive; checkpoints on the way."""
+    needs_kvd("another server's clocks are its own affair")
+    with Cluster(1, flags=("--lease-checkpoint-interval=1s",)) as cluster:
+        member = cluster.members[0]
+        member.terminate()
+        library = os.path.join(cluster.directory, "wall_clock.so")
+        clock = os.path.join(cluster.directory, "wall_clock")
+        source = os.path.join(ROOT, "test", "integration", "wall_clock.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+        asan = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        member.start(environment=clean_environment(LD_PRELOAD=library, KVTEST_WALL_CLOCK=clock, ASAN_OPTIONS=asan))
+        member.wait_ready()
+        client, day = member.client, 24 * 3600
+        long, short = grant(client, 600).ID, grant(client, 4).ID
+        put(client, b"long", long)
+        put(client, b"short", short)
+        for wrong_by in (-day, 400 * day):
+            with open(clock + ".new", "w", encoding="ascii") as file:
+                file.write("%d\n" % wrong_by)
+            os.rename(clock + ".new", clock)
+            granted, other = time.monotonic(), grant(client, 3).ID
+            put(client, b"other", other)
+            left = time_to_live(client, long).TTL
+            check(580 <= left <= 600, "a wall clock that is wrong by %d s leaves %d s of 600", wrong_by, left)
+            expired_within(client, b"other", 3)
+            check(time.monotonic() - granted >= 3, "a lease of 3 s ended after %.1f s, the clock wrong by %d s",
+                  time.monotonic() - granted, wrong_by)
+        check(not client.get(b"short").kvs and client.get(b"long").kvs, "the short one is over, the long one is not")
+        client.close()
+        member.terminate()
+        times = [line.split('"ts":"')[1][:10] for line in member.log().splitlines() if '"ts":"' in line]
+        check(len(set(times)) > 1, "the log shows that the clock has stepped: %s", sorted(set(times)))
+
+
 if __name__ == "__main__":
     main(globals(), BUDGET_S)
