@@ -29,6 +29,7 @@ static const struct bounds BOUNDS[METRICS_BOUNDS_COUNT] = {
     [METRICS_FROM_10MS] = {17, 10 * MS, NS_PER_S, NULL},
     [METRICS_FROM_10MS_15] = {15, 10 * MS, NS_PER_S, NULL},
     [METRICS_FROM_100MS] = {10, 100 * MS, NS_PER_S, NULL},
+    [METRICS_FROM_100MS_13] = {13, 100 * MS, NS_PER_S, NULL},
     [METRICS_IN_MS] = {13, MS, MS, NULL},
     [METRICS_IN_100MS] = {14, 100 * MS, MS, NULL},
     [METRICS_CALLS] = {sizeof(CALLS_NS) / sizeof(CALLS_NS[0]), 0, NS_PER_S, CALLS_NS},

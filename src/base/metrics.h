@@ -95,6 +95,9 @@
     X(commit, FROM_1MS, "etcd_disk_backend_commit_duration_seconds", "A batch of entries applied and published.")                            \
     X(snapshot_written, FROM_10MS, "etcd_disk_backend_snapshot_duration_seconds", "Snapshots of the state, written while work goes on.")     \
     X(snapshot_got, FROM_100MS, "etcd_snap_db_save_total_duration_seconds", "Snapshots of a leader, got, saved and loaded.")                 \
+    X(snapshot_sync, FROM_1MS, "etcd_snap_fsync_duration_seconds", "Syncs of snapshots that are written.")                                   \
+    X(got_sync, FROM_1MS, "etcd_snap_db_fsync_duration_seconds", "Syncs of snapshots that are got.")                                         \
+    X(defrag, FROM_100MS_13, "etcd_disk_backend_defrag_duration_seconds", "Defragment calls: there is nothing to do for them.")              \
     X(hash, FROM_10MS_15, "etcd_mvcc_hash_duration_seconds", "Hash calls.")                                                                  \
     X(hash_rev, FROM_10MS_15, "etcd_mvcc_hash_rev_duration_seconds", "HashKV calls.")                                                        \
     X(compaction_pause, IN_MS, "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "Steps of compactions between writes.")      \
@@ -110,6 +113,7 @@ enum metrics_bounds {
     METRICS_FROM_10MS,     /* × 2, 17 */
     METRICS_FROM_10MS_15,  /* × 2, 15 */
     METRICS_FROM_100MS,    /* × 2, 10 */
+    METRICS_FROM_100MS_13, /* × 2, 13 */
     METRICS_IN_MS,         /* 1 ms × 2, 13; told in ms */
     METRICS_IN_100MS,      /* 100 ms × 2, 14; told in ms */
     METRICS_CALLS,         /* 5 ms to 10 s, 11, as the grpc_server_ metrics have it */

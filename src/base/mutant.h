@@ -134,6 +134,7 @@
     X(D95, "a new leader gives time to those alone that it grants itself", "L6: armed when its first entry is met")                      \
     X(D96, "an expiry whose word was lost is not said again", "L6")                                                                      \
     X(D97, "a watch of the past waits for somebody else's news", "W14")                                                                  \
+    X(D98, "the leader's answers are told before its member shows what they saw", "K4: in position")                                     \
     X(D101, "a lease is renewed before the round has shown that nobody else leads", "renewals are reads of class leader")                \
     X(D102, "a renewal counts from the time of its answer", "a renewal counts from the start of its round")                              \
     X(D103, "a renewal leaves the checkpoint before it in force", "L2: never less than what was promised")                               \

@@ -159,6 +159,7 @@ static void note_ran(struct net_actor *role, const struct net_call *call, enum e
     struct shared *shared = role->shared;
     enum rpc_method_id id = call->method->id;
     if (id == RPC_KV_RANGE || id == RPC_KV_RANGE_STREAM) op_metrics_range(&shared->ops, err, call->job_ns);
+    if (id == RPC_MAINTENANCE_DEFRAGMENT) metrics_observe(&shared->metrics.defrag, METRICS_FROM_100MS_13, call->job_ns);
     if (id == RPC_MAINTENANCE_HASH) metrics_observe(&shared->metrics.hash, METRICS_FROM_10MS_15, call->job_ns);
     if (id == RPC_MAINTENANCE_HASH_KV) metrics_observe(&shared->metrics.hash_rev, METRICS_FROM_10MS_15, call->job_ns);
 }

@@ -52,6 +52,7 @@ static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_
         return;
     }
     role->writer_start_ns = now_ns;
+    role->writer_syncs = 0;
     role->writer_log_bytes = METRIC_GET(&role->shared->metrics, wal_bytes);
     role->writer = snapshot_writer_new(&(struct snapshot_writer_options){.fs = role->fs, .directory = role->dir->path,
                                                                          .member_id = role->self,
@@ -99,11 +100,20 @@ static void not_taken(struct snap_actor *role)
     lane_must_post(role->lanes.to_apply, &done);
 }
 
+static void note_syncs(struct snap_actor *role)
+{
+    struct snapshot_writer_stats stats;
+    snapshot_writer_get_stats(role->writer, &stats);
+    if (stats.syncs > role->writer_syncs) metrics_observe(&role->shared->metrics.snapshot_sync, METRICS_FROM_1MS, stats.sync_ns_last);
+    role->writer_syncs = stats.syncs; /* a step takes in one at most */
+}
+
 static bool write_more(struct snap_actor *role, uint64_t now_ns)
 {
     if (role->writer == NULL) return false;
     snapshot_writer_keep_up(role->writer, METRIC_GET(&role->shared->metrics, wal_bytes) - role->writer_log_bytes);
     bool moved = snapshot_writer_step(role->writer, now_ns);
+    note_syncs(role);
     enum snapshot_writer_state state = snapshot_writer_state(role->writer);
     if (state == SNAPSHOT_WRITER_RUNNING) return moved;
     if (state == SNAPSHOT_WRITER_DONE) {

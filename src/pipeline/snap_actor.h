@@ -31,6 +31,7 @@ struct snap_actor {
     struct snapshot_dir *dir;       /* borrowed: the line's */
     struct snapshot_writer *writer; /* NULL = none is taken */
     uint64_t writer_start_ns;
+    uint64_t writer_syncs;          /* of its, that were noted */
     uint64_t writer_log_bytes;      /* written to the log when it began */
     struct snap_serve serve;
     struct snap_pull pull;

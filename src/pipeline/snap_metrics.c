@@ -49,6 +49,8 @@ void snap_metrics_got(struct snap_metrics *note, uint64_t now_ns)
 static void look_at_pull(struct snap_metrics *note, const struct snap_pull *pull, uint64_t now_ns)
 {
     bool is_getting = pull->phase >= SNAP_PULL_OPEN && pull->phase <= SNAP_PULL_READY;
+    if (pull->syncs > note->syncs) metrics_observe(&note->metrics->got_sync, METRICS_FROM_1MS, pull->sync_ns_last);
+    note->syncs = pull->syncs;
     METRIC_SET(note->metrics, snapshot_loading, pull->phase >= SNAP_PULL_LOAD && pull->phase <= SNAP_PULL_READY);
     if (is_getting == (note->from != NULL)) return;
     if (is_getting) {

@@ -19,6 +19,7 @@ struct snap_metrics {
     struct snap_metrics_sending sending[METRICS_PEERS_MAX]; /* as metrics->peers */
     struct metrics_peer *from; /* whose snapshot is being got; NULL = none is */
     uint64_t got_ns;           /* since when */
+    uint64_t syncs;            /* of what is got, that were noted */
 };
 /* One piece of `size` bytes of a file of `file_bytes`; 0: it is not there any more. */
 struct snap_metrics_piece {

@@ -270,6 +270,10 @@ static void io_done(struct snap_pull *pull, uint64_t now_ns)
     bool is_removing = pull->phase == SNAP_PULL_REMOVE || pull->phase == SNAP_PULL_CLOSE_BROKEN;
     bool is_closing = pull->phase == SNAP_PULL_CLOSE || pull->phase == SNAP_PULL_CLOSE_BROKEN;
     if (is_closing) pull->file = NULL;
+    if (pull->phase == SNAP_PULL_FLUSH || pull->phase == SNAP_PULL_SYNC) {
+        pull->syncs++;
+        pull->sync_ns_last = pull->io.op.took_ns;
+    }
     if (pull->io.op.error != 0 && !is_removing) {
         io_failed(pull, now_ns);
         return;

@@ -60,6 +60,7 @@ struct snap_pull {
     bool is_named;              /* it has its final name, which is not durable yet */
     struct snapshot_load *load;
     struct state_machine_loaded *loaded;
+    uint64_t syncs, sync_ns_last; /* of files, for metrics */
     uint64_t restarts;          /* how often it asked again, for logs */
 };
 

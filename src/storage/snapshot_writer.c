@@ -337,6 +337,10 @@ static void complete(struct snapshot_writer *writer, uint64_t now_ns)
     enum phase phase = writer->phase;
     bool is_dropping = phase == PHASE_DROP_FILE || phase == PHASE_DROP_NAME; /* as well as can be; a start removes what is left */
     if (phase == PHASE_CLOSE) writer->file = NULL; /* gone in any case */
+    if (phase == PHASE_FLUSH || phase == PHASE_SYNC) {
+        writer->stats.syncs++;
+        writer->stats.sync_ns_last = writer->io.op.took_ns;
+    }
     if (writer->io.op.error != 0 && !is_dropping) fail_op(writer);
     else go_on(writer, now_ns);
 }

@@ -27,6 +27,7 @@ struct snapshot_writer_stats {
     uint64_t keys;
     uint64_t versions;
     uint64_t steps;
+    uint64_t syncs, sync_ns_last; /* of the file */
 };
 enum snapshot_writer_state { SNAPSHOT_WRITER_RUNNING, SNAPSHOT_WRITER_DONE, SNAPSHOT_WRITER_FAILED };
 

@@ -26,6 +26,7 @@ etcd_debugging_mvcc_watch_stream_total etcd_debugging_mvcc_slow_watcher_total et
 etcd_debugging_mvcc_pending_events_total etcd_debugging_mvcc_db_compaction_keys_total etcd_debugging_lease_granted_total
 etcd_debugging_lease_revoked_total etcd_debugging_server_lease_expired_total etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds
 etcd_debugging_mvcc_db_compaction_total_duration_milliseconds etcd_disk_backend_snapshot_duration_seconds
+etcd_snap_fsync_duration_seconds etcd_snap_db_fsync_duration_seconds etcd_disk_backend_defrag_duration_seconds
 etcd_mvcc_hash_duration_seconds etcd_mvcc_hash_rev_duration_seconds etcd_snap_db_save_total_duration_seconds
 etcd_server_heartbeat_send_failures_total etcd_server_slow_apply_total etcd_server_slow_read_indexes_total
 etcd_server_read_indexes_failed_total etcd_server_snapshot_apply_in_progress_total etcd_cluster_version
@@ -100,6 +101,7 @@ def test_what_commands_reads_leases_and_compactions_took_is_told():
         client.call("LeaseRevoke", rpc.LeaseRevokeRequest(ID=7))
         client.call("Compact", rpc.CompactionRequest(revision=client.status().header.revision, physical=True))
         client.call("HashKV", rpc.HashKVRequest())
+        client.call("Defragment", rpc.DefragmentRequest())
         ask(member.client_port, "/readyz")
         samples = wait_until(lambda: _when_expired(member.client_port), 20, "the short lease expires")
         version = [key for key in samples if key.startswith("etcd_cluster_version{")]
@@ -110,6 +112,7 @@ def test_what_commands_reads_leases_and_compactions_took_is_told():
         check(value(samples, "etcd_server_range_duration_seconds_count", success="true") == 2, "ranges")
         check(0 < value(samples, "etcd_server_range_duration_seconds_sum", success="true") < 1, "time for two ranges")
         check(value(samples, "etcd_mvcc_hash_rev_duration_seconds_count") == 1, "HashKV")
+        check(value(samples, "etcd_disk_backend_defrag_duration_seconds_count") == 1, "Defragment")
         check(value(samples, "etcd_debugging_mvcc_db_compaction_keys_total") == 30, "versions freed")
         check(value(samples, "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count") == 1, "compactions")
         check(abs(value(samples, "etcd_debugging_mvcc_db_compaction_last") - time.time()) < 60, "when")

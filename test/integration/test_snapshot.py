@@ -215,6 +215,7 @@ def _check_counted(others, lagging, sender_id):
     samples, to = [scrape(m.client_port) for m in others if m.client.status().header.member_id == sender_id][0], "%x" % (
         lagging.client.status().header.member_id)
     check(value(samples, "etcd_network_snapshot_send_success", To=to) == 1, "sent")
+    check(value(samples, "etcd_snap_fsync_duration_seconds_count") > 0, "syncs")
     check(value(samples, "etcd_network_snapshot_send_inflights_total", To=to) == 0, "being sent")
     check(value(samples, "etcd_network_snapshot_send_total_duration_seconds_sum", To=to) > 0, "how long that took")
 
