@@ -14,22 +14,15 @@
 #include "base/list.h"
 #include "rpc/coalescer.h"
 #include "rpc/rpc_bytes.h"
+#include "rpc/rpc_homes.h"
 #include "rpc/rpc_still.h"
 #include "rpc/rpc_tag.h"
 #include "rpc/rpc_wake.h"
 
-#define STREAMS_PER_QUEUE 100
 #define BORROWED_MAX 256
 #define STUCK_WAIT_NS NS_PER_MS /* without a stuck function: until held bytes are tried again */
 #define ADDRESS_BYTES 56 /* an IPv6 address with its zone and port; a longer one is cut */
 #define OWN_MAX 64 /* streams that the port itself turns away at the same time */
-
-struct watch_queue {
-    grpc_completion_queue *queue;
-    struct rpc_signal closed;
-    uint32_t stream_count;
-    bool is_closed;
-};
 
 /* One request of each method is armed as long as there is a slot for it. */
 struct watch_arrival {
@@ -39,14 +32,14 @@ struct watch_arrival {
     grpc_call *call;
     gpr_timespec deadline;
     grpc_metadata_array metadata;
-    struct watch_queue *home;
+    struct rpc_home *home;
     uint32_t streams_max, stream_count;
 };
 
 struct watch_call {
     struct rpc_watch *watch;
     struct watch_arrival *arrival; /* of its method */
-    struct watch_queue *home;
+    struct rpc_home *home;
     grpc_call *call;
     uint32_t slot, generation;
     uint32_t batches;
@@ -76,8 +69,7 @@ struct rpc_watch {
     uint32_t *generations;
     uint32_t *free_slots;
     uint32_t free_count, slot_count;
-    struct watch_queue **queues;
-    uint32_t queue_count, queues_max;
+    struct rpc_homes homes;
     grpc_byte_buffer *borrowed[BORROWED_MAX];
     size_t borrowed_count;
     size_t stuck_count;            /* sockets that the next flush has to try again */
@@ -98,23 +90,10 @@ static struct watch_call *find(struct rpc_watch *watch, uint64_t name)
 
 /* --- arrivals --- */
 
-static struct watch_queue *emptiest_queue(struct rpc_watch *watch)
-{
-    for (uint32_t i = 0; i < watch->queue_count; i++) {
-        if (watch->queues[i]->stream_count < STREAMS_PER_QUEUE) return watch->queues[i];
-    }
-    ASSERT(watch->queue_count < watch->queues_max);
-    struct watch_queue *home = ALLOC(struct watch_queue);
-    rpc_signal_init(&home->closed, RPC_TAG_SHUTDOWN, &watch->inbox);
-    home->queue = grpc_completion_queue_create_for_callback(&home->closed.functor, NULL);
-    watch->queues[watch->queue_count++] = home;
-    return home;
-}
-
 static void arm(struct rpc_watch *watch, struct watch_arrival *arrival)
 {
     if (arrival->is_armed || watch->is_refusing || watch->free_count <= watch->armed_count) return;
-    arrival->home = emptiest_queue(watch);
+    arrival->home = rpc_homes_enter(&watch->homes);
     grpc_metadata_array_init(&arrival->metadata);
     RPC_TAG_RELEASE(&arrival->arrived);
     grpc_call_error error =
@@ -200,7 +179,6 @@ static struct watch_call *open_call(struct rpc_watch *watch, struct watch_arriva
     read_address(call);
     watch->calls[slot] = call;
     arrival->call = NULL;
-    call->home->stream_count++;
     return call;
 }
 
@@ -215,7 +193,10 @@ static size_t call_arrived(struct rpc_watch *watch, struct watch_arrival *arriva
     arrival->is_armed = false;
     watch->armed_count--;
     grpc_metadata_array_destroy(&arrival->metadata);
-    if (!ok) return 0;
+    if (!ok) {
+        rpc_homes_leave(arrival->home);
+        return 0;
+    }
     struct watch_call *call = open_call(watch, arrival);
     arm(watch, arrival);
     call->is_own = arrival->stream_count >= arrival->streams_max || watch->is_refusing;
@@ -240,7 +221,7 @@ static void free_call(struct watch_call *call)
     ASSERT(call->batches == 0 && call->answer == NULL);
     if (call->message != NULL) grpc_byte_buffer_destroy(call->message);
     grpc_call_unref(call->call);
-    call->home->stream_count--;
+    rpc_homes_leave(call->home);
     watch->calls[call->slot] = NULL;
     if (++watch->generations[call->slot] == 0) watch->generations[call->slot] = 1; /* 0 names no stream */
     watch->free_slots[watch->free_count++] = call->slot;
@@ -305,7 +286,6 @@ static size_t handle(struct rpc_signal *signal, struct watch_event *out_event)
     case RPC_TAG_WATCH_RECEIVED: return received(LIST_ENTRY(signal, struct watch_call, received), signal->ok, out_event);
     case RPC_TAG_WATCH_SENT: return sent(LIST_ENTRY(signal, struct watch_call, sent), signal->ok, out_event);
     case RPC_TAG_WATCH_FINISHED: return finished(LIST_ENTRY(signal, struct watch_call, finished), out_event);
-    case RPC_TAG_SHUTDOWN: LIST_ENTRY(signal, struct watch_queue, closed)->is_closed = true; return 0;
     default: ASSERT(false && "a signal of a watch stream"); return 0;
     }
 }
@@ -434,8 +414,7 @@ static void register_method(struct rpc_watch *watch, enum watch_method method, u
 static void make_slots(struct rpc_watch *watch)
 {
     watch->slot_count += OWN_MAX;
-    watch->queues_max = watch->slot_count / STREAMS_PER_QUEUE + 2;
-    watch->queues = alloc_zero(watch->queues_max, sizeof(*watch->queues));
+    rpc_homes_init(&watch->homes, &watch->inbox, watch->slot_count + WATCH_METHODS);
     watch->calls = alloc_zero(watch->slot_count, sizeof(*watch->calls));
     watch->generations = alloc_zero(watch->slot_count, sizeof(*watch->generations));
     watch->free_slots = alloc_zero(watch->slot_count, sizeof(*watch->free_slots));
@@ -486,30 +465,14 @@ bool rpc_watch_drain(struct rpc_watch *watch)
     return watch->armed_count == 0 && watch->free_count == watch->slot_count;
 }
 
-static void close_queues(struct rpc_watch *watch)
-{
-    struct watch_event event;
-    for (uint32_t i = 0; i < watch->queue_count; i++) {
-        struct watch_queue *home = watch->queues[i];
-        rpc_signal_release(&home->closed);
-        grpc_completion_queue_shutdown(home->queue);
-        while (!home->is_closed) (void)watch_take(&watch->port, &event, 1);
-        grpc_completion_queue_destroy(home->queue);
-        alloc_free(home);
-    }
-    watch->queue_count = 0;
-    watch_flush(&watch->port);
-}
-
 void rpc_watch_free(struct rpc_watch *watch)
 {
     if (watch == NULL) return;
     ASSERT(watch->armed_count == 0 && watch->free_count == watch->slot_count);
-    close_queues(watch);
+    rpc_homes_deinit(&watch->homes);
     rpc_signal_inbox_deinit(&watch->inbox);
     rpc_wake_deinit(&watch->wake);
     rpc_still_deinit(&watch->still);
-    alloc_free(watch->queues);
     alloc_free(watch->calls);
     alloc_free(watch->generations);
     alloc_free(watch->free_slots);
