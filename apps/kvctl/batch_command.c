@@ -17,6 +17,7 @@
 #include "commands.h"
 #include "progress.h"
 #include "put_ttl.h"
+#include "txn_block.h"
 #include "words.h"
 
 #define ARENA_BYTES_MAX (64u << 20)
@@ -25,6 +26,7 @@ struct batch {
     struct ctl *ctl;
     struct batch_input input;
     struct arena arena;
+    struct txn_block txn;      /* over several lines */
     struct progress progress;
     struct batch_item *items;
     size_t size, first, count; /* of the ring */
@@ -129,6 +131,39 @@ static void start_item(struct batch *batch, struct batch_item *item)
 
 /* --- lines ------------------------------------------------------------------------------------------------------------------- */
 
+/* The lines of a transaction up to END. One that is wrong is not sent; the first mistake is told with its own line. */
+static void read_txn(struct batch *batch, struct batch_item *item)
+{
+    uint64_t first = batch->input.line;
+    enum txn_block_state state = TXN_BLOCK_MORE;
+    struct buf wrong, text;
+    buf_init(&wrong);
+    buf_init(&text);
+    txn_block_begin(&batch->txn);
+    while (state != TXN_BLOCK_END && state != TXN_BLOCK_ABORT) {
+        const char *why = NULL;
+        char *line = batch_input_next(&batch->input, &why);
+        if (line == NULL && why == NULL) why = "the input ends before END";
+        buf_clear(&text);
+        ctl_fail_into(&text);
+        state = line != NULL ? txn_block_line(&batch->txn, line) : TXN_BLOCK_WRONG;
+        ctl_fail_into(NULL);
+        if (line == NULL) buf_printf(&text, "%s", why);
+        if (state == TXN_BLOCK_WRONG && wrong.size == 0)
+            buf_printf(&wrong, "the transaction is not sent: line %" PRIu64 ": %.*s", batch->input.line, (int)text.size, (const char *)text.blob->data);
+        if (line == NULL && batch->input.is_over) break;
+    }
+    if (state == TXN_BLOCK_ABORT && wrong.size == 0) buf_printf(&wrong, "the transaction is given up by ABORT");
+    if (wrong.size == 0) {
+        batch_item_txn(item, first, &batch->txn.build);
+    } else {
+        buf_put_u8(&wrong, '\0');
+        batch_item_fail(item, first, (const char *)wrong.blob->data);
+    }
+    buf_deinit(&text);
+    buf_deinit(&wrong);
+}
+
 /* Splits a line; false: nothing stands in it. What is wrong is the item's outcome. */
 static bool parse(struct batch *batch, struct batch_item *item, const char *text, const char *wrong)
 {
@@ -141,7 +176,8 @@ static bool parse(struct batch *batch, struct batch_item *item, const char *text
         batch_item_fail(item, batch->input.line, wrong);
     } else {
         commands_lower(count, words);
-        batch_item_parse(item, batch->input.line, count, words);
+        if (count == 1 && strcmp(words[0], "txn") == 0) read_txn(batch, item);
+        else batch_item_parse(item, batch->input.line, count, words);
     }
     return true;
 }
@@ -232,6 +268,7 @@ static void run(struct batch *batch)
     batch->items = alloc_zero(batch->size, sizeof *batch->items);
     for (size_t i = 0; i < batch->size; i++) batch_item_init(&batch->items[i]);
     arena_init(&batch->arena, ARENA_BYTES_MAX);
+    txn_block_init(&batch->txn);
     progress_init(&batch->progress);
     if (isatty(STDOUT_FILENO) == 1 && !batch->ctl->options.quiet) batch->progress.is_terminal = false; /* results go there */
     batch->start_ns = clock_mono_ns();
@@ -242,6 +279,7 @@ static void run(struct batch *batch)
     say_summary(batch);
     for (size_t i = 0; i < batch->size; i++) batch_item_deinit(&batch->items[i]);
     alloc_free(batch->items);
+    txn_block_deinit(&batch->txn);
     arena_deinit(&batch->arena);
 }
 

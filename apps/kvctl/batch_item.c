@@ -12,11 +12,12 @@
 #include "kv_command.h"
 #include "kv_request.h"
 #include "print.h"
+#include "print_json.h"
 #include "print_lease.h"
 #include "print_message.h"
 #include "words.h"
 
-enum op_kind { OP_GET, OP_PUT, OP_DEL, OP_COMPACTION, OP_GRANT, OP_REVOKE };
+enum op_kind { OP_GET, OP_PUT, OP_DEL, OP_COMPACTION, OP_GRANT, OP_REVOKE, OP_TXN };
 struct batch_op {
     enum op_kind kind;
     const char *name, *second; /* second word; NULL = one */
@@ -34,6 +35,7 @@ static const struct batch_op OPS[] = {
     {OP_GRANT, "lease", "grant", "/etcdserverpb.Lease/LeaseGrant", KVD_POLICY_WRITE, &etcdserverpb__lease_grant_response__descriptor, NULL},
     {OP_REVOKE, "lease", "revoke", "/etcdserverpb.Lease/LeaseRevoke", KVD_POLICY_WRITE, &etcdserverpb__lease_revoke_response__descriptor, NULL},
 };
+static const struct batch_op TXN_OP = {OP_TXN, "txn", NULL, "/etcdserverpb.KV/Txn", KVD_POLICY_WRITE, &etcdserverpb__txn_response__descriptor, NULL};
 #define OP_COUNT (sizeof OPS / sizeof OPS[0])
 
 void batch_item_init(struct batch_item *item)
@@ -66,6 +68,14 @@ void batch_item_fail(struct batch_item *item, uint64_t line, const char *why)
     item->is_done = true;
     item->error_kind = "INVALID";
     buf_printf(&item->error, "%s", why);
+}
+
+void batch_item_txn(struct batch_item *item, uint64_t line, const struct txn_build *build)
+{
+    reset(item, line);
+    item->op = &TXN_OP;
+    item->has_ttl = build->has_ttl;
+    buf_put_slice(&item->request, buf_slice(&build->request));
 }
 
 /* --- the request ------------------------------------------------------------------------------------------------------------- */
@@ -102,6 +112,7 @@ static enum ctl_exit encode(struct batch_item *item, const struct ctl_options *o
         return code;
     }
     case OP_GRANT: return encode_number(item, count, words, 10, "a TTL in seconds");
+    case OP_TXN: break;
     case OP_REVOKE: return encode_number(item, count, words, 16, "a lease ID in hexadecimal digits");
     }
     ASSERT(false);
@@ -136,7 +147,7 @@ void batch_item_parse(struct batch_item *item, uint64_t line, int count, char **
     int skip = op == NULL || op->second == NULL ? 0 : 1, flag_count = op == NULL || op->flags == NULL ? 0 : op->flags(&options, flags);
     enum ctl_exit code = CTL_OK;
     if (op == NULL)
-        code = ctl_fail(CTL_INVALID_INPUT, "\"%s\" is no command of a batch: they are put, get, del, compaction, lease grant and lease revoke", words[0]);
+        code = ctl_fail(CTL_INVALID_INPUT, "\"%s\" is no command of a batch: they are put, get, del, txn, compaction, lease grant and lease revoke", words[0]);
     else if (!flags_parse(flags, flag_count, count - skip, words + skip, &how, &result))
         code = ctl_fail(CTL_INVALID_INPUT, "%s", result.error);
     else
@@ -208,6 +219,7 @@ static void print_text(const struct batch_item *item, struct ctl *ctl, const Pro
     case OP_DEL: print_del(ctl, (const Etcdserverpb__DeleteRangeResponse *)message); break;
     case OP_COMPACTION: printf("compacted revision %" PRId64 "\n", item->lease); break;
     case OP_GRANT: print_lease_grant(ctl, (const Etcdserverpb__LeaseGrantResponse *)message); break;
+    case OP_TXN: print_txn(ctl, (const Etcdserverpb__TxnResponse *)message); break;
     case OP_REVOKE: print_lease_revoke(ctl, item->lease, (const Etcdserverpb__LeaseRevokeResponse *)message); break;
     }
 }
@@ -219,7 +231,9 @@ static void print_object(const struct batch_item *item, const ProtobufCMessage *
     json_open(&json, NULL, '{');
     json_number(&json, "line", item->line);
     json_bool(&json, "ok", item->error_kind == NULL);
-    if (message != NULL) print_message_json(&json, "result", message);
+    bool is_txn = item->op != NULL && item->op->kind == OP_TXN;
+    if (message != NULL && is_txn) print_json_put_txn(&json, "result", (const Etcdserverpb__TxnResponse *)message);
+    else if (message != NULL) print_message_json(&json, "result", message);
     if (item->error_kind != NULL) {
         struct buf text;
         buf_init(&text);

@@ -7,6 +7,7 @@
 #define KVCTL_BATCH_ITEM_H
 #include "base/buf.h"
 #include "ctl.h"
+#include "txn_build.h"
 
 struct batch_op;
 struct batch_item {
@@ -30,6 +31,8 @@ void batch_item_init(struct batch_item *item);
 void batch_item_deinit(struct batch_item *item);
 /* The words of line number `line` into the item, which was free. What is wrong is its outcome. */
 void batch_item_parse(struct batch_item *item, uint64_t line, int count, char **words);
+/* A transaction that begins at `line`. */
+void batch_item_txn(struct batch_item *item, uint64_t line, const struct txn_build *build);
 void batch_item_fail(struct batch_item *item, uint64_t line, const char *why);
 const char *batch_item_path(const struct batch_item *item);
 enum kvd_policy batch_item_policy(const struct batch_item *item);

@@ -67,7 +67,8 @@ static const struct command COMMANDS[] = {
      "  Compares: value version create mod lease, with = != > <. Requests: put get del, with their flags.\n",
      txn_command_flags, txn_command_run, WAYS_CALLS},
     {"batch", "[<file>]", "Runs commands from a file or standard input, one a line, many at a time",
-     "  kvctl batch commands.txt                  put, get, del, compaction, lease grant, lease revoke; quoting as in a shell, # comments\n"
+     "  kvctl batch commands.txt                  put, get, del, compaction, lease grant, lease revoke; quoting as in a shell, # comments;\n"
+     "      and transactions: lines from TXN over IF, THEN, ELSE to END\n"
      "  generate | kvctl batch --quiet            print what fails only; a summary goes to standard error\n"
      "  kvctl batch -w json commands.txt          an object for each line: {\"line\":1,\"ok\":true,\"result\":{…}}\n"
      "  kvctl batch --atomic commands.txt         one transaction; with empty lines in it, one for each group between them\n"

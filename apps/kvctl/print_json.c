@@ -116,19 +116,24 @@ void print_json_del(const Etcdserverpb__DeleteRangeResponse *response)
     json_deinit(&json);
 }
 
+void print_json_put_txn(struct json *json, const char *name, const Etcdserverpb__TxnResponse *response)
+{
+    json_open(json, name, '{');
+    put_header(json, response->header);
+    json_true(json, "succeeded", response->succeeded);
+    if (response->n_responses > 0) {
+        json_open(json, "responses", '[');
+        for (size_t i = 0; i < response->n_responses; i++) put_op(json, response->responses[i]);
+        json_close(json, ']');
+    }
+    json_close(json, '}');
+}
+
 void print_json_txn(const Etcdserverpb__TxnResponse *response)
 {
     struct json json;
     json_init(&json);
-    json_open(&json, NULL, '{');
-    put_header(&json, response->header);
-    json_true(&json, "succeeded", response->succeeded);
-    if (response->n_responses > 0) {
-        json_open(&json, "responses", '[');
-        for (size_t i = 0; i < response->n_responses; i++) put_op(&json, response->responses[i]);
-        json_close(&json, ']');
-    }
-    json_close(&json, '}');
+    print_json_put_txn(&json, NULL, response);
     json_print(&json);
     json_deinit(&json);
 }

@@ -11,6 +11,7 @@ void print_json_event(struct json *json, const Mvccpb__Event *event);           
 void print_json_range(const Etcdserverpb__RangeResponse *response);
 void print_json_put(const Etcdserverpb__PutResponse *response);
 void print_json_del(const Etcdserverpb__DeleteRangeResponse *response);
+void print_json_put_txn(struct json *json, const char *name, const Etcdserverpb__TxnResponse *response);
 void print_json_txn(const Etcdserverpb__TxnResponse *response);
 void print_json_watch(const Etcdserverpb__WatchResponse *response);
 void print_json_alarms(const Etcdserverpb__AlarmResponse *response);

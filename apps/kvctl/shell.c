@@ -20,7 +20,7 @@
 #include "shell_line.h"
 #include "shell_state.h"
 #include "shell_watch.h"
-#include "txn_build.h"
+#include "txn_block.h"
 #include "watch_command.h"
 #include "words.h"
 
@@ -31,8 +31,8 @@ struct shell {
     struct shell_state *state;
     struct shell_watch *watch;
     struct shell_line *line;
-    struct txn_build txn;
-    enum txn_part part;           /* 0 = no transaction is under way */
+    struct txn_block txn;
+    bool is_in_txn;
     struct arena arena;           /* the words of the line */
     bool is_over;
 };
@@ -113,56 +113,18 @@ static void send_txn(struct shell *shell)
     struct ctl ctl = {.globals = shell->ctl->globals, .format = shell->ctl->format, .hears = true, .quotes = true};
     ProtobufCMessage *response = NULL;
     enum ctl_exit code = ctl_connect(&ctl, ctl.globals.endpoints);
-    if (code == CTL_OK) code = txn_build_send(&ctl, &shell->txn, &response);
+    if (code == CTL_OK) code = txn_build_send(&ctl, &shell->txn.build, &response);
     ctl_disconnect(&ctl);
     if (code != CTL_OK) return;
     print_txn(&ctl, (const Etcdserverpb__TxnResponse *)response);
     protobuf_c_message_free_unpacked(response, NULL);
 }
 
-/* The keyword that a line begins with, and what stands behind it; 0 = none. */
-static int txn_keyword(const char *line, const char **out_rest)
-{
-    static const char *const names[] = {"", "IF", "THEN", "ELSE", "END", "ABORT"};
-    line += strspn(line, " \t");
-    for (int i = 1; i < 6; i++) {
-        size_t size = strlen(names[i]);
-        if (strncasecmp(line, names[i], size) != 0 || (line[size] != '\0' && line[size] != ' ' && line[size] != '\t')) continue;
-        *out_rest = line + size + strspn(line + size, " \t");
-        return i;
-    }
-    *out_rest = line;
-    return 0;
-}
-
 static void txn_line(struct shell *shell, const char *line)
 {
-    char *words[WORDS_MAX + 1];
-    int count = 0;
-    const char *rest;
-    int keyword = txn_keyword(line, &rest);
-    if (keyword >= 1 && keyword <= 3) shell->part = (enum txn_part)keyword;
-    if (keyword >= 4) {
-        if (rest[0] != '\0') {
-            ctl_fail(CTL_INVALID_INPUT, "nothing stands behind END or ABORT");
-            return;
-        }
-        if (keyword == 4) send_txn(shell);
-        shell->part = (enum txn_part)0;
-        return;
-    }
-    if (rest[0] == '\0') return;
-    if (shell->part == TXN_COMPARE) {
-        txn_build_compare(&shell->txn, rest);
-        return;
-    }
-    const char *wrong = words_split(rest, &shell->arena, words, &count);
-    if (wrong != NULL) {
-        ctl_fail(CTL_INVALID_INPUT, "%s", wrong);
-    } else if (count > 0) {
-        commands_lower(count, words);
-        txn_build_operation(&shell->txn, shell->part, count, words, rest);
-    }
+    enum txn_block_state state = txn_block_line(&shell->txn, line);
+    if (state == TXN_BLOCK_END) send_txn(shell);
+    if (state == TXN_BLOCK_END || state == TXN_BLOCK_ABORT) shell->is_in_txn = false;
 }
 
 /* --- lines ------------------------------------------------------------------------------------------------------------------- */
@@ -201,8 +163,8 @@ static void run_words(struct shell *shell, int count, char **words, const char *
     } else if (strcasecmp(first, "watch") == 0 && !has_command(count, words)) {
         run_watch(shell, count, words, line + strspn(line, " \t") + strlen("watch "));
     } else if (strcasecmp(first, "txn") == 0 && count == 1) {
-        txn_build_clear(&shell->txn);
-        shell->part = TXN_COMPARE;
+        txn_block_begin(&shell->txn);
+        shell->is_in_txn = true;
     } else {
         run_command(shell, count, words);
     }
@@ -213,7 +175,7 @@ static void run_text(struct shell *shell, const char *line)
     char *words[WORDS_MAX + 1];
     int count = 0;
     arena_reset(&shell->arena);
-    if (shell->part != 0) {
+    if (shell->is_in_txn) {
         txn_line(shell, line);
         return;
     }
@@ -227,18 +189,18 @@ static void loop(struct shell *shell)
     static const char *const parts[] = {"", "   if> ", " then> ", " else> "};
     while (!shell->is_over) {
         const char *text = NULL;
-        if (shell->part == 0) shell_state_refresh(shell->state);
-        const char *prompt = shell->part != 0 ? parts[shell->part] : shell_state_prompt(shell->state);
+        if (!shell->is_in_txn) shell_state_refresh(shell->state);
+        const char *prompt = shell->is_in_txn ? parts[shell->txn.part] : shell_state_prompt(shell->state);
         switch (shell_line_read(shell->line, prompt, &text)) {
         case SHELL_LINE: run_text(shell, text); break;
         case SHELL_LINE_CLEARED:
-            if (shell->part != 0) puts("the transaction is given up");
-            shell->part = (enum txn_part)0;
+            if (shell->is_in_txn) puts("the transaction is given up");
+            shell->is_in_txn = false;
             break;
         case SHELL_LINE_EMPTY_CANCELLED:
-            if (shell->part == 0) shell_watch_drop(shell->watch, 0);
-            if (shell->part != 0) puts("the transaction is given up");
-            shell->part = (enum txn_part)0;
+            if (!shell->is_in_txn) shell_watch_drop(shell->watch, 0);
+            if (shell->is_in_txn) puts("the transaction is given up");
+            shell->is_in_txn = false;
             break;
         case SHELL_LINE_END: shell->is_over = true; break;
         case SHELL_LINE_SIGNAL:
@@ -258,7 +220,7 @@ enum ctl_exit shell_run(struct ctl *ctl)
     if (code != CTL_OK) return code;
     ctl->quotes = true;
     arena_init(&shell.arena, ARENA_BYTES_MAX);
-    txn_build_init(&shell.txn);
+    txn_block_init(&shell.txn);
     shell.state = shell_state_new(&ctl->globals);
     shell.watch = shell_watch_new(&ctl->globals);
     shell.line = shell_line_new(ctl, shell.state, shell.watch);
@@ -267,7 +229,7 @@ enum ctl_exit shell_run(struct ctl *ctl)
     shell_line_free(shell.line);
     shell_watch_free(shell.watch);
     shell_state_free(shell.state);
-    txn_build_deinit(&shell.txn);
+    txn_block_deinit(&shell.txn);
     arena_deinit(&shell.arena);
     return code;
 }

@@ -133,6 +133,24 @@ def test_groups_are_transactions():
         check(code == 0 and out == [] and len({kv.mod_revision for kv in kvs}) == 1 and len(kvs) == 100, "one transaction of all")
 
 
+def test_transactions_stand_between_lines():
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        text = ('put t/1 a\nTXN\nIF value("t/1") = "a"\nTHEN # when it is\n  put t/2 "b c"\n\n  get t/1\nELSE\n  del t/1\nEND\nget t/2 --print-value-only\n'
+                'txn\nif mod("t/1") > "100"\nthen put t/3 x\nend\ntxn\nthen\nput t/4 v\nfoo\nbar\nend\ntxn\nthen\nput t/5 v\nabort\nget t/3\ntxn\nthen\nput t/6 v\n')
+        code, out, errors = batch(member, text)
+        check(code == 3 and out == ["OK", "SUCCESS", "", "OK", "", "t/1", "a", "b c", "FAILURE"], "%d %s", code, out)
+        check(errors[0] == "Error: line 16: the transaction is not sent: line 19: invalid txn request: foo" and "line 22: the transaction is given up" in errors[1]
+              and "line 27: the transaction is not sent: line 29: the input ends before END" in errors[2] and "5 done, 3 failed" in errors[3], "%s", errors)
+        check(count(member, b"t/") == 2, "what was not sent was done")
+        code, out, errors = batch(member, text, "-w", "json")
+        seen = [json.loads(line) for line in out]
+        check([one["line"] for one in seen] == [1, 2, 11, 12, 16, 22, 26, 27], "%s", seen)
+        check(seen[1]["result"]["succeeded"] and "ResponsePut" in seen[1]["result"]["responses"][0]["Response"], "%s", seen[1])
+        code, out, errors = batch(member, text, "--dry-run")
+        check(code == 3 and "5 lines are well formed, 3 are not" in errors[-1], "%s", errors)
+
+
 def test_results_come_while_the_input_pauses_and_a_bar_on_a_terminal():
     with Cluster(1) as cluster:
         member = cluster.members[0]
