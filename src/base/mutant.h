@@ -141,6 +141,7 @@
     X(D110, "a lock call that is given up leaves its key behind", "a cancelled call deletes its key")                                    \
     X(D111, "whoever enters the queue owns the lock", "the oldest key owns")                                                             \
     X(D112, "a place that is gone gets its turn all the same", "etcd 3.4: a lock whose lease is over")                                   \
+    X(D113, "a lock call's next step is sent to a raft that has stopped", "every call is answered at stop")                              \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -276,6 +276,7 @@ static void read(struct net_actor *role, struct net_call *call, const struct ser
 enum err net_actor_start(struct net_actor *role, struct net_call *call, const struct service_plan *plan)
 {
     if (plan->action == SERVICE_REFUSE) return plan->err;
+    if (role->is_alone && (plan->action == SERVICE_PROPOSE || must_wait(role, call, plan))) return ERR_STOPPED;
     if (plan->action == SERVICE_PROPOSE) return propose(role, call, plan);
     ASSERT(plan->action == SERVICE_READ);
     read(role, call, plan);
@@ -391,6 +392,13 @@ static void report_drained(struct net_actor *role)
     role->has_reported_drained = lane_post(role->lanes.to_main, &mail);
 }
 
+/* Calls that are one step got their answer from raft. Those of many steps would send the next one to nobody. */
+static void stay_alone(struct net_actor *role)
+{
+    role->is_alone = !MUTANT(D113);
+    if (role->is_alone) net_lock_end_all(role);
+}
+
 static bool drain_lane(struct net_actor *role, struct lane *lane)
 {
     struct mail mail;
@@ -411,6 +419,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     /* Mail first, the view after: a view is at least as new as what its read needs. */
     bool more = drain_lane(role, role->lanes.from_apply);
     more = drain_lane(role, role->lanes.from_raft) || more;
+    if (SHARED_GET(role->shared, raft_is_gone) && !role->is_alone) stay_alone(role);
     more = drain_lane(role, role->lanes.from_snap) || more;
     if (role->lanes.from_door != NULL) (void)drain_lane(role, role->lanes.from_door);
     if (role->lanes.from_watch != NULL) more = drain_lane(role, role->lanes.from_watch) || more;

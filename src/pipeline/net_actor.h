@@ -87,6 +87,7 @@ struct net_actor {
     uint64_t overdraft;          /* the one call that goes on beyond the budget; 0 = none */
     bool is_caught_up;           /* reads of the state need not wait for the first confirmed one */
     bool is_draining;
+    bool is_alone;               /* raft has stopped: what goes its way is refused */
     bool has_reported_drained;
 };
 struct net_options {
@@ -133,6 +134,7 @@ void net_lock_news(struct net_actor *role, struct mail *mail, struct net_call *c
 void net_lock_sent(struct net_actor *role, struct net_call *call, bool ok);
 void net_lock_failed(struct net_actor *role, struct net_call *call, enum err err);
 void net_lock_gone(struct net_actor *role, struct net_call *call);
+void net_lock_end_all(struct net_actor *role); /* what they wait for of raft does not come any more */
 void net_lock_drop(struct net_actor *role, struct net_call *call);
 
 /* net_actor.c, for the files above */

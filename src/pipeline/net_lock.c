@@ -164,6 +164,16 @@ void net_lock_failed(struct net_actor *role, struct net_call *call, enum err err
     carry_out(role, call, &step);
 }
 
+void net_lock_end_all(struct net_actor *role)
+{
+    ASSERT(role->is_alone);
+    for (uint32_t slot = 0; slot < role->config->calls_max; slot++) {
+        struct net_call *call = &role->calls[slot];
+        bool waits = call->state == NET_PROPOSED || call->state == NET_READ_WAITING;
+        if (call->lock != NULL && waits) net_lock_failed(role, call, ERR_STOPPED);
+    }
+}
+
 void net_lock_gone(struct net_actor *role, struct net_call *call)
 {
     if (call->lock == NULL) return; /* answered already */

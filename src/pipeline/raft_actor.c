@@ -472,6 +472,7 @@ static void fail_backlog(struct raft_actor *role, enum err err)
 void raft_actor_fail_all(struct raft_actor *role, enum err err)
 {
     struct pending_call *call;
+    SHARED_SET(role->shared, raft_is_gone, true);
     if (!MUTANT(D38)) fail_backlog(role, err);
     while (!MUTANT(D68) && (call = pending_oldest(&role->pending)) != NULL) {
         raft_calls_fail(role, pending_remove(&role->pending, call), err);

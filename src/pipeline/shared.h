@@ -18,6 +18,7 @@ struct shared {
     atomic_bool is_leader;              /* raft */
     atomic_bool is_learner;             /* raft */
     atomic_bool no_space;               /* raft */
+    atomic_bool raft_is_gone;           /* main, at stop: nobody proposes or confirms any more */
     atomic_uint is_watched;             /* watch: there are streams, each publish is to wake it. Exact: read by adding 0 */
     atomic_uint wants_applied;          /* raft: it holds something back until apply has gone on, which is to wake it. Exact, likewise */
     struct metrics metrics;

@@ -17,20 +17,32 @@ uint64_t sim_bytes_token(uint64_t number, uint32_t padding)
     return number << PADDING_BITS | padding;
 }
 
-void sim_bytes_key(uint32_t key, struct buf *out) { buf_printf(out, "k%02u", key); }
+STATIC_ASSERT(SIM_BYTES_PLACES + 2 * SIM_BYTES_PLACES_OF_NAME == KV_HISTORY_KEYS, "two names");
+
+/* The last one is the end of an interval only. */
+void sim_bytes_key(uint32_t key, struct buf *out)
+{
+    uint32_t place = key - SIM_BYTES_PLACES;
+    if (key < SIM_BYTES_PLACES) buf_printf(out, "k%02u", key);
+    else if (key < KV_HISTORY_KEYS) buf_printf(out, "l%u/%x", place / SIM_BYTES_PLACES_OF_NAME, 1 + place % SIM_BYTES_PLACES_OF_NAME);
+    else buf_put_u8(out, 'm');
+}
 
 void sim_bytes_value(uint64_t token, struct buf *out)
 {
     size_t padding = token & ((UINT64_C(1) << PADDING_BITS) - 1);
+    if (token == 0) return;
     buf_printf(out, "%016" PRIx64, token);
     memset(buf_extend(out, padding), 'p', padding);
 }
 
 static void put_key(struct buf *out, uint32_t field, uint32_t key)
 {
-    char text[16];
-    snprintf(text, sizeof(text), "k%02u", key);
-    buf_put_pb_bytes(out, field, slice_from_string(text));
+    struct buf text;
+    buf_init(&text);
+    sim_bytes_key(key, &text);
+    buf_put_pb_bytes(out, field, buf_slice(&text));
+    buf_deinit(&text);
 }
 
 /* The least key behind the last of the page before. */
@@ -175,7 +187,8 @@ void sim_bytes_request(const struct kv_op *op, struct buf *out)
 bool sim_bytes_read_value(struct slice value, uint64_t *out_token)
 {
     char text[17] = "";
-    if (value.size < 16) return false;
+    *out_token = 0;
+    if (value.size < 16) return value.size == 0;
     memcpy(text, value.data, 16);
     *out_token = strtoull(text, NULL, 16);
     if (value.size != 16 + (*out_token & ((UINT64_C(1) << PADDING_BITS) - 1))) return false;
@@ -187,9 +200,14 @@ bool sim_bytes_read_value(struct slice value, uint64_t *out_token)
 
 bool sim_bytes_read_key(struct slice key, uint32_t *out_key)
 {
+    bool is_place = key.size == 4 && key.data[0] == 'l' && key.data[2] == '/';
+    if (is_place) {
+        *out_key = SIM_BYTES_PLACES + (uint32_t)(key.data[1] - '0') * SIM_BYTES_PLACES_OF_NAME + (uint32_t)(key.data[3] - '1');
+        return key.data[1] <= '1' && key.data[3] >= '1' && key.data[3] < '1' + (int)SIM_BYTES_PLACES_OF_NAME;
+    }
     if (key.size != 3 || key.data[0] != 'k') return false;
     *out_key = (uint32_t)(key.data[1] - '0') * 10 + (uint32_t)(key.data[2] - '0');
-    return true;
+    return *out_key < SIM_BYTES_PLACES;
 }
 
 static bool read_pair(const Mvccpb__KeyValue *kv, bool keys_only, struct kv_pair *pair)

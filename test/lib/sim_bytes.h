@@ -5,6 +5,11 @@
 #include "base/buf.h"
 #include "lib/kv_history.h"
 
+/* Keys from this one on are places in the queues of two names, "l0/1" … "l1/7": of a lease each, as Lock and Election write them. They stand
+ * behind all others in the order of bytes, too; their values may be empty: token 0. */
+#define SIM_BYTES_PLACES 50u
+#define SIM_BYTES_PLACES_OF_NAME 7u
+
 uint64_t sim_bytes_token(uint64_t number, uint32_t padding); /* the token of the number'th value */
 void sim_bytes_key(uint32_t key, struct buf *out);
 void sim_bytes_value(uint64_t token, struct buf *out);

@@ -25,12 +25,14 @@ void sim_clients_init(struct sim_clients *clients, struct world *world, const st
     tape_init(&clients->past_tape, options->seed ^ UINT64_C(0x5851f42d4c957f2d), world_reel(world), TAPE_PAST);
     kv_history_init(&clients->history);
     sim_leases_init(clients);
+    sim_locks_init(clients);
     for (uint32_t i = 0; i < options->clients; i++) clients->clients[i].member = i % options->members;
 }
 
 void sim_clients_deinit(struct sim_clients *clients)
 {
     kv_history_deinit(&clients->history);
+    sim_locks_deinit(clients);
     alloc_free(clients->calls);
 }
 
@@ -171,6 +173,7 @@ static void ask(struct sim_clients *clients, uint32_t number, uint32_t member, c
 {
     struct sim_client *client = &clients->clients[number];
     sim_leases_take(clients);
+    sim_locks_take(clients);
     struct kv_op *op = sim_clients_add(clients, drawn, SIM_CLIENTS_NO_CALL);
     struct buf request;
     uint64_t end;
@@ -305,17 +308,24 @@ bool sim_clients_wait(const struct sim_clients *clients)
     return false;
 }
 
-void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable)
+bool sim_clients_do(struct sim_clients *clients, uint32_t member, const struct kv_op *op)
 {
-    struct kv_op op = {.kind = KV_OP_RANGE, .serializable = serializable, .success_count = 1};
-    op.success[0] = (struct kv_step){.kind = KV_STEP_RANGE, .first = 0, .end = clients->options.keys};
+    ASSERT(!clients->clients[0].is_waiting);
     clients->options.patience_ns = UINT64_MAX / 2;
-    ask(clients, 0, member, &op);
+    ask(clients, 0, member, op);
     for (uint32_t i = 0; i < 10000 && clients->clients[0].is_waiting; i++) {
         world_run(clients->world, 1000000);
         take_answer(clients, &clients->clients[0]);
     }
-    bool is_done = clients->history.ops[clients->clients[0].op].outcome == KV_DONE;
+    return !clients->clients[0].is_waiting;
+}
+
+void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable)
+{
+    struct kv_op op = {.kind = KV_OP_RANGE, .serializable = serializable, .success_count = 1};
+    op.success[0] = (struct kv_step){.kind = KV_STEP_RANGE, .first = 0, .end = clients->options.lock_clients > 0 ? KV_HISTORY_KEYS : clients->options.keys};
+    bool is_answered = sim_clients_do(clients, member, &op);
+    bool is_done = is_answered && clients->history.ops[clients->clients[0].op].outcome == KV_DONE;
     if (!is_done) world_watch_broken(clients->world, "V1 a quiet cluster answers reads", member, serializable, 0);
 }
 
@@ -350,6 +360,14 @@ static _Noreturn void report_look(struct sim_clients *clients, const struct kv_v
             ", got %" PRId64 "\n",
             look->member, look->revision, look->compact_revision, look->newest, look->first, look->end, look->from, verdict->expected, verdict->got);
     world_watch_broken(clients->world, verdict->rule, look->member, (uint64_t)verdict->expected, (uint64_t)verdict->got);
+}
+
+/* The stores, and whoever was told that it owns a lock. */
+static const char *check_state(void *context, struct kv_model *model, int64_t *out_expected, int64_t *out_got)
+{
+    const struct sim_looks *looks = context;
+    const char *broken = sim_looks_check(context, model, out_expected, out_got);
+    return broken != NULL ? broken : sim_locks_check(looks->clients, model, out_expected, out_got);
 }
 
 static void write_history(const struct sim_clients *clients)
@@ -395,12 +413,14 @@ void sim_clients_check(struct sim_clients *clients)
         if (was_denied && place > 0) world_watch_broken(clients->world, "C5 said to be lost, and committed", history->ops[i].server, place, 0);
     }
     sim_leases_check(clients);
+    sim_locks_place(clients);
     take_alarms(clients);
     write_history(clients);
     struct sim_looks looks = {.looks = NULL};
     looks.looks = world_looks(clients->world, &looks.count);
     looks.changes = world_changes(clients->world, &looks.change_count);
-    struct kv_verdict verdict = kv_history_check_then(history, sim_looks_check, &looks);
+    looks.clients = clients;
+    struct kv_verdict verdict = kv_history_check_then(history, check_state, &looks);
     if (verdict.is_good) return;
     if (verdict.op == SIZE_MAX && looks.failed == looks.count) world_watch_broken(clients->world, verdict.rule, 0, (uint64_t)verdict.expected, (uint64_t)verdict.got);
     if (verdict.op == SIZE_MAX) report_look(clients, &verdict, &looks.looks[looks.failed]);

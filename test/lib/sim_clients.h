@@ -6,6 +6,7 @@
 #define TEST_LIB_SIM_CLIENTS_H
 #include "lib/kv_history.h"
 #include "lib/sim_leases.h"
+#include "lib/sim_locks.h"
 #include "lib/tape.h"
 #include "lib/world.h"
 
@@ -30,6 +31,8 @@ struct sim_clients_options {
     uint32_t lease_percent;    /* of the operations (sim_leases.h) */
     uint32_t lease_ids;        /* that clients choose from */
     uint32_t ttl_percent;      /* of their writes with leases: they make leases of their own */
+    uint32_t lock_clients;     /* (sim_locks.h) */
+    uint64_t lock_think_ns;    /* between two things that one of them does, at most */
     uint32_t hunt_percent;     /* of the grants (sim_leases.h) */
     bool deletes;              /* where a write is asked for that must go through: a quota refuses puts */
 };
@@ -63,6 +66,8 @@ struct sim_clients {
     struct sim_clients_counts counts;
     struct sim_leases leases;
     struct sim_leases_counts lease_counts;
+    struct sim_locks locks;
+    struct sim_locks_counts lock_counts;
 };
 void sim_clients_init(struct sim_clients *clients, struct world *world, const struct sim_clients_options *options);
 void sim_clients_deinit(struct sim_clients *clients);
@@ -74,6 +79,8 @@ uint64_t sim_clients_next_ns(const struct sim_clients *clients);
 struct kv_op *sim_clients_add(struct sim_clients *clients, const struct kv_op *op, uint64_t call);
 /* Everything at a member, now; when the world is quiet. */
 void sim_clients_read_all(struct sim_clients *clients, uint32_t member, bool serializable);
+/* An operation at a member, now, and its answer; false: it was not answered in time. */
+bool sim_clients_do(struct sim_clients *clients, uint32_t member, const struct kv_op *op);
 /* A write at each member of `set`, as long as clients are free: at how many; and whether one from operation `first` on is acknowledged. */
 uint32_t sim_clients_write(struct sim_clients *clients, uint32_t set);
 bool sim_clients_has_written(const struct sim_clients *clients, size_t first);

@@ -8,7 +8,6 @@
 #include "lib/world_leases.h"
 #include "lib/world_watch.h"
 
-#define FOREVER_S 1000000
 #define HUNT_NS (150 * NS_PER_MS)
 
 static uint32_t below(struct sim_clients *clients, uint64_t limit) { return (uint32_t)tape_below(&clients->leases.tape, limit); }
@@ -40,7 +39,7 @@ static void draw_grant(struct sim_clients *clients, struct kv_op *op)
     op->kind = KV_OP_GRANT;
     op->lease = below(clients, 5) == 4 ? 0 : 1 + (int64_t)below(clients, clients->options.lease_ids);
     op->ttl = 1 + (int64_t)below(clients, below(clients, 3) == 2 ? SIM_LEASES_SHORT_TTL : 2);
-    if (below(clients, 10) == 9) op->ttl = FOREVER_S;
+    if (below(clients, 10) == 9) op->ttl = SIM_LEASES_FOREVER;
     clients->lease_counts.grants++;
 }
 

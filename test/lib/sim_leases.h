@@ -8,6 +8,7 @@
 
 #define SIM_LEASES_IDS_MAX 16   /* that clients choose: 1 to … */
 #define SIM_LEASES_CHOSEN 4     /* by the store, remembered */
+#define SIM_LEASES_FOREVER 1000000
 #define SIM_LEASES_HUNTS 8
 #define SIM_LEASES_SHORT_TTL 5  /* seconds; all others outlive the run */
 

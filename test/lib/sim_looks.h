@@ -7,12 +7,14 @@
 #include "lib/world_state.h"
 #include "lib/world_watchers.h"
 
+struct sim_clients;
 struct sim_looks {
     const struct world_look *looks; /* borrowed */
     uint32_t count;
     uint32_t failed; /* out: which of them; `count`: none, but the changes */
     const struct world_change *changes; /* that watchers were compared with; borrowed */
     size_t change_count;
+    const struct sim_clients *clients; /* for whoever asks more of the model */
 };
 /* NULL, or what is broken. A kv_history_then_fn. */
 const char *sim_looks_check(void *looks, struct kv_model *model, int64_t *out_expected, int64_t *out_got);

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "lib/sim_bytes.h"
 #include "lib/tape.h"
 
 /* --- by name --- */
@@ -51,7 +52,7 @@ static const struct field fields[] = {
     FIELD("histories-per-minute", histories_per_minute), FIELD("lists-per-minute", lists_per_minute),
     FIELD("snap-fault-permille", world.snap_fault_permille),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
-    FIELD("nap-permille", world.nap_permille), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
+    FIELD("nap-permille", world.nap_permille), FIELD("lock-clients", clients.lock_clients), FIELD("lock-think-ns", clients.lock_think_ns), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
     FIELD("renew-streams", world.renew_streams), FIELD("renew-think-ns", renew_think_ns),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -89,6 +90,7 @@ bool sim_options_set(struct sim_options *options, const char *name, uint64_t val
         if (strcmp(field->name, name) != 0) continue;
         put(options, field, value);
         if (strcmp(name, "members") == 0) options->clients.members = options->world.members;
+        if (strcmp(name, "lock-clients") == 0) options->world.lock_clients = options->clients.lock_clients;
         return true;
     }
     return false;
@@ -367,6 +369,16 @@ static void draw_quota(uint64_t seed, struct sim_options *options)
     if (options->clients.compact_permille < 30) options->clients.compact_permille = 30;
 }
 
+/* From a stream of its own. */
+static void draw_locks(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0x9e6c63d0876a9a47) + 13);
+    if (options->clients.lease_percent == 0) return;
+    options->clients.lock_clients = options->world.lock_clients = (uint32_t)DRAW(&rng, 0, 3, 4, 6);
+    options->clients.lock_think_ns = DRAW(&rng, 30 * NS_PER_MS, 200 * NS_PER_MS, NS_PER_S);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -375,7 +387,7 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_world(&rng, &options.world);
     options.clients = (struct sim_clients_options){
         .seed = seed + 1, .members = options.world.members, .clients = (uint32_t)DRAW(&rng, 2, 4, 8, 12),
-        .keys = (uint32_t)DRAW(&rng, 2, 8, 64), .padding_max = (uint32_t)DRAW(&rng, 0, 64, 3000, 40000),
+        .keys = (uint32_t)DRAW(&rng, 2, 8, SIM_BYTES_PLACES), .padding_max = (uint32_t)DRAW(&rng, 0, 64, 3000, 40000),
         .ops_max = 1800,
         .think_ns = DRAW(&rng, NS_PER_MS, 20 * NS_PER_MS, 100 * NS_PER_MS, 200 * NS_PER_MS), .patience_ns = DRAW(&rng, 500 * NS_PER_MS, 10 * NS_PER_S),
         .compact_permille = (uint32_t)DRAW(&rng, 0, 5, 30), .sticks = rng_below(&rng, 2) == 0};
@@ -398,5 +410,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_leases(seed, &options);
     draw_renewals(seed, &options);
     draw_quota(seed, &options);
+    draw_locks(seed, &options);
     *out_options = options;
 }

@@ -64,6 +64,8 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"alarms", counts->alarms}, {"disarmed", counts->disarms}, {"lists of alarms", total->quota.lists},
         {"pages of histories", total->history.pages}, {"their events", total->history.events}, {"histories compacted", total->history.compacted},
         {"pages of watchers", total->who.pages}, {"watchers canceled by an operator", total->who.cancels},
+        {"calls that lock or campaign", total->locks.calls}, {"owners", total->locks.owners}, {"calls given up", total->locks.left},
+        {"writes of such calls", total->locks.writes},
         {"watch streams", total->watch.streams}, {"watchers", total->watch.watchers}, {"resumed", total->watch.resumed},
         {"watch events", total->watch.events}, {"with what was before", total->watch.with_previous}, {"fragments", total->watch.fragments},
         {"answers of progress", total->watch.progress}, {"notifications of progress", total->watch.notifications},

@@ -229,6 +229,7 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
         sim_watch_step(&run->watch, true);
         sim_who_step(&run->who, 2 * NS_PER_MS, true);
         sim_renew_step(&run->renew, true);
+        sim_locks_step(&run->clients, true);
     }
     return true;
 }
@@ -243,6 +244,8 @@ static bool all_know_all(struct run *run) { return sim_watch_settle(&run->watch)
 static bool all_are_notified(struct run *run) { return sim_watch_all_notified(&run->watch); }
 static bool nobody_renews(struct run *run) { return sim_renew_end(&run->renew); }
 static bool all_are_told(struct run *run) { return sim_who_all_told(&run->who); }
+static bool nobody_locks(struct run *run) { return sim_locks_end(&run->clients); }
+static bool all_stand(struct run *run) { return sim_locks_stand(&run->clients); }
 static bool nobody_watches(struct run *run) { return sim_watch_end(&run->watch); }
 
 static void demand(struct run *run, bool holds, const char *invariant)
@@ -270,6 +273,23 @@ static void finish_leases(struct run *run, uint64_t patience_ns)
     }
     uint64_t hash = world_whole_hash(run->world, 0);
     for (uint32_t i = 1; i < options->world.members; i++) demand(run, world_whole_hash(run->world, i) == hash, "A2 all members hold the same, leases and all");
+}
+
+/* Some stand in a queue, and give up. */
+static void finish_locks(struct run *run, uint64_t timeout_ns, uint64_t patience_ns)
+{
+    struct sim_clients *clients = &run->clients;
+    if (clients->options.lock_clients == 0) return;
+    for (uint32_t i = 0; i < SIM_LOCKS_LAST; i++) {
+        struct kv_op grant = {.kind = KV_OP_GRANT, .lease = 1 + (int64_t)i, .ttl = SIM_LEASES_FOREVER};
+        demand(run, sim_clients_do(clients, i % run->options->world.members, &grant), "V6 every call is answered by its deadline");
+    }
+    sim_locks_queue(clients);
+    (void)run_until(run, 2 * NS_PER_S, all_stand);
+    world_run(run->world, 100 * NS_PER_MS); /* they wait */
+    demand(run, run_until(run, 2 * timeout_ns + NS_PER_S, nobody_locks), "N3 a call that is given up ends");
+    demand(run, run_until(run, patience_ns, agree), "V3 all members apply the same");
+    demand(run, sim_locks_left(clients) == KV_HISTORY_KEYS, "N3 a call that is given up gives its place up");
 }
 
 /* All that was written is written. */
@@ -304,11 +324,13 @@ static void finish(struct run *run)
     /* Behind that: a full disk is looked at each second, and who lags must catch up. */
     demand(run, run_until(run, 10 * election_ns + 3 * NS_PER_S + timeout_ns + catch_up_ns, all_are_ready), "V1 all members serve again");
     demand(run, run_until(run, 2 * timeout_ns + NS_PER_S, nobody_renews), "L4 every renewal is answered, and its stream ends");
+    demand(run, run_until(run, 2 * timeout_ns + NS_PER_S, nobody_locks), "N3 a call that is given up ends");
     demand(run, run_until(run, timeout_ns + NS_PER_S, nobody_waits), "V6 every call is answered by its deadline");
     world_run(run->world, timeout_ns + NS_PER_S); /* those whose client went away, too */
     demand(run, run_until(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns, agree), "V3 all members apply the same");
     bool disarms = options->world.quota_bytes > 0 && options->world.auto_disarm;
     demand(run, !disarms || run_until(run, 10 * NS_PER_S, alarms_are_settled), "Q4 with room again NOSPACE is taken back");
+    finish_locks(run, timeout_ns, 5 * NS_PER_S + 10 * election_ns + catch_up_ns);
     finish_leases(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns);
     for (uint32_t i = 0; i < options->world.members; i++) {
         sim_clients_read_all(&run->clients, i, false);
@@ -381,6 +403,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         sim_watch_step(&run.watch, false);
         sim_who_step(&run.who, world_now_ns(run.world) - before_ns, false);
         sim_renew_step(&run.renew, false);
+        sim_locks_step(&run.clients, false);
         some_faults(&run, world_now_ns(run.world) - before_ns);
     }
     finish(&run);
@@ -402,6 +425,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     out_result->quota = run.quota.counts;
     out_result->history = run.history.counts;
     out_result->who = run.who.counts;
+    out_result->locks = run.clients.lock_counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);
     sim_watch_deinit(&run.watch);

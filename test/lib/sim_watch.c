@@ -66,8 +66,8 @@ static void put_interval(struct buf *out, const struct sim_watcher *watcher)
         put_key(out, 2, watcher->end);
         break;
     case SHAPE_PREFIX:
-        prefix[0] = 'k';
-        prefix[1] = (char)('0' + watcher->first / 10);
+        prefix[0] = watcher->first >= SIM_BYTES_PLACES ? 'l' : 'k';
+        prefix[1] = (char)('0' + (watcher->first >= SIM_BYTES_PLACES ? watcher->first > SIM_BYTES_PLACES : watcher->first / 10));
         buf_put_pb_bytes(out, 1, slice_make(prefix, 2));
         prefix[1]++;
         buf_put_pb_bytes(out, 2, slice_make(prefix, 2));
@@ -161,6 +161,13 @@ static int64_t newest(const struct sim_watch *watch)
     return count == 0 ? 1 : changes[count - 1].pair.mod_revision;
 }
 
+static void set_prefix(struct sim_watcher *watcher)
+{
+    uint32_t base = watcher->first >= SIM_BYTES_PLACES ? SIM_BYTES_PLACES : 0, width = base > 0 ? SIM_BYTES_PLACES_OF_NAME : 10;
+    watcher->first = base + (watcher->first - base) / width * width;
+    watcher->end = watcher->first + width;
+}
+
 static void draw_watcher(struct sim_watch *watch, struct sim_watcher *watcher)
 {
     uint32_t keys = watch->options.keys, dice;
@@ -169,8 +176,7 @@ static void draw_watcher(struct sim_watch *watch, struct sim_watcher *watcher)
     watcher->first = below(watch, keys);
     watcher->end = watcher->first + 1;
     if (watcher->shape == SHAPE_RANGE) watcher->end = watcher->first + 1 + below(watch, keys - watcher->first);
-    if (watcher->shape == SHAPE_PREFIX) watcher->first = watcher->first / 10 * 10;
-    if (watcher->shape == SHAPE_PREFIX) watcher->end = watcher->first + 10;
+    if (watcher->shape == SHAPE_PREFIX) set_prefix(watcher);
     if (watcher->shape == SHAPE_ALL) watcher->first = 0;
     if (watcher->shape == SHAPE_FROM || watcher->shape == SHAPE_ALL) watcher->end = KV_HISTORY_KEYS;
     dice = below(watch, 8);

@@ -218,6 +218,7 @@ void world_free(struct world *world)
     world_watchers_deinit(world);
     world_leases_deinit(world);
     world_alarms_deinit(world);
+    world_locks_deinit(world);
     for (uint64_t i = 0; i < world->call_count; i++) blob_unref(world->calls[i].bytes);
     alloc_free(world->calls);
     alloc_free(world->members);

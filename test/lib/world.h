@@ -54,6 +54,7 @@ struct world_options {
     uint64_t snapshot_count, snapshot_catchup; /* entries between two snapshots, and kept behind one */
     uint32_t watch_streams;  /* of clients at a time (sim_watch.h); without any streams the members have no watch role */
     uint64_t watch_hold_bytes, watch_progress_ms;
+    uint32_t lock_clients;   /* at a time (sim_locks.h) */
     uint32_t renew_streams;  /* of clients at a time (sim_renew.h) */
 };
 struct world;
@@ -123,6 +124,7 @@ bool world_answer(struct world *world, uint64_t call, enum err *out_err, struct 
 void world_call_slowly(struct world *world, uint64_t call);
 /* Takes what waits, if something does; `is_last`: it reads on at once from now on. `is_gone`: the client went away instead. */
 void world_call_take(struct world *world, uint64_t call, bool is_last, bool is_gone);
+void world_call_leave(struct world *world, uint64_t call); /* the client of one that waits (Lock, Campaign) goes away; its answer comes all the same */
 /* Moments in one order for the whole world: when the call entered, when it left. */
 void world_call_times(const struct world *world, uint64_t call, uint64_t *out_start_ns, uint64_t *out_end_ns); /* virtual time */
 void world_call_moments(const struct world *world, uint64_t call, uint64_t *out_start, uint64_t *out_end);

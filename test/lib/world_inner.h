@@ -9,6 +9,7 @@
 #include "lib/world.h"
 #include "lib/world_alarms.h"
 #include "lib/world_leases.h"
+#include "lib/world_locks.h"
 #include "lib/world_state.h"
 #include "lib/world_watch.h"
 #include "lib/world_watchers.h"
@@ -19,6 +20,7 @@
 struct world_call {
     bool is_over, died;
     bool is_slow;          /* its client reads a message when it likes */
+    bool is_lock;          /* of the Lock or Election service: many commands, one after the other */
     bool owes_sent;        /* CALL_SENT is held back: the client did not read */
     uint64_t name;         /* as the port calls it */
     uint8_t mails;         /* REPLY and FAIL that raft and apply posted for it: one at most */
@@ -30,7 +32,7 @@ struct world_call {
     uint64_t published_index, commit_index; /* of its member, and of anybody, when it was asked */
     bool has_no_deadline;  /* it ends when its client has read, or when nobody reads what it compacts, or waits for a disk */
     bool raises_alarm;     /* its command is an alarm, whatever it asked for */
-    uint64_t boot, counter; /* of its command; boot 0 = it never became one */
+    uint64_t boot, counter; /* of its command, or the last one; boot 0 = it never became one */
 };
 
 struct world_calls {
@@ -146,6 +148,7 @@ struct world {
     struct world_streams streams;
     struct world_leases leases;
     struct world_alarms alarms;
+    struct world_locks locks;
     char initial[512];
 };
 

@@ -125,9 +125,10 @@ uint64_t world_call(struct world *world, uint32_t number, const char *path, stru
         world->calls = alloc_resize(world->calls, world->call_capacity * sizeof(*world->calls));
     }
     uint64_t call = world->call_count++;
-    world->calls[call] = (struct world_call){.member = number, .start = ++world->moment, .start_ns = world->now_ns,
+    bool is_lock = strncmp(path, "/v3lockpb.", 10) == 0 || strncmp(path, "/v3electionpb.", 14) == 0;
+    world->calls[call] = (struct world_call){.member = number, .start = ++world->moment, .start_ns = world->now_ns, .is_lock = is_lock,
                                                .published_index = member->watch.published_index, .commit_index = world->watch.commit_index,
-                                               .has_no_deadline = strcmp(path, "/etcdserverpb.KV/Compact") == 0 ||
+                                               .has_no_deadline = method->waits || strcmp(path, "/etcdserverpb.KV/Compact") == 0 ||
                                                                   strcmp(path, "/etcdserverpb.Maintenance/Snapshot") == 0};
     world_note(world, path, number, call, request.size);
     if (calls->free_count == 0) { /* as the real port does */
@@ -141,6 +142,15 @@ uint64_t world_call(struct world *world, uint32_t number, const char *path, stru
     calls_push(calls, (struct call_event){.kind = CALL_NEW, .call = world->calls[call].name, .method = method,
                                           .body = blob_slice(body), .timeout_ns = CLOCK_NEVER}, body);
     return call;
+}
+
+void world_call_leave(struct world *world, uint64_t number)
+{
+    const struct world_call *call = &world->calls[number];
+    ASSERT(world->depth == 0 && call->is_lock);
+    if (call->is_over) return;
+    world_note(world, "gone", call->member, number, 0);
+    calls_push(&world->members[call->member].calls, (struct call_event){.kind = CALL_GONE, .call = call->name}, NULL);
 }
 
 void world_call_slowly(struct world *world, uint64_t number) { world->calls[number].is_slow = world->calls[number].has_no_deadline = true; }

@@ -304,7 +304,9 @@ static void note_propose(struct world_member *member, const struct mail *mail)
     struct command_id id;
     struct world_call *call = call_of(member, mail->propose.call);
     bool has_id = command_peek_id(blob_slice(mail->propose.command), &id);
-    ASSERT(has_id && id.boot != 0 && call->boot == 0);
+    ASSERT(has_id && id.boot != 0 && (call->boot == 0 || call->is_lock));
+    if (call->is_lock) call->mails = 0; /* to the one before */
+    if (call->is_lock) world_locks_note(member, &id, mail->propose.command);
     call->boot = id.boot;
     call->counter = id.counter;
     struct command command;

@@ -172,7 +172,7 @@ static void port_finish(struct watch_port *port, uint64_t number, enum err err)
 static const struct watch_port_table port_table = {.take = port_take, .flush = port_none, .wait = port_wait, .ring = port_none,
                                                    .next = port_next, .send = port_send, .finish = port_finish};
 
-bool world_watchers_are_there(const struct world *world) { return world->options.watch_streams > 0 || world->options.renew_streams > 0; }
+bool world_watchers_are_there(const struct world *world) { return world->options.watch_streams + world->options.renew_streams + world->options.lock_clients > 0; }
 bool world_watchers_has_events(const struct world_member *member) { return member->watchers.count > 0; }
 
 /* --- clients --- */

@@ -46,7 +46,6 @@ static const char *const unseen[] = {
     "P22",                                     /* log files are not recycled: nothing of another segment is ever in one */
     "P37",                                     /* nor does anybody put an old disk back */
     "P34A",                                    /* nor a client of the library */
-    "D110", "D111", "D112",                    /* nor clients that lock */
 };
 
 struct row {
