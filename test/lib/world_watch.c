@@ -20,6 +20,13 @@ static uint64_t hash_id(uint64_t member, uint64_t boot, uint64_t counter)
     return (hash ^ hash >> 31 ^ counter) * UINT64_C(0x94d049bb133111eb) | 1;
 }
 
+static uint64_t id_of(const struct raft_entry *entry)
+{
+    struct command_id id;
+    bool has_id = entry->kind == RAFT_ENTRY_COMMAND && command_peek_id(blob_slice(entry->data), &id);
+    return has_id ? hash_id(id.member, id.boot, id.counter) : 0;
+}
+
 struct world_watch_fact *world_watch_fact(struct world *world, uint64_t index)
 {
     struct world_watch *watch = &world->watch;
@@ -113,7 +120,7 @@ static void check_match(struct world_member *member, const struct raft_entry *en
         return;
     }
     fact->seen = alloc_resize(fact->seen, (fact->seen_count + 1) * sizeof(*fact->seen));
-    fact->seen[fact->seen_count++] = (struct world_watch_seen){.term = entry->term, .previous_term = previous, .hash = hash};
+    fact->seen[fact->seen_count++] = (struct world_watch_seen){.term = entry->term, .previous_term = previous, .hash = hash, .id = id_of(entry)};
     world_leases_issued(member, entry);
     world_alarms_issued(member->world, entry);
 }
@@ -181,6 +188,17 @@ static void check_majority(struct world_member *member, uint64_t index, uint64_t
     require(member, holders > world->options.members / 2, "R6 what is committed is on a majority of disks", index, term);
 }
 
+/* Where a command is, before anybody applies it: a member that starts again may apply what no other did, from its log. */
+static void note_committed_id(struct world *world, uint64_t index)
+{
+    const struct world_watch_fact *fact = world_watch_fact(world, index);
+    for (uint32_t i = 0; i < fact->seen_count; i++) {
+        bool is_it = fact->seen[i].term == fact->term && fact->seen[i].id != 0;
+        if (!is_it || map_get(&world->watch.index_of_id, fact->seen[i].id) != NULL) continue;
+        (void)map_put(&world->watch.index_of_id, fact->seen[i].id, (void *)(uintptr_t)(index + 1)); /* a number that the map keeps as a pointer */
+    }
+}
+
 static void note_commits(struct world_member *member, const struct raft_status *status)
 {
     struct world *world = member->world;
@@ -202,6 +220,7 @@ static void note_commits(struct world_member *member, const struct raft_status *
         world_watch_fact(world, index)->commit_term = status->term;
         watch->commit_index = index;
         check_majority(member, index, term);
+        note_committed_id(world, index);
         world_alarms_committed(world, index, term);
         world_leases_committed(world, index, term);
     }
@@ -281,7 +300,8 @@ static struct world_call *call_of(struct world_member *member, uint64_t name)
 static void note_answer(struct world_member *member, uint64_t name)
 {
     struct world_call *call = call_of(member, name);
-    require(member, call->mails == 0 && !call->is_over, "a call is answered once", name, call->mails);
+    bool is_open = !call->is_over || call->is_lock; /* at stop a call of many steps does not wait for the answer to the last of them */
+    require(member, call->mails == 0 && is_open, "a call is answered once", name, call->mails);
     call->mails++;
 }
 

@@ -27,6 +27,7 @@ struct world_member;
 
 struct world_watch_seen {
     uint64_t term, previous_term, hash;
+    uint64_t id;                   /* of its command, as a hash; 0 = it is none */
 };
 /* What is known of an index, over the whole history. */
 struct world_watch_fact {

@@ -11,7 +11,7 @@ static uint64_t call(struct world *world, uint32_t member, const char *path, str
     return name;
 }
 
-static bool is_answered(const struct world *world, uint64_t name, enum err *out_err)
+static bool is_answered(struct world *world, uint64_t name, enum err *out_err)
 {
     struct slice bytes;
     bool died;
