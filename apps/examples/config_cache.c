@@ -72,13 +72,14 @@ static bool load(struct cache *cache)
     return is_good;
 }
 
-static void on_news(void *context, const struct kvd_news *news)
+static enum kvd_more on_news(void *context, const struct kvd_news *news)
 {
     struct cache *cache = context;
     pthread_mutex_lock(&cache->mutex);
     cache->is_stale = news->code != KVD_OK;
     for (size_t i = 0; i < news->event_count; i++) store(cache, &news->events[i].pair, news->events[i].type == KVD_EVENT_DELETE);
     pthread_mutex_unlock(&cache->mutex);
+    return KVD_MORE;
 }
 
 static bool begin(struct cache *cache)

@@ -18,8 +18,8 @@ struct call {
     calls_done_fn *done_fn;
     void *context;
     bool has_enough;          /* main's */
-    struct list node;         /* of the inbox; all that follows behind the mutex */
-    struct buf message;
+    struct calls_item item;
+    struct buf message;       /* this, and all that follows, behind the mutex */
     bool has_message, is_over;
     struct calls_answer end;
 };
@@ -35,10 +35,31 @@ struct calls {
 
 /* --- the library's thread ------------------------------------------------------------------------------------------------------ */
 
-static void put_into_inbox(struct call *call)
+static void post_locked(struct calls *calls, struct calls_item *item)
 {
-    if (list_is_empty(&call->node)) list_push_back(&call->calls->inbox, &call->node);
-    pthread_cond_signal(&call->calls->cond);
+    if (list_is_empty(&item->node)) list_push_back(&calls->inbox, &item->node);
+    pthread_cond_signal(&calls->cond);
+}
+
+void calls_item_init(struct calls_item *item, void (*fn)(struct calls_item *item))
+{
+    ASSERT(fn != NULL);
+    list_init(&item->node);
+    item->fn = fn;
+}
+
+void calls_post(struct calls *calls, struct calls_item *item)
+{
+    pthread_mutex_lock(&calls->mutex);
+    post_locked(calls, item);
+    pthread_mutex_unlock(&calls->mutex);
+}
+
+void calls_drop(struct calls *calls, struct calls_item *item)
+{
+    pthread_mutex_lock(&calls->mutex);
+    list_remove(&item->node);
+    pthread_mutex_unlock(&calls->mutex);
 }
 
 static enum kvd_more on_message(void *context, struct kvd_bytes body)
@@ -49,7 +70,7 @@ static enum kvd_more on_message(void *context, struct kvd_bytes body)
     buf_clear(&call->message);
     buf_put(&call->message, body.data, body.size);
     call->has_message = true;
-    put_into_inbox(call);
+    post_locked(call->calls, &call->item);
     pthread_mutex_unlock(&call->calls->mutex);
     return KVD_PAUSE;
 }
@@ -65,7 +86,7 @@ static void on_done(void *context, const struct kvd_result *result)
     call->end.is_unreachable = result->is_unreachable;
     call->end.endpoint = result->endpoint;
     call->is_over = true;
-    put_into_inbox(call);
+    post_locked(call->calls, &call->item);
     pthread_mutex_unlock(&call->calls->mutex);
 }
 
@@ -80,18 +101,23 @@ static void finish(struct call *call)
                                         .is_unreachable = call->end.is_unreachable,
                                         .endpoint = call->end.endpoint};
     void *taken = map_take(&call->calls->map, call->name);
-    ASSERT(taken == call && list_is_empty(&call->node));
+    ASSERT(taken == call && list_is_empty(&call->item.node));
     call->done_fn(call->context, &result);
     calls_answer_deinit(&call->end);
     buf_deinit(&call->message);
     alloc_free(call);
 }
 
-static void take(struct call *call, bool has_message, bool is_over)
+static void take(struct calls_item *item)
 {
+    struct call *call = LIST_ENTRY(item, struct call, item);
     struct calls *calls = call->calls;
+    pthread_mutex_lock(&calls->mutex);
+    bool has_message = call->has_message, is_over = call->is_over;
+    pthread_mutex_unlock(&calls->mutex);
     if (has_message && !call->has_enough) call->has_enough = !call->message_fn(call->message_context, buf_slice(&call->message));
     if (is_over) {
+        calls_drop(calls, item);
         finish(call);
     } else if (has_message) {
         pthread_mutex_lock(&calls->mutex);
@@ -103,27 +129,15 @@ static void take(struct call *call, bool has_message, bool is_over)
     }
 }
 
-static struct call *next(struct calls *calls, bool *out_has_message, bool *out_is_over)
+static bool take_one(struct calls *calls)
 {
+    pthread_mutex_lock(&calls->mutex);
     struct list *node = list_pop_front(&calls->inbox);
-    struct call *call = node == NULL ? NULL : LIST_ENTRY(node, struct call, node);
-    if (call == NULL) return NULL;
-    *out_has_message = call->has_message;
-    *out_is_over = call->is_over;
-    return call;
-}
-
-/* What stands there now, and not what comes meanwhile. */
-static void take_all(struct calls *calls, size_t count)
-{
-    bool has_message, is_over;
-    for (size_t i = 0; i < count; i++) {
-        pthread_mutex_lock(&calls->mutex);
-        struct call *call = next(calls, &has_message, &is_over);
-        pthread_mutex_unlock(&calls->mutex);
-        if (call == NULL) return;
-        take(call, has_message, is_over);
-    }
+    pthread_mutex_unlock(&calls->mutex);
+    if (node == NULL) return false;
+    struct calls_item *item = LIST_ENTRY(node, struct calls_item, node);
+    item->fn(item);
+    return true;
 }
 
 void calls_pump(struct calls *calls, uint64_t deadline_ns)
@@ -136,7 +150,7 @@ void calls_pump(struct calls *calls, uint64_t deadline_ns)
                                            : pthread_cond_timedwait(&calls->cond, &calls->mutex, &deadline);
     calls->is_rung = false;
     pthread_mutex_unlock(&calls->mutex);
-    take_all(calls, CALLS_MAX);
+    for (size_t i = 0; i < CALLS_MAX && take_one(calls); i++) continue; /* what comes meanwhile may wait for the next pump */
 }
 
 static uint64_t milliseconds(uint64_t ns) { return ns / NS_PER_MS + (ns % NS_PER_MS != 0); }
@@ -147,7 +161,7 @@ uint64_t calls_start(struct calls *calls, const struct calls_request *request, c
     struct call *call = ALLOC(struct call);
     *call = (struct call){.calls = calls, .message_fn = request->message_fn, .message_context = request->message_context, .done_fn = done_fn,
                           .context = context};
-    list_init(&call->node);
+    calls_item_init(&call->item, take);
     buf_init(&call->message);
     buf_init(&call->end.body);
     const struct kvd_call_options options = {.timeout_ms = request->timeout_ns == 0 ? KVD_FOREVER : milliseconds(request->timeout_ns),
@@ -180,6 +194,8 @@ void calls_ring(struct calls *calls)
     pthread_mutex_unlock(&calls->mutex);
 }
 
+struct kvd_client *calls_client(struct calls *calls) { return calls->client; }
+
 size_t calls_in_flight(const struct calls *calls) { return calls->map.count; }
 
 /* --- life ---------------------------------------------------------------------------------------------------------------------- */
@@ -187,7 +203,7 @@ size_t calls_in_flight(const struct calls *calls) { return calls->map.count; }
 struct calls *calls_new(const struct kvd_client_options *options, char *out_text, size_t text_size)
 {
     struct kvd_client_options own = *options;
-    own.calls_max = CALLS_MAX;
+    own.calls_max = own.open_max = CALLS_MAX;
     own.bytes_max = SIZE_MAX; /* whoever starts many calls counts their bytes */
     struct kvd_client *client = kvd_client_new(&own, out_text, text_size);
     if (client == NULL) return NULL;
@@ -209,11 +225,7 @@ void calls_free(struct calls *calls)
 {
     if (calls == NULL) return;
     kvd_client_free(calls->client);
-    bool has_message, is_over;
-    for (struct call *call; (call = next(calls, &has_message, &is_over)) != NULL;) {
-        ASSERT(is_over);
-        finish(call);
-    }
+    while (take_one(calls)) continue;
     ASSERT(calls->map.count == 0);
     map_deinit(&calls->map);
     pthread_cond_destroy(&calls->cond);

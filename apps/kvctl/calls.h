@@ -9,6 +9,7 @@
 #define KVCTL_CALLS_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "client/kvd/client.h"
 
 #define CALLS_MAX 2048 /* a call to each endpoint, or the streams of watch -i, old and new */
@@ -50,6 +51,16 @@ uint64_t calls_start(struct calls *calls, const struct calls_request *request, c
 void calls_cancel(struct calls *calls, uint64_t call); /* it ends soon; a name that is over is passed over */
 void calls_send(struct calls *calls, uint64_t call, struct slice body);
 void calls_ring(struct calls *calls); /* makes the running or the next pump return */
+/* The client behind it, for what the library keeps open by itself: watches and leases. */
+struct kvd_client *calls_client(struct calls *calls);
+/* Something that came on the library's thread, for main's: fn runs inside a pump. Posted again before that, it stands there once. */
+struct calls_item {
+    struct list node;
+    void (*fn)(struct calls_item *item);
+};
+void calls_item_init(struct calls_item *item, void (*fn)(struct calls_item *item));
+void calls_post(struct calls *calls, struct calls_item *item); /* any thread */
+void calls_drop(struct calls *calls, struct calls_item *item); /* it does not run any more; accepts one that is not posted */
 size_t calls_in_flight(const struct calls *calls);
 /* Waits until something happened or deadline_ns passed, and runs what is ready. */
 void calls_pump(struct calls *calls, uint64_t deadline_ns);

@@ -1,4 +1,4 @@
-/* keepalive: keeps one lease alive: a stream on which it is renewed three times per TTL; when that breaks, on another endpoint.
+/* keepalive: one of the library's kept leases, with its renewals as the server says them, on main's thread.
  * Owner: keepalive_new/keepalive_free. Thread: main, inside live_step. Source: API §10; etcd's client. */
 #ifndef KVCTL_KEEPALIVE_H
 #define KVCTL_KEEPALIVE_H

@@ -5,9 +5,6 @@
 #include "base/clock.h"
 #include "base/list.h"
 
-#define BACKOFF_MIN_NS (25 * NS_PER_MS) /* doubles up to the next */
-#define BACKOFF_MAX_NS (400 * NS_PER_MS)
-
 void live_init(struct live *live, struct ctl *ctl, bool wants_lines)
 {
     ASSERT(ctl->client != NULL);
@@ -72,11 +69,4 @@ void live_call(struct live *live, const struct calls_request *request, bool (*ke
         live_step(live);
         if (keep_going != NULL && !keep_going(context)) calls_cancel(live->ctl->client, call);
     }
-}
-
-uint64_t live_backoff_ns(uint32_t failures)
-{
-    if (failures == 0) return 0;
-    uint64_t delay_ns = BACKOFF_MIN_NS << (failures > 5 ? 5 : failures - 1);
-    return delay_ns < BACKOFF_MAX_NS ? delay_ns : BACKOFF_MAX_NS;
 }

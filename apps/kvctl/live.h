@@ -30,7 +30,5 @@ void live_step(struct live *live); /* waits until something happened, and runs w
  * *out_answer is filled and owned in any case. */
 void live_call(struct live *live, const struct calls_request *request, bool (*keep_going)(void *context), void *context,
                struct calls_answer *out_answer);
-/* How long to wait before the n-th attempt in a row, the first being 0. */
-uint64_t live_backoff_ns(uint32_t failures);
 
 #endif

@@ -1,5 +1,5 @@
-/* watcher: one watch that outlives the members it is served by: a stream of its own; when that breaks, the next one on another endpoint
- * begins behind the last revision that was delivered, so that nothing is missed and nothing comes twice.
+/* watcher: one of the library's watches, which outlive the members they are served by, with its responses as the server says them, on main's
+ * thread.
  * Owner: watcher_new/watcher_free. Thread: main, inside live_step. Source: API §9; etcd's client. */
 #ifndef KVCTL_WATCHER_H
 #define KVCTL_WATCHER_H

@@ -42,7 +42,9 @@ static void drop_old(const struct client_watch *watch, struct client_watch_respo
 static enum kvd_more tell(struct client_watch *watch, const struct kvd_news *news)
 {
     if (news->code != KVD_OK) watch->is_over = true;
-    return watch->fn(watch->context, news);
+    enum kvd_more more = watch->fn(watch->context, news);
+    if (news->code == KVD_OK && more == KVD_ENOUGH) watch->is_over = true; /* else it may be gone */
+    return more;
 }
 
 static enum kvd_more on_canceled(struct client_watch *watch, const struct client_watch_response *response, struct slice body)

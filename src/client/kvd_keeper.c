@@ -31,7 +31,7 @@ static void begin(void *context)
 enum kvd_code kvd_keeper_open(struct kvd_client *client, int64_t lease, int64_t ttl, kvd_keeper_fn *fn, void *context,
                               struct kvd_keeper **out_keeper)
 {
-    if (lease == 0 || ttl <= 0 || out_keeper == NULL) return KVD_INVALID;
+    if (ttl <= 0 || out_keeper == NULL) return KVD_INVALID;
     enum kvd_code code = client_open_place(client);
     if (code != KVD_OK) return code;
     struct kvd_keeper *keeper = ALLOC(struct kvd_keeper);

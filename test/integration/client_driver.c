@@ -180,7 +180,7 @@ static void test_kill(char *list)
 
 /* --- a child ------------------------------------------------------------------------------------------------------------------- */
 
-static void on_watch(void *context, const struct kvd_news *news) { (void)context, (void)news; }
+static enum kvd_more on_watch(void *context, const struct kvd_news *news) { return context == NULL && news == NULL ? KVD_ENOUGH : KVD_MORE; }
 
 static void be_child(struct kvd_client *client, struct kvd_watch *watch, struct kvd_lock *lock)
 {

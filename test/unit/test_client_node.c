@@ -294,17 +294,15 @@ END_TEST
 struct seen {
     struct kvd_watch *watch;
     atomic_uint count;
-    unsigned close_at;
+    unsigned close_at, pause_at, enough_at;
 };
 
-static void on_news(void *context, const struct kvd_news *news)
+static enum kvd_more on_news(void *context, const struct kvd_news *news)
 {
     struct seen *seen = context;
-    for (size_t i = 0; i < news->event_count; i++)
-        if (atomic_fetch_add(&seen->count, 1) + 1 == seen->close_at) {
-            kvd_watch_close(seen->watch);
-            return;
-        }
+    unsigned count = atomic_fetch_add(&seen->count, (unsigned)news->event_count) + (unsigned)news->event_count;
+    if (count == seen->close_at) kvd_watch_close(seen->watch);
+    return count == seen->pause_at ? KVD_PAUSE : count == seen->enough_at ? KVD_ENOUGH : KVD_MORE;
 }
 
 static void wait_for(atomic_uint *counter, unsigned count)
@@ -313,20 +311,48 @@ static void wait_for(atomic_uint *counter, unsigned count)
     ck_assert_uint_ge(atomic_load(counter), count);
 }
 
+static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); }
+
+/* One put at a time, so that each is a message of its own. */
+static void put_and_wait(struct seen *seen, unsigned count)
+{
+    put("x", "v");
+    wait_for(&seen->count, count);
+}
+
 START_TEST(test_client_watch_call_backs_may_close_it)
 {
     struct seen self = {.close_at = 5}, other = {.close_at = 0};
-    int64_t first = put("x", "0");
-    struct kvd_watch_options options = {.start_revision = first};
+    struct kvd_watch_options options = {.start_revision = put("x", "0")};
     ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("x"), &options, on_news, &self, &self.watch), KVD_OK);
     ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("x"), &options, on_news, &other, &other.watch), KVD_OK);
-    for (int i = 1; i < 10; i++) put("x", "v");
-    wait_for(&other.count, 10);
-    wait_for(&self.count, 5);
+    wait_for(&self.count, 1);
+    for (unsigned i = 2; i <= 5; i++) put_and_wait(&self, i);
+    for (unsigned i = 6; i <= 10; i++) put_and_wait(&other, i);
     kvd_watch_close(other.watch);
     put("x", "v");
     ck_assert_uint_eq(atomic_load(&self.count), 5);
     ck_assert_uint_eq(atomic_load(&other.count), 10);
+}
+END_TEST
+
+START_TEST(test_client_watch_is_held_up_and_ends_when_there_was_enough)
+{
+    struct seen held = {.pause_at = 2}, few = {.enough_at = 2};
+    struct kvd_watch_options options = {.start_revision = put("x", "0")};
+    ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("x"), &options, on_news, &held, &held.watch), KVD_OK);
+    ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("x"), &options, on_news, &few, &few.watch), KVD_OK);
+    wait_for(&held.count, 1);
+    wait_for(&few.count, 1);
+    put_and_wait(&held, 2);
+    for (int i = 0; i < 20; i++) put("x", "v");
+    nap();
+    ck_assert_uint_eq(atomic_load(&held.count), 2);
+    ck_assert_int_eq((int)kvd_watch_resume(held.watch), KVD_OK);
+    wait_for(&held.count, 22);
+    ck_assert_uint_eq(atomic_load(&few.count), 2);
+    kvd_watch_close(held.watch);
+    kvd_watch_close(few.watch);
 }
 END_TEST
 
@@ -478,6 +504,7 @@ int main(void)
     tcase_add_test(calls, test_client_watch_gives_every_change_in_order);
     tcase_add_test(calls, test_client_watch_of_what_is_compacted_says_so);
     tcase_add_test(calls, test_client_watch_call_backs_may_close_it);
+    tcase_add_test(calls, test_client_watch_is_held_up_and_ends_when_there_was_enough);
     tcase_add_test(calls, test_client_what_is_open_has_a_limit);
     tcase_add_test(calls, test_client_keeps_a_lease_alive_until_it_is_revoked);
     tcase_add_test(calls, test_client_locks_exclude_one_another);

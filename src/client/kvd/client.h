@@ -369,10 +369,15 @@ struct kvd_news {
     bool is_unreachable;
     struct kvd_bytes body;       /* the WatchResponse as it came; empty: it is no server's word */
 };
-typedef void kvd_watch_fn(void *context, const struct kvd_news *news); /* borrowed */
+/* Borrowed. KVD_ENOUGH: no news any more. KVD_PAUSE: none until kvd_watch_resume; the server is held up. */
+typedef enum kvd_more kvd_watch_fn(void *context, const struct kvd_news *news);
 struct kvd_watch;
 KVD_API enum kvd_code kvd_watch_open(struct kvd_client *client, struct kvd_bytes key, const struct kvd_watch_options *options,
                                      kvd_watch_fn *fn, void *context, struct kvd_watch **out_watch);
+/* For programs that speak protobuf themselves: the bytes of a WatchCreateRequest, without start_revision and without fragment. */
+KVD_API enum kvd_code kvd_watch_open_raw(struct kvd_client *client, struct kvd_bytes create_request, int64_t start_revision, kvd_watch_fn *fn,
+                                         void *context, struct kvd_watch **out_watch);
+KVD_API enum kvd_code kvd_watch_resume(struct kvd_watch *watch); /* after KVD_PAUSE, when the call-back has returned, or will soon */
 /* The next news, borrowed until the next call for this watch: the answer is their code. KVD_DEADLINE_EXCEEDED: none within timeout_ms, and
  * *out_news is NULL. Thread: one at a time for a watch. */
 KVD_API enum kvd_code kvd_watch_next(struct kvd_watch *watch, uint64_t timeout_ms, const struct kvd_news **out_news);
