@@ -6,6 +6,7 @@
 
 #define STOP_NS (1500 * NS_PER_MS)
 #define HASTY_STOP_NS (20 * NS_PER_MS)
+#define LAST_STEPS 1000
 #define UNWATCHED_NS (200 * NS_PER_MS) /* as node_stop has it */
 
 static bool main_step(struct actor *actor, uint64_t now_ns)
@@ -230,11 +231,16 @@ void world_stop(struct world *world, uint32_t number)
     raft_actor_fail_all(&member->line.raft, ERR_STOPPED);
     world->current = NULL;
     post_from_main(member, member->line.apply.lanes.from_main, MAIL_DRAIN);
-    for (uint32_t i = 0; i < 64; i++) { /* many times: a role that is slow on purpose takes little at once */
+    bool is_busy = true;
+    for (uint32_t i = 0; i < LAST_STEPS && is_busy; i++) { /* many times: a role that is slow on purpose takes little at once */
+        is_busy = i < 4;
         for (uint32_t role = 0; role < member->line.role_count; role++) {
             struct actor *actor = member->line.roles[role];
-            bool has_news = actor_has_mail(actor) || (actor == &member->line.watch.actor && world_watchers_has_events(member));
+            bool has_news = (member->more & 1u << role) != 0 || actor_has_mail(actor) ||
+                            (actor == &member->line.net.actor && world_net_has_calls(member)) ||
+                            (actor == &member->line.watch.actor && world_watchers_has_events(member));
             if (actor == &member->line.raft.actor || (i > 3 && !has_news)) continue;
+            is_busy = is_busy || has_news;
             if (!world_run_role(member, role)) return;
         }
     }
