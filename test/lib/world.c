@@ -25,6 +25,7 @@ static void run_role(struct world_member *member, uint32_t role)
     bool is_apply = member->line.roles[role] == &member->line.apply.actor;
     struct world_state_hold hold = {.view = NULL};
     if (is_apply) world_state_hold(member, &hold);
+    if (member->line.roles[role] == &member->line.watch.actor) world_watchers_step(member);
     if (actor_step(member->line.roles[role], world_local_ns(member))) member->more |= bit;
     world_state_release(member, &hold);
     if (is_apply) world_leases_look(member);

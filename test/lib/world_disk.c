@@ -18,18 +18,18 @@ struct world_fs {
     uint32_t due_count;
 };
 
-/* A snapshot that cannot be written, or read, and old entries that cannot be read for another member, stop nobody and lose nothing. */
+/* A snapshot that cannot be written, or read, and old entries that cannot be read for another member, stop nobody and lose nothing. What must go
+ * because its name could not be made durable does go: else a start would see it, and two failures were one after the other. */
 static bool draw_failure(struct world_fs *fs, enum fs_kind kind)
 {
     struct world_member *member = fs->member;
     struct world *world = member->world;
-    bool may = &fs->fs == member->snap_fs && member->is_up && !fs->is_settled && kind != FS_CLOSE;
+    bool may = &fs->fs == member->snap_fs && member->is_up && !fs->is_settled && kind != FS_CLOSE && kind != FS_UNLINK;
     if (!may || !tape_chance(&world->tape, world->options.snap_fault_permille, 1000)) return false;
     bool grows = kind == FS_PWRITE || kind == FS_OPEN || kind == FS_RENAME;
     fs_sim_fail_now(member->disk, grows && tape_below(&world->tape, 2) == 1 ? ENOSPC : EIO);
     world_note(world, "a snapshot's file fails", member->number, kind, 0);
     world->counts.snap_faults++;
-    if (kind == FS_UNLINK) member->has_stray = true;
     return true;
 }
 
@@ -313,7 +313,7 @@ static bool take_newest_away(struct world_member *member, struct fs_sim_disk *di
         if (index == newest) snprintf(path, sizeof(path), "%s/%s", directory, name);
         if (index < newest && index > older) older = index;
     }
-    bool is_owed = older > 0 && older >= member->watch.installed_index && member->flips == 0 && !member->has_stray; /* one damage at a time */
+    bool is_owed = older > 0 && older >= member->watch.installed_index && member->flips == 0; /* one damage at a time */
     if (!is_owed || path[0] == '\0') return false;
     fs_sim_remove(disk, path);
     return true;

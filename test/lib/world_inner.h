@@ -118,7 +118,6 @@ struct world_member {
     } damage;
     char damaged_snapshot[128]; /* "" = none */
     uint32_t flips;             /* ever */
-    bool has_stray;             /* a snapshot's file that could not be removed: a start may take it for good, though its name is not durable */
     uint32_t rate_permille;  /* of its clock: it drifts */
     struct world_watch_member watch;
 };

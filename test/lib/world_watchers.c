@@ -105,7 +105,7 @@ static size_t port_take(struct watch_port *port, struct watch_event *out_events,
         if (watchers->bodies[at] == NULL) continue;
         watchers->borrowed[watchers->borrowed_count++] = watchers->bodies[at];
         struct heard *heard = ALLOC(struct heard);
-        heard->point = point_of(watchers->member);
+        heard->point = watchers->step;
         list_push_back(&stream_of(watchers->member->world, out_events[n].stream)->heard, &heard->node);
     }
     return n;
@@ -173,6 +173,8 @@ static const struct watch_port_table port_table = {.take = port_take, .flush = p
                                                    .next = port_next, .send = port_send, .finish = port_finish};
 
 bool world_watchers_are_there(const struct world *world) { return world->options.watch_streams + world->options.renew_streams + world->options.lock_clients > 0; }
+void world_watchers_step(struct world_member *member) { member->watchers.step = point_of(member); }
+
 bool world_watchers_has_events(const struct world_member *member) { return member->watchers.count > 0; }
 
 /* --- clients --- */

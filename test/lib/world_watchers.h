@@ -37,6 +37,7 @@ struct world_watchers { /* of a member */
     uint32_t first, count;
     struct blob *borrowed[WORLD_WATCH_EVENTS_MAX];
     uint32_t borrowed_count;
+    struct world_view_point step; /* at the begin of the role's step: it looks at one view all the time */
 };
 struct world_streams { /* of the world */
     struct tape tape;
@@ -70,6 +71,7 @@ void world_watchers_deinit(struct world *world);
 void world_watchers_open(struct world_member *member);  /* the port of a member that starts */
 void world_watchers_close(struct world_member *member); /* it died */
 bool world_watchers_are_there(const struct world *world); /* the members have a watch role */
+void world_watchers_step(struct world_member *member);  /* its role begins a step */
 bool world_watchers_has_events(const struct world_member *member);
 void world_watchers_note(struct world_member *member);  /* its published view may be new */
 void world_watchers_idle(struct world_member *member);  /* nothing is left of streams that are over */
