@@ -12,7 +12,7 @@
 #include "lib/world_leases.h"
 #include "lib/world_watch.h"
 
-#define SLOW_STOP_NS (200 * NS_PER_MS)
+#define SLOW_STOP_NS (100 * NS_PER_MS)
 
 /* --- faults --- */
 
