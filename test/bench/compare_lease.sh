@@ -6,24 +6,13 @@
 # Leases are granted and renewed over ten streams (bench_lease); then, on a fresh member, as many with a key each expire together while
 # ten clients put: etcd expires a thousand per second, so it is looked at for 15 s. Both sync every write. The ttl must be longer than
 # etcd takes to grant all.
+# shellcheck disable=SC2154 # compare_options sets them
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=compare_lib.sh
 . test/bench/compare_lib.sh
 
-rounds=3 leases=100000 seconds=3 ttl=40 directory="" json=no
-while (($# > 0)); do
-    case $1 in
-        --rounds) rounds=$2; shift ;;
-        --leases) leases=$2; shift ;;
-        --seconds) seconds=$2; shift ;;
-        --ttl) ttl=$2; shift ;;
-        --dir) directory=$2; shift ;;
-        --json) json=yes ;;
-        *) sed -n '2,10p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
+compare_options rounds=3 leases=100000 seconds=3 ttl=40 -- "$@"
 load=build/release/test/bench_lease
 compare_begin "$load" 1 "$directory"
 

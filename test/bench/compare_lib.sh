@@ -1,11 +1,41 @@
 # shellcheck shell=bash
 # Sourced by the comparisons: clusters of kvd and of Debian's etcd on loopback, one at a time, and the table of what was measured.
 #
+#   compare_options NAME=DEFAULT... -- "$@"   --NAME VALUE sets $NAME; --dir sets $directory, --json makes $json yes; else the head of the script
 #   compare_begin PROGRAM MEMBERS DIR     the load generator, how many members a cluster has, where their directories go ("" = TMPDIR)
 #   compare_start kvd|etcd                then $endpoints and $pids are the cluster's
 #   compare_end
 #   compare_note LOAD REPORT FIGURE...    of a load generator's JSON report, these members, for the server that runs
 #   compare_table JSON                    of all lines: medians and the ratios of each round; yes = a JSON line per row
+#   compare_goal LOAD FIGURE [ratio|kvd >=|<= BOUND]   a row of the next; without a bound it is only shown
+#   compare_goals                         the rows, with goal and whether it is reached; fails where one is not
+
+# shellcheck disable=SC2034 # what it sets is the script's
+compare_options() {
+    directory="" json=no
+    local names=" "
+    while [[ $1 != -- ]]; do
+        declare -g "${1%%=*}=${1#*=}"
+        names+="${1%%=*} "
+        shift
+    done
+    shift
+    while (($# > 0)); do
+        if [[ $1 == --json ]]; then
+            json=yes
+        elif [[ $1 == --dir && $# -gt 1 ]]; then
+            directory=$2
+            shift
+        elif [[ $1 == --* && $names == *" ${1#--} "* && $# -gt 1 ]]; then
+            declare -g "${1#--}=$2"
+            shift
+        else
+            sed -n '2,/^set /{/^set /d;/^# shellcheck/d;p}' "$0" >&2
+            exit 2
+        fi
+        shift
+    done
+}
 
 compare_begin() {
     compare_members=$2 pids=() endpoints=""
@@ -88,5 +118,29 @@ for (load, name), servers in runs.items():
     elif name != "errors" or row["kvd"] or row["etcd"]:
         ratio = f"{statistics.median(ratios):9.2f}" if ratios else f"{'-':>9}"
         print(f"{load:44} {name:20} {row['kvd']:12.1f} {row['etcd']:12.1f} {ratio}   " + " ".join(f"{r:.2f}" for r in ratios))
+END
+}
+
+compare_goal() { printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "${3:-}" "${4:-}" "${5:-}" >>"$work/goals"; }
+
+compare_goals() {
+    /usr/bin/python3 - "$work/lines" "$work/goals" <<'END'
+import json, statistics, sys
+runs, missed = {}, 0
+for line in open(sys.argv[1]):
+    load, server, figures = json.loads(line)
+    for name, value in figures:
+        runs.setdefault((load, name), {}).setdefault(server, []).append(value)
+print(f"{'load':36} {'figure':22} {'kvd':>12} {'etcd':>12} {'kvd/etcd':>9}  {'goal':14} reached")
+for line in open(sys.argv[2]):
+    load, name, what, order, bound = line.rstrip("\n").split("\t")
+    kvd, etcd = (statistics.median(runs[(load, name)][server]) for server in ("kvd", "etcd"))
+    ratio = kvd / etcd if etcd > 0 else float("nan")
+    value = {"ratio": ratio, "kvd": kvd}.get(what)
+    is_reached = value is None or (value >= float(bound) if order == ">=" else value <= float(bound))
+    missed += not is_reached
+    goal = f"{what} {order} {bound}" if what else ""
+    print(f"{load:36} {name:22} {kvd:12.1f} {etcd:12.1f} {ratio:9.2f}  {goal:14} {('yes' if is_reached else 'NO') if what else ''}")
+sys.exit(1 if missed else 0)
 END
 }

@@ -5,22 +5,13 @@
 #
 # Both sync every write. Only one cluster runs at a time. The load is bench_load's (one thread, asynchronous); the servers' CPU is the
 # run time of all their threads, members summed (schedstat).
+# shellcheck disable=SC2154 # compare_options sets them
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=compare_lib.sh
 . test/bench/compare_lib.sh
 
-rounds=3 seconds=4 directory="" json=no
-while (($# > 0)); do
-    case $1 in
-        --rounds) rounds=$2; shift ;;
-        --seconds) seconds=$2; shift ;;
-        --dir) directory=$2; shift ;;
-        --json) json=yes ;;
-        *) sed -n '2,8p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
+compare_options rounds=3 seconds=4 -- "$@"
 load=build/release/test/bench_load
 compare_begin "$load" 3 "$directory"
 

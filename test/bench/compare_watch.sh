@@ -5,22 +5,13 @@
 #
 # All watchers watch one key (bench_watch). "8 ahead": puts go on while the events of up to eight are still to be delivered; "1 ahead": a
 # put comes when everybody has heard of the one before. Server CPU holds the puts, too. Memory: a key of its own for each watcher.
+# shellcheck disable=SC2154 # compare_options sets them
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=compare_lib.sh
 . test/bench/compare_lib.sh
 
-rounds=3 seconds=3 directory="" json=no
-while (($# > 0)); do
-    case $1 in
-        --rounds) rounds=$2; shift ;;
-        --seconds) seconds=$2; shift ;;
-        --dir) directory=$2; shift ;;
-        --json) json=yes ;;
-        *) sed -n '2,8p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
+compare_options rounds=3 seconds=3 -- "$@"
 load=build/release/test/bench_watch
 compare_begin "$load" 1 "$directory"
 

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# What watches and leases are to cost beside Debian's etcd: one member of each on loopback in turn, one table with goals. Fails where one is missed.
+#
+#   test/bench/compare_goals.sh [--rounds 1] [--seconds 2] [--watchers 100000] [--streams 5000] [--leases 100000] [--ttl 60] [--dir DIR]
+#
+# Events per second of server CPU with up to eight puts told to nobody yet ("8 ahead") and with one; how long after its acknowledgement a put
+# is delivered; memory of watchers with a 16-byte key of their own and of streams with one watcher each; renewals; as many leases that expire
+# together, and the p99 of ten clients' puts before and meanwhile (etcd expires a thousand per second: it is looked at for 15 s).
+# shellcheck disable=SC2154 # compare_options sets them
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# shellcheck source=compare_lib.sh
+. test/bench/compare_lib.sh
+
+compare_options rounds=1 seconds=2 watchers=100000 streams=5000 leases=100000 ttl=60 -- "$@"
+compare_begin build/release/test/bench_watch 1 "$directory"
+rates=("1 1 1" "1000 10 10" "1000 1000 10" "10000 100 10")
+
+# one LOAD PROGRAM FLAG... -- FIGURE...
+one() {
+    local load=$1 program=build/release/test/$2 flags=()
+    shift 2
+    while [[ $1 != -- ]]; do
+        flags+=("$1")
+        shift
+    done
+    shift
+    "$program" --endpoint "$endpoints" --server-pids "$(compare_pids)" -w json "${flags[@]}" >"$work/report"
+    compare_note "$load" "$work/report" "$@"
+}
+
+# rates_of WATCHERS STREAMS CONNS
+rates_of() {
+    local ahead
+    for ahead in 8 1; do
+        one "$1 watchers, $2 streams, $ahead ahead" bench_watch --watchers "$1" --streams "$2" --conns "$3" --ahead "$ahead" \
+            --seconds "$seconds" -- events_per_server_s ack_p50_us ack_p99_us
+    done
+}
+
+for ((round = 1; round <= rounds; round++)); do
+    for server in kvd etcd; do
+        echo "round $round of $rounds: $server" >&2
+        compare_start "$server"
+        one "$watchers own keys, 1 stream" bench_watch --watchers "$watchers" --streams 1 --conns 1 --own-keys -- rss_per_watcher
+        compare_end
+        compare_start "$server"
+        one "$streams own keys and streams" bench_watch --watchers "$streams" --streams "$streams" --conns 10 --own-keys -- rss_per_stream
+        compare_end
+        compare_start "$server"
+        # shellcheck disable=SC2086 # three words
+        for rate in "${rates[@]}"; do rates_of $rate; done
+        compare_end
+        compare_start "$server"
+        one "$leases leases" bench_lease --leases "$leases" --seconds "$seconds" -- renewals_per_s renewals_per_server_s rss_per_lease
+        compare_end
+        compare_start "$server"
+        one "$leases leases expire together" bench_lease --leases "$leases" --ttl "$ttl" --expire --seconds-max 15 -- expired_per_s \
+            put_p99_before_ms put_p99_ms
+        compare_end
+    done
+done
+
+for rate in "${rates[@]}"; do
+    read -r count over _ <<<"$rate"
+    for ahead in 8 1; do
+        load="$count watchers, $over streams, $ahead ahead"
+        compare_goal "$load" events_per_server_s ratio '>=' 3
+        compare_goal "$load" ack_p50_us
+        compare_goal "$load" ack_p99_us
+    done
+done
+compare_goal "$watchers own keys, 1 stream" rss_per_watcher kvd '<=' 216 # 200 and the key
+compare_goal "$watchers own keys, 1 stream" rss_per_watcher ratio '<=' 0.333
+compare_goal "$streams own keys and streams" rss_per_stream ratio '<=' 1
+for figure in renewals_per_s renewals_per_server_s rss_per_lease; do compare_goal "$leases leases" "$figure"; done
+for figure in expired_per_s put_p99_before_ms put_p99_ms; do compare_goal "$leases leases expire together" "$figure"; done
+compare_goals
