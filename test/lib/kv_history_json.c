@@ -58,8 +58,9 @@ static json_t *request_of(const struct kv_step *step, bool serializable)
         return json_pack("{so}", "range", inner);
     case KV_STEP_PUT:
         json_object_set_new(inner, "key", key_name(step->first));
-        json_object_set_new(inner, "value", value_name(step->token));
+        json_object_set_new(inner, "value", step->token == 0 ? json_string("") : value_name(step->token)); /* of a lock's place */
         put_number(inner, "lease", step->lease);
+        put_number(inner, "ttl", step->ttl);
         if (step->wants_previous) json_object_set_new(inner, "prev_kv", json_true());
         return json_pack("{so}", "put", inner);
     case KV_STEP_DELETE:
@@ -84,6 +85,8 @@ static json_t *response_of(const struct kv_step *step)
     if (step->kind == KV_STEP_RANGE) json_object_set_new(object, "count", json_integer(step->count));
     if (step->kind == KV_STEP_RANGE && step->more) json_object_set_new(object, "more", json_true());
     if (step->kind == KV_STEP_DELETE) json_object_set_new(object, "deleted", json_integer(step->count));
+    put_number(object, "lease", step->made_lease);
+    put_number(object, "ttl", step->made_ttl);
     return object;
 }
 
@@ -136,6 +139,14 @@ static void put_request(json_t *line, const struct kv_op *op)
     json_object_set_new(line, "request", request);
 }
 
+static void put_made(json_t *line, const struct kv_op *op)
+{
+    json_t *made = json_array();
+    for (uint32_t i = 0; i < KV_HISTORY_STEPS * 2 && op->made_leases[i] != 0; i++) json_array_append_new(made, json_integer((json_int_t)op->made_leases[i]));
+    if (json_array_size(made) > 0) json_object_set(line, "made", made);
+    json_decref(made);
+}
+
 static void put_response(json_t *line, const struct kv_op *op)
 {
     if (op->outcome != KV_DONE) return;
@@ -169,6 +180,7 @@ void kv_history_json_write(const struct kv_history *history, FILE *out)
         ASSERT(line != NULL);
         if (op->place > 0) json_object_set_new(line, "place", json_integer((json_int_t)op->place));
         put_request(line, op);
+        put_made(line, op);
         put_response(line, op);
         json_dumpf(line, out, JSON_COMPACT);
         fputc('\n', out);
@@ -319,10 +331,12 @@ static bool read_step(struct reader *reader, const json_t *request, struct kv_st
     if (step->end < step->first) step->end = step->first;
     step->token = token_of(reader, json_object_get(inner, "value"));
     step->lease = number(inner, "lease");
+    step->ttl = number(inner, "ttl");
     if (!read_range(reader, inner, step)) return false;
     step->wants_previous = flag(inner, "prev_kv");
     *out_serializable = flag(inner, "serializable");
-    return put == NULL || step->token != 0 || refuse(reader, "a put without its value");
+    bool has_value = put == NULL || step->token != 0 || json_is_string(json_object_get(inner, "value"));
+    return has_value || refuse(reader, "a put without its value");
 }
 
 static bool read_answer(struct reader *reader, const json_t *response, struct kv_step *step)
@@ -330,6 +344,8 @@ static bool read_answer(struct reader *reader, const json_t *response, struct kv
     const json_t *pairs = json_object_get(response, step->kind == KV_STEP_RANGE ? "kvs" : "prev_kvs");
     step->count = number(response, step->kind == KV_STEP_RANGE ? "count" : "deleted");
     step->more = flag(response, "more");
+    step->made_lease = number(response, "lease");
+    step->made_ttl = number(response, "ttl");
     step->pair_count = (uint32_t)json_array_size(pairs);
     if (step->pair_count == 0) return true;
     step->pairs = alloc_zero(step->pair_count, sizeof(struct kv_pair));
@@ -427,6 +443,13 @@ static bool read_request(struct reader *reader, const json_t *line, struct kv_op
     return op->outcome != KV_DONE || read_answer(reader, response, &op->success[0]);
 }
 
+static bool read_made(struct reader *reader, const json_t *made, struct kv_op *op)
+{
+    if (json_array_size(made) > KV_HISTORY_STEPS * 2) return refuse(reader, "too many leases made by one operation");
+    for (size_t i = 0; i < json_array_size(made); i++) op->made_leases[i] = (int64_t)json_integer_value(json_array_get(made, i));
+    return true;
+}
+
 static bool read_op(struct reader *reader, const json_t *line, struct kv_op *op)
 {
     int outcome;
@@ -441,7 +464,7 @@ static bool read_op(struct reader *reader, const json_t *line, struct kv_op *op)
     op->end = json_is_integer(end) && op->outcome != KV_UNKNOWN ? (uint64_t)json_integer_value(end) : UINT64_MAX;
     op->place = (uint64_t)number(line, "place");
     if (op->end < op->start) return refuse(reader, "a return before the call");
-    return read_request(reader, line, op);
+    return read_made(reader, json_object_get(line, "made"), op) && read_request(reader, line, op);
 }
 
 static int by_start(const void *a, const void *b)

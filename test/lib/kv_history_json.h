@@ -13,7 +13,8 @@
  *                             {"txn": {compare: [{key, target, result, number | value}], success: [request…], failure: [request…],
  *                             serializable}}   (of a transaction: any state may answer it)
  *                     target: "version", "create", "mod", "value"; result: "=", ">", "<", "!="
- *                     put also: lease. grant {id, ttl} · revoke {id} · expire {id, granted: the place of its grant} (by the store; outcome unknown) · lives {id}
+ *                     put also: lease, ttl (of a lease that it makes; answered as lease and ttl). grant {id, ttl} · revoke {id} · expire {id, granted: the place of its grant} (by the store; outcome unknown) · lives {id}
+ *   made              the ids for leases that its puts make, from the log, in the order in which those that run take them
  *   response          range {kvs: [[key, value, create, mod, version, lease (0 may be left out)]…], count, more} · put, delete {prev_kvs, deleted} ·
  *                     grant {granted_ttl} · lives {ttl: seconds left, -1 = there is none, granted_ttl, keys} ·
  *                     txn {succeeded, responses: [response…]} of the branch that was taken
