@@ -26,6 +26,7 @@ static struct server {
     atomic_bool stop;
     struct script scripts[STREAMS_MAX]; /* by the order in which streams ask */
     size_t script_count;
+    atomic_uint ready;                  /* moves on when scripts were written: they are the server's thread's from then on */
     atomic_uint asked;
     int64_t starts[STREAMS_MAX];        /* start_revision, or the lease's id */
     uint64_t streams[STREAMS_MAX];
@@ -75,6 +76,7 @@ static void serve(struct watch_port *port, const struct watch_event *event)
             port->table->finish(port, event->stream, ERR_OK);
         } else {
             size_t place = atomic_load(&server.asked);
+            ck_assert_uint_gt(atomic_load(&server.ready), 0);
             ck_assert_uint_lt(place, server.script_count);
             server.streams[place] = event->stream;
             server.starts[place] = number_of(event->body, event->method);
@@ -180,10 +182,17 @@ static void event(struct buf *frame, int64_t revision)
     buf_deinit(&pair);
 }
 
+static int64_t start_of(size_t place)
+{
+    ck_assert_uint_lt(place, atomic_load(&server.asked));
+    return server.starts[place];
+}
+
 /* ---- watches ---- */
 static struct kvd_watch *open_watch(int64_t revision)
 {
     struct kvd_watch *watch = NULL;
+    atomic_fetch_add(&server.ready, 1);
     ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("k"), &(struct kvd_watch_options){.start_revision = revision}, NULL, NULL, &watch), KVD_OK);
     return watch;
 }
@@ -236,7 +245,7 @@ START_TEST(test_client_watch_begins_behind_what_it_delivered)
     ck_assert(news->compact_revision == 50 && news->body.size > 0);
     kvd_watch_close(watch);
     static const int64_t starts[] = {0, 13, 31, 31};
-    for (size_t i = 0; i < 4; i++) ck_assert_int_eq(server.starts[i], starts[i]);
+    for (size_t i = 0; i < 4; i++) ck_assert_int_eq(start_of(i), starts[i]);
 }
 END_TEST
 
@@ -250,7 +259,7 @@ START_TEST(test_client_watch_that_saw_nothing_begins_behind_its_creation)
     struct kvd_watch *watch = open_watch(0);
     check_events(watch, 1, 25);
     kvd_watch_close(watch);
-    ck_assert(server.starts[0] == 0 && server.starts[1] == 11 && server.starts[2] == 11);
+    ck_assert(start_of(0) == 0 && start_of(1) == 11 && start_of(2) == 11);
 }
 END_TEST
 
@@ -299,6 +308,7 @@ static void renewal(struct script *script, int64_t id, int64_t ttl)
 static void keep(struct seen *seen, int64_t ttl)
 {
     struct kvd_keeper *keeper = NULL;
+    atomic_fetch_add(&server.ready, 1);
     ck_assert_int_eq((int)kvd_keeper_open(client, 7, ttl, on_news, seen, &keeper), KVD_OK);
     for (int i = 0; i < 20000 && atomic_load(&seen->ends) == 0; i++) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     ck_assert_uint_eq(atomic_load(&seen->ends), 1);
