@@ -324,7 +324,8 @@ void world_disk_probe(struct world_member *member, const struct fs_sim_crash *cr
     struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash);
     struct world_disk_log older;
     probe_disk(member, disk, out_log);
-    if (out_log->is_good && out_log->snapshot_index > 0 && take_newest_away(member, disk, out_log->snapshot_index)) {
+    bool is_only_loss = member->world->counts.snap_faults + member->world->counts.start_faults == 0 && crash->names != FS_SIM_NAMES_RANDOM;
+    if (is_only_loss && out_log->is_good && out_log->snapshot_index > 0 && take_newest_away(member, disk, out_log->snapshot_index)) {
         probe_disk(member, disk, &older);
         bool reaches = older.is_good && older.last_index >= out_log->last_index && older.last_index >= out_log->snapshot_index;
         out_log->is_good = reaches;
