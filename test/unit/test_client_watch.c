@@ -283,6 +283,44 @@ START_TEST(test_client_watch_is_over_by_what_would_come_again)
 }
 END_TEST
 
+/* ---- a stream whose messages nobody takes ---- */
+static atomic_int end_code;
+static atomic_uint ended;
+
+static enum kvd_more on_message(void *context, struct kvd_bytes body) { return context == NULL && body.size > 0 ? KVD_MORE : KVD_ENOUGH; }
+
+static void on_end(void *context, const struct kvd_result *result)
+{
+    ck_assert_ptr_null(context);
+    atomic_store(&end_code, (int)result->code);
+    atomic_fetch_add(&ended, 1);
+}
+
+START_TEST(test_client_stream_on_which_too_much_waits_is_ended)
+{
+    static uint8_t large[40000];
+    struct buf first;
+    uint64_t call = 0;
+    script(STAY);
+    atomic_store(&ended, 0);
+    atomic_fetch_add(&server.ready, 1);
+    buf_init(&first);
+    buf_put_pb_bytes(&first, 1, slice_empty());
+    struct kvd_request *request = kvd_raw_stream("/etcdserverpb.Watch/Watch", kvd_bytes_of(first.blob->data, first.size), true, on_message, NULL);
+    ck_assert_int_eq((int)kvd_start(client, request, NULL, on_end, NULL, &call), KVD_OK);
+    for (int i = 0; i < 20000 && atomic_load(&server.asked) == 0; i++) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int i = 0; i < 4000 && atomic_load(&ended) == 0; i++) {
+        enum kvd_code code = kvd_send(client, call, kvd_bytes_of(large, sizeof large));
+        ck_assert(code == KVD_OK || code == KVD_BUSY);
+        if (code == KVD_BUSY) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    for (int i = 0; i < 20000 && atomic_load(&ended) == 0; i++) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    ck_assert_int_eq(atomic_load(&end_code), KVD_RESOURCE_EXHAUSTED);
+    ck_assert_uint_eq(atomic_load(&ended), 1);
+    buf_deinit(&first);
+}
+END_TEST
+
 /* ---- leases ---- */
 struct seen {
     atomic_uint renewals, ends;
@@ -343,6 +381,7 @@ int main(void)
     tcase_add_test(all, test_client_watch_begins_behind_what_it_delivered);
     tcase_add_test(all, test_client_watch_that_saw_nothing_begins_behind_its_creation);
     tcase_add_test(all, test_client_watch_is_over_by_what_would_come_again);
+    tcase_add_test(all, test_client_stream_on_which_too_much_waits_is_ended);
     tcase_add_test(all, test_client_keeper_goes_on_until_the_lease_is_gone_refused_or_over);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
