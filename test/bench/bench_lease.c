@@ -333,17 +333,10 @@ static bool parse(int argc, char **argv, struct settings *settings)
         {"help", 'h', FLAG_BOOL, &settings->help, NULL, "this text", "Output", false},
     };
     const int count = (int)(sizeof flags / sizeof flags[0]);
-    struct flags_options options = {.environment_prefix = NULL};
-    struct flags_result result = {.arguments = alloc_zero((size_t)argc, sizeof(char *))};
-    bool ok = flags_parse(flags, count, argc, argv, &options, &result);
-    if (!ok) fprintf(stderr, "bench_lease: %s\n", result.error);
-    if (ok && settings->help) flags_print_help(flags, count);
-    alloc_free(result.arguments);
-    if (!ok || settings->help) return false;
-    ok = settings->conns > 0 && settings->conns <= CONNECTIONS_MAX && settings->streams > 0 && settings->leases >= settings->streams &&
-         settings->ahead > 0 && settings->put_clients <= CLIENTS_MAX && settings->ttl > 0 && settings->seconds > 0;
-    if (!ok) fprintf(stderr, "bench_lease: a setting is out of its range (see --help)\n");
-    return ok;
+    if (!measure_read_flags("bench_lease", flags, count, argc, argv, &settings->help)) return false;
+    bool ok = settings->conns > 0 && settings->conns <= CONNECTIONS_MAX && settings->streams > 0 && settings->leases >= settings->streams &&
+              settings->ahead > 0 && settings->put_clients <= CLIENTS_MAX && settings->ttl > 0 && settings->seconds > 0;
+    return measure_in_range("bench_lease", ok);
 }
 
 int main(int argc, char **argv)

@@ -205,14 +205,9 @@ static bool parse(int argc, char **argv, struct settings *settings)
         {"help", 'h', FLAG_BOOL, &settings->help, NULL, "this text", "Output", false},
     };
     const int count = (int)(sizeof flags / sizeof flags[0]);
-    struct flags_options options = {.environment_prefix = NULL};
-    struct flags_result result = {.arguments = alloc_zero((size_t)argc, sizeof(char *))};
-    bool ok = flags_parse(flags, count, argc, argv, &options, &result);
-    if (!ok) fprintf(stderr, "bench_load: %s\n", result.error);
-    if (ok && settings->help) flags_print_help(flags, count);
+    bool ok = measure_read_flags("bench_load", flags, count, argc, argv, &settings->help);
     if (settings->total == 0 && settings->seconds == 0) settings->seconds = 5;
-    alloc_free(result.arguments);
-    return ok && !settings->help;
+    return ok;
 }
 
 static bool check(struct load *load)
@@ -221,12 +216,9 @@ static bool check(struct load *load)
     size_t workload = 0;
     while (workload < 3 && strcmp(WORKLOADS[workload], settings->workload_name) != 0) workload++;
     load->workload = (enum workload)workload;
-    if (workload < 3 && settings->clients > 0 && settings->clients <= 100000 && settings->conns > 0 &&
-        settings->conns <= RPC_CLIENT_CONNECTIONS_MAX && settings->key_size > 0 && settings->key_size <= KEY_BYTES_MAX &&
-        settings->value_size <= VALUE_BYTES_MAX && settings->keys > 0)
-        return true;
-    fprintf(stderr, "bench_load: a setting is out of its range (see --help)\n");
-    return false;
+    return measure_in_range("bench_load", workload < 3 && settings->clients > 0 && settings->clients <= 100000 && settings->conns > 0 &&
+                                          settings->conns <= RPC_CLIENT_CONNECTIONS_MAX && settings->key_size > 0 &&
+                                          settings->key_size <= KEY_BYTES_MAX && settings->value_size <= VALUE_BYTES_MAX && settings->keys > 0);
 }
 
 static struct rpc_client *connect_all(const struct settings *settings, char *text)

@@ -299,18 +299,11 @@ static bool parse(int argc, char **argv, struct settings *settings)
         {"help", 'h', FLAG_BOOL, &settings->help, NULL, "this text", "Output", false},
     };
     const int count = (int)(sizeof flags / sizeof flags[0]);
-    struct flags_options options = {.environment_prefix = NULL};
-    struct flags_result result = {.arguments = alloc_zero((size_t)argc, sizeof(char *))};
-    bool ok = flags_parse(flags, count, argc, argv, &options, &result);
-    if (!ok) fprintf(stderr, "bench_watch: %s\n", result.error);
-    if (ok && settings->help) flags_print_help(flags, count);
-    alloc_free(result.arguments);
-    if (!ok || settings->help) return false;
-    ok = settings->conns > 0 && settings->conns <= CONNECTIONS_MAX && settings->streams > 0 && settings->watchers >= settings->streams &&
-         settings->ahead > 0 && settings->ahead < PUTS_MAX / 2 && settings->value_size >= sizeof(uint64_t) &&
-         settings->value_size <= VALUE_BYTES_MAX && settings->seconds > 0;
-    if (!ok) fprintf(stderr, "bench_watch: a setting is out of its range (see --help)\n");
-    return ok;
+    if (!measure_read_flags("bench_watch", flags, count, argc, argv, &settings->help)) return false;
+    bool ok = settings->conns > 0 && settings->conns <= CONNECTIONS_MAX && settings->streams > 0 && settings->watchers >= settings->streams &&
+              settings->ahead > 0 && settings->ahead < PUTS_MAX / 2 && settings->value_size >= sizeof(uint64_t) &&
+              settings->value_size <= VALUE_BYTES_MAX && settings->seconds > 0;
+    return measure_in_range("bench_watch", ok);
 }
 
 int main(int argc, char **argv)

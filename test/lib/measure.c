@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
 
@@ -105,3 +106,21 @@ static uint64_t sum(const char *pids, uint64_t (*of)(long pid))
 
 uint64_t measure_cpu_ns(const char *pids) { return sum(pids, cpu_ns_of); }
 uint64_t measure_rss_bytes(const char *pids) { return sum(pids, rss_bytes_of); }
+
+bool measure_read_flags(const char *program, struct flag *flags, int count, int argc, char **argv, const bool *help)
+{
+    struct flags_options options = {.environment_prefix = NULL};
+    struct flags_result result = {.arguments = alloc_zero((size_t)argc, sizeof(char *))};
+    ASSERT(count > 0);
+    bool ok = flags_parse(flags, count, argc, argv, &options, &result);
+    if (!ok) fprintf(stderr, "%s: %s\n", program, result.error);
+    if (ok && *help) flags_print_help(flags, count);
+    alloc_free(result.arguments);
+    return ok && !*help;
+}
+
+bool measure_in_range(const char *program, bool is_in_range)
+{
+    if (!is_in_range) fprintf(stderr, "%s: a setting is out of its range (see --help)\n", program);
+    return is_in_range;
+}
