@@ -125,7 +125,7 @@ static int64_t newest(const struct sim_clients *clients)
 {
     int64_t newest = 0;
     for (uint32_t i = 0; i < clients->options.members; i++) {
-        int64_t own = world_is_up(clients->world, i) ? world_shown(clients->world, i) : 0;
+        int64_t own = world_shown(clients->world, i);
         if (own > newest) newest = own;
     }
     return newest;

@@ -52,6 +52,9 @@ int64_t world_created(const struct world *world, uint32_t member, uint32_t key)
 
 int64_t world_shown(const struct world *world, uint32_t member)
 {
+    const struct world_watch *watch = &world->watch;
+    uint64_t published = world->members[member].watch.published_index;
+    if (!world->members[member].is_up) return published < watch->fact_capacity ? watch->facts[published].revision : 0;
     const struct mvcc_view *view = view_of(&world->members[member]);
     ASSERT(view != NULL);
     return mvcc_view_revision(view);
