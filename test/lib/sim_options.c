@@ -389,7 +389,7 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
         .seed = seed + 1, .members = options.world.members, .clients = (uint32_t)DRAW(&rng, 2, 4, 8, 12),
         .keys = (uint32_t)DRAW(&rng, 2, 8, SIM_BYTES_PLACES), .padding_max = (uint32_t)DRAW(&rng, 0, 64, 3000, 40000),
         .ops_max = 1800,
-        .think_ns = DRAW(&rng, NS_PER_MS, 20 * NS_PER_MS, 100 * NS_PER_MS, 200 * NS_PER_MS), .patience_ns = DRAW(&rng, 500 * NS_PER_MS, 10 * NS_PER_S),
+        .think_ns = DRAW(&rng, NS_PER_MS, 20 * NS_PER_MS, 50 * NS_PER_MS, 200 * NS_PER_MS), .patience_ns = DRAW(&rng, 500 * NS_PER_MS, 10 * NS_PER_S),
         .compact_permille = (uint32_t)DRAW(&rng, 0, 5, 30), .sticks = rng_below(&rng, 2) == 0};
     /* A value may not be larger than what can ever be proposed. */
     if (options.world.uncommitted_bytes != 0 && options.clients.padding_max > 64) options.clients.padding_max = 64;
