@@ -311,9 +311,11 @@ static int run_rename(struct fs_sim_disk *disk, struct fs_op *op)
 
 static int run_list(struct fs_sim_disk *disk, struct fs_op *op)
 {
-    char name[256];
+    size_t count;
     if (fs_sim_disk_find(disk, op->path) == NULL) return ENOENT;
-    for (size_t place = 0; fs_sim_name(disk, op->path, place, name, sizeof name); place++) op->list_fn(op->owner, name);
+    const char **paths = fs_sim_disk_list(disk, op->path, &count);
+    for (size_t place = 0; place < count; place++) op->list_fn(op->owner, fs_sim_last(paths[place]));
+    alloc_free(paths);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "lib/fs_sim_inner.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -203,20 +204,31 @@ void fs_sim_remove(struct fs_sim_disk *disk, const char *path)
     fs_sim_names_set(&disk->durable, path, SIM_GONE);
 }
 
+static int compare_paths(const void *one, const void *other) { return strcmp(*(const char *const *)one, *(const char *const *)other); }
+
+const char **fs_sim_disk_list(const struct fs_sim_disk *disk, const char *directory, size_t *out_count)
+{
+    const char **paths = alloc_new((disk->now.count + 1) * sizeof paths[0]);
+    *out_count = 0;
+    for (size_t i = 0; i < disk->now.count; i++) {
+        const char *path = disk->now.list[i].path;
+        if (fs_sim_is_in_directory(path, directory)) paths[(*out_count)++] = path;
+    }
+    qsort(paths, *out_count, sizeof paths[0], compare_paths);
+    return paths;
+}
+
+const char *fs_sim_last(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
 bool fs_sim_name(const struct fs_sim_disk *disk, const char *directory, size_t place, char *out_name, size_t name_size)
 {
-    const char *previous = NULL; /* the smallest path above the previous one, `place` times */
-    for (size_t round = 0; round <= place; round++) {
-        const char *next = NULL;
-        for (size_t i = 0; i < disk->now.count; i++) {
-            const char *path = disk->now.list[i].path;
-            if (!fs_sim_is_in_directory(path, directory) || (previous != NULL && strcmp(path, previous) <= 0)) continue;
-            if (next == NULL || strcmp(path, next) < 0) next = path;
-        }
-        if (next == NULL) return false;
-        previous = next;
-    }
-    const char *slash = strrchr(previous, '/');
-    (void)snprintf(out_name, name_size, "%s", slash == NULL ? previous : slash + 1);
-    return true;
+    size_t count;
+    const char **paths = fs_sim_disk_list(disk, directory, &count);
+    if (place < count) (void)snprintf(out_name, name_size, "%s", fs_sim_last(paths[place]));
+    alloc_free(paths);
+    return place < count;
 }

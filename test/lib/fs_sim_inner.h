@@ -77,6 +77,9 @@ void fs_sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from);
 void fs_sim_names_set(struct sim_names *names, const char *path, size_t inode); /* SIM_GONE: takes it out */
 void fs_sim_names_clear(struct sim_names *names);
 bool fs_sim_is_in_directory(const char *path, const char *directory);
+/* The paths directly in a directory, by name; the caller frees the array, the paths are the disk's. */
+const char **fs_sim_disk_list(const struct fs_sim_disk *disk, const char *directory, size_t *out_count);
+const char *fs_sim_last(const char *path); /* component */
 void fs_sim_name_apply(struct sim_names *names, const struct sim_name_change *change);
 void fs_sim_name_change_free(struct sim_name_change *change);
 size_t fs_sim_disk_inode(struct fs_sim_disk *disk, bool is_directory); /* a new one */
