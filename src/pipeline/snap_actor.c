@@ -126,6 +126,22 @@ static bool write_more(struct snap_actor *role, uint64_t now_ns)
     return true;
 }
 
+/* What replaces it may have the same name: a member in the middle of it gets a whole that cannot be verified, and begins anew. */
+static bool replace_suspect(struct snap_actor *role, uint64_t now_ns)
+{
+    uint64_t index, term;
+    if (!snap_serve_take_suspect(&role->serve, &index, &term)) return false;
+    if (now_ns < role->anew_ns || !snapshot_dir_mark_broken(role->dir, index, term)) return true;
+    const struct snapshot_dir_entry *newest = snapshot_dir_good(role->dir, 0);
+    if (newest != NULL && newest->index > index) return true;
+    LOG(WARN, "a snapshot cannot be read, or came to another member damaged: taking another one", LOG_F_U64("index", index),
+        LOG_F_U64("term", term), LOG_F_TEXT("directory", role->dir->path));
+    role->anew_ns = now_ns + SNAP_ANEW_NS;
+    role->streams.want++;
+    want(role);
+    return true;
+}
+
 /* --- getting --- */
 
 static bool pull_more(struct snap_actor *role, uint64_t now_ns)
@@ -211,6 +227,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     bool moved = drain(role, now_ns);
     moved = write_more(role, now_ns) || moved;
     moved = snap_serve_step(&role->serve, now_ns) || moved;
+    moved = replace_suspect(role, now_ns) || moved;
     moved = snap_streams_step(&role->streams) || moved;
     moved = pull_more(role, now_ns) || moved;
     return snapshot_dir_step(role->dir) || moved;

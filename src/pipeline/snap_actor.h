@@ -2,6 +2,8 @@
  * lag (FETCH), snapshots of the state (TAKE), their bytes for members that need them (snap_serve) and for clients (snap_stream), and a
  * leader's snapshot for this member (snap_pull).
  *
+ * A snapshot that cannot be read, or that came to a member damaged, is offered no more, and another one taken in its place: at most one in
+ * SNAP_ANEW_NS, whoever complains.
  * Owner: the node. Thread: snap, with an fs of its own; a registered reader (it walks the store). Limits: one snapshot taken, one got, one
  * chunk read at a time; one FETCH per peer (raft sees to it).
  */
@@ -16,6 +18,8 @@
 #include "pipeline/snap_stream.h"
 #include "storage/snapshot_writer.h"
 #include "storage/wal.h"
+
+#define SNAP_ANEW_NS (10 * NS_PER_S)
 
 struct snap_lanes {
     struct lane *from_net, *from_raft, *from_raft_offers, *from_apply, *from_peer, *from_main;
@@ -39,6 +43,7 @@ struct snap_actor {
     struct snap_streams streams;
     uint64_t want_posted;           /* number of the WANT under way; 0 = none */
     uint64_t writer_want;           /* the last WANT that the snapshot being taken answers */
+    uint64_t anew_ns;               /* until then no other snapshot in place of one that is no good */
     struct snap_lanes lanes;
 };
 struct snap_options {

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "pipeline/snap_serve.h"
 
 #define WAIT_MIN_NS NS_PER_S           /* for a chunk that may be lost */
@@ -120,12 +121,17 @@ static uint64_t *asked_ns(struct snap_pull *pull, uint64_t offset)
     return &pull->asked_ns[offset / SNAP_SERVE_CHUNK % SNAP_PULL_WINDOW];
 }
 
-static void ask(struct snap_pull *pull, uint64_t now_ns)
+static void post(struct snap_pull *pull, uint64_t offset, bool is_damaged)
 {
     struct raft_msg msg = {.kind = RAFT_MSG_CHUNK_GET, .from = pull->self, .to = pull->from, .index = pull->index,
-                           .log_term = pull->term, .hint_index = pull->asked};
+                           .log_term = pull->term, .hint_index = offset, .reject = is_damaged};
     struct mail mail = {.kind = MAIL_CHUNK, .peer = {.message = mail_peer_new(&msg), .to = pull->from}};
     if (!lane_post(pull->to_peer, &mail)) mail_deinit(&mail); /* as if it were lost on its way */
+}
+
+static void ask(struct snap_pull *pull, uint64_t now_ns)
+{
+    post(pull, pull->asked, false);
     if (pull->asked == pull->received) pull->waiting_ns = now_ns;
     *asked_ns(pull, pull->asked) = now_ns;
     pull->asked += SNAP_SERVE_CHUNK;
@@ -238,7 +244,10 @@ static bool load_more(struct snap_pull *pull, uint64_t now_ns)
     if (snapshot_load_is_waiting(pull->load)) return moved;
     switch (snapshot_load_state(pull->load)) {
     case SNAPSHOT_LOAD_RUNNING: return moved;
-    case SNAPSHOT_LOAD_FAILED: fail(pull, snapshot_load_message(pull->load), now_ns); return true;
+    case SNAPSHOT_LOAD_FAILED:
+        if (snapshot_load_err(pull->load) == ERR_CORRUPT && !MUTANT(D114)) post(pull, 0, true); /* or the same would come again */
+        fail(pull, snapshot_load_message(pull->load), now_ns);
+        return true;
     case SNAPSHOT_LOAD_DONE: break;
     }
     const struct snapshot_format_head *head = snapshot_load_head(pull->load);

@@ -26,7 +26,7 @@ static struct snap_serve_file *find(struct snap_serve *serve, uint64_t index, ui
 {
     for (size_t i = 0; i < SNAP_SERVE_FILES; i++) {
         struct snap_serve_file *file = &serve->files[i];
-        if (file->file != NULL && file->index == index && file->term == term) return file;
+        if (file->file != NULL && !file->is_suspect && file->index == index && file->term == term) return file;
     }
     return NULL;
 }
@@ -38,20 +38,42 @@ static struct snap_serve_file *free_place(struct snap_serve *serve)
     return NULL;
 }
 
-/* The open one that was not asked for the longest time; NULL: none is open. */
+static uint64_t close_ns(const struct snap_serve_file *file) { return file->is_suspect ? 0 : file->asked_ns + SNAP_SERVE_HOLD_NS; }
+
+/* The open one that is to be closed first; NULL: none is open. */
 static struct snap_serve_file *oldest(const struct snap_serve *serve)
 {
     const struct snap_serve_file *best = NULL;
     for (size_t i = 0; i < SNAP_SERVE_FILES; i++) {
         const struct snap_serve_file *file = &serve->files[i];
-        if (file->file != NULL && (best == NULL || file->asked_ns < best->asked_ns)) best = file;
+        if (file->file != NULL && (best == NULL || close_ns(file) < close_ns(best))) best = file;
     }
     return (struct snap_serve_file *)best;
+}
+
+static void suspect(struct snap_serve *serve, uint64_t index, uint64_t term)
+{
+    struct snap_serve_file *file = find(serve, index, term);
+    if (file != NULL) file->is_suspect = true;
+    serve->suspect_index = index;
+    serve->suspect_term = term;
+}
+
+bool snap_serve_take_suspect(struct snap_serve *serve, uint64_t *out_index, uint64_t *out_term)
+{
+    *out_index = serve->suspect_index;
+    *out_term = serve->suspect_term;
+    serve->suspect_index = serve->suspect_term = 0;
+    return *out_index != 0;
 }
 
 void snap_serve_ask(struct snap_serve *serve, const struct raft_msg *msg, uint64_t now_ns)
 {
     ASSERT(msg->kind == RAFT_MSG_CHUNK_GET);
+    if (msg->reject) {
+        suspect(serve, msg->index, msg->log_term);
+        return;
+    }
     struct snap_serve_file *file = find(serve, msg->index, msg->log_term);
     if (file != NULL) file->asked_ns = now_ns;
     if (serve->count == SNAP_SERVE_QUEUE) return;
@@ -64,7 +86,7 @@ uint64_t snap_serve_held_index(const struct snap_serve *serve, uint64_t now_ns)
     uint64_t held = 0;
     for (size_t i = 0; i < SNAP_SERVE_FILES; i++) {
         const struct snap_serve_file *file = &serve->files[i];
-        if (file->file == NULL || now_ns - file->asked_ns >= SNAP_SERVE_HOLD_NS) continue;
+        if (file->file == NULL || file->is_suspect || now_ns - file->asked_ns >= SNAP_SERVE_HOLD_NS) continue;
         if (held == 0 || file->index < held) held = file->index;
     }
     return held;
@@ -73,7 +95,7 @@ uint64_t snap_serve_held_index(const struct snap_serve *serve, uint64_t now_ns)
 uint64_t snap_serve_deadline_ns(const struct snap_serve *serve)
 {
     const struct snap_serve_file *file = serve->phase == SNAP_SERVE_IDLE ? oldest(serve) : NULL;
-    return file == NULL ? CLOCK_NEVER : file->asked_ns + SNAP_SERVE_HOLD_NS;
+    return file == NULL ? CLOCK_NEVER : close_ns(file);
 }
 
 /* Answers the question at the head. No chunk: that file is gone. */
@@ -102,6 +124,14 @@ static void start(struct snap_serve *serve, struct snap_serve_file *file, enum s
     serve->current = file;
     serve->phase = phase;
     snapshot_io_start(&serve->io, op);
+}
+
+/* The file of the question at the head is no good, or is known to be none. */
+static void refuse(struct snap_serve *serve)
+{
+    const struct snap_serve_question *question = &serve->questions[serve->first];
+    suspect(serve, question->index, question->term);
+    answer(serve, NULL);
 }
 
 static void read_chunk(struct snap_serve *serve, struct snap_serve_file *file)
@@ -133,7 +163,7 @@ static void take_question(struct snap_serve *serve, uint64_t now_ns)
         return;
     }
     if (!snapshot_dir_has(serve->dir, question->index, question->term)) {
-        answer(serve, NULL);
+        refuse(serve);
         return;
     }
     file = free_place(serve);
@@ -151,8 +181,11 @@ static void read_done(struct snap_serve *serve)
 {
     struct blob *chunk = serve->chunk;
     serve->chunk = NULL;
-    bool is_good = serve->io.op.error == 0 && serve->io.op.result == chunk->size;
-    answer(serve, is_good ? chunk : NULL);
+    if (serve->io.op.error == 0 && serve->io.op.result == chunk->size) {
+        answer(serve, chunk);
+    } else {
+        refuse(serve);
+    }
     blob_unref(chunk);
 }
 
@@ -163,16 +196,15 @@ static void io_done(struct snap_serve *serve)
     switch (serve->phase) {
     case SNAP_SERVE_OPEN:
         if (op->error != 0) {
-            answer(serve, NULL);
+            refuse(serve);
             return;
         }
         file->file = op->file;
         start(serve, file, SNAP_SERVE_SIZE, &(struct fs_op){.kind = FS_SIZE, .file = file->file});
         return;
     case SNAP_SERVE_SIZE:
-        if (op->error != 0) { /* kept open, it would be without bytes for as long as somebody asks */
-            answer(serve, NULL);
-            close_file(serve, file);
+        if (op->error != 0) {
+            refuse(serve);
             return;
         }
         file->bytes = op->result;

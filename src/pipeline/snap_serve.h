@@ -2,7 +2,8 @@
  *
  * Who asks says which snapshot and where in it: nothing is remembered about anybody, so a broken stream costs nothing. A file that is
  * being read stays open while somebody asks for it, even when it was purged meanwhile; after SNAP_SERVE_HOLD_NS without a question it is
- * closed, so that its room on the disk is free.
+ * closed, so that its room on the disk is free. A file that cannot be read, or of which a member says that it came damaged, is told to the
+ * role (snap_serve_take_suspect), and closed.
  * Owner: the snap role, embedded. Thread: snap, with its fs. Limits: SNAP_SERVE_QUEUE questions (more are dropped: they come again), one
  * read in flight, SNAP_SERVE_FILES open (for one more, the file that was not asked for the longest time is closed).
  */
@@ -29,6 +30,7 @@ struct snap_serve_file {
     uint64_t index, term;
     uint64_t bytes;
     uint64_t asked_ns;    /* when a chunk was last asked for */
+    bool is_suspect;      /* no more chunks of it: it is closed, and opened anew if it is still wanted */
 };
 enum snap_serve_phase { SNAP_SERVE_IDLE, SNAP_SERVE_OPEN, SNAP_SERVE_SIZE, SNAP_SERVE_READ, SNAP_SERVE_CLOSE };
 struct snap_serve {
@@ -43,6 +45,7 @@ struct snap_serve {
     struct snap_serve_file *current; /* not IDLE: whose operation is under way */
     char *path;
     struct blob *chunk;              /* being read */
+    uint64_t suspect_index, suspect_term; /* the last one that was found wanting; index 0 = none since it was last taken */
     struct snap_metrics *note;       /* borrowed; NULL = nobody wants to know */
     uint64_t now_ns;
 };
@@ -50,6 +53,8 @@ struct snap_serve {
 void snap_serve_init(struct snap_serve *serve, struct fs *fs, const struct snapshot_dir *dir, uint64_t self);
 void snap_serve_deinit(struct snap_serve *serve);
 void snap_serve_ask(struct snap_serve *serve, const struct raft_msg *msg, uint64_t now_ns); /* CHUNK_GET */
+/* One that was asked for and is no good, if there is such a one: once. */
+bool snap_serve_take_suspect(struct snap_serve *serve, uint64_t *out_index, uint64_t *out_term);
 /* True if something moved. */
 bool snap_serve_step(struct snap_serve *serve, uint64_t now_ns);
 uint64_t snap_serve_deadline_ns(const struct snap_serve *serve);

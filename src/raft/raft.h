@@ -68,7 +68,8 @@ enum raft_msg_kind {
     RAFT_MSG_REFUSED = 33,       /* answer to a forward that was not proposed: round = its id */
     RAFT_MSG_READ_INDEX = 34,    /* round = sender's context; an entry = questions that only the leader answers */
     RAFT_MSG_READ_ANSWER = 35,   /* round = context, index, reject = not leader; an entry = the answers */
-    RAFT_MSG_CHUNK_GET = 36,     /* index/log_term = of which snapshot; hint_index = offset of the bytes wanted */
+    RAFT_MSG_CHUNK_GET = 36,     /* index/log_term = of which snapshot; hint_index = offset of the bytes wanted; reject = none:
+                                  * what came of it is damaged */
     RAFT_MSG_CHUNK = 37,         /* the same of the question; commit = size of the file; one entry (COMMAND, index and term 0) with the
                                   * bytes from that offset on; reject = that file is gone, no entry */
 };

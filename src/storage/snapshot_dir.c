@@ -178,11 +178,15 @@ void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term)
     dir->count++;
 }
 
-void snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term)
+bool snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term)
 {
     ASSERT(dir->count <= SNAPSHOT_DIR_MAX);
-    for (size_t at = 0; at < dir->count; at++)
-        if (dir->entries[at].index == index && dir->entries[at].term == term) dir->entries[at].is_broken = true;
+    for (size_t at = 0; at < dir->count; at++) {
+        if (dir->entries[at].index != index || dir->entries[at].term != term) continue;
+        dir->entries[at].is_broken = true;
+        return true;
+    }
+    return false;
 }
 
 const struct snapshot_dir_entry *snapshot_dir_good(const struct snapshot_dir *dir, size_t place)

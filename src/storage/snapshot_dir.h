@@ -44,7 +44,8 @@ MUST_USE enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_i
 
 /* A file is there and durable. */
 void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term);
-void snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term);
+/* It is no good, until one of this name is added again. False: there is no such one, good or broken. */
+bool snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term);
 /* Good ones; NULL = none so far back. 0 = the newest. */
 const struct snapshot_dir_entry *snapshot_dir_good(const struct snapshot_dir *dir, size_t place);
 /* That one, and nothing is known against it. */

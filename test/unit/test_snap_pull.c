@@ -328,6 +328,20 @@ START_TEST(test_snap_pull_by_several_members_holds_the_oldest_of_their_files)
 }
 END_TEST
 
+/* The sender knows that its file is no good, and keeps it open no longer. */
+static void expect_suspect(struct scene *scene)
+{
+    uint64_t index, term, none;
+    ck_assert(snap_serve_take_suspect(&scene->serve, &index, &term));
+    ck_assert(index == INDEX && term == scene->term);
+    ck_assert(!snap_serve_take_suspect(&scene->serve, &none, &none));
+    ck_assert_ptr_null(scene->serve.files[0].file);
+    ck_assert(snapshot_dir_mark_broken(&scene->from_dir, index, term) && !snapshot_dir_has(&scene->from_dir, index, term));
+    ck_assert(!snapshot_dir_mark_broken(&scene->from_dir, index + 1, term));
+    snapshot_dir_add(&scene->from_dir, index, term); /* written anew */
+    ck_assert(snapshot_dir_has(&scene->from_dir, index, term));
+}
+
 START_TEST(test_snap_pull_of_a_damaged_file_is_never_taken)
 {
     for (uint64_t part = 0; part < 8; part++) {
@@ -340,6 +354,7 @@ START_TEST(test_snap_pull_of_a_damaged_file_is_never_taken)
         run(&scene);
         ck_assert_ptr_null(take(&scene));
         ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+        expect_suspect(&scene);
         alloc_free(path);
         scene_deinit(&scene);
     }
@@ -415,6 +430,7 @@ START_TEST(test_snap_pull_from_a_disk_that_fails_once_succeeds_later)
         offer(&scene);
         run(&scene);
         ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+        expect_suspect(&scene);
         scene.now_ns += 3 * NS_PER_S; /* less than the sender keeps a file open */
         offer(&scene);
         run(&scene);
