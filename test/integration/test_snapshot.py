@@ -220,18 +220,27 @@ def _check_counted(others, lagging, sender_id):
     check(value(samples, "etcd_network_snapshot_send_total_duration_seconds_sum", To=to) > 0, "how long that took")
 
 
+def _left_behind(cluster):
+    """A member that is stopped, and the others, whose logs begin behind what it has."""
+    others, lagging = [cluster.leader()], cluster.followers()[0]
+    others += [member for member in cluster.followers() if member is not lagging]
+    lagging.client.put(b"before", b"v")
+    lagging.kill()
+    for _ in range(2):
+        with kit.Load(others, 1000, 100, 1500, compact_every=500) as load:
+            load.wait(60)
+        for member in others:
+            kit.Stream(member).read_all()   # each takes a new one; the log before the last but one is cut
+    return others, lagging
+
+
+TINY = ["--snapshot-catchup-entries", "10", "--wal-segment-bytes", "65536"]
+
+
 def test_a_follower_that_was_stopped_serves_again_by_the_leaders_snapshot():
     needs_kvd("snapshots on request")
-    with Cluster(3, flags=["--snapshot-catchup-entries", "10", "--wal-segment-bytes", "65536"]) as cluster:
-        others, lagging = [cluster.leader()], cluster.followers()[0]
-        others += [member for member in cluster.followers() if member is not lagging]
-        lagging.client.put(b"before", b"v")
-        lagging.kill()
-        for _ in range(2):
-            with kit.Load(others, 1000, 100, 1500, compact_every=500) as load:
-                load.wait(60)
-            for member in others:
-                kit.Stream(member).read_all()   # each takes a new one; the log before the last but one is cut
+    with Cluster(3, flags=TINY) as cluster:
+        _, lagging = _left_behind(cluster)
         lagging.start()
         check(len(kit.lines(lagging, "got the leader's snapshot")) == 1, "it came back without the leader's snapshot")
         check(lagging.client.get(b"before").kvs[0].value == b"v", "a linearizable read")
@@ -240,6 +249,22 @@ def test_a_follower_that_was_stopped_serves_again_by_the_leaders_snapshot():
         lagging.kill()
         lagging.start()
         check(lagging.client.get(b"after").kvs[0].value == b"v", "a restart behind the leader's snapshot")
+        kit.check_agreement(cluster)
+
+
+def test_a_snapshot_that_came_damaged_is_taken_again_by_its_sender():
+    """Nobody writes meanwhile: no other snapshot is due."""
+    needs_kvd("snapshots that are damaged at rest")
+    with Cluster(3, flags=TINY) as cluster:
+        others, lagging = _left_behind(cluster)
+        for member in others:
+            _damage(os.path.join(kit.snap_dir(member), kit.snapshots(member)[0]))
+        lagging.start()
+        refused = kit.lines(lagging, "could not take over the leader's snapshot; trying again")
+        check(refused and "corrupt" in refused[0]["reason"], "what came was not damaged: %s", refused)
+        check(len(kit.lines(lagging, "got the leader's snapshot")) == 1, "it came back without the leader's snapshot")
+        anew = [line for member in others for line in kit.lines(member, "a snapshot cannot be read, or came to another member damaged: taking another one")]
+        check(len(anew) == 1, "taken again: %s", anew)
         kit.check_agreement(cluster)
 
 
