@@ -321,18 +321,20 @@ static bool take_newest_away(struct world_member *member, struct fs_sim_disk *di
 
 void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log)
 {
-    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash);
+    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash), *again = fs_sim_copy(disk); /* a start changes what it starts from */
     struct world_disk_log older;
     probe_disk(member, disk, out_log);
     bool is_only_loss = member->world->counts.snap_faults + member->world->counts.start_faults == 0 && crash->names != FS_SIM_NAMES_RANDOM;
-    if (is_only_loss && out_log->is_good && out_log->snapshot_index > 0 && take_newest_away(member, disk, out_log->snapshot_index)) {
-        probe_disk(member, disk, &older);
-        bool reaches = older.is_good && older.last_index >= out_log->last_index && older.last_index >= out_log->snapshot_index;
+    if (is_only_loss && out_log->is_good && out_log->snapshot_index > 0 && take_newest_away(member, again, out_log->snapshot_index)) {
+        probe_disk(member, again, &older);
+        bool is_own = out_log->snapshot_index <= member->watch.posted_index; /* else it was got, and is ahead of the log */
+        bool reaches = older.is_good && (!is_own || (older.last_index >= out_log->last_index && older.last_index >= out_log->snapshot_index));
         out_log->is_good = reaches;
         if (!reaches) snprintf(out_log->message, sizeof(out_log->message), "without the newest snapshot: %.480s", older.message);
         world_disk_log_deinit(&older);
         member->world->counts.probes_older++;
     }
+    fs_sim_disk_free(again);
     fs_sim_disk_free(disk);
 }
 

@@ -217,6 +217,7 @@ void world_watch_start(struct world_member *member)
         require(member, is_known, "R5 what is recovered as final was committed", index, applied);
     }
     watch->posted_index = applied;
+    if (status.first_index > applied) watch->installed_index = applied; /* it begins anew behind a snapshot that it had got, but not taken over */
     watch->commit_index = 0;
     watch->leads_term = 0;
     watch->waits_since_ns = 0;
