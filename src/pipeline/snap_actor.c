@@ -89,10 +89,11 @@ static void taken(struct snap_actor *role, uint64_t now_ns)
     lane_must_post(role->lanes.to_apply, &done);
 }
 
-static void not_taken(struct snap_actor *role)
+static void not_taken(struct snap_actor *role, uint64_t now_ns)
 {
     enum err err = snapshot_writer_err(role->writer);
     METRIC_ADD(&role->shared->metrics, snapshots_failed, 1);
+    if (role->anew_ns > now_ns + SNAP_AGAIN_NS) role->anew_ns = now_ns + SNAP_AGAIN_NS;
     LOG(WARN, "could not take a snapshot; the log stays until one is taken", LOG_F_U64("index", snapshot_writer_index(role->writer)),
         LOG_F_TEXT("reason", snapshot_writer_message(role->writer)));
     snap_streams_taken(&role->streams, role->writer_want, 0, 0, err == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_STOPPED);
@@ -119,7 +120,7 @@ static bool write_more(struct snap_actor *role, uint64_t now_ns)
     if (state == SNAPSHOT_WRITER_DONE) {
         taken(role, now_ns);
     } else {
-        not_taken(role);
+        not_taken(role, now_ns);
     }
     snapshot_writer_free(role->writer);
     role->writer = NULL;

@@ -3,7 +3,7 @@
  * leader's snapshot for this member (snap_pull).
  *
  * A snapshot that cannot be read, or that came to a member damaged, is offered no more, and another one taken in its place: at most one in
- * SNAP_ANEW_NS, whoever complains.
+ * SNAP_ANEW_NS, whoever complains; one that could not be written is tried again after SNAP_AGAIN_NS.
  * Owner: the node. Thread: snap, with an fs of its own; a registered reader (it walks the store). Limits: one snapshot taken, one got, one
  * chunk read at a time; one FETCH per peer (raft sees to it).
  */
@@ -20,6 +20,7 @@
 #include "storage/wal.h"
 
 #define SNAP_ANEW_NS (10 * NS_PER_S)
+#define SNAP_AGAIN_NS NS_PER_S
 
 struct snap_lanes {
     struct lane *from_net, *from_raft, *from_raft_offers, *from_apply, *from_peer, *from_main;

@@ -55,6 +55,7 @@ static void suspect(struct snap_serve *serve, uint64_t index, uint64_t term)
 {
     struct snap_serve_file *file = find(serve, index, term);
     if (file != NULL) file->is_suspect = true;
+    serve->failures = 0;
     serve->suspect_index = index;
     serve->suspect_term = term;
 }
@@ -126,11 +127,13 @@ static void start(struct snap_serve *serve, struct snap_serve_file *file, enum s
     snapshot_io_start(&serve->io, op);
 }
 
-/* The file of the question at the head is no good, or is known to be none. */
-static void refuse(struct snap_serve *serve)
+/* The file of the question at the head could not be read. A disk may fail once: the file is opened anew when it is asked for again. */
+static void failed(struct snap_serve *serve)
 {
     const struct snap_serve_question *question = &serve->questions[serve->first];
-    suspect(serve, question->index, question->term);
+    struct snap_serve_file *file = find(serve, question->index, question->term);
+    if (file != NULL) file->is_suspect = true;
+    if (++serve->failures >= SNAP_SERVE_FAILURES) suspect(serve, question->index, question->term);
     answer(serve, NULL);
 }
 
@@ -163,7 +166,8 @@ static void take_question(struct snap_serve *serve, uint64_t now_ns)
         return;
     }
     if (!snapshot_dir_has(serve->dir, question->index, question->term)) {
-        refuse(serve);
+        suspect(serve, question->index, question->term);
+        answer(serve, NULL);
         return;
     }
     file = free_place(serve);
@@ -182,9 +186,10 @@ static void read_done(struct snap_serve *serve)
     struct blob *chunk = serve->chunk;
     serve->chunk = NULL;
     if (serve->io.op.error == 0 && serve->io.op.result == chunk->size) {
+        serve->failures = 0;
         answer(serve, chunk);
     } else {
-        refuse(serve);
+        failed(serve);
     }
     blob_unref(chunk);
 }
@@ -196,7 +201,7 @@ static void io_done(struct snap_serve *serve)
     switch (serve->phase) {
     case SNAP_SERVE_OPEN:
         if (op->error != 0) {
-            refuse(serve);
+            failed(serve);
             return;
         }
         file->file = op->file;
@@ -204,7 +209,7 @@ static void io_done(struct snap_serve *serve)
         return;
     case SNAP_SERVE_SIZE:
         if (op->error != 0) {
-            refuse(serve);
+            failed(serve);
             return;
         }
         file->bytes = op->result;

@@ -2,7 +2,7 @@
  *
  * Who asks says which snapshot and where in it: nothing is remembered about anybody, so a broken stream costs nothing. A file that is
  * being read stays open while somebody asks for it, even when it was purged meanwhile; after SNAP_SERVE_HOLD_NS without a question it is
- * closed, so that its room on the disk is free. A file that cannot be read, or of which a member says that it came damaged, is told to the
+ * closed, so that its room on the disk is free. A file that cannot be read SNAP_SERVE_FAILURES times in a row, or of which a member says that it came damaged, is told to the
  * role (snap_serve_take_suspect), and closed.
  * Owner: the snap role, embedded. Thread: snap, with its fs. Limits: SNAP_SERVE_QUEUE questions (more are dropped: they come again), one
  * read in flight, SNAP_SERVE_FILES open (for one more, the file that was not asked for the longest time is closed).
@@ -17,6 +17,7 @@
 #define SNAP_SERVE_QUEUE 64
 #define SNAP_SERVE_CHUNK (256u << 10)
 #define SNAP_SERVE_FILES 4
+#define SNAP_SERVE_FAILURES 8
 #define SNAP_SERVE_HOLD_NS (30 * NS_PER_S) /* from the last question: time to load the file and to ask for the log behind it */
 
 struct snap_serve_question {
@@ -45,6 +46,7 @@ struct snap_serve {
     struct snap_serve_file *current; /* not IDLE: whose operation is under way */
     char *path;
     struct blob *chunk;              /* being read */
+    uint32_t failures;               /* since a chunk was read last */
     uint64_t suspect_index, suspect_term; /* the last one that was found wanting; index 0 = none since it was last taken */
     struct snap_metrics *note;       /* borrowed; NULL = nobody wants to know */
     uint64_t now_ns;

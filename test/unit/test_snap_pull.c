@@ -430,13 +430,33 @@ START_TEST(test_snap_pull_from_a_disk_that_fails_once_succeeds_later)
         offer(&scene);
         run(&scene);
         ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
-        expect_suspect(&scene);
+        ck_assert_uint_eq(scene.serve.suspect_index, 0);
         scene.now_ns += 3 * NS_PER_S; /* less than the sender keeps a file open */
         offer(&scene);
         run(&scene);
         expect_whole(&scene);
         scene_deinit(&scene);
     }
+}
+END_TEST
+
+START_TEST(test_snap_pull_from_a_disk_that_fails_each_time_says_so)
+{
+    struct scene scene;
+    scene_init(&scene, 120);
+    for (int n = 1; n <= SNAP_SERVE_FAILURES; n++) {
+        ck_assert_uint_eq(scene.serve.suspect_index, 0);
+        fs_sim_fail(scene.from_disk, n % 2 == 0 ? FS_PREAD : FS_SIZE, 1, EIO);
+        offer(&scene);
+        run(&scene);
+        ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+        scene.now_ns += 3 * NS_PER_S;
+    }
+    expect_suspect(&scene);
+    offer(&scene);
+    run(&scene);
+    expect_whole(&scene);
+    scene_deinit(&scene);
 }
 END_TEST
 
@@ -579,6 +599,7 @@ int main(void)
     tcase_add_test(pull, test_snap_pull_pieces_that_do_not_fit_do_no_harm);
     tcase_add_test(pull, test_snap_pull_survives_every_failure_of_its_disk);
     tcase_add_test(pull, test_snap_pull_from_a_disk_that_fails_once_succeeds_later);
+    tcase_add_test(pull, test_snap_pull_from_a_disk_that_fails_each_time_says_so);
     tcase_add_test(stream, test_snap_stream_tells_the_file_padded_and_its_sum);
     tcase_add_test(stream, test_snap_stream_places_are_limited_and_given_back);
     tcase_add_test(stream, test_snap_stream_of_all_files_without_a_name_one_may_be_read);
