@@ -142,7 +142,8 @@
     X(D111, "whoever enters the queue owns the lock", "the oldest key owns")                                                             \
     X(D112, "a place that is gone gets its turn all the same", "etcd 3.4: a lock whose lease is over")                                   \
     X(D113, "a lock call's next step is sent to a raft that has stopped", "every call is answered at stop")                              \
-    X(D114, "a snapshot that came damaged is asked for again and again, and its sender not told", "a snapshot that came damaged is asked for again and again, and its sender not told")                              \
+    X(D114, "a snapshot that came damaged is asked for again, its sender is not told", "whoever lags gets a good one")                   \
+    X(D115, "a first batch that takes its name anew leaves the damage behind it out", "a suspect tail is remembered")                    \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

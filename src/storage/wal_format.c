@@ -65,7 +65,8 @@
  * entry of another term there, begins anew behind s, as with a snapshot from another member.
  * The bytes cut are copied to NAME.broken. The last intact batch is written once more, in place, with the same bytes, and synced
  * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got. If that batch is the
- * first of its segment, the name may be what the disk never got: a copy of the file takes the name again.
+ * first of its segment, the name may be what the disk never got: a copy of the file takes the name again, with the bytes cut, which
+ * are what a start that ends here has to say of the loss to the next one.
  */
 #include "storage/wal_format.h"
 

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "storage/wal_recover.h"
 #include "storage/wal_spare.h"
 
@@ -69,11 +70,11 @@ static int keep_aside(struct wal_recover *recover, const char *path)
     return error;
 }
 
-/* Reads the last batch into memory of the caller's. */
-static int read_last(const struct wal_reader *reader, struct fs *fs, struct fs_file *file, uint8_t **out_bytes, size_t *out_size)
+/* Reads the last batch, and so many bytes behind it, into memory of the caller's. */
+static int read_last(const struct wal_reader *reader, struct fs *fs, struct fs_file *file, uint64_t behind, uint8_t **out_bytes, size_t *out_size)
 {
     ASSERT(reader->offset > reader->last.offset);
-    size_t size = (size_t)(reader->offset - reader->last.offset);
+    size_t size = (size_t)(reader->offset - reader->last.offset + behind);
     uint8_t *bytes = alloc_new(size);
     struct fs_op read = {.kind = FS_PREAD, .file = file, .offset = reader->last.offset, .size = size, .memory = bytes};
     int error = fs_run(fs, &read);
@@ -102,7 +103,7 @@ static int rewrite_last(const struct wal_recover *recover)
     struct fs_file *file = NULL;
     int error = fs_open(fs, reader->path, FS_READ | FS_WRITE, &file);
     if (error != 0) return error;
-    error = read_last(reader, fs, file, &bytes, &size);
+    error = read_last(reader, fs, file, 0, &bytes, &size);
     if (error == 0) error = write_and_sync(fs, file, reader->last.offset, bytes, size);
     fs_close(fs, file);
     alloc_free(bytes);
@@ -110,7 +111,8 @@ static int rewrite_last(const struct wal_recover *recover)
 }
 
 /* A first batch was synced before its segment got a name, but the sync of that name may have failed, and the directory in the cache
- * then says nothing about the one on disk. A new file with the same content takes the name: that writes it again. */
+ * then says nothing about the one on disk. A new file with the same content takes the name: that writes it again. What is cut behind it
+ * stays, too: until there is a next segment whose head remembers that something was lost, it alone says so. */
 static int rename_first(const struct wal_recover *recover, const char *spare)
 {
     const struct wal_reader *reader = &recover->reader;
@@ -118,7 +120,7 @@ static int rename_first(const struct wal_recover *recover, const char *spare)
     uint8_t *bytes = NULL;
     size_t size = 0;
     struct fs_file *file = NULL;
-    int error = read_last(reader, fs, reader->file, &bytes, &size);
+    int error = read_last(reader, fs, reader->file, MUTANT(D115) ? 0 : recover->found.cut_bytes, &bytes, &size);
     if (error == 0) error = fs_open(fs, spare, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &file);
     struct fs_op allocate = {.kind = FS_ALLOCATE, .file = file, .size = reader->head.capacity};
     if (error == 0) error = fs_run(fs, &allocate);

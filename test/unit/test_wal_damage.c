@@ -152,6 +152,48 @@ START_TEST(test_wal_refusal_changes_nothing_on_disk)
 }
 END_TEST
 
+/* A log of so many batches, the last of which is damaged and may have been acknowledged. */
+static void make_suspect(struct wal_rig *rig, uint64_t batches)
+{
+    char path[256];
+    uint64_t batch = 0, offset = 0;
+    size_t count = 0;
+    wal_rig_init(rig);
+    ck_assert_int_eq(wal_rig_open(rig), ERR_OK);
+    for (uint64_t i = 0; i < batches; i++) {
+        wal_rig_append(rig, 1 + 2 * i, 2, 1, 0, 600);
+        wal_rig_run(rig);
+    }
+    wal_rig_close(rig);
+    while (wal_rig_segment(rig, count, path, sizeof path)) count++;
+    uint64_t last = last_batch(rig);
+    while (!block_is_used(rig, path, offset, &batch) || batch != last) offset += WAL_FORMAT_BLOCK;
+    fs_sim_flip(rig->disk, path, offset + WAL_FORMAT_BLOCK + 100, 4);
+}
+
+START_TEST(test_wal_suspect_tail_is_remembered_by_a_start_that_follows_one_that_failed)
+{
+    static const enum fs_kind kinds[] = {FS_RENAME, FS_OPEN, FS_PWRITE, FS_FDATASYNC, FS_FSYNC_DIR, FS_ALLOCATE, FS_UNLINK};
+    uint64_t failed = 0;
+    for (size_t at = 0; at < 3 * 6 * sizeof kinds / sizeof kinds[0]; at++) {
+        struct wal_rig rig;
+        uint64_t batches = 1 + at % 3; /* with one the last good batch is the first of its segment */
+        make_suspect(&rig, batches);
+        fs_sim_fail(rig.disk, kinds[at / 18], 1 + at / 3 % 6, EIO);
+        enum err err = wal_rig_open(&rig);
+        wal_rig_close(&rig);
+        fs_sim_fail(rig.disk, kinds[at / 18], 0, 0);
+        failed += err != ERR_OK;
+        ck_assert_msg(wal_rig_open(&rig) == ERR_OK, "%s", rig.found.message);
+        ck_assert_int_eq(rig.found.tail, WAL_TAIL_SUSPECT);
+        ck_assert_uint_eq(rig.found.suspect_index, 2 * batches);
+        wal_rig_close(&rig);
+        wal_rig_deinit(&rig);
+    }
+    ck_assert_uint_gt(failed, 20);
+}
+END_TEST
+
 START_TEST(test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it)
 {
     struct wal_rig rig;
@@ -746,6 +788,7 @@ int main(void)
     tcase_add_test(damage, test_wal_name_of_a_segment_covers_its_first_batch);
     tcase_add_test(damage, test_wal_refusal_changes_nothing_on_disk);
     tcase_add_test(damage, test_wal_suspect_tail_is_remembered_until_the_commit_index_passes_it);
+    tcase_add_test(damage, test_wal_suspect_tail_is_remembered_by_a_start_that_follows_one_that_failed);
     tcase_add_test(damage, test_wal_segment_that_was_begun_behind_a_damaged_tail_is_missed);
     tcase_add_test(damage, test_wal_vote_survives_any_one_damaged_block_of_its_batch);
     tcase_add_test(damage, test_wal_whose_last_batch_is_damaged_at_both_ends_is_refused);
