@@ -121,16 +121,6 @@ static void begin(struct sim_clients *clients, struct sim_lock_client *client)
 
 /* --- answers --- */
 
-static int64_t newest(const struct sim_clients *clients)
-{
-    int64_t newest = 0;
-    for (uint32_t i = 0; i < clients->options.members; i++) {
-        int64_t own = world_shown(clients->world, i);
-        if (own > newest) newest = own;
-    }
-    return newest;
-}
-
 static void remember(struct sim_clients *clients, const struct sim_lock_owner *owner)
 {
     struct sim_locks *locks = &clients->locks;
@@ -195,7 +185,7 @@ static void take_answer(struct sim_clients *clients, struct sim_lock_client *cli
     if (died || err != ERR_OK || !is_candidate) return;
     struct sim_lock_owner owner = {.place = client->place, .member = client->member, .is_leader = client->what == SIM_LOCK_CAMPAIGN};
     if (!read_owner(client, bytes, &owner)) world_watch_broken(clients->world, "an answer is no answer", client->member, client->call, bytes.size);
-    owner.newest = newest(clients);
+    owner.newest = world_shown(clients->world);
     remember(clients, &owner);
     client->owns = true;
     client->revision = owner.created;

@@ -50,12 +50,15 @@ int64_t world_created(const struct world *world, uint32_t member, uint32_t key)
     return is_there ? kv.create_revision : 0;
 }
 
-int64_t world_shown(const struct world *world, uint32_t member)
+int64_t world_shown(const struct world *world)
 {
     const struct world_watch *watch = &world->watch;
-    uint64_t published = world->members[member].watch.published_index;
-    if (!world->members[member].is_up) return published < watch->fact_capacity ? watch->facts[published].revision : 0;
-    const struct mvcc_view *view = view_of(&world->members[member]);
-    ASSERT(view != NULL);
-    return mvcc_view_revision(view);
+    int64_t newest = 0;
+    for (uint64_t index = watch->commit_index; index > 0 && newest == 0; index--)
+        if (index < watch->fact_capacity) newest = watch->facts[index].revision;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        const struct mvcc_view *view = world->members[i].is_up ? view_of(&world->members[i]) : NULL;
+        if (view != NULL && mvcc_view_revision(view) > newest) newest = mvcc_view_revision(view);
+    }
+    return newest;
 }

@@ -27,9 +27,8 @@ void world_locks_note(struct world_member *member, const struct command_id *id, 
 /* --- for whoever has the world --- */
 const struct world_lock_write *world_lock_writes(const struct world *world, size_t *out_count);
 uint64_t world_lock_write_index(const struct world *world, size_t number); /* in the committed log; 0 = nowhere (so far) */
-/* The create revision of a key in the published view of a member that is up; 0 = it is not there. And the revision of that view, or of
- * the last one of a member that is down. */
+/* The create revision of a key in the published view of a member that is up; 0 = it is not there. */
 int64_t world_created(const struct world *world, uint32_t member, uint32_t key);
-int64_t world_shown(const struct world *world, uint32_t member);
+int64_t world_shown(const struct world *world); /* the newest revision that any member has ever shown */
 
 #endif
