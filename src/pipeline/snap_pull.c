@@ -14,7 +14,7 @@
 #define WAIT_MIN_NS NS_PER_S           /* for a chunk that may be lost */
 #define WAIT_MAX_NS (30 * NS_PER_S)
 #define SLOW_NS (300 * NS_PER_MS)      /* a chunk that takes longer waits behind others: fewer are asked for at once */
-#define ABANDON_NS (3 * NS_PER_S)      /* without a chunk for so long, another offer is better */
+#define ABANDON_NS (3 * NS_PER_S)      /* without a chunk for so long, another offer of the same leader is better */
 #define ASIDE_SUFFIX ".got" SNAPSHOT_FORMAT_TMP_SUFFIX /* not the name under which this member would write the same one */
 #define PAUSE_NS (2 * NS_PER_S)        /* after a failure of the disk or of the file */
 #define FLUSH_BYTES (UINT64_C(16) << 20) /* between two syncs on the way: the log's own sync waits for the same disk */
@@ -91,13 +91,20 @@ static char *aside(const char *path)
     return name;
 }
 
+/* Another offers its own: the former leader may have died, so that one chunk that is lost is enough, and nothing got is nothing lost. */
+static bool is_stale(const struct snap_pull *pull, uint64_t from, uint64_t now_ns)
+{
+    if (pull->phase != SNAP_PULL_GET) return false;
+    if (from != pull->from) return pull->received == 0 || pull->is_overdue;
+    uint64_t patience_ns = pull->wait_ns > ABANDON_NS ? pull->wait_ns : ABANDON_NS;
+    return now_ns - pull->progress_ns > patience_ns;
+}
+
 void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint64_t term, uint64_t now_ns)
 {
     ASSERT(from != RAFT_NONE && index > 0);
-    uint64_t patience_ns = pull->wait_ns > ABANDON_NS ? pull->wait_ns : ABANDON_NS;
-    bool is_stale = pull->phase == SNAP_PULL_GET && now_ns - pull->progress_ns > patience_ns;
     bool is_other = pull->index != index || pull->term != term || pull->from != from;
-    if (is_stale && is_other && !pull->io.in_flight && !pull->io.is_done) {
+    if (is_other && is_stale(pull, from, now_ns) && !pull->io.in_flight && !pull->io.is_done) {
         fail(pull, "its sender does not answer any more, another one is offered", now_ns);
         pull->not_before_ns = now_ns; /* the offer comes again, and nothing speaks against it */
         return;
@@ -109,6 +116,7 @@ void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint
     pull->path = snapshot_dir_file(pull->dir, index, term, false);
     pull->tmp_path = aside(pull->path);
     pull->progress_ns = now_ns;
+    pull->is_overdue = false;
     pull->window = 1;
     pull->wait_ns = WAIT_MIN_NS;
     LOG(INFO, "the log that this member needs is gone: getting the leader's snapshot", LOG_F_HEX("leader", from), LOG_F_U64("index", index),
@@ -146,6 +154,7 @@ static bool ask_more(struct snap_pull *pull, uint64_t now_ns)
         pull->window = 1;
         pull->wait_ns = pull->wait_ns < WAIT_MAX_NS / 2 ? pull->wait_ns * 2 : WAIT_MAX_NS;
         pull->restarts++;
+        pull->is_overdue = true;
     }
     uint64_t end = pull->file_bytes == 0 ? 1 : pull->file_bytes;
     while (pull->asked < end && pull->asked - pull->received < (uint64_t)pull->window * SNAP_SERVE_CHUNK &&
@@ -178,6 +187,7 @@ static void note_speed(struct snap_pull *pull, uint64_t now_ns)
     uint64_t wait_ns = pull->wait_ns / 2 > 2 * took_ns ? pull->wait_ns / 2 : 2 * took_ns;
     pull->wait_ns = wait_ns < WAIT_MIN_NS ? WAIT_MIN_NS : wait_ns < WAIT_MAX_NS ? wait_ns : WAIT_MAX_NS;
     pull->progress_ns = pull->waiting_ns = now_ns;
+    pull->is_overdue = false;
 }
 
 void snap_pull_chunk(struct snap_pull *pull, const struct raft_msg *msg, uint64_t now_ns)

@@ -56,6 +56,7 @@ struct snap_pull {
     const char *complaint;      /* what is wrong with a piece that came; NULL = nothing */
     uint64_t progress_ns;       /* when the last chunk came */
     uint64_t waiting_ns;        /* since when the next chunk is waited for */
+    bool is_overdue;            /* it counts as lost */
     uint64_t not_before_ns;     /* after a failure */
     bool is_named;              /* it has its final name, which is not durable yet */
     struct snapshot_load *load;

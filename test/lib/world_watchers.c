@@ -139,7 +139,8 @@ static void port_send(struct watch_port *port, uint64_t number, struct slice hea
     word->bytes = blob_new(head.size + rest_size);
     if (head.size > 0) memcpy(word->bytes->data, head.data, head.size);
     if (rest_size > 0) memcpy(word->bytes->data + head.size, rest->data, rest_size);
-    word->sent = point_of(watchers->member);
+    word->sent = watchers->step; /* apply may have published another view within the step */
+    word->sent.ns = world->now_ns;
     list_push_back(&stream->words, &word->node);
     blob_unref(rest);
     world_note(world, "tell", stream->member, number, word->bytes->size);

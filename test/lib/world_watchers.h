@@ -55,7 +55,7 @@ uint64_t world_stream_open(struct world *world, uint32_t member, enum watch_meth
 void world_stream_say(struct world *world, uint64_t stream, struct slice message);
 void world_stream_end(struct world *world, uint64_t stream);   /* it has said its last word, and reads on */
 void world_stream_leave(struct world *world, uint64_t stream); /* it is gone */
-/* The next message that came: NULL = none. The caller's. `*out_sent`: of the member, when it was sent. */
+/* The next message that came: NULL = none. The caller's. `*out_sent`: of the view that the role looked at, and when it was sent. */
 struct blob *world_stream_take(struct world *world, uint64_t stream, struct world_view_point *out_sent);
 /* For each message that the client said, in order: how the member stood when it got it. False: it has not got it yet. */
 bool world_stream_heard(struct world *world, uint64_t stream, struct world_view_point *out_point);

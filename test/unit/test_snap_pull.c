@@ -198,15 +198,63 @@ START_TEST(test_snap_pull_gives_up_what_its_sender_has_no_more_and_takes_the_nex
 }
 END_TEST
 
+/* The first chunk comes from `sender`, the next one is lost. */
+static void get_one_chunk(struct scene *scene, uint64_t sender)
+{
+    struct mail mail;
+    ck_assert(lane_take(&scene->to_sender, &mail));
+    snap_serve_ask(&scene->serve, &mail.peer.message->msg, scene->now_ns);
+    mail_deinit(&mail);
+    while (snap_serve_step(&scene->serve, scene->now_ns)) continue;
+    ck_assert(lane_take(&scene->to_receiver, &mail));
+    mail.peer.message->msg.from = sender;
+    snap_pull_chunk(&scene->pull, &mail.peer.message->msg, scene->now_ns);
+    mail_deinit(&mail);
+    while (snap_pull_step(&scene->pull, scene->now_ns)) continue;
+    while (lane_take(&scene->to_sender, &mail)) mail_deinit(&mail);
+}
+
+/* Raft passes on the offers of the newest leader only, so the one before may be dead: who got nothing of it, or lost a chunk, waits no more. */
+START_TEST(test_snap_pull_leaves_a_former_leader_that_is_silent)
+{
+    enum { FORMER = 3 };
+    for (int has_chunk = 0; has_chunk < 2; has_chunk++) {
+        struct scene scene;
+        scene_init(&scene, 3000);
+        snap_pull_offer(&scene.pull, FORMER, INDEX, scene.term, scene.now_ns);
+        while (snap_pull_step(&scene.pull, scene.now_ns)) continue;
+        if (has_chunk) get_one_chunk(&scene, FORMER);
+        ck_assert_int_eq(scene.pull.phase, SNAP_PULL_GET);
+        ck_assert_int_eq(scene.pull.received > 0, has_chunk);
+        offer(&scene);
+        ck_assert_int_eq(scene.pull.phase == SNAP_PULL_GET, has_chunk);
+        if (has_chunk) {
+            struct mail mail;
+            scene.now_ns += scene.pull.wait_ns; /* and not a moment longer */
+            while (snap_pull_step(&scene.pull, scene.now_ns)) continue;
+            while (lane_take(&scene.to_sender, &mail)) mail_deinit(&mail);
+            offer(&scene);
+            ck_assert_int_ne(scene.pull.phase, SNAP_PULL_GET);
+        }
+        run(&scene);
+        offer(&scene); /* at once: it is another's */
+        run(&scene);
+        expect_whole(&scene);
+        scene_deinit(&scene);
+    }
+}
+END_TEST
+
 START_TEST(test_snap_pull_leaves_a_silent_sender_for_another_one)
 {
     struct scene scene;
     scene_init(&scene, 50);
-    snap_pull_offer(&scene.pull, 3, INDEX, scene.term, scene.now_ns);
+    uint64_t first_ns = scene.now_ns;
+    snap_pull_offer(&scene.pull, SENDER, INDEX + 1, scene.term, scene.now_ns);
     (void)snap_pull_step(&scene.pull, scene.now_ns);
     (void)snap_pull_step(&scene.pull, scene.now_ns);
-    offer(&scene); /* while the first may still answer it is not left */
-    ck_assert_uint_eq(scene.pull.from, 3);
+    offer(&scene); /* a newer one of the same: while the first may still come it is not left */
+    ck_assert_uint_eq(scene.pull.index, INDEX + 1);
     struct mail mail;
     for (int i = 0; i < 6 && scene.pull.phase == SNAP_PULL_GET; i++) { /* it is asked again all the while */
         scene.now_ns += NS_PER_S;
@@ -214,6 +262,7 @@ START_TEST(test_snap_pull_leaves_a_silent_sender_for_another_one)
         while (lane_take(&scene.to_sender, &mail)) mail_deinit(&mail);
         offer(&scene);
     }
+    ck_assert_uint_ge(scene.now_ns - first_ns, 3 * NS_PER_S);
     ck_assert_int_ne(scene.pull.phase, SNAP_PULL_GET);
     run(&scene);
     scene.now_ns += 3 * NS_PER_S;
@@ -591,6 +640,7 @@ int main(void)
     tcase_add_test(pull, test_snap_pull_gets_the_whole_file);
     tcase_add_test(pull, test_snap_pull_goes_on_from_where_it_was_when_chunks_are_lost);
     tcase_add_test(pull, test_snap_pull_gives_up_what_its_sender_has_no_more_and_takes_the_next_offer);
+    tcase_add_test(pull, test_snap_pull_leaves_a_former_leader_that_is_silent);
     tcase_add_test(pull, test_snap_pull_leaves_a_silent_sender_for_another_one);
     tcase_add_test(pull, test_snap_pull_asks_a_slow_stream_for_little_at_once_and_for_each_chunk_once);
     tcase_add_test(pull, test_snap_pull_file_does_not_stay_open_when_nobody_asks_any_more);
