@@ -30,7 +30,7 @@ build:
 # What `make server` needs: the programs without tests and benchmarks.
 programs:
 	cmake --preset release
-	cmake --build --preset release -j $(JOBS) --target kvd kvctl readwal readstate readsnapshot readpb
+	cmake --build --preset release -j $(JOBS) --target kvd kvctl kvbench readwal readstate readsnapshot readpb
 
 package: deps programs
 	cmake --build --preset release -j $(JOBS) --target kvd-client kvd-client-static

@@ -2,7 +2,7 @@
 #
 #   component     package             holds
 #   server        kvd                 the member, the tools that read its disk, units, default settings, documents
-#   client        kvctl               the command
+#   client        kvctl               the command, and kvbench
 #   library       libkvd-client0      the shared client library
 #   development   libkvd-client-dev   its header, pkg-config file and static library
 #
@@ -13,7 +13,7 @@ set(package_out ${CMAKE_BINARY_DIR}/packaging)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON) # else an installation builds a hundred test programs first
 
 install(TARGETS kvd ${kvd_tools} RUNTIME DESTINATION bin COMPONENT server)
-install(TARGETS kvctl RUNTIME DESTINATION bin COMPONENT client)
+install(TARGETS kvctl kvbench RUNTIME DESTINATION bin COMPONENT client)
 
 # Units name the program where the package has it.
 file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/scripts/systemd/*.service)
@@ -76,7 +76,8 @@ set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/scripts/debian
 set(CPACK_DEBIAN_CLIENT_PACKAGE_NAME kvctl)
 set(CPACK_DEBIAN_CLIENT_PACKAGE_SECTION database)
 set(CPACK_COMPONENT_CLIENT_DESCRIPTION "command line of kvd, for any server of etcd's v3 API
-Reads, writes, watches, locks and backs up a kvd or etcd cluster.")
+Reads, writes, watches, locks and backs up a kvd or etcd cluster; kvbench
+measures one.")
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libkvd-client0)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)

@@ -20,6 +20,14 @@ if(KVD_SIM) # KVD_MUTANT=ID plants a bug in one process: test/integration/test_c
   target_sources(kvd PRIVATE ${CMAKE_SOURCE_DIR}/test/sim/mutant_env.c)
 endif()
 kvd_program(kvctl kvd_client kvd_rpc kvd_storage kvd_pipeline PkgConfig::JANSSON PkgConfig::EDIT m)
+# kvbench: all but its main is a library, which its unit test links as well.
+file(GLOB kvbench_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/apps/kvbench/*.c)
+list(REMOVE_ITEM kvbench_sources ${CMAKE_SOURCE_DIR}/apps/kvbench/main.c)
+add_library(kvd_bench STATIC ${kvbench_sources})
+target_include_directories(kvd_bench PUBLIC ${CMAKE_SOURCE_DIR}/apps/kvbench)
+target_link_libraries(kvd_bench PUBLIC kvd_client m)
+add_executable(kvbench ${CMAKE_SOURCE_DIR}/apps/kvbench/main.c)
+target_link_libraries(kvbench PRIVATE kvd_allocator kvd_bench)
 
 # The offline tools: one file each with its main; all other files of tools/ are a library that tests and fuzz targets use as well.
 set(kvd_tools readwal readsnapshot readstate readpb)

@@ -68,11 +68,13 @@ says_what_it_is() {
 /usr/share/man/man1/readstate.1.gz
 /usr/share/man/man1/readwal.1.gz
 /usr/share/man/man8/kvd.8.gz" files_of "$kvd_deb"
-    expect "the files of kvctl" "/usr/bin/kvctl
+    expect "the files of kvctl" "/usr/bin/kvbench
+/usr/bin/kvctl
 /usr/share/bash-completion/completions/kvctl
 /usr/share/doc/kvctl/changelog.gz
 /usr/share/doc/kvctl/copyright
 /usr/share/fish/vendor_completions.d/kvctl.fish
+/usr/share/man/man1/kvbench.1.gz
 /usr/share/man/man1/kvctl.1.gz
 /usr/share/zsh/vendor-completions/_kvctl" files_of "$kvctl_deb"
     expect "the files of libkvd-client0" "/usr/lib/libkvd-client.so.0

@@ -1,0 +1,56 @@
+/* kvbench: measures a kvd, or any server of etcd's v3 API, through libkvd-client. What it can do stands in settings.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "manual.h"
+#include "report.h"
+#include "run.h"
+#include "settings.h"
+
+enum exit_code { EXIT_MEASURED = 0, EXIT_FAILED = 1, EXIT_BAD_ARGUMENTS = 2, EXIT_UNWRITTEN = 3 };
+
+static enum exit_code measure(const struct settings *settings)
+{
+    struct run_result result;
+    bool is_good = run_load(settings, &result), is_written = true;
+    if (is_good) {
+        if (settings->is_json) report_json(settings, &result);
+        else report_table(settings, &result);
+        is_written = report_hdr(settings, &result);
+    } else {
+        fprintf(stderr, "kvbench: %s\n", result.text);
+    }
+    bool has_done = is_good && (result.total.counts.ops > 0 || result.total.counts.errors == 0);
+    run_result_deinit(&result);
+    if (!has_done) return EXIT_FAILED;
+    return is_written ? EXIT_MEASURED : EXIT_UNWRITTEN;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    char text[SETTINGS_TEXT_BYTES];
+    bool has_command;
+    enum exit_code code = EXIT_MEASURED;
+    setenv("GRPC_VERBOSITY", "NONE", 0); /* errors are told by us, once */
+    if (argc == 2 && strcmp(argv[1], "man") == 0) {
+        manual_page();
+        return EXIT_MEASURED;
+    }
+    bool is_good = settings_parse(&settings, argc, argv, &has_command, text);
+    if (is_good && settings.help && has_command) {
+        manual_help_of(settings.command);
+    } else if (is_good && settings.help) {
+        manual_help();
+    } else if (is_good) {
+        run_block_signals();
+        code = measure(&settings);
+    } else {
+        if (text[0] == '\0') manual_help();
+        else fprintf(stderr, "kvbench: %s\n", text);
+        code = EXIT_BAD_ARGUMENTS;
+    }
+    settings_deinit(&settings);
+    return (int)code;
+}

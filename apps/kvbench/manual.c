@@ -1,0 +1,129 @@
+/* manual: see the header. */
+#include "manual.h"
+
+#include <stdio.h>
+
+#define EXIT_STATUS_COUNT 4
+static const char *const EXIT_STATUS[EXIT_STATUS_COUNT] = {"measured; single errors are in the result", "every operation failed, or nothing could be measured",
+                                                           "the command line is wrong", "a file could not be written"};
+
+void manual_help(void)
+{
+    printf("kvbench - measures a kvd, or any server of etcd's v3 API\n\nUsage:\n  kvbench WORKLOAD [flags]\n  kvbench WORKLOAD --help\n\nWorkloads:\n");
+    for (int i = 0; i < COMMAND_COUNT; i++) printf("  %-12s %s\n", settings_command((enum command)i)->name, settings_command((enum command)i)->summary);
+    printf("\nExamples:\n"
+           "  kvbench fill --keys 100000                          load a hundred thousand keys\n"
+           "  kvbench get --keys 100000 --clients 1000 --conns 100\n"
+           "  kvbench put --rate 2000 --duration 1m               latency under a load that does not wait for the server\n"
+           "  kvbench put --server-pids 11,12,13 -w json          with what the servers' processes used, as one JSON line\n"
+           "\nOf operations that fail, the kinds are counted; Ctrl-C ends a run early, and its result is printed.\n");
+    printf("\nExit status:\n");
+    for (int i = 0; i < EXIT_STATUS_COUNT; i++) printf("  %d  %s\n", i, EXIT_STATUS[i]);
+}
+
+static int flags_of(uint32_t of, struct settings *settings, struct flag *out_flags)
+{
+    struct settings_flag all[SETTINGS_FLAGS_MAX];
+    int count = settings_flags(settings, all);
+    return settings_flags_of(all, count, of, out_flags);
+}
+
+void manual_help_of(enum command command)
+{
+    struct settings settings;
+    struct flag flags[SETTINGS_FLAGS_MAX];
+    const struct command_row *row = settings_command(command);
+    int count = flags_of(OF(command), &settings, flags);
+    printf("kvbench %s - %s\n\nUsage:\n  kvbench %s [flags]\n\nExamples:\n%s\n", row->name, row->summary, row->name, row->examples);
+    flags_print_help(flags, count);
+}
+
+/* --- the manual page --------------------------------------------------------------------------------------------------------- */
+
+/* Text of one line, safe from being taken for a request of roff. */
+static void put_text(const char *text)
+{
+    if (*text == '.' || *text == '\'') fputs("\\&", stdout);
+    for (; *text != '\0' && *text != '\n'; text++) {
+        switch (*text) {
+        case '\\': fputs("\\e", stdout); break;
+        case '-': fputs("\\-", stdout); break;
+        case '\'': fputs("\\(aq", stdout); break;
+        case '`': fputs("\\(ga", stdout); break;
+        case '~': fputs("\\(ti", stdout); break;
+        case '^': fputs("\\(ha", stdout); break;
+        default: putchar(*text);
+        }
+    }
+}
+
+static void put_block(const char *text)
+{
+    printf(".PP\n.nf\n");
+    for (const char *at = text; *at != '\0'; at++) {
+        if (at != text && at[-1] != '\n') continue;
+        put_text(at);
+        putchar('\n');
+    }
+    printf(".fi\n");
+}
+
+static void put_flag(const struct flag *flag)
+{
+    printf(".TP\n");
+    if (flag->letter != 0) printf("\\fB\\-%c\\fR, ", flag->letter);
+    printf("\\fB");
+    put_text("--");
+    put_text(flag->name);
+    printf("\\fR");
+    if (flag->value_name != NULL) {
+        printf(" \\fI");
+        put_text(flag->value_name);
+        printf("\\fR");
+    }
+    putchar('\n');
+    put_text(flag->help);
+    struct buf value;
+    buf_init(&value);
+    flags_value_text(flag, false, &value);
+    buf_put_u8(&value, 0);
+    if (value.size > 1) {
+        printf(" (default ");
+        put_text((const char *)buf_slice(&value).data);
+        putchar(')');
+    }
+    buf_deinit(&value);
+    putchar('\n');
+}
+
+void manual_page(void)
+{
+    struct settings settings;
+    struct settings_flag all[SETTINGS_FLAGS_MAX];
+    int count = settings_flags(&settings, all);
+    printf(".\\\" Made by `kvbench man`.\n.TH KVBENCH 1 \"\" \"kvbench %s\" \"kvd\"\n.SH NAME\nkvbench \\- measures a kvd, or any server of etcd\\(aqs v3 API\n",
+           KVD_VERSION);
+    printf(".SH SYNOPSIS\n\\fBkvbench\\fR \\fIworkload\\fR [\\fIflags\\fR]\n.SH DESCRIPTION\n"
+           "kvbench puts a load on a cluster and measures rate and latencies, its own processor time, and with \\fB\\-\\-server\\-pids\\fR what the servers "
+           "used.\n.PP\nIn a closed loop, which is the default, each of \\fB\\-\\-clients\\fR starts a call when its last one has ended. With "
+           "\\fB\\-\\-rate\\fR operations are due at fixed times whatever becomes of the others, and latency counts from there: a pause of the server is "
+           "seen by all that were due in it.\n.PP\nOf operations that fail, the kinds are counted. Ctrl\\-C ends a run early, and its result is printed.\n");
+    printf(".SH WORKLOADS\n");
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        const struct command_row *row = settings_command((enum command)i);
+        printf(".SS \"");
+        put_text(row->name);
+        printf("\"\n");
+        put_text(row->summary);
+        printf(".\n");
+        for (int k = 0; k < count; k++) /* what not all have */
+            if ((all[k].of & OF(i)) != 0 && (all[k].of & (OF_WORKLOADS & ~OF(COMMAND_FILL))) != (OF_WORKLOADS & ~OF(COMMAND_FILL))) put_flag(&all[k].flag);
+        put_block(row->examples);
+    }
+    printf(".SH OPTIONS\n");
+    for (int k = 0; k < count; k++)
+        if ((all[k].of & (OF_WORKLOADS & ~OF(COMMAND_FILL))) == (OF_WORKLOADS & ~OF(COMMAND_FILL))) put_flag(&all[k].flag);
+    printf(".SH \"EXIT STATUS\"\n");
+    for (int i = 0; i < EXIT_STATUS_COUNT; i++) printf(".TP\n%d\n%s\n", i, EXIT_STATUS[i]);
+    printf(".SH \"SEE ALSO\"\n.BR kvctl (1),\n.BR kvd (8)\n");
+}
