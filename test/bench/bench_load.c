@@ -5,8 +5,11 @@
  *
  * Reports ops/s, latencies, errors, its own CPU time per operation and, with --server-pids, that of the servers (the run times of
  * all their threads, from /proc/PID/task/TID/schedstat, before and after). Works against anything that speaks the v3 API.
+ * --raw FILE: of every call two little-endian 64-bit numbers, when it ended (CLOCK_MONOTONIC) and how long it took in ns; the latter is
+ * 2^64-1 of a call that failed. SIGTERM ends the measured time early, with a report as else.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +32,7 @@ enum workload { WORKLOAD_PUT, WORKLOAD_GET, WORKLOAD_GET_SERIALIZABLE };
 static const char *const WORKLOADS[] = {"put", "get", "get-serializable"};
 
 struct settings {
-    const char *endpoints, *workload_name, *server_pids, *write_out;
+    const char *endpoints, *workload_name, *server_pids, *write_out, *raw_path;
     uint64_t clients, conns, total, seconds, key_size, value_size, keys, timeout_ns, warmup_ns;
     bool no_fill, help;
 };
@@ -53,6 +56,7 @@ struct load {
     bool is_ending;
     uint64_t started, errors;
     struct measure_latencies latencies; /* of what is done */
+    FILE *raw;                /* NULL = not wanted */
     uint64_t unknown;
     char first_error[160];
 };
@@ -68,13 +72,27 @@ static void put_key(struct load *load, uint64_t number)
     buf_put_pb_bytes(&load->request, 1, slice_make(key + (length - size), (size_t)size));
 }
 
+static volatile sig_atomic_t is_told_to_end; /* by SIGTERM */
+
+static void tell_to_end(int signal_number)
+{
+    (void)signal_number;
+    is_told_to_end = 1;
+}
+
+static void write_raw(struct load *load, uint64_t end_ns, uint64_t took_ns)
+{
+    const uint64_t record[2] = {end_ns, took_ns};
+    if (fwrite(record, sizeof record, 1, load->raw) != 1) fatal("%s: cannot be written", load->settings.raw_path);
+}
+
 static void start_one(struct client *client);
 
 static void on_done(void *context, const struct rpc_client_result *result)
 {
     struct client *client = context;
     struct load *load = client->load;
-    uint64_t took_ns = clock_mono_ns() - client->start_ns;
+    uint64_t end_ns = clock_mono_ns(), took_ns = end_ns - client->start_ns;
     if (result->code != ERR_CODE_OK) {
         load->errors++;
         if (load->first_error[0] == '\0')
@@ -82,6 +100,7 @@ static void on_done(void *context, const struct rpc_client_result *result)
     }
     load->unknown += result->is_unknown;
     if (load->is_measured) measure_add(&load->latencies, took_ns);
+    if (load->is_measured && load->raw != NULL) write_raw(load, end_ns, result->code == ERR_CODE_OK ? took_ns : UINT64_MAX);
     start_one(client);
 }
 
@@ -89,7 +108,7 @@ static void start_one(struct client *client)
 {
     struct load *load = client->load;
     if (load->is_ending || (load->is_filling && load->fill_next == load->settings.keys)) return;
-    if (load->is_measured && load->settings.total != 0 && load->started == load->settings.total) return;
+    if (load->is_measured && load->settings.total != 0 && load->started >= load->settings.total) return;
     bool is_put = load->is_filling || load->workload == WORKLOAD_PUT;
     uint64_t key = load->is_filling ? load->fill_next++ : rng_below(&load->rng, load->settings.keys);
     buf_clear(&load->request);
@@ -116,7 +135,8 @@ static void start_all(struct load *load)
 
 static void pump_until(struct load *load, uint64_t until_ns)
 {
-    while (rpc_client_in_flight(load->rpc) > 0 && clock_mono_ns() < until_ns) rpc_client_pump(load->rpc, until_ns);
+    while (rpc_client_in_flight(load->rpc) > 0 && clock_mono_ns() < until_ns && !(load->is_measured && is_told_to_end))
+        rpc_client_pump(load->rpc, until_ns);
 }
 
 static void fill(struct load *load)
@@ -184,7 +204,7 @@ static void print_report(const struct load *load, const struct report *report)
 
 static bool parse(int argc, char **argv, struct settings *settings)
 {
-    *settings = (struct settings){.endpoints = "127.0.0.1:2379", .workload_name = "put", .server_pids = "",
+    *settings = (struct settings){.endpoints = "127.0.0.1:2379", .workload_name = "put", .server_pids = "", .raw_path = "",
                                   .write_out = "simple", .clients = 100, .conns = 10, .key_size = 8, .value_size = 256,
                                   .keys = 10000, .timeout_ns = 10 * NS_PER_S, .warmup_ns = 300 * NS_PER_MS};
     struct flag flags[] = {
@@ -201,6 +221,7 @@ static bool parse(int argc, char **argv, struct settings *settings)
         {"timeout", 0, FLAG_DURATION_NS, &settings->timeout_ns, "<time>", "of a call", "Load", false},
         {"warmup", 0, FLAG_DURATION_NS, &settings->warmup_ns, "<time>", "before measuring begins", "Load", false},
         {"server-pids", 0, FLAG_STRING, &settings->server_pids, "<list>", "measure these processes' CPU", "Output", false},
+        {"raw", 0, FLAG_STRING, &settings->raw_path, "<file>", "end and latency of every call", "Output", false},
         {"write-out", 'w', FLAG_STRING, &settings->write_out, "<format>", "simple or json", "Output", false},
         {"help", 'h', FLAG_BOOL, &settings->help, NULL, "this text", "Output", false},
     };
@@ -251,11 +272,15 @@ int main(int argc, char **argv)
     buf_init(&load.request);
     load.value = alloc_new(VALUE_BYTES_MAX);
     memset(load.value, 'v', VALUE_BYTES_MAX);
+    if (load.settings.raw_path[0] != '\0' && (load.raw = fopen(load.settings.raw_path, "wb")) == NULL)
+        fatal("%s: cannot be made", load.settings.raw_path);
+    signal(SIGTERM, tell_to_end);
     load.clients = alloc_zero(load.settings.clients, sizeof *load.clients);
     for (uint64_t i = 0; i < load.settings.clients; i++) load.clients[i].load = &load;
     if (load.workload != WORKLOAD_PUT && !load.settings.no_fill) fill(&load);
     struct report report = measure(&load);
     print_report(&load, &report);
+    if (load.raw != NULL && fclose(load.raw) != 0) fatal("%s: cannot be written", load.settings.raw_path);
     rpc_client_free(load.rpc);
     buf_deinit(&load.request);
     alloc_free(load.value);
