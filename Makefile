@@ -1,7 +1,7 @@
 # The everyday commands. CMake does the building (CMakePresets.json), the scripts the rest.
 .PHONY: deps deps-build build programs server client stop status clean-data clean check format package help
 .PHONY: test test-unit test-integration test-e2e test-benchmark test-all test-long test-unit-long test-integration-long test-e2e-long \
-        test-benchmark-long test-all-long bench
+        test-benchmark-long test-all-long bench bench-parts
 
 JOBS ?= 2
 ARGS ?= endpoint status -w table
@@ -13,7 +13,8 @@ help:
 	@echo "make stop        ends the cluster;  make clean-data removes what it stored, and asks before (YES=-y: does not)"
 	@echo "make test        every suite, in under 25 minutes;  make test-long in full sizes (hours)"
 	@echo "make test-unit test-integration test-e2e test-benchmark test-all, and each with -long: one suite, or all"
-	@echo "make bench       the benchmarks;  make check the house rules;  make format clang-format"
+	@echo "make bench       kvd beside etcd, under 20 minutes (ROWS=\"put-1000 get-lin\": these rows);  make bench-parts: store and log alone"
+	@echo "make check       the house rules;  make format clang-format"
 	@echo "make package     Debian packages of the server, kvctl and libkvd-client, in build/release/package"
 	@echo "make deps build clean"
 
@@ -79,7 +80,12 @@ test-long: test-all-long
 test-unit-long test-integration-long test-e2e-long test-benchmark-long test-all-long: test-%-long:
 	KVD_TEST_LONG=1 $(MAKE) test-$*
 
+# kvd beside etcd: the table of goals, bench/RESULTS.md and its plots; of some rows only the table.
 bench: deps build
+	test/bench/figures/run.py $(if $(ROWS),--rows "$(ROWS)")
+
+# The store, snapshots and the log alone, beside their targets.
+bench-parts: deps build
 	test/benchmark_test.sh --full
 
 check:

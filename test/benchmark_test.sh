@@ -12,7 +12,7 @@ if [[ ${1:-} == --full ]]; then
     "$build/test/bench_snapshot" --full
     exec "$build/test/bench_wal" --full
 fi
-suite_begin "benchmarks" 45
+suite_begin "benchmarks" 75
 
 # has_figures LOG FIGURE...: every line of the log is a figure with a number, and each of these beginnings is among them
 has_figures() {
@@ -110,6 +110,13 @@ lease_prints_its_figures() {
     ! "$build/test/bench_lease" --fast
 }
 
+# Every row of the comparison with etcd, small: whether it yields figures, not which.
+comparison_yields_every_figure() {
+    test/bench/figures/run.py --quick --dir "$suite_dir" --out "$suite_dir/out" || return 1
+    test/bench/figures/test_report.py "$suite_dir/out" || return 1
+    ! test/bench/figures/run.py --rows no-such-row
+}
+
 # run NAME: a check of this file in a shell of its own
 run() {
     # shellcheck disable=SC2016 # expanded by the inner shell
@@ -124,4 +131,5 @@ run snapshot_prints_every_figure_as_json
 run wal_prints_every_figure_as_json
 run watch_prints_its_figures
 run lease_prints_its_figures
+run comparison_yields_every_figure
 suite_end
