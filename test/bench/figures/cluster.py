@@ -80,14 +80,6 @@ class Processes:
             with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as file:
                 file.write("5")
 
-    def written_bytes(self):
-        """Bytes that they had written to the disk."""
-        total = 0
-        for pid in self.pids:
-            with open(f"/proc/{pid}/io", encoding="ascii") as file:
-                total += next(int(line.split()[1]) for line in file if line.startswith("write_bytes"))
-        return total
-
 
 class Echo(Processes):
     def __init__(self, program, count, value_size):

@@ -9,38 +9,55 @@ import subprocess
 from cluster import die_with_parent
 
 BUILD = os.environ.get("KVD_BUILD", "build/release")
-LOAD, WATCH, LEASE, ECHO = (f"{BUILD}/test/{name}" for name in ("bench_load", "bench_watch", "bench_lease", "echo_server"))
-
+KVBENCH = os.environ.get("KVBENCH_BINARY", "bin/kvbench")
+RAW, WATCH, LEASE, ECHO = (f"{BUILD}/test/{name}" for name in ("bench_load", "bench_watch", "bench_lease", "echo_server"))
 RUN_S = 400  # a generator that takes longer hangs
 
 commands = {}  # what was run for each row, as it can be typed
 
 
-def run(row, command):
-    """Of a generator the report. A run that has errors is no figure."""
+def run(row, words):
+    """Of a generator the report: its last line; before it there are seconds, if it tells them ("seconds" of the report). A run that has
+    errors is no figure."""
     commands.setdefault(row, [])
-    shown = shlex.join(command)
+    shown = shlex.join(words)
     if shown not in commands[row]:
         commands[row].append(shown)
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=RUN_S)
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=RUN_S)
     if done.returncode != 0:
         raise RuntimeError(f"{shown}: exit code {done.returncode}: {done.stdout}{done.stderr}")
-    return json.loads(done.stdout)
+    *seconds, report = map(json.loads, done.stdout.splitlines())
+    if report.get("errors"):
+        raise RuntimeError(f"{shown}: {report['errors']} calls failed: {report.get('errors_by_kind')}")
+    return report | {"per_second": seconds}
 
 
-def command(cluster, workload, clients, conns, amount, *more):
-    """A closed loop of single calls; `amount` is ("--seconds", 5) or ("--total", 1000)."""
-    return [LOAD, "--endpoints", ",".join(cluster.endpoints), "--server-pids", ",".join(map(str, cluster.pids)), "--workload", workload,
-            "--clients", str(clients), "--conns", str(conns), *map(str, amount), *map(str, more), "-w", "json"]
+def where(cluster):
+    return ["--endpoints", ",".join(cluster.endpoints), "--server-pids", ",".join(map(str, cluster.pids))]
+
+
+def closed_loop(cluster, workload, clients, conns, *more):
+    """kvbench: each client one call at a time."""
+    return [KVBENCH, workload, *where(cluster), "--clients", str(clients), "--conns", str(conns), *map(str, more), "-w", "json"]
+
+
+def hdr(path):
+    """[share, µs] of a file of percentiles; it is removed."""
+    with open(path, encoding="ascii") as file:
+        lines = [line.split() for line in file if line.strip() and line.strip()[0].isdigit()]
+    os.unlink(path)
+    return [[float(share), float(value) * 1e3] for value, share, *_ in lines if float(share) < 1]
 
 
 class Background:
-    """A load that runs until it is told to end."""
+    """Puts that go on until they are told to end, every latency of which is kept."""
 
-    def __init__(self, row, words, raw):
+    def __init__(self, row, cluster, clients, conns, keys, raw):
         self.raw = raw
+        words = [RAW, *where(cluster), "--workload", "put", "--clients", str(clients), "--conns", str(conns), "--keys", str(keys), "--seconds",
+                 "3600", "-w", "json", "--raw", raw]
         commands.setdefault(row, []).append(shlex.join(words))
-        self.process = subprocess.Popen(words + ["--raw", raw], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         preexec_fn=die_with_parent)
 
     def end(self):
@@ -61,26 +78,11 @@ class Latencies:
         with open(path, "rb") as file:
             numbers.frombytes(file.read())
         os.unlink(path)
-        self.failed = numbers[1::2].count(2**64 - 1)
         self.calls = [(end, took) for end, took in zip(numbers[0::2], numbers[1::2]) if took != 2**64 - 1]
 
     def between(self, start_s, end_s):
         start, end = int(start_s * 1e9), int(end_s * 1e9)
         return sorted(took for at, took in self.calls if start <= at < end)
-
-    def per_bin(self, bin_s):
-        """[seconds since the first call ended, calls per second]."""
-        if not self.calls:
-            return []
-        first, counts = self.calls[0][0], {}
-        for at, _ in self.calls:
-            at = int((at - first) / 1e9 / bin_s)
-            counts[at] = counts.get(at, 0) + 1
-        return [[round(i * bin_s, 3), counts.get(i, 0) / bin_s] for i in range(max(counts))]
-
-    def percentiles_us(self, shares):
-        ordered = sorted(took for _, took in self.calls)
-        return [[share, percentile(ordered, share) / 1e3] for share in shares] if ordered else []
 
 
 def percentile(ordered, share):

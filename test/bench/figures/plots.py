@@ -74,7 +74,8 @@ def draw(result, out):
     for title, name, script in (
             ("Goals", "goals", ratio_bars(result, out)),
             ("Throughput over time", "throughput",
-             panels(result, "rate", terminal(out, "throughput", 700) + 'set xlabel "s"\nset ylabel "calls/s"\nset yrange [0:*]\nset key opaque\n', "1:2")),
+             panels(result, "rate", terminal(out, "throughput", 700) +
+                    'set xlabel "s"\nset ylabel "calls/s"\nset yrange [0:*]\nset key opaque\n', "1:2")),
             ("Percentiles of latency", "latency",
              panels(result, "latency", terminal(out, "latency", 700) +
                     'set xlabel "share of calls that were faster"\nset ylabel "µs"\nset logscale xy\nset key left\n'

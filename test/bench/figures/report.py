@@ -150,11 +150,14 @@ def write(result, out):
 
 Written by `make bench` on {time.strftime('%Y-%m-%d')}, in {result.took_s / 60:.0f} min. Three members each on loopback, 8-byte keys and
 256-byte values, both with fsync and else their defaults, one cluster at a time in turns; clients and servers on the same machine. Medians of
-the rounds, and in brackets the least and the greatest ratio of a round. [test/bench/figures/rows.py](../test/bench/figures/rows.py) says how each row is measured.
+the rounds, and in brackets the least and the greatest ratio of a round.
+[test/bench/figures/rows.py](../test/bench/figures/rows.py) says how each row is measured.
 
 {markdown(HEAD, lines)}
 
-{len(lines) - len(missed)} of {len(lines)} goals are reached.{chr(10) * 2 + 'Missed:' + chr(10) * 2 if missed else ''}{chr(10).join(f'* {one}' for one in missed)}
+{len(lines) - len(missed)} of {len(lines)} goals are reached.{" Missed:" if missed else ""}
+
+{chr(10).join(f'* {one}' for one in missed)}
 
 {chr(10).join(f'![{name}]({file})' for name, file in pictures) or 'No plots: gnuplot is not installed.'}
 
@@ -177,5 +180,6 @@ Process ids and ports are those of the run.
     with open(f"{out}/RESULTS.md", "w", encoding="utf-8") as file:
         file.write(text)
     with open(f"{out}/results.json", "w", encoding="utf-8") as file:
-        json.dump({"figures": [[row, server, rounds] for (row, server), rounds in result.figures.items()], "fdatasync": result.fdatasync}, file, indent=1)
+        figures = [[row, server, rounds] for (row, server), rounds in result.figures.items()]
+        json.dump({"figures": figures, "fdatasync": result.fdatasync}, file, indent=1)
         file.write("\n")

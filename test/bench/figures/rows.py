@@ -2,6 +2,7 @@
 
 ROWS says which there are and what each wants to find: a fresh cluster, or one with many keys. GOALS says what is to be reached.
 """
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -10,14 +11,14 @@ from typing import Callable
 import load
 import probe
 import wire
+from cluster import Echo
 
 KEY, VALUE = 8, 256  # bytes
-CURVE = [1 - 10 ** (-i / 8) for i in range(33)]  # to 99.99 %
-
 
 @dataclass
 class Sizes:
     amount: tuple      # of a closed loop
+    put_amount: tuple  # of puts by many, long enough that segments of the log begun and not used up weigh little
     seconds: int       # of watches and renewals
     window_s: float    # of puts beside nothing, before a compaction and a snapshot
     rounds: int        # of fresh clusters
@@ -33,10 +34,12 @@ class Sizes:
     settle_s: float
 
 
-FULL = Sizes(amount=("--seconds", 5), seconds=4, window_s=5, rounds=3, clients=1000, conns=100, loop_keys=10_000, keys=1_000_000, list_keys=500_000, kills=20,
-             starts=3, watchers=1000, leases=5000, settle_s=5)
-QUICK = Sizes(amount=("--total", 200), seconds=1, window_s=0.2, rounds=1, clients=50, conns=5, loop_keys=500, keys=1000, list_keys=500, kills=1, starts=1,
-              watchers=100, leases=100, settle_s=0.1)
+FULL = Sizes(amount=("--duration", "5s", "--warm-up", "500ms"), put_amount=("--duration", "12s", "--warm-up", "0s"), seconds=4, window_s=5,
+             rounds=3, clients=1000, conns=100, loop_keys=10_000, keys=1_000_000, list_keys=500_000, kills=20, starts=3, watchers=1000,
+             leases=5000, settle_s=5)
+QUICK = Sizes(amount=("--total", 200, "--warm-up", "0s"), put_amount=("--total", 200, "--warm-up", "0s"), seconds=1, window_s=0.2,
+              rounds=1, clients=50, conns=5, loop_keys=500, keys=1000, list_keys=500, kills=1, starts=1, watchers=100,
+              leases=100, settle_s=0.1)
 
 
 @dataclass
@@ -47,35 +50,49 @@ class Turn:
     directory: str
     curves: dict       # for the plots: {(row, server): {"rate": …, "latency": …}}
 
+    def command(self, workload, clients, conns, *more, cluster=None, amount=None):
+        return load.closed_loop(cluster or self.cluster, workload, clients, conns, "--keys", self.sizes.loop_keys,
+                                *(amount or self.sizes.amount), *more)
+
     def closed_loop(self, workload, clients, conns, *more, amount=None):
-        return load.run(self.row, self.command(workload, clients, conns, amount or self.sizes.amount, *more))
+        return load.run(self.row, self.command(workload, clients, conns, *more, amount=amount))
 
-    def command(self, workload, clients, conns, amount, *more, cluster=None):
-        return load.command(cluster or self.cluster, workload, clients, conns, amount, "--keys", self.sizes.loop_keys, *more)
-
-    def curved_loop(self, workload, clients, conns, *more):
+    def curved_loop(self, workload, clients, conns, *more, amount=None):
         """The same, whose latencies are drawn."""
-        raw = f"{self.directory}/raw"
-        report = self.closed_loop(workload, clients, conns, "--raw", raw, *more)
-        latencies = load.Latencies(raw)
-        self.curves[(self.row, self.cluster.kind)] = {"rate": latencies.per_bin(0.1), "latency": latencies.percentiles_us(CURVE)}
+        path = f"{self.directory}/hdr"
+        report = self.closed_loop(workload, clients, conns, "--live", "json", "--hdr", path, *more, amount=amount)
+        rate = [[second["second"], second["ops_per_s"]] for second in report["per_second"] if second["ops"]]
+        self.curves[(self.row, self.cluster.kind)] = {"rate": rate, "latency": load.hdr(path)}
         return report
 
 
 def pick(report, *names):
-    if report["errors"]:
-        raise RuntimeError(f"{report['errors']} calls failed")
     return {name: report[name] for name in names}
 
 
 LOOP = ("ops_per_s", "p50_us", "p99_us", "server_cpu_us", "client_cpu_us")
 
 
+def device_bytes(directory):
+    """Written to the device on which the directory is."""
+    device = os.stat(directory).st_dev
+    with open(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat", encoding="ascii") as file:
+        return int(file.read().split()[6]) * 512
+
+
 def put_many(turn):
-    written = turn.cluster.written_bytes()
-    report = turn.curved_loop("put", turn.sizes.clients, turn.sizes.conns, "--warmup", "0s")
-    written = turn.cluster.written_bytes() - written
-    return pick(report, *LOOP) | {"disk_bytes_per_put": written / report["ops"]}
+    """What the disk got is asked of the disk, less what it got in half a second before: a process is charged whole folios, however little of
+    them it writes, and these are large where a file was made by large writes."""
+    os.sync()
+    before, start = device_bytes(turn.directory), time.monotonic()
+    time.sleep(0.5)
+    idle_per_s = (device_bytes(turn.directory) - before) / (time.monotonic() - start)
+    before, start = device_bytes(turn.directory), time.monotonic()
+    report = turn.curved_loop("put", turn.sizes.clients, turn.sizes.conns, amount=turn.sizes.put_amount)
+    os.sync()
+    written = device_bytes(turn.directory) - before - idle_per_s * (time.monotonic() - start)
+    return pick(report, *LOOP) | {"disk_bytes_per_put": max(written, 0) / report["ops"], "idle_disk_bytes_per_s": idle_per_s,
+                                  "charged_bytes_per_put": report["server_write_bytes_per_op"]}
 
 
 def put_one(turn):
@@ -83,32 +100,30 @@ def put_one(turn):
 
 
 def get_linearizable(turn):
-    return pick(turn.curved_loop("get", turn.sizes.clients, turn.sizes.conns), *LOOP)
+    return pick(turn.curved_loop("get", turn.sizes.clients, turn.sizes.conns, "--fill"), *LOOP)
 
 
 def get_serializable(turn):
     """Beside it the floor: as many echo servers with the same clients, before and after."""
-    from cluster import Echo
     floors = []
 
     def measure_floor():
         with Echo(load.ECHO, len(turn.cluster.endpoints), VALUE) as echo:
-            words = turn.command("get-serializable", turn.sizes.clients, turn.sizes.conns, turn.sizes.amount, "--no-fill", cluster=echo)
+            words = turn.command("get", turn.sizes.clients, turn.sizes.conns, "--serializable", cluster=echo)
             floors.append(load.run(turn.row, words)["server_cpu_us"])
     measure_floor()
-    report = turn.curved_loop("get-serializable", turn.sizes.clients, turn.sizes.conns)
+    report = turn.curved_loop("get", turn.sizes.clients, turn.sizes.conns, "--fill", "--serializable")
     measure_floor()
     floor = statistics.mean(floors)
     return pick(report, *LOOP) | {"floor_cpu_us": floor, "times_floor": report["server_cpu_us"] / floor}
 
 
 def get_beside_puts(turn):
-    turn.closed_loop("get", turn.sizes.clients, turn.sizes.conns, amount=("--total", 1)) # makes the keys
-    words = turn.command("put", turn.sizes.clients, turn.sizes.conns, ("--seconds", 600))
-    puts = load.Background(turn.row, words, f"{turn.directory}/raw-puts")
+    load.run(turn.row, load.closed_loop(turn.cluster, "fill", turn.sizes.clients, turn.sizes.conns, "--keys", turn.sizes.loop_keys))
+    puts = load.Background(turn.row, turn.cluster, turn.sizes.clients, turn.sizes.conns, turn.sizes.loop_keys, f"{turn.directory}/raw")
     try:
         time.sleep(min(1.0, turn.sizes.window_s))
-        report = turn.closed_loop("get", 10, 10, "--no-fill")
+        report = turn.closed_loop("get", 10, 10)
     finally:
         beside = puts.end()
     return pick(report, "ops_per_s", "p50_us", "p99_us") | {"puts_beside": len(beside.calls)}
@@ -149,7 +164,7 @@ def fill(turn):
     """Every key once, by puts of their own: transactions would make other logs."""
     idle = statistics.mean(turn.cluster.status_bytes("VmRSS"))
     start = time.monotonic()
-    load.run(turn.row, load.command(turn.cluster, "get", turn.sizes.clients, turn.sizes.conns, ("--total", 1), "--keys", turn.sizes.keys))
+    load.run(turn.row, load.closed_loop(turn.cluster, "fill", turn.sizes.clients, turn.sizes.conns, "--keys", turn.sizes.keys, "--batch", 1))
     took = time.monotonic() - start
     time.sleep(turn.sizes.settle_s)
     rss = statistics.mean(turn.cluster.status_bytes("VmRSS"))
@@ -205,8 +220,7 @@ def lists(turn):
 
 def beside_puts(turn, act):
     """p99 of 100 clients' puts in the time before, and while act() runs; it returns when what it did was over."""
-    words = load.command(turn.cluster, "put", 100, 10, ("--seconds", 600), "--keys", turn.sizes.keys)
-    puts = load.Background(turn.row, words, f"{turn.directory}/raw-puts")
+    puts = load.Background(turn.row, turn.cluster, 100, 10, turn.sizes.keys, f"{turn.directory}/raw")
     try:
         time.sleep(0.3 + min(1.0, turn.sizes.window_s))
         start = time.monotonic() - min(0.1, turn.sizes.window_s)
