@@ -25,7 +25,7 @@ file(GLOB kvbench_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/apps/kvbench/*.c
 list(REMOVE_ITEM kvbench_sources ${CMAKE_SOURCE_DIR}/apps/kvbench/main.c)
 add_library(kvd_bench STATIC ${kvbench_sources})
 target_include_directories(kvd_bench PUBLIC ${CMAKE_SOURCE_DIR}/apps/kvbench)
-target_link_libraries(kvd_bench PUBLIC kvd_client m)
+target_link_libraries(kvd_bench PUBLIC kvd_client_program m)
 add_executable(kvbench ${CMAKE_SOURCE_DIR}/apps/kvbench/main.c)
 target_link_libraries(kvbench PRIVATE kvd_allocator kvd_bench)
 

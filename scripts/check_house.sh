@@ -181,6 +181,8 @@ self_test_includes() {
     plant src/rpc/a.c '#include "client/kvd/client.h"' 'include: rpc may not include'
     plant apps/examples/a.c '#include "base/list.h"' 'include: apps/examples may not include'
     allow src/client/a.c '#include "rpc/rpc_client.h"'
+    plant src/client/a.c '#include "rpc/coalescer.h"' 'include: client may not include'
+    allow src/client/client_program.c '#include "rpc/coalescer.h"'
     allow apps/examples/a.c '#include <kvd/client.h>'
     plant apps/kvctl/main.c '#include "rpc/rpc_client.h"' 'include: apps/kvctl may not include'
     allow apps/kvctl/main.c '#include "client/kvd/client.h"'

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "client/kvd/client.h"
+#include "client/client_program.h"
 #include "workload.h"
 
 #define PACE_MIN_NS (50 * NS_PER_US) /* what is due within it is started together */
@@ -19,6 +19,7 @@ struct client {
     struct client *next; /* of those that are free */
     struct workload_call call;
     uint64_t start_ns;   /* in an open loop: when it was due */
+    size_t connection;
 };
 struct worker {
     struct load *load;
@@ -34,7 +35,6 @@ struct load {
     struct workload workload;
     struct worker *workers;
     size_t worker_count, next_worker;
-    struct kvd_call_options options;
     enum load_phase phase;
     bool is_open;                /* an open loop */
     atomic_bool is_stopping;
@@ -113,7 +113,10 @@ static void on_done(void *context, const struct kvd_result *result);
 static void send(struct client *client, struct kvd_request *request)
 {
     struct worker *worker = client->worker;
-    enum kvd_code code = kvd_start(worker->kvd, request, &worker->load->options, on_done, client, NULL);
+    const struct kvd_call_options options = {
+        .timeout_ms = worker->load->settings->timeout_ns / NS_PER_MS,
+        .connection = worker->load->phase == LOAD_CONNECT ? 0 : client->connection};
+    enum kvd_code code = kvd_start(worker->kvd, request, &options, on_done, client, NULL);
     if (code == KVD_OK) return;
     pthread_mutex_lock(&worker->tally.mutex);
     tally_failed(&worker->tally, 0, code, kvd_code_text(code), false);
@@ -243,6 +246,7 @@ static bool worker_init(struct worker *worker, struct load *load, size_t number,
     worker->clients = alloc_zero(worker->client_count, sizeof *worker->clients);
     for (uint64_t i = worker->client_count; i > 0; i--) {
         worker->clients[i - 1].worker = worker;
+        worker->clients[i - 1].connection = i; /* as many on each: one whose answers come together sends together */
         rest(&worker->clients[i - 1]);
     }
     const struct kvd_client_options options = {.endpoints = settings->endpoint_list,
@@ -254,7 +258,7 @@ static bool worker_init(struct worker *worker, struct load *load, size_t number,
                                                .skip_verify = settings->skip_verify,
                                                .calls_max = worker->client_count,
                                                .bytes_max = SIZE_MAX / 2};
-    worker->kvd = kvd_client_new(&options, out_text, SETTINGS_TEXT_BYTES);
+    worker->kvd = client_program_new(&options, out_text, SETTINGS_TEXT_BYTES);
     return worker->kvd != NULL;
 }
 
@@ -264,7 +268,6 @@ struct load *load_new(const struct settings *settings, void (*on_idle)(void), ch
     load->settings = settings;
     load->on_idle = on_idle;
     load->worker_count = settings->threads;
-    load->options = (struct kvd_call_options){.timeout_ms = settings->timeout_ns / NS_PER_MS};
     load->workers = alloc_zero(load->worker_count, sizeof *load->workers);
     workload_init(&load->workload, settings);
     for (size_t i = 0; i < load->worker_count; i++) {

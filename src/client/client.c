@@ -250,7 +250,8 @@ static uint64_t or_default_ns(uint64_t ms, uint64_t default_ms) { return client_
 static uint64_t or_never_ns(uint64_t ns) { return ns > (uint64_t)INT64_MAX ? 0 : ns; } /* as the engine says it */
 static size_t or_default(size_t value, size_t default_value) { return value == 0 ? default_value : value; }
 
-static bool open_rpc(struct kvd_client *client, const struct kvd_client_options *options, char *out_text, size_t text_size)
+static bool open_rpc(struct kvd_client *client, const struct kvd_client_options *options, const struct rpc_client_drain *drain, char *out_text,
+                     size_t text_size)
 {
     struct fs *fs = fs_real_new();
     struct blob *ca = NULL, *certificate = NULL, *key = NULL;
@@ -271,6 +272,7 @@ static bool open_rpc(struct kvd_client *client, const struct kvd_client_options 
                 .key = blob_slice(key),
                 .is_default = options->tls_by_default,
                 .skip_verify = options->skip_verify},
+        .drain = drain,
     };
     client->rpc = rpc_client_new(&rpc, message, sizeof message);
     if (client->rpc == NULL) fail(out_text, text_size, message, "");
@@ -303,7 +305,7 @@ static void free_rest(struct kvd_client *client)
     alloc_free(client);
 }
 
-struct kvd_client *kvd_client_new(const struct kvd_client_options *options, char *out_text, size_t text_size)
+struct kvd_client *client_new(const struct kvd_client_options *options, const struct rpc_client_drain *drain, char *out_text, size_t text_size)
 {
     if (!are_options_good(options, out_text, text_size)) return NULL;
     struct kvd_client *client = ALLOC(struct kvd_client);
@@ -319,13 +321,18 @@ struct kvd_client *kvd_client_new(const struct kvd_client_options *options, char
     map_init(&client->calls);
     heap_init(&client->timers);
     int error = 0;
-    if (open_rpc(client, options, out_text, text_size) && (error = start_thread(client)) == 0) return client;
+    if (open_rpc(client, options, drain, out_text, text_size) && (error = start_thread(client)) == 0) return client;
     if (error != 0) {
         rpc_client_free(client->rpc);
         fail(out_text, text_size, "no thread can be made", strerror(error));
     }
     free_rest(client);
     return NULL;
+}
+
+struct kvd_client *kvd_client_new(const struct kvd_client_options *options, char *out_text, size_t text_size)
+{
+    return client_new(options, NULL, out_text, text_size);
 }
 
 static void wake_up(struct client_post *post) { ASSERT(post != NULL); }

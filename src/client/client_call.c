@@ -116,6 +116,7 @@ void client_call_send(struct client_call *call, const char *path, struct slice b
                                                .policy = policy,
                                                .timeout_ns = call->deadline_ns == CLOCK_NEVER ? 0 : call->deadline_ns - now_ns,
                                                .endpoint = endpoint,
+                                               .connection = call->connection,
                                                .require_leader = call->require_leader,
                                                .message_fn = is_stream ? on_message : NULL,
                                                .message_context = call,
@@ -192,6 +193,7 @@ static enum kvd_code start(struct client_call *call, const struct kvd_call_optio
     if (timeout_ms == 0) timeout_ms = is_stream ? KVD_FOREVER : client->timeout_ns / NS_PER_MS;
     call->deadline_ns = client_deadline_ns(timeout_ms);
     call->endpoint = options->endpoint == 0 ? RPC_CLIENT_ANY : options->endpoint - 1;
+    call->connection = options->connection;
     call->require_leader = options->require_leader;
     call->bytes = call->request->body.size;
     call->post.fn = begin;

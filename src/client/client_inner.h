@@ -91,6 +91,9 @@ uint64_t client_backoff_ns(uint32_t failures); /* before the n-th attempt in a r
 static inline uint64_t client_ms(uint64_t ms) { return ms > UINT64_MAX / 1000000 ? UINT64_MAX : ms * 1000000; }
 uint64_t client_deadline_ns(uint64_t timeout_ms); /* KVD_FOREVER: never */
 
+/* kvd_client_new, with what rpc_client_options.drain is. */
+struct kvd_client *client_new(const struct kvd_client_options *options, const struct rpc_client_drain *drain, char *out_text, size_t text_size);
+
 /* --- requests (client_request.c) --- */
 
 enum client_kind {
@@ -169,6 +172,7 @@ struct client_call {
     uint64_t rpc;            /* the engine's name; 0 = it has none now */
     uint64_t deadline_ns;
     size_t endpoint;         /* or RPC_CLIENT_ANY */
+    size_t connection;       /* as in the options */
     bool require_leader, is_canceled, has_overflowed;
     size_t bytes;
     kvd_done_fn *done_fn;

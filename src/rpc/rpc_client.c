@@ -22,6 +22,7 @@
 #define EVENTS_PER_PUMP 1024
 #define CONNECT_WAIT_NS (2 * NS_PER_S) /* without a dial timeout: for one round over the endpoints */
 #define TARGET_BYTES_MAX 512
+#define STUCK_WAIT_NS NS_PER_MS /* after which a socket that was full is tried again */
 
 static void attempt(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns);
 
@@ -222,6 +223,7 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
     client->conns = alloc_zero(client->conn_count, sizeof *client->conns);
     client->dial_timeout_ns = options->dial_timeout_ns;
     client->calls_max = options->calls_max;
+    client->drain = options->drain;
     client->queue = grpc_completion_queue_create_for_next(NULL);
     client->next_name = 1;
     rpc_wake_init(&client->wake, client->queue);
@@ -245,10 +247,11 @@ static struct rpc_client_call *take_free_call(struct rpc_client *client)
     return call;
 }
 
-/* Calls go round over the connections; a call to a named endpoint takes that endpoint's first. */
-static size_t first_conn(struct rpc_client *client, size_t endpoint)
+/* Calls go round over the connections, or where they are told to; a call to a named endpoint takes that endpoint's first. */
+static size_t first_conn(struct rpc_client *client, const struct rpc_client_request *request)
 {
-    if (endpoint != RPC_CLIENT_ANY) return endpoint;
+    if (request->endpoint != RPC_CLIENT_ANY) return request->endpoint;
+    if (request->connection > 0) return (request->connection - 1) % client->conn_count;
     size_t conn = client->next_conn;
     client->next_conn = (conn + 1) % client->conn_count;
     ASSERT(conn < client->conn_count);
@@ -276,7 +279,7 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
     call->start_ns = now_ns;
     call->deadline_ns = request->timeout_ns == 0 ? CLOCK_NEVER : now_ns + request->timeout_ns;
     call->dial_until_ns = client->dial_timeout_ns == 0 ? CLOCK_NEVER : now_ns + client->dial_timeout_ns;
-    call->conn = first_conn(client, request->endpoint);
+    call->conn = first_conn(client, request);
     bool is_new = map_put(&client->calls, call->name, call);
     ASSERT(is_new);
     uint64_t name = call->name;
@@ -364,6 +367,13 @@ static void run_timers(struct rpc_client *client, uint64_t now_ns)
     }
 }
 
+/* What was written since the last pump leaves before anybody waits. */
+static uint64_t end_drain(const struct rpc_client *client, uint64_t now_ns, uint64_t until_ns)
+{
+    if (client->drain == NULL || client->drain->end() == 0) return until_ns;
+    return until_ns < now_ns + STUCK_WAIT_NS ? until_ns : now_ns + STUCK_WAIT_NS;
+}
+
 size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns)
 {
     client->finished = 0;
@@ -372,9 +382,11 @@ size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns)
     const struct heap_node *first = heap_first(&client->timers);
     uint64_t until_ns = first != NULL && heap_key(&client->timers, first) < deadline_ns ? heap_key(&client->timers, first) : deadline_ns;
     if (client->finished > 0) until_ns = 0;
+    until_ns = end_drain(client, now_ns, until_ns);
     for (size_t i = 0; i < EVENTS_PER_PUMP; i++) {
         grpc_event event = grpc_completion_queue_next(client->queue, rpc_client_conn_time(until_ns), NULL);
         now_ns = clock_mono_ns();
+        if (i == 0 && client->drain != NULL) client->drain->begin();
         if (event.type != GRPC_OP_COMPLETE) break;
         on_event(client, event.tag, now_ns);
         until_ns = 0;
@@ -413,6 +425,7 @@ void rpc_client_free(struct rpc_client *client)
     for (size_t i = 0; i < client->conn_count; i++)
         if (client->conns[i] != NULL) rpc_client_conn_close(client->conns[i]);
     while (is_any_watched(client)) rpc_client_pump(client, CLOCK_NEVER);
+    if (client->drain != NULL) (void)client->drain->end();
     for (size_t i = 0; i < client->conn_count; i++) rpc_client_conn_free(client->conns[i]);
     rpc_wake_deinit(&client->wake);
     grpc_completion_queue_shutdown(client->queue);

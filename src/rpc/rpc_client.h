@@ -41,6 +41,13 @@ struct rpc_client_tls {
     bool skip_verify;         /* tests only: trust whoever answers */
 };
 
+/* What a program may do round the writes of one pump: begin is called when the pump has something to do, end before it waits (and in
+ * rpc_client_free); end answers how many sockets did not take all, so that it must be called again soon. Both on the client's thread. */
+struct rpc_client_drain {
+    void (*begin)(void);
+    size_t (*end)(void);
+};
+
 struct rpc_client_options {
     const char *const *endpoints; /* "host:port", "http://host:port", "https://…", "unix:///path"; copied */
     size_t endpoint_count;
@@ -50,6 +57,7 @@ struct rpc_client_options {
     uint64_t keepalive_time_ns;   /* 0 = no pings; below 10 s it is 10 s */
     uint64_t keepalive_timeout_ns;
     struct rpc_client_tls tls;    /* borrowed until rpc_client_new returns */
+    const struct rpc_client_drain *drain; /* outlives the client; NULL = each write leaves at once */
 };
 
 /* One message of a stream; `body` is borrowed. False: enough, the call ends with CANCELLED. Must not pump. */
@@ -62,6 +70,7 @@ struct rpc_client_request {
     enum rpc_client_policy policy;
     uint64_t timeout_ns;    /* for all attempts together; 0 = none */
     size_t endpoint;        /* its index, and no other is tried; RPC_CLIENT_ANY = the client chooses */
+    size_t connection;      /* 1 + a number: with RPC_CLIENT_ANY the first attempt is on that connection, modulo their count; 0 = the next one */
     bool require_leader;    /* metadata hasleader: true */
     rpc_client_message_fn *message_fn; /* NULL = one message is the answer. Else the server answers with a stream: each message comes here,
                                         * inside rpc_client_pump, and the next is taken when it returns; the result has no body.

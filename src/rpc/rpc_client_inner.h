@@ -54,6 +54,7 @@ struct rpc_client {
     uint64_t next_name;
     size_t calls_max;
     size_t finished;            /* since the pump began */
+    const struct rpc_client_drain *drain; /* may be NULL */
     struct rpc_wake wake;
     bool is_stopping;
 };

@@ -1,17 +1,11 @@
 /* rpc_process: gRPC's own process-wide state; see rpc_server.h. */
-#include <stddef.h>
-
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "rpc/rpc_client_process.h"
 #include "rpc/rpc_server.h"
-
-/* Debian builds gRPC without NDEBUG, which turns on absl's search for deadlocks at every lock: 6–7 % of the CPU per call. This is
- * absl::SetMutexDeadlockDetectionMode(kIgnore); weak, so that a libgrpc without it still links. */
-extern void mutex_deadlock_detection(int mode) __asm__("_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE")
-    __attribute__((weak));
 
 /* gRPC's errors are connections' errors: a warning to us. It logs on its own threads, which have no sink: the line goes to stderr. */
 static void log_from_grpc(gpr_log_func_args *args)
@@ -24,7 +18,7 @@ static void log_from_grpc(gpr_log_func_args *args)
 
 void rpc_process_init(void)
 {
-    if (mutex_deadlock_detection != NULL) mutex_deadlock_detection(0);
+    rpc_client_process_tune();
     gpr_set_log_function(log_from_grpc);
     grpc_init();
     ASSERT(grpc_is_initialized());

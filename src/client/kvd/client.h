@@ -315,6 +315,8 @@ KVD_API struct kvd_request *kvd_raw_stream(const char *path, struct kvd_bytes bo
 struct kvd_call_options {
     uint64_t timeout_ms;   /* for all attempts together, waiting included; 0 = the client's, of streams: none; KVD_FOREVER = none */
     size_t endpoint;       /* 1 + index of the only endpoint that is asked; 0 = any */
+    size_t connection;     /* 1 + a number: of calls to any endpoint those with one number try the same connection first, so that many of them
+                            * share its writes; 0 = the connections in turn */
     bool require_leader;   /* a member that knows of no leader refuses at once */
 };
 
