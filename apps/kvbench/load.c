@@ -1,49 +1,15 @@
 /* load: see the header. */
 #include "load.h"
 
-#include <stdatomic.h>
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "client/client_program.h"
-#include "workload.h"
+#include "load_inner.h"
+#include "streams.h"
 
 #define PACE_MIN_NS (50 * NS_PER_US) /* what is due within it is started together */
 #define BUSY_WAIT_NS (200 * NS_PER_US) /* all clients are busy: when to look again whether one is free */
-
-struct worker;
-struct client {
-    struct worker *worker;
-    struct client *next; /* of those that are free */
-    struct workload_call call;
-    uint64_t start_ns;   /* in an open loop: when it was due */
-    size_t connection;
-};
-struct worker {
-    struct load *load;
-    struct kvd_client *kvd;
-    struct tally tally; /* its mutex is of all that follows */
-    struct rng rng;
-    struct client *clients, *free;
-    uint64_t client_count, conn_count;
-};
-struct load {
-    const struct settings *settings;
-    void (*on_idle)(void);
-    struct workload workload;
-    struct worker *workers;
-    size_t worker_count, next_worker;
-    enum load_phase phase;
-    bool is_open;                /* an open loop */
-    atomic_bool is_stopping;
-    atomic_uint_fast64_t taken;  /* operations that were begun (of LOAD_FILL: keys) */
-    atomic_uint_fast64_t end_ns; /* open loop: what is due later is not begun */
-    uint64_t total;              /* UINT64_MAX = no end */
-    uint64_t start_ns;
-    atomic_uint_fast64_t in_flight;
-};
 
 /* --- what is next ---------------------------------------------------------------------------------------------------------- */
 
@@ -72,31 +38,31 @@ static uint64_t take(struct load *load, uint64_t most, uint64_t *out_first)
     return load->total - *out_first < most ? load->total - *out_first : most;
 }
 
-/* The client's next request, with the worker's lock held; NULL: it has nothing to do. */
-static struct kvd_request *next_request(struct client *client, uint64_t now_ns)
+/* The client takes its next operation, with the worker's lock held; false: there is none for it. */
+static bool take_next(struct client *client, uint64_t now_ns)
 {
     struct worker *worker = client->worker;
     struct load *load = worker->load;
-    uint64_t first, count;
+    uint64_t first = 0, count = 0;
     client->start_ns = now_ns;
     if (load->is_open) {
-        if (!take_due(load, now_ns, &client->start_ns)) return NULL;
-        return workload_next(&load->workload, &worker->rng, &client->call);
+        if (!take_due(load, now_ns, &client->start_ns)) return false;
+    } else {
+        if (atomic_load_explicit(&load->is_stopping, memory_order_relaxed)) return false;
+        count = take(load, load->phase == LOAD_FILL ? load->settings->batch : 1, &first);
+        if (count == 0) return false;
     }
-    if (atomic_load_explicit(&load->is_stopping, memory_order_relaxed)) return NULL;
-    count = take(load, load->phase == LOAD_FILL ? load->settings->batch : 1, &first);
-    if (count == 0) return NULL;
-    switch (load->phase) {
-    case LOAD_CONNECT: client->call = (struct workload_call){.ops = 1}; return kvd_status();
-    case LOAD_FILL: return workload_fill(&load->workload, &worker->rng, first, count, &client->call);
-    case LOAD_WORK: break;
-    }
-    return workload_next(&load->workload, &worker->rng, &client->call);
+    client->call = (struct workload_call){.ops = 1};
+    if (load->phase == LOAD_CONNECT) client->request = kvd_status();
+    else if (load->phase == LOAD_FILL) client->request = workload_fill(&load->workload, &worker->rng, first, count, &client->call);
+    else if (load->streams != NULL) client->request = streams_request(load->streams, load->phase, client);
+    else client->request = workload_next(&load->workload, &worker->rng, &client->call);
+    return true;
 }
 
 /* --- a call ---------------------------------------------------------------------------------------------------------------- */
 
-static void leave(struct load *load)
+void load_leave(struct load *load)
 {
     if (atomic_fetch_sub(&load->in_flight, 1) != 1) return;
     if (!load->is_open || atomic_load(&load->is_stopping)) load->on_idle();
@@ -110,62 +76,85 @@ static void rest(struct client *client)
 
 static void on_done(void *context, const struct kvd_result *result);
 
-static void send(struct client *client, struct kvd_request *request)
+/* Begins what the client has taken. */
+static void send(struct client *client)
 {
     struct worker *worker = client->worker;
-    const struct kvd_call_options options = {
-        .timeout_ms = worker->load->settings->timeout_ns / NS_PER_MS,
-        .connection = worker->load->phase == LOAD_CONNECT ? 0 : client->connection};
-    enum kvd_code code = kvd_start(worker->kvd, request, &options, on_done, client, NULL);
+    const struct kvd_call_options options = {.timeout_ms = worker->load->settings->timeout_ns / NS_PER_MS,
+                                             .connection = worker->load->phase == LOAD_CONNECT ? 0 : client->connection};
+    enum kvd_code code = client->request == NULL ? streams_send(worker->load->streams, client)
+                                                 : kvd_start(worker->kvd, client->request, &options, on_done, client, NULL);
     if (code == KVD_OK) return;
     pthread_mutex_lock(&worker->tally.mutex);
     tally_failed(&worker->tally, 0, code, kvd_code_text(code), false);
     rest(client);
     pthread_mutex_unlock(&worker->tally.mutex);
-    leave(worker->load);
+    load_leave(worker->load);
+}
+
+void load_client_next(struct client *client, uint64_t now_ns)
+{
+    struct worker *worker = client->worker;
+    pthread_mutex_lock(&worker->tally.mutex);
+    bool has_next = take_next(client, now_ns);
+    if (!has_next) rest(client);
+    pthread_mutex_unlock(&worker->tally.mutex);
+    if (has_next) send(client);
+    else load_leave(worker->load);
+}
+
+/* What a call's end says, with the worker's lock held. True: the operation is over. */
+static bool count_end(struct client *client, const struct kvd_result *result, uint64_t now_ns)
+{
+    struct worker *worker = client->worker;
+    struct load *load = worker->load;
+    if (result->attempts > 1) worker->tally.counts.retries += result->attempts - 1;
+    if (result->code != KVD_OK) {
+        tally_failed(&worker->tally, now_ns - client->start_ns, result->code, result->text, result->is_unknown);
+        client->sequence++; /* events of it count no more */
+        return true;
+    }
+    workload_answered(&load->workload, &client->call, result, &worker->tally.counts);
+    if (client->call.owes_put) {
+        client->request = workload_then(&load->workload, &worker->rng, &client->call);
+        return false;
+    }
+    if (load->streams != NULL && load->phase >= LOAD_GRANT) return streams_answered(load->streams, client, result);
+    tally_done(&worker->tally, now_ns - client->start_ns, client->call.ops);
+    return true;
 }
 
 static void on_done(void *context, const struct kvd_result *result)
 {
     struct client *client = context;
     struct worker *worker = client->worker;
-    struct load *load = worker->load;
-    struct kvd_request *request;
-    uint64_t now_ns = clock_mono_ns(), took_ns = now_ns - client->start_ns;
+    uint64_t now_ns = clock_mono_ns();
+    client->request = NULL;
     pthread_mutex_lock(&worker->tally.mutex);
-    if (result->attempts > 1) worker->tally.counts.retries += result->attempts - 1;
-    if (result->code == KVD_OK) workload_answered(&load->workload, &client->call, result, &worker->tally.counts);
-    if (result->code == KVD_OK && client->call.owes_put) {
-        request = workload_then(&load->workload, &worker->rng, &client->call);
-    } else {
-        if (result->code == KVD_OK) tally_done(&worker->tally, took_ns, client->call.ops);
-        else tally_failed(&worker->tally, took_ns, result->code, result->text, result->is_unknown);
-        request = next_request(client, now_ns);
-    }
-    if (request == NULL) rest(client);
+    bool is_over = count_end(client, result, now_ns), has_next = is_over && take_next(client, now_ns);
+    if (is_over && !has_next) rest(client);
     pthread_mutex_unlock(&worker->tally.mutex);
-    if (request == NULL) leave(load);
-    else send(client, request);
+    if (has_next || client->request != NULL) send(client);
+    else if (is_over) load_leave(worker->load);
 }
 
 /* A free client of the worker takes the next operation; false: there is none, of either. */
 static bool begin(struct worker *worker, uint64_t now_ns)
 {
-    struct kvd_request *request = NULL;
     pthread_mutex_lock(&worker->tally.mutex);
     struct client *client = worker->free;
-    if (client != NULL) request = next_request(client, now_ns);
-    if (request != NULL) worker->free = client->next;
+    bool has_next = client != NULL && take_next(client, now_ns);
+    if (has_next) worker->free = client->next;
     pthread_mutex_unlock(&worker->tally.mutex);
-    if (request == NULL) return false;
+    if (!has_next) return false;
     atomic_fetch_add(&worker->load->in_flight, 1);
-    send(client, request);
+    send(client);
     return true;
 }
 
 /* --- the face -------------------------------------------------------------------------------------------------------------- */
 
-void load_start(struct load *load, enum load_phase phase, uint64_t total, uint64_t now_ns)
+void load_start(struct load *load, enum load_phase phase, uint64_t total, uint64_t now_ns, uint64_t end_ns)
 {
     uint64_t all = 0;
     ASSERT(atomic_load(&load->in_flight) == 0);
@@ -173,17 +162,23 @@ void load_start(struct load *load, enum load_phase phase, uint64_t total, uint64
     load->phase = phase;
     load->is_open = phase == LOAD_WORK && load->settings->rate > 0;
     load->total = phase == LOAD_CONNECT ? all : phase == LOAD_FILL ? load->settings->keys : total == 0 ? UINT64_MAX : total;
+    if (phase == LOAD_GRANT) load->total = load->settings->leases;
     load->start_ns = now_ns;
     atomic_store(&load->taken, 0);
-    atomic_store(&load->end_ns, CLOCK_NEVER);
+    atomic_store(&load->end_ns, end_ns);
     atomic_store(&load->is_stopping, false);
     if (load->is_open) return;
     atomic_store(&load->in_flight, 1); /* ours: it is not idle before all have begun */
+    if (phase == LOAD_OPEN) {
+        streams_open(load->streams);
+        load_leave(load);
+        return;
+    }
     for (size_t i = 0; i < load->worker_count; i++) {
         struct worker *worker = &load->workers[i];
         for (uint64_t k = 0; k < worker->client_count && begin(worker, now_ns); k++) {}
     }
-    leave(load);
+    load_leave(load);
 }
 
 uint64_t load_pace(struct load *load, uint64_t now_ns)
@@ -206,17 +201,20 @@ uint64_t load_pace(struct load *load, uint64_t now_ns)
 
 void load_stop(struct load *load, uint64_t now_ns)
 {
-    uint_fast64_t never = CLOCK_NEVER;
-    atomic_compare_exchange_strong(&load->end_ns, &never, now_ns);
+    uint_fast64_t end_ns = atomic_load(&load->end_ns);
+    while (now_ns < end_ns && !atomic_compare_exchange_weak(&load->end_ns, &end_ns, now_ns)) {}
     atomic_store(&load->is_stopping, true);
 }
 
 bool load_is_idle(struct load *load)
 {
     uint64_t number = atomic_load(&load->taken);
+    if (atomic_load(&load->is_broken)) return true;
     if (atomic_load(&load->in_flight) > 0) return false;
     return !load->is_open || number >= load->total || due_ns(load, number) >= atomic_load(&load->end_ns);
 }
+
+bool load_can_start(struct load *load) { return atomic_load(&load->in_flight) == 0 && !atomic_load(&load->is_broken); }
 
 void load_collect(struct load *load, struct tally *sum)
 {
@@ -246,6 +244,7 @@ static bool worker_init(struct worker *worker, struct load *load, size_t number,
     worker->clients = alloc_zero(worker->client_count, sizeof *worker->clients);
     for (uint64_t i = worker->client_count; i > 0; i--) {
         worker->clients[i - 1].worker = worker;
+        worker->clients[i - 1].number = (uint32_t)(i - 1);
         worker->clients[i - 1].connection = i; /* as many on each: one whose answers come together sends together */
         rest(&worker->clients[i - 1]);
     }
@@ -256,7 +255,7 @@ static bool worker_init(struct worker *worker, struct load *load, size_t number,
                                                .certificate_file = settings->certificate_file,
                                                .key_file = settings->key_file,
                                                .skip_verify = settings->skip_verify,
-                                               .calls_max = worker->client_count,
+                                               .calls_max = worker->client_count + settings->streams,
                                                .bytes_max = SIZE_MAX / 2};
     worker->kvd = client_program_new(&options, out_text, SETTINGS_TEXT_BYTES);
     return worker->kvd != NULL;
@@ -275,12 +274,14 @@ struct load *load_new(const struct settings *settings, void (*on_idle)(void), ch
         load_free(load);
         return NULL;
     }
+    if (settings->streams > 0) load->streams = streams_new(load);
     return load;
 }
 
 void load_free(struct load *load)
 {
     if (load == NULL) return;
+    atomic_store(&load->is_freeing, true);
     atomic_store(&load->is_stopping, true);
     atomic_store(&load->end_ns, 0);
     for (size_t i = 0; i < load->worker_count; i++) {
@@ -289,6 +290,7 @@ void load_free(struct load *load)
         if (worker->load != NULL) tally_deinit(&worker->tally);
         alloc_free(worker->clients);
     }
+    streams_free(load->streams);
     workload_deinit(&load->workload);
     alloc_free(load->workers);
     alloc_free(load);

@@ -14,6 +14,8 @@
 enum load_phase {
     LOAD_CONNECT, /* each connection is used once */
     LOAD_FILL,    /* every key is put once, in batches; counted are keys */
+    LOAD_GRANT,   /* leases that are renewed */
+    LOAD_OPEN,    /* streams and watchers; begun by load_start, counted by nobody */
     LOAD_WORK     /* what the command says */
 };
 struct load;
@@ -21,12 +23,13 @@ struct load;
 struct load *load_new(const struct settings *settings, void (*on_idle)(void), char out_text[SETTINGS_TEXT_BYTES]);
 void load_free(struct load *load); /* what is in flight is cancelled; accepts NULL */
 
-/* Only when idle. `total`: operations; 0 = until load_stop. Only LOAD_WORK knows a rate. */
-void load_start(struct load *load, enum load_phase phase, uint64_t total, uint64_t now_ns);
+/* Only when load_can_start. `total`: operations; 0 = until load_stop. Only LOAD_WORK knows a rate, and an end for what is due. */
+void load_start(struct load *load, enum load_phase phase, uint64_t total, uint64_t now_ns, uint64_t end_ns);
 /* Open loop: starts what is due; answers when to come again, CLOCK_NEVER = there is no need to. */
 uint64_t load_pace(struct load *load, uint64_t now_ns);
 void load_stop(struct load *load, uint64_t now_ns); /* nothing new, but what in an open loop was due by now */
 bool load_is_idle(struct load *load);
+bool load_can_start(struct load *load); /* false: something is still in flight, or a stream is over */
 /* Adds what was counted since the last time to *sum. */
 void load_collect(struct load *load, struct tally *sum);
 

@@ -120,6 +120,7 @@ static void let_run(struct run *run, uint64_t until_ns, bool ticks)
     }
 }
 
+/* Of an open loop what was due by now is waited for. */
 static void stop_and_wait(struct run *run)
 {
     bool was_interrupted = run->is_interrupted;
@@ -147,39 +148,47 @@ static bool nothing(struct run *run, const char *what)
     return false;
 }
 
-static bool prepare(struct run *run)
+/* A phase that ends by itself, without an error. */
+static bool pass(struct run *run, enum load_phase phase, const char *what)
 {
-    load_start(run->load, LOAD_CONNECT, 0, clock_mono_ns());
+    load_start(run->load, phase, 0, clock_mono_ns(), CLOCK_NEVER);
     let_run(run, CLOCK_NEVER, false);
     load_collect(run->load, &run->second);
-    if (run->second.counts.ops == 0 || run->is_interrupted) return nothing(run, "no endpoint answers");
-    forget_counts(run);
-    if (!run->settings->fills) return true;
-    load_start(run->load, LOAD_FILL, 0, clock_mono_ns());
-    let_run(run, CLOCK_NEVER, false);
-    load_collect(run->load, &run->second);
-    if (run->second.counts.errors > 0 || run->is_interrupted) return nothing(run, "filling failed");
+    if (run->second.counts.errors > 0 || run->is_interrupted) return nothing(run, what);
     forget_counts(run);
     return true;
 }
 
-/* The load runs when it returns. */
-static void warm_up(struct run *run)
+static bool prepare(struct run *run)
+{
+    load_start(run->load, LOAD_CONNECT, 0, clock_mono_ns(), CLOCK_NEVER);
+    let_run(run, CLOCK_NEVER, false);
+    load_collect(run->load, &run->second);
+    if (run->second.counts.ops == 0 || run->is_interrupted) return nothing(run, "no endpoint answers");
+    forget_counts(run);
+    if (run->settings->fills && !pass(run, LOAD_FILL, "filling failed")) return false;
+    if (run->settings->command == COMMAND_LEASE_KEEPALIVE && !pass(run, LOAD_GRANT, "leases could not be granted")) return false;
+    return run->settings->streams == 0 || pass(run, LOAD_OPEN, "streams could not be opened");
+}
+
+/* A closed loop by time begins here and goes on; all others begin anew when they are measured. */
+static bool goes_on(const struct settings *settings) { return settings->total == 0 && settings->rate == 0 && settings->command != COMMAND_FILL; }
+
+static bool warm_up(struct run *run)
 {
     const struct settings *settings = run->settings;
-    enum load_phase phase = settings->command == COMMAND_FILL ? LOAD_FILL : LOAD_WORK;
-    bool is_by_time = settings->total == 0 && settings->rate == 0 && phase == LOAD_WORK;
     uint64_t now_ns = clock_mono_ns();
-    if (phase == LOAD_WORK && settings->warm_up_ns > 0) {
-        load_start(run->load, phase, 0, now_ns);
+    if (settings->command != COMMAND_FILL && settings->warm_up_ns > 0) {
+        load_start(run->load, LOAD_WORK, 0, now_ns, CLOCK_NEVER);
         let_run(run, now_ns + settings->warm_up_ns, false);
-        if (!is_by_time) stop_and_wait(run);
+        if (!goes_on(settings)) stop_and_wait(run);
+        load_collect(run->load, &run->second);
+        if (run->is_interrupted || (!goes_on(settings) && !load_can_start(run->load))) return nothing(run, "the load did not end after the warm-up");
         forget_counts(run);
-    } else if (is_by_time) {
-        load_start(run->load, phase, 0, now_ns);
+    } else if (goes_on(settings)) {
+        load_start(run->load, LOAD_WORK, 0, now_ns, CLOCK_NEVER);
     }
-    servers_reset_peaks(&settings->servers);
-    if (!is_by_time) load_start(run->load, phase, settings->total, clock_mono_ns());
+    return true;
 }
 
 static void measure(struct run *run)
@@ -188,10 +197,13 @@ static void measure(struct run *run)
     struct run_result *result = run->result;
     struct servers_usage before = {.cpu_ns = 0}, after;
     result->has_servers = settings->servers.count > 0;
+    servers_reset_peaks(&settings->servers);
     result->lost_server = !servers_read(&settings->servers, &before);
-    uint64_t own_ns = own_cpu_ns();
+    uint64_t own_ns = own_cpu_ns(), end_ns;
     run->begin_ns = run->last_ns = clock_mono_ns();
-    let_run(run, settings->duration_ns == 0 ? CLOCK_NEVER : run->begin_ns + settings->duration_ns, true);
+    end_ns = settings->duration_ns == 0 ? CLOCK_NEVER : run->begin_ns + settings->duration_ns;
+    if (!goes_on(settings)) load_start(run->load, settings->command == COMMAND_FILL ? LOAD_FILL : LOAD_WORK, settings->total, run->begin_ns, end_ns);
+    let_run(run, end_ns, true);
     /* What was due is owed an answer; what a closed loop has begun is not. */
     if (settings->rate > 0) stop_and_wait(run);
     tick(run, clock_mono_ns());
@@ -214,9 +226,8 @@ bool run_load(const struct settings *settings, struct run_result *out_result)
     tally_init(&out_result->total);
     tally_init(&run.second);
     run.load = load_new(settings, ring_main, out_result->text);
-    bool is_good = run.load != NULL && prepare(&run);
+    bool is_good = run.load != NULL && prepare(&run) && warm_up(&run);
     if (is_good) {
-        warm_up(&run);
         measure(&run);
         live_end(settings);
     }

@@ -17,8 +17,12 @@
 #define KEYS_MAX (DISTRIBUTION_MAX - 1)
 #define READERS (OF(COMMAND_GET) | OF(COMMAND_RANGE) | OF(COMMAND_TXN_MIXED) | OF(COMMAND_MIXED))
 #define WRITERS (OF(COMMAND_PUT) | OF(COMMAND_TXN_PUT) | OF(COMMAND_TXN_MIXED) | OF(COMMAND_MIXED) | OF(COMMAND_FILL))
-#define PICKERS (OF_WORKLOADS & ~(OF(COMMAND_FILL) | OF(COMMAND_RANGE) | OF(COMMAND_DELETE)))
+#define PICKERS (KEYED & ~(OF(COMMAND_FILL) | OF(COMMAND_RANGE) | OF(COMMAND_DELETE)))
 #define NEAR_ENOUGH 2
+#define WATCHES (OF(COMMAND_WATCH) | OF(COMMAND_WATCH_LATENCY))
+#define STREAMERS (WATCHES | OF(COMMAND_LEASE_KEEPALIVE))
+#define KEYED (OF_WORKLOADS & ~STREAMERS) /* that have --keys keys */
+#define AHEAD_MAX 1000 /* renewals under way on a stream */
 
 static const struct command_row COMMANDS[COMMAND_COUNT] = {
     [COMMAND_PUT] = {"put", "Puts: each sets one of --keys keys",
@@ -44,6 +48,17 @@ static const struct command_row COMMANDS[COMMAND_COUNT] = {
                        "  kvbench mixed --fill --ycsb b --dist uniform        another distribution than the workload's own\n"
                        "  a: 50 % get, 50 % put; b: 95 % get, 5 % put; c: 100 % get; d: 95 % get of the latest, 5 % new keys;\n"
                        "  e: 95 % ranges of 1 to 100 keys, 5 % new keys; f: 50 % get, 50 % get and then put of the same key\n"},
+    [COMMAND_WATCH] = {"watch", "Watchers of keys that are put again and again; counted are events",
+                       "  kvbench watch --watchers 1000 --streams 10          all on one key\n"
+                       "  kvbench watch --watchers 1000 --streams 1000 --conns 100 --watched-keys 100\n"
+                       "  A put is over when all watchers of its key have heard of it; --clients of them are under way. Latency is from\n"
+                       "  the put's start to the event.\n"},
+    [COMMAND_WATCH_LATENCY] = {"watch-latency", "Like watch, one put after the other: how long until a watcher hears of it",
+                               "  kvbench watch-latency --watchers 1 --streams 1\n"
+                               "  kvbench watch-latency --rate 100                    a put is due each 10 ms\n"},
+    [COMMAND_LEASE_KEEPALIVE] = {"lease-keepalive", "Renewals of --leases leases over --streams streams",
+                                 "  kvbench lease-keepalive --leases 10000 --streams 10 --clients 1000\n"
+                                 "  The leases are left to themselves at the end, and gone after --ttl seconds.\n"},
     [COMMAND_FILL] = {"fill", "Puts each of --keys keys once, fast: --batch of them in a transaction",
                       "  kvbench fill --keys 1000000 --value-size 256        counted are keys, a latency is a transaction's\n"},
 };
@@ -60,6 +75,7 @@ static const struct settings DEFAULTS = {
     .endpoints = "127.0.0.1:2379", .server_pids = "", .write_out = "table", .live = "auto", .hdr = "", .value_size_text = "256", .dist_text = "",
     .ycsb = "a", .key_prefix = "", .duration_text = "", .warm_up_text = "1s", .ca_file = "", .certificate_file = "", .key_file = "",
     .clients = 100, .conns = 10, .threads = 1, .timeout_ns = 10 * NS_PER_S, .keys = 10000, .key_size = 8, .seed = 1, .txn_ops = 8,
+    .watchers = 1000, .streams = 10, .watched_keys = 1, .leases = 1000, .ttl = 60,
     .write_percent = 50, .batch = 64};
 
 int settings_flags(struct settings *settings, struct settings_flag out_flags[SETTINGS_FLAGS_MAX])
@@ -70,7 +86,7 @@ int settings_flags(struct settings *settings, struct settings_flag out_flags[SET
         {{"endpoints", 0, FLAG_STRING, &s->endpoints, "<list>", "Members, separated by commas", "Load", false}, OF_WORKLOADS},
         {{"clients", 0, FLAG_U64, &s->clients, "<n>", "Calls in flight at a time", "Load", false}, OF_WORKLOADS},
         {{"conns", 0, FLAG_U64, &s->conns, "<n>", "Connections, spread over the endpoints; one for each endpoint at least", "Load", false}, OF_WORKLOADS},
-        {{"threads", 0, FLAG_U64, &s->threads, "<n>", "Threads of this program that share clients and connections", "Load", false}, OF_WORKLOADS},
+        {{"threads", 0, FLAG_U64, &s->threads, "<n>", "Threads of this program that share clients and connections", "Load", false}, KEYED},
         {{"duration", 0, FLAG_STRING, &s->duration_text, "<time>", "How long it is measured: 10, 10s, 1m30s (10s, if there is no total)", "Load", false},
          OF_WORKLOADS & ~OF(COMMAND_FILL)},
         {{"total", 0, FLAG_U64, &s->total, "<n>", "Operations that are measured; then it ends", "Load", false}, OF_WORKLOADS & ~OF(COMMAND_FILL)},
@@ -79,14 +95,14 @@ int settings_flags(struct settings *settings, struct settings_flag out_flags[SET
          OF_WORKLOADS & ~OF(COMMAND_FILL)},
         {{"timeout", 0, FLAG_DURATION_NS, &s->timeout_ns, "<time>", "Of one call", "Load", false}, OF_WORKLOADS},
         {{"seed", 0, FLAG_U64, &s->seed, "<n>", "Of the random numbers: the same keys and sizes again", "Load", false}, OF_WORKLOADS},
-        {{"keys", 0, FLAG_U64, &s->keys, "<n>", "Different keys", "Data", false}, OF_WORKLOADS},
-        {{"key-size", 0, FLAG_U64, &s->key_size, "<bytes>", "Of a key, prefix included", "Data", false}, OF_WORKLOADS},
-        {{"key-prefix", 0, FLAG_STRING, &s->key_prefix, "<text>", "What all keys begin with", "Data", false}, OF_WORKLOADS},
+        {{"keys", 0, FLAG_U64, &s->keys, "<n>", "Different keys", "Data", false}, KEYED},
+        {{"key-size", 0, FLAG_U64, &s->key_size, "<bytes>", "Of a key, prefix included", "Data", false}, OF_WORKLOADS & ~OF(COMMAND_LEASE_KEEPALIVE)},
+        {{"key-prefix", 0, FLAG_STRING, &s->key_prefix, "<text>", "What all keys begin with", "Data", false}, OF_WORKLOADS & ~OF(COMMAND_LEASE_KEEPALIVE)},
         {{"value-size", 0, FLAG_STRING, &s->value_size_text, "<bytes>", "Of a value: 256, uniform:100-4000 or zipf:100-4000", "Data", false},
-         OF_WORKLOADS},
+         OF_WORKLOADS & ~OF(COMMAND_LEASE_KEEPALIVE)},
         {{"dist", 0, FLAG_STRING, &s->dist_text, "<name>", "Which keys: uniform (default), zipf (some are popular), latest (the newest are)", "Data", false},
          PICKERS},
-        {{"fill", 0, FLAG_BOOL, &s->fills, NULL, "Put every key before the load begins", "Data", false}, OF_WORKLOADS & ~OF(COMMAND_FILL)},
+        {{"fill", 0, FLAG_BOOL, &s->fills, NULL, "Put every key before the load begins", "Data", false}, KEYED & ~OF(COMMAND_FILL)},
         {{"serializable", 0, FLAG_BOOL, &s->serializable, NULL, "Read what the asked member has, which may be old", "Workload", false}, READERS},
         {{"limit", 0, FLAG_U64, &s->limit, "<n>", "Keys in an answer; 0 = all", "Workload", false}, OF(COMMAND_RANGE)},
         {{"count-only", 0, FLAG_BOOL, &s->count_only, NULL, "Only how many there are", "Workload", false}, OF(COMMAND_RANGE)},
@@ -94,6 +110,11 @@ int settings_flags(struct settings *settings, struct settings_flag out_flags[SET
         {{"txn-ops", 0, FLAG_U64, &s->txn_ops, "<n>", "Puts in a transaction; servers take 128 by default", "Workload", false}, OF(COMMAND_TXN_PUT)},
         {{"write-percent", 0, FLAG_U64, &s->write_percent, "<n>", "Transactions that put", "Workload", false}, OF(COMMAND_TXN_MIXED)},
         {{"ycsb", 0, FLAG_STRING, &s->ycsb, "<letter>", "Which of YCSB's workloads: a to f", "Workload", false}, OF(COMMAND_MIXED)},
+        {{"watchers", 0, FLAG_U64, &s->watchers, "<n>", "Watchers", "Workload", false}, WATCHES},
+        {{"watched-keys", 0, FLAG_U64, &s->watched_keys, "<n>", "Keys that are put, each with an equal share of the watchers", "Workload", false}, WATCHES},
+        {{"leases", 0, FLAG_U64, &s->leases, "<n>", "Leases that are renewed in turn", "Workload", false}, OF(COMMAND_LEASE_KEEPALIVE)},
+        {{"ttl", 0, FLAG_U64, &s->ttl, "<seconds>", "Of a lease", "Workload", false}, OF(COMMAND_LEASE_KEEPALIVE)},
+        {{"streams", 0, FLAG_U64, &s->streams, "<n>", "Streams, spread over the connections", "Workload", false}, STREAMERS},
         {{"batch", 0, FLAG_U64, &s->batch, "<n>", "Puts in a transaction; servers take 128 by default", "Workload", false}, OF(COMMAND_FILL)},
         {{"cacert", 0, FLAG_STRING, &s->ca_file, "<path>", "Whom to trust at https:// endpoints", "Security", false}, OF_WORKLOADS},
         {{"cert", 0, FLAG_STRING, &s->certificate_file, "<path>", "Our certificate", "Security", false}, OF_WORKLOADS},
@@ -159,12 +180,36 @@ static bool check_numbers(const struct settings *s, char *out_text)
         !is_in(out_text, "batch", s->batch, 1, SETTINGS_TXN_OPS_MAX) || !is_in(out_text, "write-percent", s->write_percent, 0, 100) ||
         !is_in(out_text, "rate", s->rate, 0, 10000000) || !is_in(out_text, "limit", s->limit, 0, INT64_MAX))
         return false;
+    if (!is_in(out_text, "watchers", s->watchers, 1, 10000000) || !is_in(out_text, "streams", s->streams, 1, 100000) ||
+        !is_in(out_text, "watched-keys", s->watched_keys, 1, s->watchers) || !is_in(out_text, "leases", s->leases, 1, 10000000) ||
+        !is_in(out_text, "ttl", s->ttl, 1, 1000000000))
+        return false;
     if (s->timeout_ns < NS_PER_MS) return wrong(out_text, "--timeout is too short: a millisecond at least");
     if (prefix + digits > s->key_size)
         return wrong(out_text, "%" PRIu64 " keys do not fit into --key-size %" PRIu64 ": %" PRIu64 " bytes are the least", s->keys, s->key_size, prefix + digits);
     if (s->threads > s->clients) return wrong(out_text, "--threads is %" PRIu64 ": more than --clients", s->threads);
     if (s->count_only && s->keys_only) return wrong(out_text, "--count-only and --keys-only exclude each other");
     return true;
+}
+
+/* Only streamers have streams, and one thread. */
+static bool check_streams(struct settings *s, bool has_clients, char *out_text)
+{
+    uint32_t of = OF(s->command);
+    if ((of & STREAMERS) == 0) s->streams = 0;
+    if (!has_clients && (of & WATCHES) != 0) s->clients = s->command == COMMAND_WATCH ? 8 : 1;
+    if ((of & WATCHES) != 0 && s->watchers < s->streams) return wrong(out_text, "--streams is %" PRIu64 ": more than --watchers", s->streams);
+    if ((of & WATCHES) != 0 && s->value_sizes.least < 8) return wrong(out_text, "--value-size of a watched key is 8 at least");
+    if (s->streams + s->clients > SETTINGS_CLIENTS_MAX) return wrong(out_text, "--streams and --clients are %d together at most", SETTINGS_CLIENTS_MAX);
+    if (s->command != COMMAND_LEASE_KEEPALIVE || s->clients <= s->streams * AHEAD_MAX) return true;
+    return wrong(out_text, "--clients is %" PRIu64 ": at most %d for each of --streams", s->clients, AHEAD_MAX);
+}
+
+static bool is_set(const struct flag *flags, int count, const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(flags[i].name, name) == 0) return flags[i].is_set;
+    return false;
 }
 
 static bool read_texts(struct settings *s, char *out_text)
@@ -246,7 +291,8 @@ bool settings_parse(struct settings *settings, int argc, char **argv, bool *out_
     *out_has_command = is_good;
     if (!is_good || settings->help) goto out;
     is_good = result.arguments_count == 1 || wrong(out_text, "\"%.80s\" is one word too many", result.arguments[1]);
-    is_good = is_good && check_flags(table, flags, count, settings->command, out_text) && check_numbers(settings, out_text) && read_texts(settings, out_text);
+    is_good = is_good && check_flags(table, flags, count, settings->command, out_text) && check_numbers(settings, out_text) && read_texts(settings, out_text) &&
+              check_streams(settings, is_set(flags, count, "clients"), out_text);
 out:
     alloc_free(result.arguments);
     return is_good;

@@ -25,6 +25,9 @@ enum command {
     COMMAND_TXN_MIXED,
     COMMAND_DELETE,
     COMMAND_MIXED,
+    COMMAND_WATCH,
+    COMMAND_WATCH_LATENCY,
+    COMMAND_LEASE_KEEPALIVE,
     COMMAND_FILL,
     COMMAND_COUNT
 };
@@ -43,7 +46,7 @@ struct settings {
     const char *endpoints, *server_pids, *write_out, *live, *hdr, *value_size_text, *dist_text, *ycsb, *key_prefix, *duration_text, *warm_up_text;
     const char *ca_file, *certificate_file, *key_file;
     uint64_t clients, conns, threads, total, rate, timeout_ns, keys, key_size, seed;
-    uint64_t limit, txn_ops, write_percent, batch;
+    uint64_t limit, txn_ops, write_percent, batch, watchers, streams, watched_keys, leases, ttl;
     bool serializable, count_only, keys_only, fills, skip_verify, help;
     /* what they mean */
     uint64_t duration_ns, warm_up_ns; /* duration_ns 0 = until `total` are done */
