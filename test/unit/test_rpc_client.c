@@ -494,6 +494,83 @@ START_TEST(test_rpc_client_call_backs_may_start_calls_which_go_round_the_endpoin
 }
 END_TEST
 
+START_TEST(test_rpc_client_calls_stay_on_the_connection_that_they_name)
+{
+    struct fake *fakes[2] = {fake_always(ERR_OK), fake_always(ERR_OK)};
+    connect_to(fakes[0], fakes[1]);
+    for (size_t connection = 1; connection <= 4; connection++) {
+        for (int i = 0; i < 3; i++) {
+            struct outcome outcome = {.times = 0};
+            struct rpc_client_request request = request_of(PUT, RPC_CLIENT_WRITE, 20000);
+            request.connection = connection;
+            rpc_client_start(client, &request, on_done, &outcome);
+            pump_until_idle();
+            ck_assert_uint_eq(outcome.endpoint, (connection - 1) % 2);
+            buf_deinit(&outcome.body);
+        }
+    }
+    fake_stop(fakes[1]);
+    struct outcome outcome = {.times = 0};
+    struct rpc_client_request request = request_of(RANGE, RPC_CLIENT_READ, 20000);
+    request.connection = 2;
+    rpc_client_start(client, &request, on_done, &outcome);
+    pump_until_idle();
+    ck_assert_int_eq((int)outcome.code, (int)ERR_CODE_OK); /* it only tries that one first */
+    ck_assert_uint_eq(outcome.endpoint, 0);
+    buf_deinit(&outcome.body);
+    rpc_client_free(client);
+    fake_stop(fakes[0]);
+}
+END_TEST
+
+static struct {
+    unsigned begun, ended, stuck; /* stuck: ends that answer that a socket was full */
+    bool is_begun;
+} drain;
+
+static void begin_drain(void)
+{
+    drain.begun++;
+    drain.is_begun = true;
+}
+
+static size_t end_drain(void)
+{
+    drain.ended++;
+    drain.is_begun = false;
+    if (drain.stuck == 0) return 0;
+    drain.stuck--;
+    return 1;
+}
+
+START_TEST(test_rpc_client_drains_begin_with_events_and_end_before_it_waits)
+{
+    static const struct rpc_client_drain table = {.begin = begin_drain, .end = end_drain};
+    struct fake *fake = fake_always(ERR_OK);
+    char message[256] = "";
+    memset(&drain, 0, sizeof drain);
+    add_port(fake->door.port);
+    struct rpc_client_options options = {.endpoints = endpoints, .endpoint_count = 1, .calls_max = 4, .dial_timeout_ns = 5 * NS_PER_S, .drain = &table};
+    client = rpc_client_new(&options, message, sizeof message);
+    ck_assert_msg(client != NULL, "%s", message);
+    struct chain chain = {.left = 100};
+    struct rpc_client_request request = request_of(PUT, RPC_CLIENT_WRITE, 20000);
+    rpc_client_start(client, &request, on_link, &chain);
+    pump_until_idle();
+    ck_assert_uint_eq(chain.ok, 101);
+    ck_assert(drain.begun > 0 && drain.ended >= drain.begun && drain.is_begun);
+    /* Nothing happens, and yet the pump comes back to try the full socket again. */
+    drain.stuck = 3;
+    for (uint64_t give_up_ns = clock_mono_ns() + 20 * NS_PER_S; drain.stuck > 0;) {
+        ck_assert(clock_mono_ns() < give_up_ns);
+        rpc_client_pump(client, CLOCK_NEVER);
+    }
+    rpc_client_free(client);
+    ck_assert(!drain.is_begun);
+    fake_stop(fake);
+}
+END_TEST
+
 START_TEST(test_rpc_client_free_ends_every_call_once)
 {
     struct fake *fake = fake_always(HOLD);
@@ -666,6 +743,8 @@ int main(void)
     tcase_add_test(rules, test_rpc_client_cancels_calls_wherever_they_are);
     tcase_add_test(rules, test_rpc_client_holds_thousands_of_calls_in_flight);
     tcase_add_test(rules, test_rpc_client_call_backs_may_start_calls_which_go_round_the_endpoints);
+    tcase_add_test(rules, test_rpc_client_calls_stay_on_the_connection_that_they_name);
+    tcase_add_test(rules, test_rpc_client_drains_begin_with_events_and_end_before_it_waits);
     tcase_add_test(rules, test_rpc_client_free_ends_every_call_once);
     tcase_add_test(rules, test_rpc_client_takes_a_stream_in_order_and_whole);
     tcase_add_test(rules, test_rpc_client_stream_that_fails_gives_what_came_and_the_reason);
