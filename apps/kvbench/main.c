@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare.h"
 #include "manual.h"
+#include "plot.h"
 #include "report.h"
 #include "run.h"
 #include "settings.h"
@@ -18,12 +20,20 @@ static enum exit_code measure(const struct settings *settings)
         if (settings->is_json) report_json(settings, &result);
         else report_table(settings, &result);
         is_written = report_hdr(settings, &result);
+        is_written = plot_run(settings, &result) && is_written;
     } else {
         fprintf(stderr, "kvbench: %s\n", result.text);
     }
     bool has_done = is_good && (result.total.counts.ops > 0 || result.total.counts.errors == 0);
     run_result_deinit(&result);
     if (!has_done) return EXIT_FAILED;
+    return is_written ? EXIT_MEASURED : EXIT_UNWRITTEN;
+}
+
+static enum exit_code compare(const struct settings *settings)
+{
+    bool is_written;
+    if (!compare_run(settings, &is_written)) return EXIT_FAILED;
     return is_written ? EXIT_MEASURED : EXIT_UNWRITTEN;
 }
 
@@ -39,13 +49,15 @@ int main(int argc, char **argv)
         return EXIT_MEASURED;
     }
     bool is_good = settings_parse(&settings, argc, argv, &has_command, text);
-    if (is_good && settings.help && has_command) {
+    if (is_good && settings.help && settings.compares) {
+        manual_help_of_compare();
+    } else if (is_good && settings.help && has_command) {
         manual_help_of(settings.command);
     } else if (is_good && settings.help) {
         manual_help();
     } else if (is_good) {
         run_block_signals();
-        code = measure(&settings);
+        code = settings.compares ? compare(&settings) : measure(&settings);
     } else {
         if (text[0] == '\0') manual_help();
         else fprintf(stderr, "kvbench: %s\n", text);

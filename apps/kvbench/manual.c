@@ -11,6 +11,7 @@ void manual_help(void)
 {
     printf("kvbench - measures a kvd, or any server of etcd's v3 API\n\nUsage:\n  kvbench WORKLOAD [flags]\n  kvbench WORKLOAD --help\n\nWorkloads:\n");
     for (int i = 0; i < COMMAND_COUNT; i++) printf("  %-12s %s\n", settings_command((enum command)i)->name, settings_command((enum command)i)->summary);
+    printf("  %-12s %s\n", settings_compare()->name, settings_compare()->summary);
     printf("\nExamples:\n"
            "  kvbench fill --keys 100000                          load a hundred thousand keys\n"
            "  kvbench get --keys 100000 --clients 1000 --conns 100\n"
@@ -28,14 +29,19 @@ static int flags_of(uint32_t of, struct settings *settings, struct flag *out_fla
     return settings_flags_of(all, count, of, out_flags);
 }
 
-void manual_help_of(enum command command)
+static void help_of(const struct command_row *row, const char *usage, uint32_t of)
 {
     struct settings settings;
     struct flag flags[SETTINGS_FLAGS_MAX];
-    const struct command_row *row = settings_command(command);
-    int count = flags_of(OF(command), &settings, flags);
-    printf("kvbench %s - %s\n\nUsage:\n  kvbench %s [flags]\n\nExamples:\n%s\n", row->name, row->summary, row->name, row->examples);
+    int count = flags_of(of, &settings, flags);
+    printf("kvbench %s - %s\n\nUsage:\n  kvbench %s%s\n\nExamples:\n%s\n", row->name, row->summary, row->name, usage, row->examples);
     flags_print_help(flags, count);
+}
+
+void manual_help_of(enum command command) { help_of(settings_command(command), " [flags]", OF(command)); }
+void manual_help_of_compare(void)
+{
+    help_of(settings_compare(), " --a NAME=ENDPOINTS --b NAME=ENDPOINTS [flags] WORKLOAD [flags of the workload]", OF_COMPARE);
 }
 
 /* --- the manual page --------------------------------------------------------------------------------------------------------- */
@@ -96,6 +102,9 @@ static void put_flag(const struct flag *flag)
     putchar('\n');
 }
 
+/* Of nearly all workloads: it stands among the options, not with each of them. */
+static bool is_common(const struct settings_flag *flag) { return __builtin_popcount(flag->of & OF_WORKLOADS) > COMMAND_COUNT / 2; }
+
 void manual_page(void)
 {
     struct settings settings;
@@ -117,12 +126,18 @@ void manual_page(void)
         put_text(row->summary);
         printf(".\n");
         for (int k = 0; k < count; k++) /* what not all have */
-            if ((all[k].of & OF(i)) != 0 && (all[k].of & (OF_WORKLOADS & ~OF(COMMAND_FILL))) != (OF_WORKLOADS & ~OF(COMMAND_FILL))) put_flag(&all[k].flag);
+            if ((all[k].of & OF(i)) != 0 && !is_common(&all[k])) put_flag(&all[k].flag);
         put_block(row->examples);
     }
+    printf(".SH COMPARISON\n.SS \"compare\"\n");
+    put_text(settings_compare()->summary);
+    printf(".\n");
+    for (int k = 0; k < count; k++)
+        if (all[k].of == OF_COMPARE) put_flag(&all[k].flag);
+    put_block(settings_compare()->examples);
     printf(".SH OPTIONS\n");
     for (int k = 0; k < count; k++)
-        if ((all[k].of & (OF_WORKLOADS & ~OF(COMMAND_FILL))) == (OF_WORKLOADS & ~OF(COMMAND_FILL))) put_flag(&all[k].flag);
+        if (is_common(&all[k])) put_flag(&all[k].flag);
     printf(".SH \"EXIT STATUS\"\n");
     for (int i = 0; i < EXIT_STATUS_COUNT; i++) printf(".TP\n%d\n%s\n", i, EXIT_STATUS[i]);
     printf(".SH \"SEE ALSO\"\n.BR kvctl (1),\n.BR kvd (8)\n");

@@ -5,6 +5,7 @@
 
 void manual_help(void);
 void manual_help_of(enum command command);
+void manual_help_of_compare(void);
 void manual_page(void); /* in roff's man */
 
 #endif

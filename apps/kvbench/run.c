@@ -98,7 +98,8 @@ static void tick(struct run *run, uint64_t now_ns)
                                       .p99_us = (double)histogram_percentile_ns(latencies, 0.99) / US,
                                       .max_us = (double)latencies->max_ns / US};
     run->last_ns = now_ns;
-    if (result->series_count == RUN_SECONDS_MAX) return;
+    bool is_rest = took_s < 0.5 && result->series_count > 0; /* behind the last whole second: no rate can be told from it */
+    if (is_rest || result->series_count == RUN_SECONDS_MAX) return;
     if (result->series_count == run->series_room) {
         run->series_room = run->series_room == 0 ? 64 : 2 * run->series_room;
         result->series = alloc_resize(result->series, run->series_room * sizeof *result->series);

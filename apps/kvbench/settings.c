@@ -13,6 +13,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/nearest.h"
+#include "compare.h"
+#include "plot.h"
 
 #define KEYS_MAX (DISTRIBUTION_MAX - 1)
 #define READERS (OF(COMMAND_GET) | OF(COMMAND_RANGE) | OF(COMMAND_TXN_MIXED) | OF(COMMAND_MIXED))
@@ -63,6 +65,13 @@ static const struct command_row COMMANDS[COMMAND_COUNT] = {
                       "  kvbench fill --keys 1000000 --value-size 256        counted are keys, a latency is a transaction's\n"},
 };
 
+static const struct command_row COMPARE = {
+    "compare", "Two clusters in turn with the same workload: medians, spreads, and the ratio of each round",
+    "  kvbench compare --a kvd=127.0.0.1:2379 --b etcd=127.0.0.1:12379 --rounds 5 put --clients 1000 --conns 100\n"
+    "  kvbench compare --a new=127.0.0.1:2379 --a-pids 11,12,13 --b old=127.0.0.1:12379 --b-pids 21,22,23 get --fill -w json\n"};
+
+const struct command_row *settings_compare(void) { return &COMPARE; }
+
 const struct command_row *settings_command(enum command command)
 {
     ASSERT(command < COMMAND_COUNT);
@@ -72,7 +81,7 @@ const struct command_row *settings_command(enum command command)
 /* --- flags ----------------------------------------------------------------------------------------------------------------- */
 
 static const struct settings DEFAULTS = {
-    .endpoints = "127.0.0.1:2379", .server_pids = "", .write_out = "table", .live = "auto", .hdr = "", .value_size_text = "256", .dist_text = "",
+    .endpoints = "127.0.0.1:2379", .server_pids = "", .write_out = "table", .live = "auto", .hdr = "", .plot = "", .rounds = 3, .sides = {{.text = "", .pids = ""}, {.text = "", .pids = ""}}, .value_size_text = "256", .dist_text = "",
     .ycsb = "a", .key_prefix = "", .duration_text = "", .warm_up_text = "1s", .ca_file = "", .certificate_file = "", .key_file = "",
     .clients = 100, .conns = 10, .threads = 1, .timeout_ns = 10 * NS_PER_S, .keys = 10000, .key_size = 8, .seed = 1, .txn_ops = 8,
     .watchers = 1000, .streams = 10, .watched_keys = 1, .leases = 1000, .ttl = 60,
@@ -126,7 +135,14 @@ int settings_flags(struct settings *settings, struct settings_flag out_flags[SET
         {{"live", 0, FLAG_STRING, &s->live, "<how>", "Each second: json (a line to standard output), line (to standard error), none", "Output", false},
          OF_WORKLOADS},
         {{"hdr", 0, FLAG_STRING, &s->hdr, "<path>", "Latencies as HdrHistogram's percentile distribution", "Output", false}, OF_WORKLOADS},
-        {{"help", 'h', FLAG_BOOL, &s->help, NULL, "This text", "Output", false}, OF_WORKLOADS},
+        {{"plot", 0, FLAG_STRING, &s->plot, "<path>", "A picture by gnuplot, .svg or .png: rate over time and latencies; of compare: bars", "Output", false},
+         OF_WORKLOADS | OF_COMPARE},
+        {{"a", 0, FLAG_STRING, &s->sides[0].text, "<name=list>", "The first cluster: a name and its members", "Comparison", false}, OF_COMPARE},
+        {{"a-pids", 0, FLAG_STRING, &s->sides[0].pids, "<list>", "Its processes on this machine", "Comparison", false}, OF_COMPARE},
+        {{"b", 0, FLAG_STRING, &s->sides[1].text, "<name=list>", "The second one", "Comparison", false}, OF_COMPARE},
+        {{"b-pids", 0, FLAG_STRING, &s->sides[1].pids, "<list>", "Its processes on this machine", "Comparison", false}, OF_COMPARE},
+        {{"rounds", 0, FLAG_U64, &s->rounds, "<n>", "Times that each of them has its turn", "Comparison", false}, OF_COMPARE},
+        {{"help", 'h', FLAG_BOOL, &s->help, NULL, "This text", "Output", false}, OF_WORKLOADS | OF_COMPARE},
     };
     const int count = (int)(sizeof flags / sizeof flags[0]);
     ASSERT(count <= SETTINGS_FLAGS_MAX);
@@ -212,6 +228,47 @@ static bool is_set(const struct flag *flags, int count, const char *name)
     return false;
 }
 
+static bool split_endpoints(struct settings *s, char *text, const char *whole, char *out_text)
+{
+    s->endpoint_count = 0;
+    for (char *rest = text, *one; (one = strsep(&rest, ",")) != NULL;) {
+        if (one[0] == '\0') return wrong(out_text, "endpoints \"%.80s\": one of them is empty", whole);
+        if (s->endpoint_count == SETTINGS_ENDPOINTS_MAX) return wrong(out_text, "too many endpoints: %d at most", SETTINGS_ENDPOINTS_MAX);
+        s->endpoint_list[s->endpoint_count++] = one;
+    }
+    return true;
+}
+
+static bool read_sides(struct settings *s, char *out_text)
+{
+    if (!is_in(out_text, "rounds", s->rounds, 1, COMPARE_ROUNDS_MAX)) return false;
+    if (s->hdr[0] != '\0' || s->servers.count > 0) return wrong(out_text, "--hdr and --server-pids are of one cluster: compare has --a-pids and --b-pids");
+    for (size_t i = 0; i < 2; i++) {
+        struct settings_side *side = &s->sides[i];
+        const char *equals = strchr(side->text, '=');
+        if (equals == NULL || equals == side->text || equals[1] == '\0')
+            return wrong(out_text, "--%c \"%.80s\" is not NAME=ENDPOINTS, as kvd=127.0.0.1:2379,127.0.0.1:2389", "ab"[i], side->text);
+        side->name = alloc_string(side->text);
+        side->name[equals - side->text] = '\0';
+        s->side_texts[i] = alloc_string(equals + 1);
+        side->endpoints = equals + 1;
+        if (!servers_parse(side->pids, &side->servers, out_text, SETTINGS_TEXT_BYTES)) return false;
+        char *probe = alloc_string(equals + 1);
+        bool is_good = split_endpoints(s, probe, equals + 1, out_text);
+        alloc_free(probe);
+        if (!is_good) return false;
+    }
+    return true;
+}
+
+void settings_take_side(struct settings *settings, size_t side)
+{
+    char text[SETTINGS_TEXT_BYTES];
+    settings->servers = settings->sides[side].servers;
+    bool is_good = split_endpoints(settings, settings->side_texts[side], settings->sides[side].endpoints, text);
+    ASSERT(is_good);
+}
+
 static bool read_texts(struct settings *s, char *out_text)
 {
     static const enum distribution_kind of_ycsb[] = {DISTRIBUTION_ZIPF,   DISTRIBUTION_ZIPF, DISTRIBUTION_ZIPF,
@@ -235,13 +292,10 @@ static bool read_texts(struct settings *s, char *out_text)
     if (!s->is_live && !s->is_live_json && strcmp(s->live, "none") != 0 && strcmp(s->live, "auto") != 0)
         return wrong(out_text, "--live \"%.80s\": there are json, line and none", s->live);
     if (!servers_parse(s->server_pids, &s->servers, out_text, SETTINGS_TEXT_BYTES)) return false;
+    if (s->plot[0] != '\0' && !plot_can_write(s->plot)) return wrong(out_text, "--plot \"%.80s\": a name that ends in .svg or .png is wanted", s->plot);
+    if (s->compares) return read_sides(s, out_text);
     s->endpoint_text = alloc_string(s->endpoints);
-    for (char *rest = s->endpoint_text, *one; (one = strsep(&rest, ",")) != NULL;) {
-        if (one[0] == '\0') return wrong(out_text, "--endpoints \"%.80s\": one of them is empty", s->endpoints);
-        if (s->endpoint_count == SETTINGS_ENDPOINTS_MAX) return wrong(out_text, "--endpoints: %d at most", SETTINGS_ENDPOINTS_MAX);
-        s->endpoint_list[s->endpoint_count++] = one;
-    }
-    return true;
+    return split_endpoints(s, s->endpoint_text, s->endpoints, out_text);
 }
 
 static bool find_command(const char *word, enum command *out_command, char *out_text)
@@ -262,10 +316,12 @@ static bool find_command(const char *word, enum command *out_command, char *out_
     return wrong(out_text, "there is no workload \"%.80s\": kvbench --help lists them", word);
 }
 
-static bool check_flags(const struct settings_flag *table, const struct flag *flags, int count, enum command command, char *out_text)
+static bool check_flags(const struct settings_flag *table, const struct flag *flags, int count, const struct settings *s, char *out_text)
 {
+    enum command command = s->command;
+    uint32_t of = OF(command) | (s->compares ? OF_COMPARE : 0);
     for (int i = 0; i < count; i++)
-        if (flags[i].is_set && (table[i].of & OF(command)) == 0)
+        if (flags[i].is_set && (table[i].of & of) == 0)
             return wrong(out_text, "--%s is no flag of %s: kvbench %s --help", flags[i].name, COMMANDS[command].name, COMMANDS[command].name);
     return true;
 }
@@ -276,7 +332,8 @@ bool settings_parse(struct settings *settings, int argc, char **argv, bool *out_
     struct flag flags[SETTINGS_FLAGS_MAX];
     const struct flags_options options = {.environment_prefix = NULL};
     struct flags_result result = {.arguments = alloc_zero((size_t)argc, sizeof(char *))};
-    int count = settings_flags(settings, table);
+    int count = settings_flags(settings, table), word_count;
+    const char **words;
     bool is_good = false;
     *out_has_command = false;
     out_text[0] = '\0';
@@ -286,12 +343,20 @@ bool settings_parse(struct settings *settings, int argc, char **argv, bool *out_
         goto out;
     }
     is_good = settings->help;
-    if (result.arguments_count == 0) goto out;
-    is_good = find_command(result.arguments[0], &settings->command, out_text);
+    words = result.arguments;
+    word_count = result.arguments_count;
+    settings->compares = word_count > 0 && strcmp(words[0], COMPARE.name) == 0;
+    if (settings->compares) {
+        words++;
+        word_count--;
+        if (word_count == 0 && !settings->help) (void)wrong(out_text, "compare wants a workload: kvbench compare --help");
+    }
+    if (word_count == 0) goto out;
+    is_good = find_command(words[0], &settings->command, out_text);
     *out_has_command = is_good;
     if (!is_good || settings->help) goto out;
-    is_good = result.arguments_count == 1 || wrong(out_text, "\"%.80s\" is one word too many", result.arguments[1]);
-    is_good = is_good && check_flags(table, flags, count, settings->command, out_text) && check_numbers(settings, out_text) && read_texts(settings, out_text) &&
+    is_good = word_count == 1 || wrong(out_text, "\"%.80s\" is one word too many", words[1]);
+    is_good = is_good && check_flags(table, flags, count, settings, out_text) && check_numbers(settings, out_text) && read_texts(settings, out_text) &&
               check_streams(settings, is_set(flags, count, "clients"), out_text);
 out:
     alloc_free(result.arguments);
@@ -300,6 +365,11 @@ out:
 
 void settings_deinit(struct settings *settings)
 {
+    for (size_t i = 0; i < 2; i++) {
+        alloc_free(settings->sides[i].name);
+        alloc_free(settings->side_texts[i]);
+        settings->sides[i].name = settings->side_texts[i] = NULL;
+    }
     alloc_free(settings->endpoint_text);
     settings->endpoint_text = NULL;
 }

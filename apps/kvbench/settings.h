@@ -33,17 +33,28 @@ enum command {
 };
 /* What a flag is of. */
 #define OF(command) (1u << (command))
+#define OF_COMPARE (1u << COMMAND_COUNT) /* of `compare`, which is no workload */
 #define OF_WORKLOADS ((1u << COMMAND_COUNT) - 1)
 
 struct command_row {
     const char *name, *summary, *examples; /* examples: lines, each with "\n" */
 };
 const struct command_row *settings_command(enum command command);
+const struct command_row *settings_compare(void);
 
+struct settings_side { /* of a comparison */
+    const char *text, *pids;         /* NAME=ENDPOINTS, and processes */
+    char *name;                      /* ours */
+    const char *endpoints;           /* behind the name, in `text` */
+    struct servers servers;
+};
 struct settings {
     enum command command;
+    bool compares;
+    struct settings_side sides[2];
+    uint64_t rounds;
     /* as they were written */
-    const char *endpoints, *server_pids, *write_out, *live, *hdr, *value_size_text, *dist_text, *ycsb, *key_prefix, *duration_text, *warm_up_text;
+    const char *endpoints, *server_pids, *write_out, *live, *hdr, *plot, *value_size_text, *dist_text, *ycsb, *key_prefix, *duration_text, *warm_up_text;
     const char *ca_file, *certificate_file, *key_file;
     uint64_t clients, conns, threads, total, rate, timeout_ns, keys, key_size, seed;
     uint64_t limit, txn_ops, write_percent, batch, watchers, streams, watched_keys, leases, ttl;
@@ -53,7 +64,7 @@ struct settings {
     enum distribution_kind dist;
     struct distribution_sizes value_sizes;
     struct servers servers;
-    char *endpoint_text;              /* ours: what endpoint_list points into */
+    char *endpoint_text, *side_texts[2]; /* ours: what endpoint_list points into */
     const char *endpoint_list[SETTINGS_ENDPOINTS_MAX];
     size_t endpoint_count;
     bool is_json, is_live_json, is_live;
@@ -71,6 +82,8 @@ int settings_flags_of(const struct settings_flag *all, int count, uint32_t of, s
 /* Reads the command line. False: out_text says what is wrong; "" when there is no command at all. settings->help: help was asked for, and
  * out_has_command says whether about settings->command. */
 bool settings_parse(struct settings *settings, int argc, char **argv, bool *out_has_command, char out_text[SETTINGS_TEXT_BYTES]);
+/* The endpoints and processes of a side of a comparison become the settings' own; they have been read already. */
+void settings_take_side(struct settings *settings, size_t side);
 void settings_deinit(struct settings *settings);
 /* "10", "10s", "500ms", "1m30s". */
 bool settings_parse_time(const char *text, uint64_t *out_ns);
