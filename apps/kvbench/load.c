@@ -86,7 +86,7 @@ static void send(struct client *client)
                                                  : kvd_start(worker->kvd, client->request, &options, on_done, client, NULL);
     if (code == KVD_OK) return;
     pthread_mutex_lock(&worker->tally.mutex);
-    tally_failed(&worker->tally, 0, code, kvd_code_text(code), false);
+    tally_failed(&worker->tally, 0, 0, code, kvd_code_text(code), false);
     rest(client);
     pthread_mutex_unlock(&worker->tally.mutex);
     load_leave(worker->load);
@@ -109,8 +109,12 @@ static bool count_end(struct client *client, const struct kvd_result *result, ui
     struct worker *worker = client->worker;
     struct load *load = worker->load;
     if (result->attempts > 1) worker->tally.counts.retries += result->attempts - 1;
+    if (load->phase == LOAD_CONNECT && result->code != KVD_UNAVAILABLE && result->code != KVD_DEADLINE_EXCEEDED) {
+        tally_done(&worker->tally, now_ns, client->start_ns, 1); /* somebody has answered */
+        return true;
+    }
     if (result->code != KVD_OK) {
-        tally_failed(&worker->tally, now_ns - client->start_ns, result->code, result->text, result->is_unknown);
+        tally_failed(&worker->tally, now_ns, client->start_ns, result->code, result->text, result->is_unknown);
         client->sequence++; /* events of it count no more */
         return true;
     }
@@ -120,7 +124,7 @@ static bool count_end(struct client *client, const struct kvd_result *result, ui
         return false;
     }
     if (load->streams != NULL && load->phase >= LOAD_GRANT) return streams_answered(load->streams, client, result);
-    tally_done(&worker->tally, now_ns - client->start_ns, client->call.ops);
+    tally_done(&worker->tally, now_ns, client->start_ns, client->call.ops);
     return true;
 }
 
@@ -215,6 +219,16 @@ bool load_is_idle(struct load *load)
 }
 
 bool load_can_start(struct load *load) { return atomic_load(&load->in_flight) == 0 && !atomic_load(&load->is_broken); }
+
+void load_record(struct load *load, FILE *raw)
+{
+    for (size_t i = 0; i < load->worker_count; i++) {
+        struct tally *tally = &load->workers[i].tally;
+        pthread_mutex_lock(&tally->mutex);
+        tally->raw = raw;
+        pthread_mutex_unlock(&tally->mutex);
+    }
+}
 
 void load_collect(struct load *load, struct tally *sum)
 {

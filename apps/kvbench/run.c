@@ -27,6 +27,7 @@ struct run {
     size_t series_room;
     uint64_t begin_ns, last_ns; /* of measuring, of the last tick */
     bool is_interrupted;
+    FILE *raw;
 };
 
 /* --- waiting --------------------------------------------------------------------------------------------------------------- */
@@ -192,6 +193,25 @@ static bool warm_up(struct run *run)
     return true;
 }
 
+/* Where --raw goes; NULL: nowhere. False: it cannot be made. */
+static bool open_raw(struct run *run)
+{
+    const char *path = run->settings->raw;
+    if (path[0] == '\0' || (run->raw = fopen(path, "wb")) != NULL) return true;
+    (void)snprintf(run->result->text, SETTINGS_TEXT_BYTES, "cannot write %.200s: %s", path, strerror(errno));
+    return false;
+}
+
+static bool close_raw(struct run *run)
+{
+    if (run->raw == NULL) return true;
+    load_record(run->load, NULL);
+    bool is_good = ferror(run->raw) == 0;
+    if (fclose(run->raw) != 0) is_good = false;
+    if (!is_good) (void)snprintf(run->result->text, SETTINGS_TEXT_BYTES, "cannot write all of %.200s", run->settings->raw);
+    return is_good;
+}
+
 static void measure(struct run *run)
 {
     const struct settings *settings = run->settings;
@@ -202,12 +222,14 @@ static void measure(struct run *run)
     result->lost_server = !servers_read(&settings->servers, &before);
     uint64_t own_ns = own_cpu_ns(), end_ns;
     run->begin_ns = run->last_ns = clock_mono_ns();
+    load_record(run->load, run->raw);
     end_ns = settings->duration_ns == 0 ? CLOCK_NEVER : run->begin_ns + settings->duration_ns;
     if (!goes_on(settings)) load_start(run->load, settings->command == COMMAND_FILL ? LOAD_FILL : LOAD_WORK, settings->total, run->begin_ns, end_ns);
     let_run(run, end_ns, true);
     /* What was due is owed an answer; what a closed loop has begun is not. */
     if (settings->rate > 0) stop_and_wait(run);
     tick(run, clock_mono_ns());
+    load_record(run->load, NULL);
     result->seconds = (double)(run->last_ns - run->begin_ns) / (double)NS_PER_S;
     result->client_cpu_ns = own_cpu_ns() - own_ns;
     result->lost_server = !servers_read(&settings->servers, &after) || result->lost_server;
@@ -227,11 +249,12 @@ bool run_load(const struct settings *settings, struct run_result *out_result)
     tally_init(&out_result->total);
     tally_init(&run.second);
     run.load = load_new(settings, ring_main, out_result->text);
-    bool is_good = run.load != NULL && prepare(&run) && warm_up(&run);
+    bool is_good = run.load != NULL && open_raw(&run) && prepare(&run) && warm_up(&run);
     if (is_good) {
         measure(&run);
         live_end(settings);
     }
+    if (!close_raw(&run)) is_good = false;
     load_free(run.load);
     tally_deinit(&run.second);
     return is_good;

@@ -81,7 +81,7 @@ const struct command_row *settings_command(enum command command)
 /* --- flags ----------------------------------------------------------------------------------------------------------------- */
 
 static const struct settings DEFAULTS = {
-    .endpoints = "127.0.0.1:2379", .server_pids = "", .write_out = "table", .live = "auto", .hdr = "", .plot = "", .rounds = 3, .sides = {{.text = "", .pids = ""}, {.text = "", .pids = ""}}, .value_size_text = "256", .dist_text = "",
+    .endpoints = "127.0.0.1:2379", .server_pids = "", .write_out = "table", .live = "auto", .hdr = "", .plot = "", .raw = "", .rounds = 3, .sides = {{.text = "", .pids = ""}, {.text = "", .pids = ""}}, .value_size_text = "256", .dist_text = "",
     .ycsb = "a", .key_prefix = "", .duration_text = "", .warm_up_text = "1s", .ca_file = "", .certificate_file = "", .key_file = "",
     .clients = 100, .conns = 10, .threads = 1, .timeout_ns = 10 * NS_PER_S, .keys = 10000, .key_size = 8, .seed = 1, .txn_ops = 8,
     .watchers = 1000, .streams = 10, .watched_keys = 1, .leases = 1000, .ttl = 60,
@@ -135,6 +135,9 @@ int settings_flags(struct settings *settings, struct settings_flag out_flags[SET
         {{"live", 0, FLAG_STRING, &s->live, "<how>", "Each second: json (a line to standard output), line (to standard error), none", "Output", false},
          OF_WORKLOADS},
         {{"hdr", 0, FLAG_STRING, &s->hdr, "<path>", "Latencies as HdrHistogram's percentile distribution", "Output", false}, OF_WORKLOADS},
+        {{"raw", 0, FLAG_STRING, &s->raw, "<path>", "Two 64-bit numbers, little endian, of each operation: when it ended (CLOCK_MONOTONIC) and its latency, in ns; 2^64-1: it failed",
+          "Output", false},
+         OF_WORKLOADS},
         {{"plot", 0, FLAG_STRING, &s->plot, "<path>", "A picture by gnuplot, .svg or .png: rate over time and latencies; of compare: bars", "Output", false},
          OF_WORKLOADS | OF_COMPARE},
         {{"a", 0, FLAG_STRING, &s->sides[0].text, "<name=list>", "The first cluster: a name and its members", "Comparison", false}, OF_COMPARE},
@@ -242,7 +245,8 @@ static bool split_endpoints(struct settings *s, char *text, const char *whole, c
 static bool read_sides(struct settings *s, char *out_text)
 {
     if (!is_in(out_text, "rounds", s->rounds, 1, COMPARE_ROUNDS_MAX)) return false;
-    if (s->hdr[0] != '\0' || s->servers.count > 0) return wrong(out_text, "--hdr and --server-pids are of one cluster: compare has --a-pids and --b-pids");
+    if (s->hdr[0] != '\0' || s->raw[0] != '\0' || s->servers.count > 0)
+        return wrong(out_text, "--hdr, --raw and --server-pids are of one cluster: compare has --a-pids and --b-pids");
     for (size_t i = 0; i < 2; i++) {
         struct settings_side *side = &s->sides[i];
         const char *equals = strchr(side->text, '=');

@@ -77,7 +77,7 @@ static void on_over(void *context, const struct kvd_result *result)
     struct load *load = streams->load;
     if (atomic_load(&load->is_freeing)) return;
     pthread_mutex_lock(&streams->worker->tally.mutex);
-    tally_failed(&streams->worker->tally, 0, result->code, result->code == KVD_OK ? "the server ended a stream" : result->text, false);
+    tally_failed(&streams->worker->tally, 0, 0, result->code, result->code == KVD_OK ? "the server ended a stream" : result->text, false);
     pthread_mutex_unlock(&streams->worker->tally.mutex);
     atomic_store(&load->is_stopping, true);
     atomic_store(&load->end_ns, 0);
@@ -145,7 +145,7 @@ static void take_event(struct streams *streams, struct slice event, uint64_t now
     struct client *client = putter(streams, event);
     worker->tally.counts.bytes_read += event.size;
     if (client != NULL) {
-        tally_done(&worker->tally, now_ns - client->start_ns, 1);
+        tally_done(&worker->tally, now_ns, client->start_ns, 1);
         client->left--;
     }
     bool is_over = client != NULL && client->left == 0 && client->is_acked;
@@ -225,8 +225,8 @@ static enum kvd_more on_renewal(void *context, struct kvd_bytes body)
     if (client != NULL) {
         stream->sent_first = client->next_sent;
         if (stream->sent_first == NULL) stream->sent_last = &stream->sent_first;
-        if (is_alive(body)) tally_done(&worker->tally, now_ns - client->start_ns, 1);
-        else tally_failed(&worker->tally, now_ns - client->start_ns, KVD_NOT_FOUND, "there is no such lease any more", false);
+        if (is_alive(body)) tally_done(&worker->tally, now_ns, client->start_ns, 1);
+        else tally_failed(&worker->tally, now_ns, client->start_ns, KVD_NOT_FOUND, "there is no such lease any more", false);
     }
     pthread_mutex_unlock(&worker->tally.mutex);
     if (client == NULL) return KVD_ENOUGH; /* nobody asked */
@@ -287,6 +287,6 @@ bool streams_answered(struct streams *streams, struct client *client, const stru
     client->is_acked = true;
     if (streams->is_watch) return client->left == 0;
     if (streams->lease_count < streams->load->settings->leases) streams->leases[streams->lease_count++] = result->lease;
-    tally_done(&streams->worker->tally, 0, 1);
+    tally_done(&streams->worker->tally, 0, 0, 1);
     return true;
 }

@@ -23,10 +23,17 @@ void tally_clear(struct tally *tally)
     tally->other_errors = 0;
 }
 
-void tally_done(struct tally *tally, uint64_t took_ns, uint64_t ops)
+static void write_raw(struct tally *tally, uint64_t now_ns, uint64_t took_ns)
+{
+    const uint64_t record[2] = {now_ns, took_ns};
+    if (tally->raw != NULL) (void)fwrite(record, sizeof record, 1, tally->raw); /* an error is seen when it is closed */
+}
+
+void tally_done(struct tally *tally, uint64_t now_ns, uint64_t start_ns, uint64_t ops)
 {
     tally->counts.ops += ops;
-    histogram_add(&tally->latencies, took_ns);
+    histogram_add(&tally->latencies, now_ns - start_ns);
+    write_raw(tally, now_ns, now_ns - start_ns);
 }
 
 static void add_kind(struct tally *tally, enum kvd_code code, const char *text, uint64_t count)
@@ -48,11 +55,12 @@ static void add_kind(struct tally *tally, enum kvd_code code, const char *text, 
 }
 
 /* Who fails at once would make the latencies look good; who ran out of time was as slow as can be. */
-void tally_failed(struct tally *tally, uint64_t took_ns, enum kvd_code code, const char *text, bool is_unknown)
+void tally_failed(struct tally *tally, uint64_t now_ns, uint64_t start_ns, enum kvd_code code, const char *text, bool is_unknown)
 {
     tally->counts.errors++;
     tally->counts.unknown += is_unknown;
-    if (code == KVD_DEADLINE_EXCEEDED) histogram_add(&tally->latencies, took_ns);
+    if (code == KVD_DEADLINE_EXCEEDED) histogram_add(&tally->latencies, now_ns - start_ns);
+    write_raw(tally, now_ns, UINT64_MAX);
     add_kind(tally, code, text[0] == '\0' ? kvd_code_text(code) : text, 1);
 }
 

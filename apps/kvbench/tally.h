@@ -31,14 +31,15 @@ struct tally {
     struct tally_kind kinds[TALLY_KINDS_MAX];
     size_t kind_count;
     uint64_t other_errors;
+    FILE *raw;                /* where each end is written; NULL = nowhere */
 };
 
 void tally_init(struct tally *tally);
 void tally_deinit(struct tally *tally);
 void tally_clear(struct tally *tally);
 /* One call's end, for `ops` operations. */
-void tally_done(struct tally *tally, uint64_t took_ns, uint64_t ops);
-void tally_failed(struct tally *tally, uint64_t took_ns, enum kvd_code code, const char *text, bool is_unknown);
+void tally_done(struct tally *tally, uint64_t now_ns, uint64_t start_ns, uint64_t ops);
+void tally_failed(struct tally *tally, uint64_t now_ns, uint64_t start_ns, enum kvd_code code, const char *text, bool is_unknown);
 void tally_merge(struct tally *into, const struct tally *from);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "compare.h"
 #include "histogram.h"
 #include "settings.h"
 #include "tally.h"
@@ -261,7 +262,50 @@ START_TEST(test_kvbench_bad_flags_are_named)
     refuses("put extra", "one word too many");
     refuses("put --nonsense", "unknown flag");
     refuses("range --count-only --keys-only", "exclude each other");
+    refuses("watch --watchers 5 --streams 6", "more than --watchers");
+    refuses("watch --value-size 4", "8 at least");
+    refuses("watch --keys 4", "--keys is no flag of watch");
+    refuses("watch --watchers 5 --watched-keys 6", "--watched-keys");
+    refuses("lease-keepalive --clients 1001 --streams 1", "1000 for each");
+    refuses("put --plot picture.gif", ".svg or .png");
+    refuses("compare", "wants a workload");
+    refuses("compare put", "NAME=ENDPOINTS");
+    refuses("compare --a a=x:1 --b =x:2 put", "NAME=ENDPOINTS");
+    refuses("compare --a a=x:1 --b b=x:2,,x:3 put", "empty");
+    refuses("compare --a a=x:1 --b b=x:2 --rounds 0 put", "--rounds is 0");
+    refuses("compare --a a=x:1 --b b=x:2 --server-pids 1 put", "--a-pids");
+    refuses("compare --a a=x:1 --b b=x:2 --limit 5 put", "--limit is no flag of put");
+    refuses("put --rounds 5", "--rounds is no flag of put");
     refuses("put --threads 5 --clients 4", "more than --clients");
+}
+END_TEST
+
+START_TEST(test_kvbench_a_comparison_has_two_sides)
+{
+    struct settings settings;
+    double values[] = {3, 1, 2, 10}, spread;
+    ck_assert_str_eq(parse("compare --a a=x:1,x:2 --b b=y:1 get --serializable", &settings), "");
+    ck_assert(settings.compares && settings.command == COMMAND_GET && settings.serializable && settings.rounds == 3);
+    ck_assert_double_eq(compare_median(values, 3, &spread), 2);
+    ck_assert_double_eq(spread, 1);
+    ck_assert_double_eq_tol(compare_median(values, 4, &spread), 2.5, 1e-9);
+    ck_assert_double_eq_tol(spread, 3.6, 1e-9);
+}
+END_TEST
+
+START_TEST(test_kvbench_watchers_have_clients_of_their_own_number)
+{
+    struct settings settings;
+    ck_assert_str_eq(parse("watch", &settings), "");
+    ck_assert_uint_eq(settings.clients, 8);
+    ck_assert_uint_eq(settings.streams, 10);
+    ck_assert_str_eq(parse("watch-latency", &settings), "");
+    ck_assert_uint_eq(settings.clients, 1);
+    ck_assert_str_eq(parse("watch --clients 100", &settings), "");
+    ck_assert_uint_eq(settings.clients, 100);
+    ck_assert_str_eq(parse("put", &settings), "");
+    ck_assert_uint_eq(settings.clients, 100);
+    ck_assert_uint_eq(settings.streams, 0);
 }
 END_TEST
 
@@ -310,9 +354,9 @@ START_TEST(test_kvbench_errors_are_told_apart)
     char text[64];
     tally_init(&tallies[0]);
     tally_init(&tallies[1]);
-    for (int i = 0; i < 3; i++) tally_failed(&tallies[0], 5, KVD_UNAVAILABLE, "gone", true);
-    tally_failed(&tallies[1], 7, KVD_DEADLINE_EXCEEDED, "", false);
-    tally_failed(&tallies[1], 5, KVD_UNAVAILABLE, "gone", false);
+    for (int i = 0; i < 3; i++) tally_failed(&tallies[0], 5, 0, KVD_UNAVAILABLE, "gone", true);
+    tally_failed(&tallies[1], 7, 0, KVD_DEADLINE_EXCEEDED, "", false);
+    tally_failed(&tallies[1], 5, 0, KVD_UNAVAILABLE, "gone", false);
     tally_merge(&tallies[0], &tallies[1]);
     ck_assert_uint_eq(tallies[0].counts.errors, 5);
     ck_assert_uint_eq(tallies[0].counts.unknown, 3);
@@ -322,7 +366,7 @@ START_TEST(test_kvbench_errors_are_told_apart)
     ck_assert_uint_eq(tallies[0].latencies.count, 1); /* who failed at once was not fast */
     for (int i = 0; i < 2 * TALLY_KINDS_MAX; i++) {
         snprintf(text, sizeof text, "kind %d", i);
-        tally_failed(&tallies[0], 0, KVD_INTERNAL, text, false);
+        tally_failed(&tallies[0], 0, 0, KVD_INTERNAL, text, false);
     }
     ck_assert_uint_eq(tallies[0].kind_count, TALLY_KINDS_MAX);
     ck_assert_uint_eq(tallies[0].other_errors, TALLY_KINDS_MAX + 2);
@@ -345,6 +389,8 @@ int main(void)
     tcase_add_test(tcase, test_kvbench_sizes_are_read_and_kept_to);
     tcase_add_test(tcase, test_kvbench_flags_are_read);
     tcase_add_test(tcase, test_kvbench_bad_flags_are_named);
+    tcase_add_test(tcase, test_kvbench_a_comparison_has_two_sides);
+    tcase_add_test(tcase, test_kvbench_watchers_have_clients_of_their_own_number);
     tcase_add_test(tcase, test_kvbench_every_flag_has_a_command_and_every_command_its_words);
     tcase_add_test(tcase, test_kvbench_keys_have_their_size_and_order);
     tcase_add_test(tcase, test_kvbench_errors_are_told_apart);
