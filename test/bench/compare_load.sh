@@ -3,7 +3,7 @@
 #
 #   test/bench/compare_load.sh [--rounds 3] [--seconds 4] [--dir DIR] [--json]
 #
-# Both sync every write. Only one cluster runs at a time. The load is bench_load's (one thread, asynchronous); the servers' CPU is the
+# Both sync every write. Only one cluster runs at a time. The load is kvbench's (one thread); the servers' CPU is the
 # run time of all their threads, members summed (schedstat).
 # shellcheck disable=SC2154 # compare_options sets them
 set -euo pipefail
@@ -12,15 +12,20 @@ cd "$(dirname "$0")/../.."
 . test/bench/compare_lib.sh
 
 compare_options rounds=3 seconds=4 -- "$@"
-load=build/release/test/bench_load
+load=bin/kvbench
 compare_begin "$load" 3 "$directory"
 
 # one WORKLOAD CLIENTS CONNS
 one() {
-    local workload=$1 clients=$2 conns=$3
-    "$load" --endpoints "$endpoints" --server-pids "$(compare_pids)" --workload "$workload" \
-        --clients "$clients" --conns "$conns" --seconds "$seconds" -w json >"$work/report"
-    compare_note "$workload, $clients clients" "$work/report" ops_per_s p50_us p99_us server_cpu_us client_cpu_us errors
+    local name=$1 clients=$2 conns=$3
+    local -a words=("$name")
+    case $name in
+    get) words=(get --fill) ;;
+    get-serializable) words=(get --fill --serializable) ;;
+    esac
+    "$load" "${words[@]}" --endpoints "$endpoints" --server-pids "$(compare_pids)" --clients "$clients" --conns "$conns" --duration "$seconds" \
+        --warm-up 300ms -w json >"$work/report"
+    compare_note "$name, $clients clients" "$work/report" ops_per_s p50_us p99_us server_cpu_us client_cpu_us errors
 }
 
 for ((round = 1; round <= rounds; round++)); do

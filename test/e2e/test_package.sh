@@ -57,6 +57,7 @@ says_what_it_is() {
 /usr/share/doc/kvd/README.md
 /usr/share/doc/kvd/changelog.gz
 /usr/share/doc/kvd/copyright
+/usr/share/doc/kvd/docs/benchmark.md
 /usr/share/doc/kvd/docs/clients.md
 /usr/share/doc/kvd/docs/configuration.md
 /usr/share/doc/kvd/docs/formats.md

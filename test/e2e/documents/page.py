@@ -258,6 +258,8 @@ def help_texts(root):
     commands = re.findall(r'^  ([a-z-]+(?: [a-z-]+)?) +[A-Z]', overview, re.M)
     for command in commands:
         text += ask('bin/kvctl', *command.split(), '--help')
+    for workload in re.findall(r'^  ([a-z-]+) +[A-Z]', ask('bin/kvbench', '--help'), re.M):
+        text += ask('bin/kvbench', workload, '--help')
     for tool in ('readwal', 'readstate', 'readsnapshot', 'readpb'):
         text += ask('bin/' + tool, '--help')
     return text + overview
