@@ -153,7 +153,7 @@ static void ask_first_segment(const struct tool_log *log, struct wal_options *op
         bool is_empty = batch.last_index + 1 == batch.head.first_index;
         options->cluster_id = batch.head.cluster_id;
         options->member_id = batch.head.member_id;
-        out_snapshot->term = batch.head.reset_index != 0 ? batch.head.reset_term : is_empty ? batch.last_term : 0;
+        out_snapshot->term = wal_format_is_reset(&batch.head) ? batch.head.reset_term : is_empty ? batch.last_term : 0;
         out_snapshot->conf = conf_of(&batch);
     }
     if (is_there) out_snapshot->index = reader.segments[at].first_index - 1;
@@ -178,6 +178,7 @@ static void judge(struct tool_log *log)
         options.member_id = identity->member_id;
         options.must_exist = true;
     }
+    options.may_ask_others = !log->options.is_part;
     options.snapshot_index = snapshot.index;
     options.snapshot_term = snapshot.index > 0 ? snapshot.term : 0;
     drop_recover(log);

@@ -144,6 +144,8 @@
     X(D113, "a lock call's next step is sent to a raft that has stopped", "every call is answered at stop")                              \
     X(D114, "a snapshot that came damaged is asked for again, its sender is not told", "whoever lags gets a good one")                   \
     X(D115, "a first batch that takes its name anew leaves the damage behind it out", "a suspect tail is remembered")                    \
+    X(D116, "who lost its snapshots begins anew as if it had promised nothing", "what the log held counts as lost")                      \
+    X(D117, "who may have lost entries tells the end of its log without them", "suspect: a position is told with what was lost")         \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -244,6 +244,7 @@ static bool open_log(const struct line_recover_options *options, struct line_rec
     struct wal_options wal_options = wal_options_of(options, &line->identity);
     wal_options.alone_fn = is_alone;
     wal_options.must_exist = true; /* the identity is stored only when entry 1 is durable */
+    wal_options.may_ask_others = true;
     wal_options.snapshot_index = state_machine_applied_index(line->machine);
     wal_options.snapshot_term = state_machine_applied_term(line->machine);
     wal_options.segments_kept_max = options->config->max_wals;
@@ -251,15 +252,22 @@ static bool open_log(const struct line_recover_options *options, struct line_rec
     enum err err = wal_open(&wal_options, state_machine_conf(line->machine), replay_entry, replay, &line->wal, log);
     if (err != ERR_OK) {
         bool has_broken = line->snapshots.count > 0 && snapshot_dir_good(&line->snapshots, 0) == NULL;
-        snprintf(out_message, size, "%s%s%s%s", log->message, has_broken ? "; all snapshots in " : "", has_broken ? line->snapshots.path : "",
-                 has_broken ? " are damaged: put a copy of a good one there, or replace this member by a new one with an empty directory" : "");
+        bool is_lost = log->is_without_state || has_broken;
+        snprintf(out_message, size, "%s%s%s%s", log->message, is_lost ? "; no good snapshot that reaches there is in " : "",
+                 is_lost ? line->snapshots.path : "",
+                 is_lost ? ": put a copy of one there, or make the directory anew from a saved one (kvctl snapshot restore)" : "");
         return false;
+    }
+    if (replay->conf.voter_count == 0) { /* nothing was applied that says who the members are */
+        bool is_good = log->conf != NULL && raft_conf_decode(blob_slice(log->conf), &replay->conf);
+        ASSERT(is_good);
     }
     state_machine_publish(line->machine);
     LOG(INFO, "recovered the write-ahead log", LOG_F_U64("entries", replay->entries), LOG_F_U64("last-index", log->last_index),
         LOG_F_U64("commit-index", log->hard.commit), LOG_F_U64("term", log->hard.term),
         LOG_F_U64("took-ms", (clock_mono_ns() - start_ns) / NS_PER_MS));
-    if (log->message[0] != '\0') LOG(WARN, "the tail of the write-ahead log was damaged", LOG_F_TEXT("found", log->message));
+    if (log->is_without_state) LOG(WARN, "the snapshots are lost: the state comes from a leader", LOG_F_TEXT("found", log->message));
+    else if (log->message[0] != '\0') LOG(WARN, "the tail of the write-ahead log was damaged", LOG_F_TEXT("found", log->message));
     return true;
 }
 

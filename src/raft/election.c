@@ -10,7 +10,8 @@
  * Damaged tail ("suspect"): the member may have acknowledged entries up to (suspect_term, suspect_index) that it no longer holds.
  * Its vote could elect a leader without them. So it votes only for logs that reach that position, and asks pre-votes only to learn
  * where the others stand. It is settled when a leader's commit passes the position, or when all other voters have said, in answer to
- * its last question, that they hold nothing behind the own log: then no quorum can hold it.
+ * its last question, that they hold nothing behind the own log: then no quorum can hold it. Whoever may have lost something itself tells
+ * the end of its log with that: of several who lost the same entry, none may take another's log for proof that it was never there.
  */
 #include "raft/election.h"
 
@@ -65,6 +66,15 @@ bool election_has_lease(const struct raft *raft)
 static bool reaches(uint64_t term, uint64_t index, uint64_t other_term, uint64_t other_index)
 {
     return term > other_term || (term == other_term && index >= other_index);
+}
+
+void election_tell_position(const struct raft *raft, struct raft_msg *answer)
+{
+    answer->index = raft_log_last(&raft->log);
+    answer->log_term = raft_log_last_term(&raft->log);
+    if (!raft->is_suspect || reaches(answer->log_term, answer->index, raft->suspect_term, raft->suspect_index) || MUTANT(D117)) return;
+    answer->index = raft->suspect_index;
+    answer->log_term = raft->suspect_term;
 }
 
 static void settle(struct raft *raft)
@@ -208,8 +218,7 @@ enum raft_answer election_vote(struct raft *raft, const struct raft_msg *msg)
     struct raft_msg answer = raft_core_message(
         raft, is_question ? RAFT_MSG_PRE_VOTE_ANSWER : RAFT_MSG_VOTE_ANSWER, msg->from);
     answer.reject = !is_granted;
-    answer.index = last;
-    answer.log_term = last_term;
+    election_tell_position(raft, &answer);
     answer.round = msg->round;
     if (is_granted && is_question) answer.term = msg->term; /* so that it is not taken for one of an older term */
     if (is_granted && !is_question) {

@@ -13,6 +13,8 @@ void election_hear_leader(struct raft *raft, uint64_t leader);
 bool election_has_lease(const struct raft *raft);
 enum raft_answer election_vote(struct raft *raft, const struct raft_msg *msg);        /* PRE_VOTE and VOTE */
 enum raft_answer election_vote_answer(struct raft *raft, const struct raft_msg *msg); /* and their answers */
+/* Into an answer: where this member's log ends, with what it may have lost. */
+void election_tell_position(const struct raft *raft, struct raft_msg *answer);
 /* A PRE_VOTE_ANSWER of any term: where the sender's log ends. */
 void election_hear_position(struct raft *raft, const struct raft_msg *msg);
 enum raft_answer election_timeout_now(struct raft *raft, const struct raft_msg *msg);

@@ -118,8 +118,7 @@ static enum raft_answer step_older_term(struct raft *raft, const struct raft_msg
     struct raft_msg answer = raft_core_message(raft, kind, msg->from);
     answer.reject = true;
     if (is_vote_request(msg)) {
-        answer.index = raft_log_last(&raft->log);
-        answer.log_term = raft_log_last_term(&raft->log);
+        election_tell_position(raft, &answer);
         answer.round = msg->round;
     }
     raft_core_send(raft, &answer, 0);

@@ -52,9 +52,9 @@ void raft_conf_deinit(struct raft_conf *conf);
 
 enum raft_msg_kind {
     RAFT_MSG_PRE_VOTE = 1,       /* term = the term it would campaign in; index/log_term = last entry; round = number of the question */
-    RAFT_MSG_PRE_VOTE_ANSWER = 2,/* index/log_term = last entry; round = number of the question; same of the next two */
-    RAFT_MSG_VOTE = 3,
-    RAFT_MSG_VOTE_ANSWER = 4,
+    RAFT_MSG_PRE_VOTE_ANSWER = 2,/* index/log_term = last entry, or the last one that may have been lost; round = number of the question */
+    RAFT_MSG_VOTE = 3,           /* as PRE_VOTE, of a term that it has entered */
+    RAFT_MSG_VOTE_ANSWER = 4,    /* as PRE_VOTE_ANSWER */
     RAFT_MSG_APPEND = 5,         /* index/log_term = previous entry; commit; entries */
     RAFT_MSG_APPEND_ANSWER = 6,  /* index = matched (or, rejected, the refused previous index); hint_index/hint_term */
     RAFT_MSG_HEARTBEAT = 7,      /* commit (bounded by match); round of read index */
@@ -121,7 +121,7 @@ struct raft_restore {
     size_t run_count;
     const struct raft_entry *entries; /* entries[0].index ≤ applied_index + 1 */
     size_t entry_count;
-    /* The damaged last batch that may have been acknowledged (wal, "suspect"): position of its last entry, or 0. To be given again
+    /* What was lost and may have been acknowledged (wal, "suspect"): position of its last entry, or 0. To be given again
      * at every restart until the durable hard.commit has reached it: what settles it in memory may be lost with the process. */
     uint64_t suspect_index;
     uint64_t suspect_term;

@@ -439,7 +439,8 @@ bool wal_step(struct wal *wal, uint64_t now_ns)
     if (wal_take_done(wal, now_ns) || retry_rename) moved = true;
     if (wal_retire(wal)) moved = true;
     if (wal_make_spare(wal, now_ns)) moved = true;
-    if (wal_old_step(&wal->old, wal->current.first_index, wal->retired.sequence, now_ns)) moved = true;
+    bool may_drop = wal->suspect_index == 0; /* until then they may be the only place where entries stand that this member has lost */
+    if (may_drop && wal_old_step(&wal->old, wal->current.first_index, wal->retired.sequence, now_ns)) moved = true;
     if (wal_take_done(wal, now_ns)) moved = true;
     return moved;
 }

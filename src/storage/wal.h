@@ -32,9 +32,10 @@ struct wal_options {
     bool unsafe_no_fsync;         /* tests and benchmarks only */
     wal_alone_fn *alone_fn;       /* asked, with wal_open's context, at a suspect tail: who is alone cuts it openly; NULL = no */
     uint64_t snapshot_index;      /* of the newest good snapshot: nothing up to here is handed out again, and a log that begins later */
-    uint64_t snapshot_term;       /* is refused; 0 = no snapshot */
+    uint64_t snapshot_term;       /* is refused (or see may_ask_others); 0 = no snapshot */
     uint64_t segments_kept_max;   /* so many of the newest segments that wal_drop_head could remove stay all the same */
     bool must_exist;              /* no segment, or no entry: refused, because this member has had a log before */
+    bool may_ask_others;          /* a log that begins later than the snapshot reaches: begins anew behind the snapshot, unless alone_fn says yes */
 };
 
 /* Recovery: every intact entry behind the snapshot that is known final is handed to `entry_fn` in order (commit marks in the batches
@@ -54,9 +55,11 @@ struct wal_recovered {
     size_t run_count;
     struct blob *conf;             /* newest CONF entry's, else the snapshot's or segment head's configuration; NULL = none */
     uint64_t conf_index;           /* the snapshot's stands at snapshot_index */
-    bool is_reset;                 /* the log ended before the snapshot, or disagreed with it: it begins anew behind it */
+    bool is_reset;                 /* the log ended before the snapshot, or disagreed with it, or lost it: it begins anew behind it */
+    bool is_without_state;         /* the last of these: what the log stood on is gone, and comes from the others; the whole log is suspect.
+                                    * Of a refusal: the same, but nobody can be asked, or more is damaged */
     enum wal_tail tail;
-    uint64_t suspect_index;        /* WAL_TAIL_SUSPECT: position of the damaged batch's last entry; 0 = none was lost, or cut openly */
+    uint64_t suspect_index;        /* WAL_TAIL_SUSPECT: position of the last entry that was lost; 0 = none was, or it was cut openly */
     uint64_t suspect_term;
     uint64_t cut_bytes;            /* moved aside to NAME.broken */
     char message[512];             /* for the log: what was found; for a refusal: file, offset, reason */

@@ -62,6 +62,20 @@ static enum err find_reset(struct wal_recover *recover)
     return ERR_OK;
 }
 
+/* It is read as if a snapshot reached to its beginning: for its term and vote, its configuration, and how far it went. */
+static void read_headless(struct wal_recover *recover)
+{
+    const struct wal_conf_item *conf = wal_conf_newest(&recover->conf);
+    recover->is_headless = true;
+    recover->given = recover->options;
+    recover->given_conf = conf == NULL ? NULL : blob_ref(conf->data);
+    recover->headless = *recover->options;
+    recover->headless.snapshot_index = recover->final_index = recover->reader.segments[recover->start].first_index - 1;
+    recover->options = &recover->headless;
+    wal_conf_deinit(&recover->conf);
+    wal_conf_init(&recover->conf);
+}
+
 enum err wal_begin_find(struct wal_recover *recover)
 {
     struct wal_reader *reader = &recover->reader;
@@ -79,6 +93,8 @@ enum err wal_begin_find(struct wal_recover *recover)
                        "log segments before number %" PRIx64 " are missing: the snapshot at index %" PRIu64 " stands for them",
                        segment->sequence, snapshot_index);
     }
+    bool is_headless = reader->segments[recover->start].first_index > snapshot_index + 1;
+    if (is_headless && recover->options->may_ask_others) read_headless(recover);
     wal_reader_rewind(reader, recover->start);
     return ERR_OK;
 }
@@ -137,7 +153,7 @@ static bool seek_segment(struct wal_recover *recover, size_t at)
 bool wal_begin_behind(struct wal_recover *recover, const struct wal_begin_damage *damage)
 {
     uint64_t snapshot_index = recover->options->snapshot_index;
-    if (snapshot_index == 0 || recover->final_index > snapshot_index) return false;
+    if (snapshot_index == 0 || recover->final_index > snapshot_index || recover->is_headless) return false;
     if (!seek_inside(recover, damage) && !seek_segment(recover, damage->at + 1)) return false;
     recover->begins_anew = true;
     (void)snprintf(recover->begin_message, sizeof recover->begin_message,
@@ -196,8 +212,55 @@ static void know_prev_term(struct wal_recover *recover)
     if (is_over) memmove(found->runs, found->runs + 1, --found->run_count * sizeof *found->runs);
 }
 
+static enum err refuse_headless(struct wal_recover *recover, uint64_t first_index)
+{
+    char *path = wal_reader_path(&recover->reader, recover->start);
+    recover->damage_sequence = recover->reader.segments[recover->start].sequence;
+    recover->damage_offset = 0;
+    enum err err = wal_recover_refuse(recover, ERR_CORRUPT,
+                                      "%s: corrupt at offset 0: the log begins at index %" PRIu64 ", but the state without it ends at %" PRIu64
+                                      ": older segments are missing",
+                                      path, first_index, recover->given->snapshot_index);
+    alloc_free(path);
+    return err;
+}
+
+/* What the log stood on is gone, and only the others can give it back. Its entries are of no use without it, but may have been acknowledged:
+ * all of them count as lost. Who is alone has nobody to ask; and who the voters are must be known. */
+static enum err begin_without_state(struct wal_recover *recover)
+{
+    struct wal_recovered *found = &recover->found;
+    const struct wal_options *given = recover->given;
+    uint64_t read_index = recover->headless.snapshot_index + 1;
+    const struct wal_conf_item *newest = wal_conf_newest(&recover->conf);
+    struct blob *conf = newest == NULL ? NULL : blob_ref(newest->data);
+    bool is_other = recover->given_conf != NULL && (conf == NULL || !slice_equal(blob_slice(recover->given_conf), blob_slice(conf)));
+    if (conf == NULL || is_other || wal_recover_is_alone(recover)) {
+        blob_unref(conf);
+        return refuse_headless(recover, read_index);
+    }
+    if (!MUTANT(D116)) wal_recover_suspect(recover, recover->last_term, found->last_index);
+    (void)snprintf(recover->begin_message, sizeof recover->begin_message,
+                   "%.200s: the log begins at index %" PRIu64 ", but the state without it ends at %" PRIu64
+                   ": the others have to give it; not campaigning until the cluster has passed index %" PRIu64 " of term %" PRIu64,
+                   given->directory, read_index, given->snapshot_index, recover->suspect_index, recover->suspect_term);
+    recover->options = given;
+    recover->final_index = given->snapshot_index;
+    wal_begin_at(recover, given->snapshot_index + 1, given->snapshot_index == 0 ? 0 : given->snapshot_term);
+    wal_conf_deinit(&recover->conf);
+    wal_conf_init(&recover->conf);
+    wal_conf_push(&recover->conf, given->snapshot_index, conf);
+    blob_unref(conf);
+    found->hard.commit = given->snapshot_index;
+    found->is_reset = found->is_without_state = true;
+    recover->needs_segment = true;
+    return ERR_OK;
+}
+
 enum err wal_begin_with_snapshot(struct wal_recover *recover)
 {
+    enum err err = recover->is_headless ? begin_without_state(recover) : ERR_OK;
+    if (err != ERR_OK) return err;
     struct wal_recovered *found = &recover->found;
     const struct wal_options *options = recover->options;
     uint64_t index = options->snapshot_index;

@@ -32,10 +32,11 @@ static void core_take_entries(struct wal *wal, struct wal_queued *queued, struct
 
 static struct wal_format_head core_head(const struct wal *wal, const struct wal_segment *segment, const struct wal_core_reset *reset)
 {
+    uint64_t reset_features = WAL_FORMAT_FEATURE_RESET | (reset != NULL && reset->index == 0 ? WAL_FORMAT_FEATURE_EMPTY : 0);
     return (struct wal_format_head){.major = WAL_FORMAT_MAJOR,
                                     .minor = WAL_FORMAT_MINOR,
                                     .checksum_kind = WAL_FORMAT_CHECKSUM_CRC32C,
-                                    .features = reset == NULL ? 0 : WAL_FORMAT_FEATURE_RESET,
+                                    .features = reset == NULL ? 0 : reset_features,
                                     .cluster_id = wal->options.cluster_id,
                                     .member_id = wal->options.member_id,
                                     .sequence = segment->sequence,

@@ -33,7 +33,7 @@ struct wal_segment {
 
 /* The log begins anew behind this position. */
 struct wal_core_reset {
-    uint64_t index; /* 0 = it goes on */
+    uint64_t index; /* of one that waits: 0 = it goes on; at a start: 0 = behind nothing */
     uint64_t term;
     struct blob *conf;
 };

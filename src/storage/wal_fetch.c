@@ -174,7 +174,7 @@ static enum err fetch_scan(struct wal_fetch *fetch)
     for (;; verdict = wal_reader_next(&fetch->reader, &batch)) {
         if (verdict == WAL_READER_END && fetch_skip(fetch)) continue;
         if (verdict != WAL_READER_BATCH) break;
-        if (batch.has_head && batch.head.reset_index != 0) {
+        if (batch.has_head && wal_format_is_reset(&batch.head)) {
             fetch_drop(fetch, 0);
             if (batch.head.reset_index >= fetch->first_index) return ERR_COMPACTED;
         }

@@ -19,7 +19,7 @@
  *     [segment head, 128]   only in the first batch of a segment, so that the magic stands at offset 32 of the file:
  *                           "kvd-wal\n", u16 major, u16 minor, u32 checksum kind, u64 incompatible-feature bits, u64 cluster,
  *                           u64 member, u64 sequence, u64 first index, u64 capacity, u64 suspect index, u64 suspect term,
- *                           u64 reset index, u64 reset term (with feature bit 1), zeros
+ *                           u64 reset index, u64 reset term (with feature bit 1; bit 2: they are 0), zeros
  *     batch header, 56      u32 bytes of records, u32 records, u64 term, u64 vote, u64 commit, u64 last index, u64 last term,
  *                           u32 flags (1 = mark), u32 zero
  *     records               24 + data: u8 kind, u8 entry kind, u16 zero, u32 data bytes, u64 index, u64 term
@@ -63,6 +63,10 @@
  * with the next intact batch of that segment, if its first entry is at most s + 1, or else with the next segment that begins at
  * s + 1 or before. Term, vote and commit index are the newest batch's all the same. A log that ends before s, or holds an
  * entry of another term there, begins anew behind s, as with a snapshot from another member.
+ * A log that begins later, because all snapshots that reach there are lost, is of no use alone. Who is not the only voter begins anew behind
+ * s (or index 1): term and vote stay, the configuration is the log's, and all that it held is remembered as lost, as that of a suspect batch,
+ * so that this member helps nobody to lead who may lack it, until a leader has given it again. The void segments stay until then: should more
+ * members have lost the same, they are the only place where it stands.
  * The bytes cut are copied to NAME.broken. The last intact batch is written once more, in place, with the same bytes, and synced
  * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got. If that batch is the
  * first of its segment, the name may be what the disk never got: a copy of the file takes the name again, with the bytes cut, which
@@ -368,7 +372,7 @@ bool wal_format_head_decode(const uint8_t *block, struct wal_format_head *out_he
     head.reset_index = reader_u64(&reader);
     head.reset_term = reader_u64(&reader);
     ASSERT(!reader.bad);
-    if ((head.features & WAL_FORMAT_FEATURE_RESET) == 0) head.reset_index = head.reset_term = 0;
+    if (!wal_format_is_reset(&head)) head.reset_index = head.reset_term = 0;
     *out_head = head;
     return true;
 }

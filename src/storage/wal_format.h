@@ -17,7 +17,8 @@
 #define WAL_FORMAT_MAJOR 1
 #define WAL_FORMAT_MINOR 1
 #define WAL_FORMAT_FEATURE_RESET UINT64_C(1) /* the head voids all older segments */
-#define WAL_FORMAT_FEATURES_KNOWN WAL_FORMAT_FEATURE_RESET /* incompatible-feature bits that this program understands */
+#define WAL_FORMAT_FEATURE_EMPTY UINT64_C(2) /* with RESET: the log begins anew at index 1, behind nothing */
+#define WAL_FORMAT_FEATURES_KNOWN (WAL_FORMAT_FEATURE_RESET | WAL_FORMAT_FEATURE_EMPTY) /* incompatible-feature bits that this program understands */
 #define WAL_FORMAT_CHECKSUM_CRC32C 1
 
 #define WAL_FORMAT_BLOCK 512u
@@ -61,11 +62,13 @@ struct wal_format_head {
     uint64_t sequence;      /* of the segment, from 1 */
     uint64_t first_index;   /* no entry with this index or a higher one in older segments counts any more */
     uint64_t capacity;      /* bytes of the file when it was made */
-    uint64_t suspect_index; /* a damaged batch may have reached this position; 0 = none */
+    uint64_t suspect_index; /* what was lost may have reached this position; 0 = nothing was */
     uint64_t suspect_term;
-    uint64_t reset_index;   /* the log begins anew behind this position, and older segments are void; 0 = it goes on */
+    uint64_t reset_index;   /* of wal_format_is_reset: behind this position */
     uint64_t reset_term;
 };
+/* The log begins anew with this segment, and older ones are void. */
+static inline bool wal_format_is_reset(const struct wal_format_head *head) { return (head->features & WAL_FORMAT_FEATURE_RESET) != 0; }
 
 struct wal_format_batch {
     struct raft_hard_state hard;

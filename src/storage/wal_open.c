@@ -172,6 +172,7 @@ out:
     if (err != ERR_OK) {
         *out_recovered = (struct wal_recovered){0};
         memcpy(out_recovered->message, recover.found.message, sizeof out_recovered->message);
+        out_recovered->is_without_state = recover.is_headless;
     }
     wal_close(wal);
     wal_recover_deinit(&recover);

@@ -167,7 +167,7 @@ int wal_reader_head(struct wal_reader *reader, size_t at)
     if (wal_format_classify(block, &stamp) != WAL_FORMAT_GOOD || stamp.block != 0) return 0;
     segment->first_batch = stamp.batch;
     if (!wal_format_head_decode(block, &head) || !wal_format_head_is_supported(&head)) return 0;
-    segment->is_reset = head.reset_index != 0 && head.sequence == segment->sequence;
+    segment->is_reset = wal_format_is_reset(&head) && head.sequence == segment->sequence;
     return 0;
 }
 

@@ -27,6 +27,8 @@ void wal_recover_deinit(struct wal_recover *recover)
     if (recover == NULL) return;
     wal_reader_deinit(&recover->reader);
     wal_conf_deinit(&recover->conf);
+    blob_unref(recover->given_conf);
+    recover->given_conf = NULL;
     if (recover->found.pending != NULL) {
         for (size_t i = recover->pending_start; i < recover->found.pending_count; i++) {
             blob_unref(recover->found.pending[i].data);
@@ -116,7 +118,7 @@ static enum err check_head(struct wal_recover *recover)
         return refuse_corrupt(recover, reader->file_bytes, "the file is shorter than its head says");
     }
     if (segment->sequence == 1 && reader->head_stamp.batch != 1) return refuse_corrupt(recover, 0, "the first batch is missing");
-    if (head->reset_index != 0 && head->reset_index + 1 != head->first_index) {
+    if (wal_format_is_reset(head) && head->reset_index + 1 != head->first_index) {
         return refuse_corrupt(recover, 0, "the segment does not begin behind its reset");
     }
     if (reader->at > recover->start || head->first_index <= options->snapshot_index + 1) return ERR_OK;
@@ -177,7 +179,8 @@ static const char *take_record(struct wal_recover *recover, const struct wal_for
     struct wal_recovered *found = &recover->found;
     bool is_behind = record->index > recover->options->snapshot_index;
     if (record->kind == WAL_FORMAT_CONF) {
-        if (!is_oldest || recover->options->snapshot_index > 0) return NULL; /* the entries before it, or the snapshot, say the same */
+        bool is_told = recover->options->snapshot_index > 0 && !recover->is_headless;
+        if (!is_oldest || is_told) return NULL; /* the entries before it, or the snapshot, say the same */
         if (recover->conf.count > 0 || record->data.size == 0) return "a second configuration in a segment's head";
         struct blob *data = blob_copy(record->data);
         wal_conf_push(&recover->conf, record->index, data);
@@ -211,7 +214,7 @@ static void hand_out_final(struct wal_recover *recover)
         struct raft_entry *entry = &found->pending[recover->pending_start];
         if (entry->index > found->hard.commit) break;
         ASSERT(entry->index == recover->final_index + 1);
-        recover->entry_fn(recover->context, entry);
+        if (!recover->is_headless) recover->entry_fn(recover->context, entry); /* nobody could apply it */
         recover->final_index = entry->index;
         blob_unref(entry->data);
         recover->pending_start++;
@@ -229,7 +232,7 @@ static enum err take_batch(struct wal_recover *recover, const struct wal_format_
         enum err err = check_head(recover);
         if (err != ERR_OK) return err;
         bool is_empty = batch->last_index + 1 == batch->head.first_index;
-        uint64_t prev_term = batch->head.reset_index != 0 ? batch->head.reset_term : is_empty ? batch->last_term : 0;
+        uint64_t prev_term = wal_format_is_reset(&batch->head) ? batch->head.reset_term : is_empty ? batch->last_term : 0;
         if (is_oldest) wal_begin_at(recover, batch->head.first_index, prev_term);
         recover->sequence = batch->head.sequence;
         recover->segment_entries = 0;
@@ -319,7 +322,7 @@ static uint64_t first_damage(struct wal_recover *recover, uint32_t blocks, bool 
     return damage == UINT64_MAX ? reader->offset : damage;
 }
 
-static bool is_alone(const struct wal_recover *recover)
+bool wal_recover_is_alone(const struct wal_recover *recover)
 {
     const struct wal_conf_item *conf = wal_conf_newest(&recover->conf);
     if (recover->options->alone_fn == NULL || conf == NULL) return false;
@@ -349,11 +352,18 @@ static bool is_beyond(uint64_t term, uint64_t index, uint64_t other_term, uint64
     return term > other_term || (term == other_term && index > other_index);
 }
 
+void wal_recover_suspect(struct wal_recover *recover, uint64_t term, uint64_t index)
+{
+    if (!is_beyond(term, index, recover->suspect_term, recover->suspect_index)) return;
+    recover->suspect_index = index;
+    recover->suspect_term = term;
+}
+
 static enum err note_suspect(struct wal_recover *recover, const struct survey *survey)
 {
     struct wal_recovered *found = &recover->found;
     struct wal_format_batch batch = {.last_index = found->last_index, .last_term = recover->last_term, .hard = found->hard};
-    bool goes_on = is_alone(recover);
+    bool goes_on = wal_recover_is_alone(recover);
     if (!read_ends(recover, survey, &batch) && !goes_on) {
         return refuse_corrupt(recover, recover->reader.offset,
                               "both ends of the last batch are damaged: which term and vote this member promised is not known");
@@ -372,10 +382,7 @@ static enum err note_suspect(struct wal_recover *recover, const struct survey *s
                    : has_entries ? "not campaigning until the cluster has passed that position"
                                  : "it held no entry, and its term and vote are known",
                    found->cut_bytes, recover->reader.path);
-    bool is_further = is_beyond(batch.last_term, batch.last_index, recover->suspect_term, recover->suspect_index);
-    if (goes_on || !has_entries || !is_further) return ERR_OK;
-    recover->suspect_index = batch.last_index;
-    recover->suspect_term = batch.last_term;
+    if (!goes_on && has_entries) wal_recover_suspect(recover, batch.last_term, batch.last_index);
     return ERR_OK;
 }
 
@@ -464,15 +471,14 @@ static enum err judge(struct wal_recover *recover)
 static void settle_suspect(struct wal_recover *recover)
 {
     struct wal_recovered *found = &recover->found;
-    if (found->hard.commit >= recover->suspect_index || is_alone(recover) || MUTANT(D20)) {
+    if (found->hard.commit >= recover->suspect_index || wal_recover_is_alone(recover) || MUTANT(D20)) {
         recover->suspect_index = 0;
         recover->suspect_term = 0;
         return;
     }
-    if (found->tail != WAL_TAIL_SUSPECT && found->message[0] == '\0') {
+    if (found->tail != WAL_TAIL_SUSPECT && found->message[0] == '\0' && !recover->is_headless) {
         (void)snprintf(found->message, sizeof found->message,
-                       "%s: an earlier damaged batch reached up to index %" PRIu64
-                       ": not campaigning until the cluster has passed that position",
+                       "%s: what was lost earlier reached up to index %" PRIu64 ": not campaigning until the cluster has passed that position",
                        recover->reader.path, recover->suspect_index);
     }
     found->tail = WAL_TAIL_SUSPECT;
@@ -546,7 +552,8 @@ enum err wal_recover_read(struct wal_recover *recover)
     enum err err = wal_begin_find(recover);
     if (err == ERR_OK) err = read_all(recover);
     if (err != ERR_OK) return err;
-    if (recover->options->must_exist && recover->found.last_index == 0 && !MUTANT(P36)) return refuse_empty(recover);
+    bool is_empty = recover->found.last_index == 0 && recover->suspect_index == 0; /* who lost its log has promised nothing less */
+    if (recover->options->must_exist && is_empty && !MUTANT(P36)) return refuse_empty(recover);
     recover->next_batch = reader->next_batch;
     err = wal_begin_with_snapshot(recover);
     if (err != ERR_OK) return err;

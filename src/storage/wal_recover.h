@@ -37,6 +37,10 @@ struct wal_recover {
     size_t start;           /* place of the oldest segment that counts */
     uint64_t void_sequence; /* segments before this one were voided by a reset; 0 = none */
     bool begins_anew;       /* what stood before was damaged or missing: the log begins with the next batch */
+    bool is_headless;       /* the snapshot does not reach to the log's beginning, and others may have what is missing */
+    struct wal_options headless;      /* is_headless: what `options` is while the log is read: with a snapshot that would reach there */
+    const struct wal_options *given;  /* the real ones */
+    struct blob *given_conf;          /* the real snapshot's; NULL = there is none */
     char begin_message[400]; /* about that; empty = nothing to say */
 
     /* Where the log goes on: */
@@ -57,6 +61,10 @@ void wal_recover_deinit(struct wal_recover *recover);
 MUST_USE enum err wal_recover_read(struct wal_recover *recover);
 /* Keeps the cut bytes aside and makes sure that the last batch is on the disk and not only in the page cache. */
 MUST_USE enum err wal_repair(struct wal_recover *recover);
+/* Is this member the only voter, as far as the log was read? */
+bool wal_recover_is_alone(const struct wal_recover *recover);
+/* The log may have held entries up to this position that are lost; the furthest counts. */
+void wal_recover_suspect(struct wal_recover *recover, uint64_t term, uint64_t index);
 /* Writes found.message and returns `err`. */
 MUST_USE enum err wal_recover_refuse(struct wal_recover *recover, enum err err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

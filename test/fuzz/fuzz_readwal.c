@@ -20,6 +20,7 @@ static enum tool_exit start(const struct wal_rig *rig)
     struct wal_options options = rig->options;
     options.fs = fs_sim_new(rig->disk, true);
     options.alone_fn = NULL;
+    options.may_ask_others = true;
     enum err err = wal_open(&options, slice_empty(), pass_over, NULL, &wal, &found);
     enum tool_exit code = err == ERR_CORRUPT ? TOOL_CORRUPT : err != ERR_OK ? TOOL_ERROR : TOOL_CLEAN;
     if (err == ERR_OK && found.tail != WAL_TAIL_CLEAN) code = TOOL_TORN;

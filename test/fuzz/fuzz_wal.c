@@ -48,6 +48,7 @@ static bool go_on(const struct wal_rig *rig, uint64_t *out_last_index)
     struct blob *conf = blob_copy(slice_make("conf", 4));
     options.fs = fs_sim_new(rig->disk, true);
     options.alone_fn = NULL;
+    options.may_ask_others = true;
     enum err err = wal_open(&options, blob_slice(conf), next_entry, &last, &wal, &found);
     blob_unref(conf);
     ASSERT(err == ERR_OK || found.message[0] != '\0');

@@ -109,8 +109,9 @@ static void hear(void *context, struct slice line)
     found += 9;
     const char *quote = memchr(found, '"', (size_t)(end - found));
     if (quote == NULL) quote = end;
-    bool is_snapshot = memmem(text, line.size, "a snapshot is damaged", 21) != NULL;
-    snprintf(rig->said + used, sizeof(rig->said) - used, "%s%s%.*s", used > 0 ? "; " : "", is_snapshot ? "[snapshot] " : "", (int)(quote - found), found);
+    bool is_snapshot = memmem(text, line.size, "a snapshot is damaged", 21) != NULL, is_lost = memmem(text, line.size, "snapshots are lost", 18) != NULL;
+    const char *kind = is_snapshot ? "[snapshot] " : is_lost ? "[lost] " : "";
+    snprintf(rig->said + used, sizeof(rig->said) - used, "%s%s%.*s", used > 0 ? "; " : "", kind, (int)(quote - found), found);
 }
 
 static void wait_ready(struct damage_rig *rig)
@@ -163,6 +164,7 @@ enum damage_rig_start damage_rig_start(struct damage_rig *rig)
         snprintf(rig->said, sizeof(rig->said), "%s", world_last_word(rig->world, rig->target));
         return DAMAGE_RIG_REFUSED;
     }
+    if (strstr(rig->said, "[lost]") != NULL) return DAMAGE_RIG_ASKED;
     if (strstr(rig->said, "[snapshot]") != NULL) return DAMAGE_RIG_FELL_BACK;
     return rig->said[0] != '\0' ? DAMAGE_RIG_REPAIRED : DAMAGE_RIG_CLEAN;
 }

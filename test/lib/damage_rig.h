@@ -25,7 +25,7 @@ struct damage_rig {
     char said[1024];         /* warnings of the last start, the interesting part */
     struct fs_sim_disk *whole; /* the target's disk, before it was damaged */
 };
-enum damage_rig_start { DAMAGE_RIG_CLEAN, DAMAGE_RIG_REPAIRED, DAMAGE_RIG_FELL_BACK, DAMAGE_RIG_REFUSED };
+enum damage_rig_start { DAMAGE_RIG_CLEAN, DAMAGE_RIG_REPAIRED, DAMAGE_RIG_FELL_BACK, DAMAGE_RIG_ASKED, DAMAGE_RIG_REFUSED };
 
 _Noreturn void damage_rig_fail(const struct damage_rig *rig, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A cluster that has a leader and has taken two snapshots at least. The target: the leader, or else another (alone: the only one). */

@@ -25,7 +25,7 @@ static const struct field fault_fields[SIM_FAULTS] = {
     FAULT("stop", SIM_STOP), FAULT("pause", SIM_PAUSE), FAULT("cut", SIM_CUT), FAULT("partition", SIM_PARTITION), FAULT("shape", SIM_SHAPE),
     FAULT("slow-disk", SIM_SLOW_DISK), FAULT("stuck-disk", SIM_STUCK_DISK), FAULT("full-disk", SIM_FULL_DISK), FAULT("failed-disk", SIM_FAILED_DISK),
     FAULT("flip", SIM_FLIP), FAULT("transfer", SIM_TRANSFER),
-    FAULT("stuck-chores", SIM_STUCK_CHORES),
+    FAULT("stuck-chores", SIM_STUCK_CHORES), FAULT("lose-snapshots", SIM_LOSE_SNAPSHOTS),
 };
 static const struct field fields[] = {
     FIELD("members", world.members), FIELD("switch-percent", world.switch_percent), FIELD("break-permille", world.break_permille),
@@ -289,6 +289,7 @@ static void draw_snapshots(uint64_t seed, struct sim_options *options)
     if (rng_below(&rng, 8) == 0) draw_laggards(&rng, options);
     options->saves_per_minute = (uint32_t)DRAW(&rng, 0, 0, 20, 200);
     options->world.snap_fault_permille = (uint32_t)DRAW(&rng, 0, 0, 0, 5, 50, 200);
+    if (options->world.snapshot_count != 0) options->per_minute[SIM_LOSE_SNAPSHOTS] = (uint32_t)DRAW(&rng, 0, 0, 2, 10);
 }
 
 /* From a stream of its own. */

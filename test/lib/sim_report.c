@@ -50,6 +50,7 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"elections", counts->elections}, {"transfers", counts->transfers}, {"frames", counts->frames},
         {"looks at all disks", counts->probes}, {"without their newest snapshots", counts->probes_older}, {"starts refused for space", counts->refused_space}, {"stopped by a failed disk", counts->failed_disks},
         {"disks damaged", counts->flips}, {"starts refused for damage", counts->refused_damage}, {"starts with a suspect tail", counts->suspects},
+        {"all snapshots damaged", counts->lost_snapshots}, {"begun anew without them", counts->lost_states},
         {"looks at a state", counts->looks}, {"states compared", counts->looks_compared}, {"of these freed apart", counts->looks_freed_apart},
         {"views held", counts->holds}, {"reads of the past", total->clients.old_reads}, {"answered as compacted", total->clients.compacted_reads},
         {"reads in orders and filters", total->clients.shaped_reads}, {"pages", total->clients.pages}, {"slow streams", total->clients.slow_streams},

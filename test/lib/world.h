@@ -103,6 +103,7 @@ const char *world_last_refusal(const struct world *world, uint32_t member);
 /* Bits of a log file of a member that is down flip; only where enough others hold all that it holds (no two damaged members at once).
  * It must find it: refuse to start (then the bits are put right), or know what it may have lost. */
 void world_flip(struct world *world, uint32_t member);
+void world_lose_snapshots(struct world *world, uint32_t member); /* a bit of each of them flips, of a member that is down */
 
 uint64_t world_member_id(const struct world *world, uint32_t member);
 bool world_is_up(const struct world *world, uint32_t member);
@@ -146,7 +147,7 @@ bool world_is_settled(const struct world *world);        /* there is a leader, a
 uint64_t world_steps(const struct world *world);
 uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */
 struct world_counts {
-    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects;
+    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects, lost_snapshots, lost_states;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
     uint64_t snap_faults, probes_older;

@@ -7,6 +7,11 @@
 /* The bits are put right again, as from a copy. */
 void world_repair(struct world_member *member)
 {
+    for (uint32_t i = 0; i < member->damage.lost_count; i++) {
+        const struct world_flip *lost = &member->damage.lost[i];
+        if (fs_sim_exists(member->disk, lost->path)) fs_sim_flip(member->disk, lost->path, lost->offset, lost->mask);
+    }
+    member->damage.lost_count = 0;
     bool is_there = fs_sim_exists(member->disk, member->damage.path) && fs_sim_size(member->disk, member->damage.path) > member->damage.offset;
     if (is_there) fs_sim_flip(member->disk, member->damage.path, member->damage.offset, member->damage.mask);
     if (strcmp(member->damage.path, member->damaged_snapshot) == 0) member->damaged_snapshot[0] = '\0';
@@ -146,6 +151,33 @@ void world_flip(struct world *world, uint32_t number)
     world->counts.flips++;
     world_note(world, "flip", number, member->damage.offset, member->damage.mask);
     fs_sim_flip(member->disk, member->damage.path, member->damage.offset, member->damage.mask);
+}
+
+/* One bit of each: nothing is left to begin with, but what the log holds from its beginning on. */
+void world_lose_snapshots(struct world *world, uint32_t number)
+{
+    struct world_member *member = &world->members[number];
+    char directory[64], name[64];
+    uint64_t index = 0, term = 0;
+    if (member->is_up || world->options.members < 3 || !world_is_whole(world)) return;
+    ASSERT(member->damage.lost_count == 0);
+    snprintf(directory, sizeof(directory), "%.40s/snap", member->config.data_dir_path);
+    for (size_t i = 0; fs_sim_name(member->disk, directory, i, name, sizeof(name)); i++) {
+        if (!snapshot_format_parse_name(name, &index, &term)) continue;
+        ASSERT(member->damage.lost_count < WORLD_LOST_MAX);
+        struct world_flip *lost = &member->damage.lost[member->damage.lost_count++];
+        snprintf(lost->path, sizeof(lost->path), "%s/%s", directory, name);
+        lost->offset = tape_below(&world->tape, fs_sim_size(member->disk, lost->path));
+        lost->mask = (uint8_t)(1u + tape_below(&world->tape, 255));
+        fs_sim_flip(member->disk, lost->path, lost->offset, lost->mask);
+    }
+    if (member->damage.lost_count == 0) return;
+    member->damage.is_there = true;
+    member->damage.path[0] = '\0';
+    member->flips++;
+    world->counts.flips++;
+    world->counts.lost_snapshots++;
+    world_note(world, "all snapshots damaged", number, member->damage.lost_count, 0);
 }
 
 /* The operation that fails comes soon; each of them must end the member. */

@@ -16,6 +16,13 @@
 #include "pipeline/line.h"
 
 #define WORLD_EVENTS_MAX 8192
+#define WORLD_LOST_MAX 16
+
+struct world_flip {
+    char path[128];
+    uint64_t offset;
+    uint8_t mask;
+};
 
 struct world_call {
     bool is_over, died;
@@ -115,6 +122,8 @@ struct world_member {
         char path[128];
         uint64_t offset;
         uint8_t mask;
+        struct world_flip lost[WORLD_LOST_MAX]; /* a bit of each snapshot besides */
+        uint32_t lost_count;
     } damage;
     char damaged_snapshot[128]; /* "" = none */
     uint32_t flips;             /* ever */

@@ -58,6 +58,9 @@ static bool refuse_start(struct world_member *member, const char *message, bool 
     bool has_other = is_damaged && !is_full && member->flips == 1 && strstr(member->damage.path, "/snap/") != NULL && world_has_other_snapshot(member);
     if (has_other) fprintf(stderr, "m%u, %s: %s\n", member->number, member->damage.path, message);
     if (has_other) world_watch_broken(member->world, "D3 one damaged snapshot stops nobody", member->number, 0, 0);
+    bool has_others = is_damaged && !is_full && member->damage.lost_count > 0 && member->flips == 1;
+    if (has_others) fprintf(stderr, "m%u: %s\n", member->number, message);
+    if (has_others) world_watch_broken(member->world, "D3 who lost its snapshots gets them from the others", member->number, 0, 0);
     world_note(member->world, is_full ? "no space to start" : "too damaged to start", member->number, 0, 0);
     member->world->counts.refused_space += is_full;
     member->world->counts.refused_damage += !is_full;

@@ -169,6 +169,7 @@ static void excuse(struct world_member *member, const uint64_t *terms, uint64_t 
 {
     struct world_watch_member *watch = &member->watch;
     member->world->counts.suspects++;
+    member->world->counts.lost_states += member->damage.lost_count > 0 && last_index == 0;
     if (watch->owed.index > watch->excused_index) watch->excused_index = watch->owed.index;
     if (watch->excused_index == 0) watch->excused_index = 1;
     /* What the lost batch had overwritten stands there again. */
@@ -223,6 +224,7 @@ void world_watch_start(struct world_member *member)
     watch->waits_since_ns = 0;
     map_init(&watch->floors);
     member->damage.is_there = false; /* it read all that it relies on */
+    member->damage.lost_count = 0;
     world_watch_published(member); /* A3 */
 }
 

@@ -46,6 +46,7 @@ static const char *const unseen[] = {
     "P22",                                     /* log files are not recycled: nothing of another segment is ever in one */
     "P37",                                     /* nor does anybody put an old disk back */
     "P34A",                                    /* nor a client of the library */
+    "D117",                                    /* one member at a time loses something */
 };
 
 struct row {

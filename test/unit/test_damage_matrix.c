@@ -20,9 +20,9 @@
 #include "storage/snapshot_format.h"
 #include "storage/wal_format.h"
 
-enum outcome { CLEAN, REPAIRED, FELL_BACK, REFUSED, STOPPED, STEPPED_DOWN, WENT_ON, NO_ROOM, SHUT_OUT, LOST_OPENLY, NOT_NOTICED, OUTCOMES };
+enum outcome { CLEAN, REPAIRED, FELL_BACK, ASKED, REFUSED, STOPPED, STEPPED_DOWN, WENT_ON, NO_ROOM, SHUT_OUT, LOST_OPENLY, NOT_NOTICED, OUTCOMES };
 static const char *const outcome_names[OUTCOMES] = {
-    "starts clean", "repaired", "falls back to an older snapshot", "refuses to start", "stops", "steps down", "goes on", "goes on without room",
+    "starts clean", "repaired", "falls back to an older snapshot", "gets all from a leader", "refuses to start", "stops", "steps down", "goes on", "goes on without room",
     "shut out by the others", "lost, said openly", "not noticed"};
 #define BIT(outcome) (1u << (outcome))
 
@@ -193,7 +193,7 @@ static void check_refusal(struct damage_rig *rig, const struct line *line, const
 
 static enum outcome start_after_harm(struct damage_rig *rig, const struct line *line, char *out_message)
 {
-    static const enum outcome outcomes[] = {CLEAN, REPAIRED, FELL_BACK, REFUSED};
+    static const enum outcome outcomes[] = {CLEAN, REPAIRED, FELL_BACK, ASKED, REFUSED};
     if (rig->members > 1 && !damage_rig_write(rig, 16)) damage_rig_fail(rig, "the others do not go on");
     world_damaged(rig->world, rig->target);
     enum outcome outcome = outcomes[damage_rig_start(rig)];
@@ -481,7 +481,7 @@ static struct line lines[] = {
     AT_REST("bit flip", "newest snapshot: keys", flip_snapshot, SNAPSHOT_FORMAT_KEYS, BIT(FELL_BACK), BIT(FELL_BACK)),
     AT_REST("bit flip", "newest snapshot: end", flip_snapshot, SNAPSHOT_FORMAT_END, BIT(FELL_BACK), BIT(FELL_BACK)),
     AT_REST("bit flip", "older snapshot: keys", flip_older_snapshot, 0, BIT(CLEAN), BIT(CLEAN)),
-    AT_REST("bit flip", "all snapshots: keys", flip_all_snapshots, SNAPSHOT_FORMAT_KEYS, BIT(REFUSED), BIT(REFUSED)),
+    AT_REST("bit flip", "all snapshots: keys", flip_all_snapshots, SNAPSHOT_FORMAT_KEYS, BIT(ASKED), BIT(REFUSED)),
     AT_REST("bit flip", "identity", flip_file, IDENTITY, BIT(REFUSED), BIT(REFUSED)),
 
     AT_REST("cut short", "log: oldest segment", cut_file, OLDEST_SEGMENT, BIT(REPAIRED), BIT(REPAIRED)),
@@ -505,7 +505,7 @@ static struct line lines[] = {
     AT_REST("missing", "log: all of it", remove_all, LOG, BIT(REFUSED), BIT(REFUSED)),
     AT_REST("missing", "newest snapshot", remove_file, NEWEST_SNAPSHOT, BIT(CLEAN), BIT(CLEAN)),
     AT_REST("missing", "older snapshot", remove_file, OLDER_SNAPSHOT, BIT(CLEAN), BIT(CLEAN)),
-    AT_REST("missing", "all snapshots", remove_all, SNAPSHOTS, BIT(REFUSED), BIT(REFUSED)),
+    AT_REST("missing", "all snapshots", remove_all, SNAPSHOTS, BIT(ASKED), BIT(REFUSED)),
     AT_REST("missing", "log and all snapshots", remove_all, LOG | SNAPSHOTS, BIT(REFUSED), BIT(REFUSED)),
     AT_REST("missing", "identity", remove_file, IDENTITY, BIT(REFUSED), BIT(REFUSED)),
     AT_REST("missing", "identity and log", remove_all, WHO_IT_IS | LOG, BIT(REFUSED), BIT(REFUSED)),

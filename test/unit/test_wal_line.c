@@ -281,6 +281,146 @@ START_TEST(test_wal_line_bootstrap_cut_short_is_done_again)
 }
 END_TEST
 
+/* --- a log whose snapshots are lost --- */
+
+enum { LOST_FROM = 100, LOST_LAST = 120, LOST_TERM = 7, LOST_VOTE = 77 };
+
+/* A log that a snapshot at LOST_FROM stands before, and no snapshot. */
+static void lose_snapshots(struct start *start)
+{
+    ck_assert_msg(start_up(start), "%s", start->message);
+    struct blob *conf = raft_conf_encode(raft_conf(start->line.raft));
+    struct wal_append reset = {.sequence = 1, .hard = {.term = 5, .commit = LOST_FROM},
+                               .reset = {.is_reset = true, .index = LOST_FROM, .term = 4, .conf = blob_slice(conf)}};
+    wal_append(start->line.wal, &reset);
+    struct raft_entry entries[LOST_LAST - LOST_FROM] = {0};
+    for (uint64_t i = 0; i < LOST_LAST - LOST_FROM; i++) {
+        entries[i] = (struct raft_entry){.index = LOST_FROM + 1 + i, .term = 5, .kind = RAFT_ENTRY_EMPTY};
+    }
+    struct wal_append append = {.sequence = 2, .hard = {.term = LOST_TERM, .vote = LOST_VOTE, .commit = LOST_FROM + 9},
+                                .entries = entries, .entry_count = LOST_LAST - LOST_FROM};
+    wal_append(start->line.wal, &append);
+    while (wal_durable_sequence(start->line.wal) < 2) (void)wal_step(start->line.wal, NS_PER_S);
+    blob_unref(conf);
+    start_down(start);
+}
+
+/* What it promised stands, what it held counts as lost, and it knows whom to ask. */
+static void expect_lost(const struct start *start)
+{
+    struct raft_status status = status_of(start);
+    ck_assert(status.is_suspect);
+    ck_assert_uint_eq(status.first_index, 1);
+    ck_assert_uint_eq(status.last_index, 0);
+    ck_assert_uint_eq(status.commit_index, 0);
+    ck_assert_uint_eq(status.term, LOST_TERM);
+    ck_assert_uint_eq(status.vote, LOST_VOTE);
+    ck_assert_uint_eq(start->line.start.index, LOST_LAST); /* what the others are told */
+    ck_assert_uint_eq(raft_conf(start->line.raft)->voter_count, 3);
+}
+
+static size_t count_segments(const struct start *start)
+{
+    char name[200];
+    uint64_t sequence, first_index;
+    size_t count = 0;
+    for (size_t i = 0; fs_sim_name(start->disk, "d/wal", i, name, sizeof name); i++) count += wal_format_parse_name(name, &sequence, &first_index);
+    return count;
+}
+
+START_TEST(test_wal_line_log_without_its_snapshots_begins_anew_and_remembers_what_it_held)
+{
+    struct start start;
+    start_init(&start, THREE);
+    lose_snapshots(&start);
+    for (int round = 0; round < 3; round++) {
+        ck_assert_msg(start_up(&start), "%s", start.message);
+        expect_lost(&start);
+        for (int i = 0; i < 50; i++) (void)wal_step(start.line.wal, NS_PER_S); /* what is void stays until the cluster has passed it */
+        ck_assert_uint_ge(count_segments(&start), 2);
+        start_down(&start);
+    }
+    start_deinit(&start);
+}
+END_TEST
+
+/* The answer to a question for its vote by somebody whose log ends there. */
+static struct raft_msg ask_vote(struct start *start, enum raft_msg_kind kind, uint64_t term, uint64_t index, uint64_t log_term)
+{
+    const struct raft_conf *conf = raft_conf(start->line.raft);
+    struct raft_input input = {.kind = RAFT_IN_MESSAGE, .now_ns = NS_PER_S};
+    input.message = (struct raft_msg){.kind = kind, .to = start->line.identity.member_id, .term = term, .index = index, .log_term = log_term};
+    input.message.from = conf->voters[0] == input.message.to ? conf->voters[1] : conf->voters[0];
+    (void)raft_step(start->line.raft, &input);
+    const struct raft_output *output = raft_take_output(start->line.raft, NS_PER_S);
+    const struct raft_msg *messages = output->message_count > 0 ? output->messages : output->messages_after;
+    ck_assert_uint_eq(output->message_count + output->message_after_count, 1);
+    return messages[0];
+}
+
+START_TEST(test_wal_line_who_lost_its_snapshots_helps_nobody_to_lead_who_lacks_its_log)
+{
+    struct start start;
+    start_init(&start, THREE);
+    lose_snapshots(&start);
+    ck_assert_msg(start_up(&start), "%s", start.message);
+    struct raft_msg answer = ask_vote(&start, RAFT_MSG_PRE_VOTE, LOST_TERM + 1, LOST_LAST - 1, 5);
+    ck_assert(answer.reject);
+    ck_assert_uint_eq(answer.index, LOST_LAST); /* another one who lost the same must not hear that nobody has it */
+    ck_assert_uint_eq(answer.log_term, 5);
+    ck_assert(ask_vote(&start, RAFT_MSG_VOTE, LOST_TERM + 1, LOST_LAST - 1, 5).reject);
+    ck_assert(ask_vote(&start, RAFT_MSG_VOTE, LOST_TERM + 2, LOST_LAST - 1, 4).reject);
+    ck_assert(!ask_vote(&start, RAFT_MSG_VOTE, LOST_TERM + 3, LOST_LAST, 5).reject);
+    start_deinit(&start);
+}
+END_TEST
+
+START_TEST(test_wal_line_only_voter_without_its_snapshots_is_refused_and_told_what_to_do)
+{
+    struct start start;
+    start_init(&start, SOLO);
+    lose_snapshots(&start);
+    size_t segments = count_segments(&start);
+    for (int round = 0; round < 2; round++) {
+        ck_assert(!start_up(&start));
+        ck_assert_msg(strstr(start.message, "d/wal/") != NULL && strstr(start.message, "begins at index 101") != NULL, "%s", start.message);
+        ck_assert_msg(strstr(start.message, "d/snap") != NULL && strstr(start.message, "kvctl snapshot restore") != NULL, "%s", start.message);
+        ck_assert_uint_eq(count_segments(&start), segments);
+        start_down(&start);
+    }
+    start_deinit(&start);
+}
+END_TEST
+
+START_TEST(test_wal_line_beginning_without_snapshots_cut_short_is_done_again)
+{
+    for (uint64_t op = 1;; op++) {
+        struct start start;
+        start_init(&start, THREE);
+        lose_snapshots(&start);
+        fs_sim_freeze_at(start.disk, op);
+        ck_assert_msg(start_up(&start), "%s", start.message);
+        start_down(&start);
+        const struct fs_sim_disk *frozen = fs_sim_frozen(start.disk);
+        bool is_over = frozen == NULL;
+        for (uint64_t seed = 0; !is_over && seed < 12; seed++) {
+            struct fs_sim_crash crash = {.loss = seed == 0 ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = seed};
+            crash.names = seed == 0 ? FS_SIM_NAMES_NONE : FS_SIM_NAMES_SOME;
+            struct fs_sim_disk *live = start.disk;
+            start.disk = fs_sim_crash(frozen, &crash);
+            ck_assert_msg(start_up(&start), "cut at op %lu, seed %lu: %s", (unsigned long)op, (unsigned long)seed, start.message);
+            expect_lost(&start);
+            start_down(&start);
+            fs_sim_disk_free(start.disk);
+            start.disk = live;
+        }
+        start_deinit(&start);
+        if (is_over) break;
+        ck_assert_uint_lt(op, 200);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *line = tcase_create("line");
@@ -292,6 +432,10 @@ int main(void)
     tcase_add_test(line, test_wal_line_member_whose_log_is_gone_does_not_start_as_if_it_were_new);
     tcase_add_test(line, test_wal_line_log_without_an_identity_is_refused);
     tcase_add_test(line, test_wal_line_bootstrap_cut_short_is_done_again);
+    tcase_add_test(line, test_wal_line_log_without_its_snapshots_begins_anew_and_remembers_what_it_held);
+    tcase_add_test(line, test_wal_line_who_lost_its_snapshots_helps_nobody_to_lead_who_lacks_its_log);
+    tcase_add_test(line, test_wal_line_only_voter_without_its_snapshots_is_refused_and_told_what_to_do);
+    tcase_add_test(line, test_wal_line_beginning_without_snapshots_cut_short_is_done_again);
     Suite *suite = suite_create("wal_line");
     suite_add_tcase(suite, line);
     SRunner *runner = srunner_create(suite);
