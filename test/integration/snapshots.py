@@ -420,6 +420,18 @@ class ProxiedCluster(Cluster):
 # Agreement
 
 
+def asked(ask, timeout_s):
+    """The answer of a call that may be made twice: again while a member says that it cannot now, as it does when leaders change."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except grpc.RpcError as error:
+            check(error.code().name in ("UNAVAILABLE", "DEADLINE_EXCEEDED"), "refused: %s", error)
+            check(time.monotonic() < deadline, "not within %.1f s: %s", timeout_s, error)
+        time.sleep(0.05)
+
+
 def hash_kv(member, revision):
     reply = member.client.ask("HashKV", rpc.HashKVRequest(revision=revision), 30)
     check(reply.code == "OK", "HashKV on %s: %s", member.name, reply)
@@ -428,7 +440,7 @@ def hash_kv(member, revision):
 
 def check_agreement(cluster, timeout_s=30):
     """All members reach the leader's revision and give one HashKV there."""
-    revision = cluster.leader().client.get(b"none", 20).header.revision
+    revision = asked(lambda: cluster.leader().client.get(b"none"), timeout_s).header.revision
     for member in cluster.members:
         wait_until(lambda m=member: m.client.get(b"none", serializable=True).header.revision >= revision, timeout_s,
                    "%s reaches revision %d" % (member.name, revision))
