@@ -115,6 +115,8 @@ static void put_errors(const struct tally *total)
     if (total->other_errors > 0) printf("             %" PRIu64 " x others\n", total->other_errors);
 }
 
+static bool is_reader(const struct settings *settings) { return settings->command == COMMAND_GET || settings->command == COMMAND_RANGE; }
+
 void report_table(const struct settings *settings, const struct run_result *result)
 {
     const struct tally *total = &result->total;
@@ -133,6 +135,7 @@ void report_table(const struct settings *settings, const struct run_result *resu
     putchar('\n');
     if (result->has_servers) put_servers(result, ops);
     put_errors(total);
+    if (is_reader(settings) && counts->ops > 0 && counts->found == 0) printf("  note       no key was found: put them by `kvbench fill` or --fill\n");
     (void)fflush(stdout);
 }
 

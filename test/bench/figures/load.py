@@ -5,12 +5,13 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 
 from cluster import die_with_parent
 
 BUILD = os.environ.get("KVD_BUILD", "build/release")
 KVBENCH = os.environ.get("KVBENCH_BINARY", "bin/kvbench")
-RAW, WATCH, LEASE, ECHO = (f"{BUILD}/test/{name}" for name in ("bench_load", "bench_watch", "bench_lease", "echo_server"))
+WATCH, LEASE, ECHO = (f"{BUILD}/test/{name}" for name in ("bench_watch", "bench_lease", "echo_server"))
 RUN_S = 400  # a generator that takes longer hangs
 
 commands = {}  # what was run for each row, as it can be typed
@@ -54,11 +55,13 @@ class Background:
 
     def __init__(self, row, cluster, clients, conns, keys, raw):
         self.raw = raw
-        words = [RAW, *where(cluster), "--workload", "put", "--clients", str(clients), "--conns", str(conns), "--keys", str(keys), "--seconds",
-                 "3600", "-w", "json", "--raw", raw]
+        words = closed_loop(cluster, "put", clients, conns, "--keys", keys, "--duration", "1h", "--warm-up", "300ms", "--live", "none", "--raw", raw)
         commands.setdefault(row, []).append(shlex.join(words))
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         preexec_fn=die_with_parent)
+        deadline = time.monotonic() + 60
+        while not (os.path.exists(raw) and os.path.getsize(raw) > 0) and self.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)  # it connects, and warms up
 
     def end(self):
         """Its latencies."""
