@@ -135,10 +135,10 @@ static void on_done(void *context, const struct kvd_result *result)
     uint64_t now_ns = clock_mono_ns();
     client->request = NULL;
     pthread_mutex_lock(&worker->tally.mutex);
-    bool is_over = count_end(client, result, now_ns), has_next = is_over && take_next(client, now_ns);
-    if (is_over && !has_next) rest(client);
+    bool is_over = count_end(client, result, now_ns), goes_on = is_over ? take_next(client, now_ns) : client->request != NULL;
+    if (is_over && !goes_on) rest(client); /* from here on it may be another thread's */
     pthread_mutex_unlock(&worker->tally.mutex);
-    if (has_next || client->request != NULL) send(client);
+    if (goes_on) send(client);
     else if (is_over) load_leave(worker->load);
 }
 

@@ -36,7 +36,7 @@ struct load {
     struct worker *workers;
     size_t worker_count, next_worker;
     enum load_phase phase;
-    bool is_open;                /* an open loop */
+    atomic_bool is_open;         /* an open loop */
     atomic_bool is_stopping;
     atomic_bool is_broken;       /* a stream is over: nothing will be answered any more */
     atomic_bool is_freeing;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compare.h"
+#include "completion.h"
 #include "manual.h"
 #include "plot.h"
 #include "report.h"
@@ -47,6 +48,11 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "man") == 0) {
         manual_page();
         return EXIT_MEASURED;
+    }
+    if (argc > 1 && strcmp(argv[1], "completion") == 0) {
+        if (argc == 3 && completion_print(argv[2])) return EXIT_MEASURED;
+        fprintf(stderr, "kvbench: completion wants the name of a shell: bash or fish\n");
+        return EXIT_BAD_ARGUMENTS;
     }
     bool is_good = settings_parse(&settings, argc, argv, &has_command, text);
     if (is_good && settings.help && settings.compares) {

@@ -17,6 +17,7 @@ void manual_help(void)
            "  kvbench get --keys 100000 --clients 1000 --conns 100\n"
            "  kvbench put --rate 2000 --duration 1m               latency under a load that does not wait for the server\n"
            "  kvbench put --server-pids 11,12,13 -w json          with what the servers' processes used, as one JSON line\n"
+           "  source <(kvbench completion bash)                   words are completed; fish: kvbench completion fish | source\n"
            "\nOf operations that fail, the kinds are counted; Ctrl-C ends a run early, and its result is printed.\n");
     printf("\nExit status:\n");
     for (int i = 0; i < EXIT_STATUS_COUNT; i++) printf("  %d  %s\n", i, EXIT_STATUS[i]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Do shells complete kvctl's words, and are the manual pages well formed? Both are what the programs write themselves.
+# Do shells complete kvctl's and kvbench's words, and are the manual pages well formed? Both are what the programs write themselves.
 set -euo pipefail
 # shellcheck source=kvctl_lib.sh
 . "$(dirname "$0")/kvctl_lib.sh"
@@ -43,6 +43,33 @@ fish_completes() {
     expect "fish: a format" "fields json simple table" offered_by_fish "kvctl -w "
 }
 
+# The same of kvbench.
+kvbench_in_bash() {
+    bash --norc -c '
+        . /dev/stdin
+        COMP_WORDS=("$@")
+        COMP_CWORD=$(($# - 1))
+        _kvbench
+        ((${#COMPREPLY[@]} == 0)) || printf "%s\n" "${COMPREPLY[@]}" | LC_ALL=C sort | paste -sd " "
+    ' bash kvbench "$@" < <("$e2e_root/bin/kvbench" completion bash)
+}
+kvbench_completes() {
+    expect "a workload" "watch watch-latency" kvbench_in_bash w
+    expect "a comparison" "compare" kvbench_in_bash com
+    expect "its workload" "put" kvbench_in_bash compare --a x=y:1 --rounds 3 pu
+    expect "its flags and the workload's" "--rounds" kvbench_in_bash compare put --rou
+    expect "a workload's flag" "--limit --live" kvbench_in_bash range --li
+    expect "not another's" "" kvbench_in_bash put --lim
+    expect "a format" "json" kvbench_in_bash put -w j
+    expect "a distribution behind =" "latest uniform zipf" kvbench_in_bash put --dist =
+    expect "a number is the user's" "" kvbench_in_bash put --clients ""
+    "$e2e_root/bin/kvbench" completion bash >"$e2e_dir/kvbench.bash"
+    expect "it is clean" "" shellcheck -s bash "$e2e_dir/kvbench.bash"
+    "$e2e_root/bin/kvbench" completion fish >"$e2e_dir/kvbench.fish"
+    expect "fish: a flag" "--limit --live" \
+        bash -c "HOME=$e2e_dir fish --no-config -c 'source $e2e_dir/kvbench.fish; complete -C \"kvbench range --li\"' | cut -f1 | LC_ALL=C sort | paste -sd ' '"
+}
+
 others_parse() {
     "$kvctl" completion zsh >"$e2e_dir/_kvctl"
     expect "zsh reads it" "" zsh -n "$e2e_dir/_kvctl"
@@ -63,6 +90,11 @@ pages_are_well_formed() {
     for command in put "lease grant" "role grant-permission"; do
         expect_match "kvctl.1 tells of $command" "kvctl $command" man -l "$e2e_dir/kvctl.1"
     done
+    "$e2e_root/bin/kvbench" man >"$e2e_dir/kvbench.1"
+    expect "kvbench.1" "" lint "$e2e_dir/kvbench.1"
+    for word in "watch-latency" "no coordinated|was due" "a-pids" "EXIT STATUS"; do
+        expect_match "kvbench.1 tells of $word" "$word" man -l "$e2e_dir/kvbench.1"
+    done
     for page in readwal readstate readsnapshot readpb; do
         "$e2e_root/bin/$page" --help | awk -f "$e2e_root/cmake/help_to_man.awk" >"$e2e_dir/$page.1"
         expect "$page.1" "" lint "$e2e_dir/$page.1"
@@ -73,5 +105,6 @@ pages_are_well_formed() {
 "$kvctl" completion bash >"$e2e_dir/kvctl.bash"
 bash_completes
 fish_completes
+kvbench_completes
 others_parse
 pages_are_well_formed

@@ -71,9 +71,11 @@ says_what_it_is() {
 /usr/share/man/man8/kvd.8.gz" files_of "$kvd_deb"
     expect "the files of kvctl" "/usr/bin/kvbench
 /usr/bin/kvctl
+/usr/share/bash-completion/completions/kvbench
 /usr/share/bash-completion/completions/kvctl
 /usr/share/doc/kvctl/changelog.gz
 /usr/share/doc/kvctl/copyright
+/usr/share/fish/vendor_completions.d/kvbench.fish
 /usr/share/fish/vendor_completions.d/kvctl.fish
 /usr/share/man/man1/kvbench.1.gz
 /usr/share/man/man1/kvctl.1.gz
