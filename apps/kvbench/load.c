@@ -9,6 +9,7 @@
 #include "streams.h"
 
 #define PACE_MIN_NS (50 * NS_PER_US) /* what is due within it is started together */
+#define DIAL_TIMEOUT_NS (5 * NS_PER_S) /* the library's own */
 #define BUSY_WAIT_NS (200 * NS_PER_US) /* all clients are busy: when to look again whether one is free */
 
 /* --- what is next ---------------------------------------------------------------------------------------------------------- */
@@ -269,6 +270,7 @@ static bool worker_init(struct worker *worker, struct load *load, size_t number,
                                                .certificate_file = settings->certificate_file,
                                                .key_file = settings->key_file,
                                                .skip_verify = settings->skip_verify,
+                                               .dial_timeout_ms = settings->timeout_ns < DIAL_TIMEOUT_NS ? settings->timeout_ns / NS_PER_MS : 0,
                                                .calls_max = worker->client_count + settings->streams,
                                                .bytes_max = SIZE_MAX / 2};
     worker->kvd = client_program_new(&options, out_text, SETTINGS_TEXT_BYTES);

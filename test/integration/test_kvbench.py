@@ -170,7 +170,7 @@ def test_errors_are_counted_and_all_of_them_fail():
         check("40 x etcdserver: mvcc: database space exceeded" in table, "%s", table)
         table = bench("get", "--endpoints", target, "--total", "40", "--warm-up", "0").stdout
         check("no key was found" in table and "errors     0" in table, "%s", table)
-    done = bench("get", "--endpoints", target, code=1)
+    done = bench("get", "--endpoints", target, "--timeout", "300ms", code=1)
     check("no endpoint answers" in done.stderr and done.stdout == "", "%s", done)
     done = bench("put", "--rat", "5", code=2)
     check("unknown flag: --rat" in done.stderr, "%s", done)
