@@ -47,6 +47,10 @@ static bool run_one(struct compare *compare, size_t number, size_t round, bool *
     if (side->settings.is_live) fprintf(stderr, "round %zu of %zu: %s\n", round + 1, compare->rounds, side->name);
     bool is_good = run_load(&side->settings, &result);
     *out_was_interrupted = result.was_interrupted;
+    if (is_good && result.was_broken) {
+        (void)snprintf(result.text, sizeof result.text, "a stream ended: %s", result.total.kinds[0].text);
+        is_good = false;
+    }
     if (is_good && result.total.counts.ops == 0 && result.total.counts.errors > 0) {
         (void)snprintf(result.text, sizeof result.text, "every operation failed: %s", result.total.kinds[0].text);
         is_good = false;

@@ -219,6 +219,7 @@ bool load_is_idle(struct load *load)
     return !load->is_open || number >= load->total || due_ns(load, number) >= atomic_load(&load->end_ns);
 }
 
+bool load_is_broken(struct load *load) { return atomic_load(&load->is_broken); }
 bool load_can_start(struct load *load) { return atomic_load(&load->in_flight) == 0 && !atomic_load(&load->is_broken); }
 
 void load_record(struct load *load, FILE *raw)

@@ -30,6 +30,7 @@ uint64_t load_pace(struct load *load, uint64_t now_ns);
 void load_stop(struct load *load, uint64_t now_ns); /* nothing new, but what in an open loop was due by now */
 bool load_is_idle(struct load *load);
 bool load_can_start(struct load *load); /* false: something is still in flight, or a stream is over */
+bool load_is_broken(struct load *load); /* a stream is over, and nothing can go on */
 /* Ends of operations are written there from now on; NULL = no more. */
 void load_record(struct load *load, FILE *raw);
 /* Adds what was counted since the last time to *sum. */

@@ -25,7 +25,7 @@ static enum exit_code measure(const struct settings *settings)
     } else {
         fprintf(stderr, "kvbench: %s\n", result.text);
     }
-    bool has_done = is_good && (result.total.counts.ops > 0 || result.total.counts.errors == 0);
+    bool has_done = is_good && !result.was_broken && (result.total.counts.ops > 0 || result.total.counts.errors == 0);
     run_result_deinit(&result);
     if (!has_done) return EXIT_FAILED;
     return is_written ? EXIT_MEASURED : EXIT_UNWRITTEN;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #define EXIT_STATUS_COUNT 4
-static const char *const EXIT_STATUS[EXIT_STATUS_COUNT] = {"measured; single errors are in the result", "every operation failed, or nothing could be measured",
+static const char *const EXIT_STATUS[EXIT_STATUS_COUNT] = {"measured; single errors are in the result", "every operation failed, a stream ended, or nothing could be measured",
                                                            "the command line is wrong", "a file could not be written"};
 
 void manual_help(void)

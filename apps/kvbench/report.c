@@ -82,7 +82,8 @@ void report_json(const struct settings *settings, const struct run_result *resul
         report_json_text(total->kinds[i].text);
         printf(",\"count\":%" PRIu64 "}", total->kinds[i].count);
     }
-    printf("],\"interrupted\":%s}\n", result->was_interrupted ? "true" : "false");
+    printf("],\"interrupted\":%s,\"broken\":%s,\"server_lost\":%s}\n", result->was_interrupted ? "true" : "false", result->was_broken ? "true" : "false",
+           result->lost_server ? "true" : "false");
     (void)fflush(stdout);
 }
 
@@ -124,7 +125,7 @@ void report_table(const struct settings *settings, const struct run_result *resu
     double ops = counts->ops == 0 ? 1 : (double)counts->ops;
     printf("%s, %" PRIu64 " clients, %" PRIu64 " connections", settings_command(settings->command)->name, settings->clients, settings->conns);
     if (settings->rate > 0) printf(", %" PRIu64 " due each second", settings->rate);
-    printf(": %" PRIu64 " operations in %.2f s%s\n", counts->ops, result->seconds, result->was_interrupted ? " (interrupted)" : "");
+    printf(": %" PRIu64 " operations in %.2f s%s\n", counts->ops, result->seconds, result->was_interrupted ? " (interrupted)" : result->was_broken ? " (cut: a stream ended)" : "");
     printf("  rate       %.1f/s\n  latency  ", result->seconds > 0 ? (double)counts->ops / result->seconds : 0);
     put_time("mean", histogram_mean_ns(&total->latencies) / US);
     for (size_t i = 0; i < PERCENTILES; i++)

@@ -185,7 +185,7 @@ static bool warm_up(struct run *run)
         let_run(run, now_ns + settings->warm_up_ns, false);
         if (!goes_on(settings)) stop_and_wait(run);
         load_collect(run->load, &run->second);
-        if (run->is_interrupted || (!goes_on(settings) && !load_can_start(run->load))) return nothing(run, "the load did not end after the warm-up");
+        if (run->is_interrupted || load_is_broken(run->load) || (!goes_on(settings) && !load_can_start(run->load))) return nothing(run, "the load did not end after the warm-up");
         forget_counts(run);
     } else if (goes_on(settings)) {
         load_start(run->load, LOAD_WORK, 0, now_ns, CLOCK_NEVER);
@@ -233,12 +233,8 @@ static void measure(struct run *run)
     result->seconds = (double)(run->last_ns - run->begin_ns) / (double)NS_PER_S;
     result->client_cpu_ns = own_cpu_ns() - own_ns;
     result->lost_server = !servers_read(&settings->servers, &after) || result->lost_server;
-    result->used = (struct servers_usage){.cpu_ns = after.cpu_ns - before.cpu_ns,
-                                          .rss_bytes = after.rss_bytes,
-                                          .peak_rss_bytes = after.peak_rss_bytes,
-                                          .write_bytes = after.write_bytes - before.write_bytes,
-                                          .read_bytes = after.read_bytes - before.read_bytes,
-                                          .switches = after.switches - before.switches};
+    result->used = servers_difference(&before, &after);
+    result->was_broken = load_is_broken(run->load);
     if (settings->rate == 0) stop_and_wait(run);
 }
 

@@ -29,6 +29,7 @@ struct run_result {
     uint64_t client_cpu_ns;
     struct servers_usage used;   /* what the servers used: differences, but for memory */
     bool has_servers, lost_server, was_interrupted;
+    bool was_broken;             /* a stream had ended, and with it the run */
     struct run_second *series;
     size_t series_count;
     char text[SETTINGS_TEXT_BYTES]; /* why nothing could be measured; else "" */

@@ -60,7 +60,7 @@ static bool add_process(long pid, struct servers_usage *usage)
     (void)add_fields(path, 2, disk, disk_totals); /* another user's: not for us */
     usage->rss_bytes += rss_kib * 1024;
     usage->peak_rss_bytes += peak_kib * 1024;
-    return is_there;
+    return is_there && rss_kib > 0; /* a process that ended and was not waited for has none */
 }
 
 bool servers_parse(const char *text, struct servers *out_servers, char *out_text, size_t text_size)
@@ -103,4 +103,16 @@ bool servers_read(const struct servers *servers, struct servers_usage *out_usage
     for (size_t i = 0; i < servers->count; i++)
         if (!add_process(servers->pids[i], out_usage)) are_there = false;
     return are_there;
+}
+
+static uint64_t more(uint64_t before, uint64_t after) { return after > before ? after - before : 0; }
+
+struct servers_usage servers_difference(const struct servers_usage *before, const struct servers_usage *after)
+{
+    return (struct servers_usage){.cpu_ns = more(before->cpu_ns, after->cpu_ns),
+                                  .rss_bytes = after->rss_bytes,
+                                  .peak_rss_bytes = after->peak_rss_bytes,
+                                  .write_bytes = more(before->write_bytes, after->write_bytes),
+                                  .read_bytes = more(before->read_bytes, after->read_bytes),
+                                  .switches = more(before->switches, after->switches)};
 }

@@ -23,5 +23,7 @@ bool servers_parse(const char *text, struct servers *out_servers, char *out_text
 void servers_reset_peaks(const struct servers *servers);
 /* False: a process is gone; what is left of the others is in *out_usage. */
 bool servers_read(const struct servers *servers, struct servers_usage *out_usage);
+/* What was used in between; of memory, what there was at the end. Nothing, where a process that is gone took its numbers with it. */
+struct servers_usage servers_difference(const struct servers_usage *before, const struct servers_usage *after);
 
 #endif

@@ -193,12 +193,15 @@ def test_a_server_that_dies_is_told_of():
         raise Skip("says nothing of the server")
     with Cluster(1) as cluster:
         member = cluster.members[0]
-        process = subprocess.Popen([KVBENCH, "put", "--endpoints", member.target, "--duration", "2", "--warm-up", "0", "--timeout", "1s", "-w", "json",
-                                    "--live", "json", "--server-pids", str(member.process.pid)], stdout=subprocess.PIPE, env=clean_environment())
-        process.stdout.readline()
-        member.kill()
-        found = json.loads(process.communicate(timeout=30)[0].splitlines()[-1])
-        check(process.returncode == 0 and found["ops"] > 0 and found["errors"] > 0, "%s", found)
+        for words, code in ((["put"], 0), (["watch"], 1), (["lease-keepalive", "--rate", "100"], 1)):
+            process = subprocess.Popen([KVBENCH, *words, "--endpoints", member.target, "--duration", "2", "--warm-up", "0", "--timeout", "1s", "-w", "json",
+                                        "--live", "json", "--server-pids", str(member.process.pid)], stdout=subprocess.PIPE, env=clean_environment())
+            process.stdout.readline()
+            member.kill()
+            found = json.loads(process.communicate(timeout=30)[0].splitlines()[-1])
+            check(process.returncode == code and found["ops"] > 0 and found["errors"] > 0, "%s: exit code %d: %s", words, process.returncode, found)
+            check(found["server_lost"] and found["broken"] == (code == 1) and found["server_cpu_s"] < 60, "%s", found)
+            member.start()
 
 
 if __name__ == "__main__":
