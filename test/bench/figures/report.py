@@ -117,6 +117,7 @@ def first_value(path, name):
 
 
 def machine(result):
+    floor = median_of(result, "get-ser", "kvd", "floor_cpu_us")
     disk = output_of("findmnt", "-no", "FSTYPE,SOURCE", "-T", ".").split()
     return [
         ("processor", f"{first_value('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores"),
@@ -124,7 +125,8 @@ def machine(result):
         ("kernel", platform.release()),
         ("file system", disk[0] if disk else "?"),
         ("4 KiB and fdatasync, p50 / p99", f"{short(result.fdatasync['p50_us'])} / {short(result.fdatasync['p99_us'])} µs"),
-        ("kvd", output_of(cluster.PROGRAMS["kvd"], "--version").splitlines()[0] + ", commit " + output_of("git", "rev-parse", "--short", "HEAD")),
+        ("an empty gRPC server, per call", f"{short(floor)} µs" if floor else "not measured"),
+        ("kvd", output_of(cluster.PROGRAMS["kvd"], "--version").splitlines()[0] + ", commit " + output_of("git", "describe", "--always", "--dirty")),
         ("etcd", output_of("dpkg-query", "-W", "-f", "${Version}", "etcd-server")),
         ("gRPC", output_of("dpkg-query", "-W", "-f", "${Version}", "libgrpc-dev")),
     ]

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Three members of kvd and three of Debian's etcd on loopback, one cluster at a time, row by row; ends with the table of goals.
 
-    test/bench/figures/run.py [--rows "put-1000 get-lin"] [--rounds N] [--keys N] [--out DIR] [--dir DIR] [--quick]
+    test/bench/figures/run.py [--rows "put-1000 get-lin"] [--rounds N] [--keys N] [--out DIR] [--dir DIR] [--profile DIR] [--quick]
 
 --rows    of those in rows.py (all)
 --rounds  of the rows that are measured several times (3)
@@ -9,11 +9,13 @@
 --servers of "kvd etcd"
 --out     RESULTS.md, results.json and the plots go there (bench; with --rows or --quick nowhere, unless it is given)
 --dir     where the clusters have their data: a real disk ($TMPDIR, else /var/tmp)
+--profile DIR: of each row and server a file with CPU and switches by thread, and the functions (perf), while the row runs
 --quick   everything once and small: whether each row yields figures, which then mean nothing
 
 Exit code 0 also where goals are missed; 1 where a row gave no figures.
 """
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -27,13 +29,15 @@ import load
 import report
 import rows
 from cluster import Cluster
+from profiles import Profile
 
 SERVERS = ("kvd", "etcd")
 
 
 class Bench:
-    def __init__(self, chosen, sizes, directory, servers=SERVERS):
-        self.chosen, self.sizes, self.directory, self.servers = chosen, sizes, directory, servers
+    def __init__(self, chosen, sizes, arguments, directory):
+        self.chosen, self.sizes, self.directory, self.servers = chosen, sizes, directory, arguments.servers.split()
+        self.profiles = arguments.profile
         self.figures = {}  # {(row, server): [figures of each round]}
         self.curves, self.failures = {}, []
 
@@ -51,7 +55,8 @@ class Bench:
     def row(self, cluster, row, is_wanted=True):
         start = time.monotonic()
         try:
-            figures = row.run(rows.Turn(row.name, cluster, self.sizes, self.directory, self.curves))
+            with Profile(cluster.pids, f"{self.profiles}/{row.name}-{cluster.kind}.txt") if self.profiles else contextlib.nullcontext():
+                figures = row.run(rows.Turn(row.name, cluster, self.sizes, self.directory, self.curves))
         except Exception as error: # whatever it was, the other rows shall have their turn
             self.failures.append(f"{row.name}, {cluster.kind}: {error}")
             print(f"{row.name:16} {cluster.kind:5} FAILED: {error}", flush=True)
@@ -82,6 +87,7 @@ def parse():
     parser.add_argument("--keys", type=int)
     parser.add_argument("--out")
     parser.add_argument("--dir", default=os.environ.get("TMPDIR", "/var/tmp"))
+    parser.add_argument("--profile")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--servers", default=" ".join(SERVERS))
     arguments = parser.parse_args()
@@ -105,7 +111,7 @@ def main():
     directory = tempfile.mkdtemp(prefix="kvd-figures-", dir=arguments.dir)
     start = time.monotonic()
     try:
-        bench = Bench(chosen, sizes, directory, arguments.servers.split())
+        bench = Bench(chosen, sizes, arguments, directory)
         fdatasync = report.fdatasync_us(directory)
         bench.run()
     finally:
