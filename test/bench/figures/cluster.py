@@ -131,9 +131,9 @@ class Cluster(Processes):
         self.processes[number].wait()
 
     def wait_to_serve(self, number, timeout=20.0):
-        """Until the member answers a linearizable read; seconds that it took."""
+        """Until the member answers a linearizable read."""
         try:
-            return probe.serving(self.endpoints[number], timeout)
+            probe.first_read([probe.Target(self.endpoints[number])], timeout)
         except wire.Failed as error:
             with open(f"{self.directory}/log{number}", encoding="utf-8", errors="replace") as log:
                 last = "".join(log.readlines()[-1:])

@@ -56,7 +56,7 @@ def ratio_bars(result, out):
         return None
     bars.reverse()
     points = block("bars", [(i, share, color, f'"{label}"') for i, (label, share, color) in enumerate(bars)])
-    return points + terminal(out, "goals", 80 + 26 * len(bars), 1200) + f"""set title "1 = the goal is just reached, less is better"
+    return points + terminal(out, "goals", 160 + 26 * len(bars), 1200) + f"""set title "1 = the goal is just reached, less is better"
 set logscale x
 set xrange [0.001:*]
 set yrange [-0.7:{len(bars) - 0.3}]
