@@ -83,6 +83,7 @@ static struct mvcc_content *take_out(struct mvcc *mvcc)
     content->log = mvcc->log;
     content->trim = mvcc->trim;
     content->drop = mvcc->drop;
+    content->pool = mvcc->pool;
     mvcc->index.root = NULL;
     return content; /* its bytes stay counted in mvcc->reclaim until they are freed there */
 }
@@ -96,6 +97,7 @@ static void take_in(struct mvcc *mvcc, struct mvcc_content *content)
     mvcc->log = content->log;
     mvcc->trim = content->trim;
     mvcc->drop = content->drop;
+    mvcc->pool = content->pool;
     mvcc->revision = content->revision;
     mvcc->garbage_hash = content->garbage_hash;
     mvcc->done_revision = mvcc->adopted_revision = content->compact_revision;
@@ -116,6 +118,8 @@ struct mvcc *mvcc_new(const struct mvcc_options *options)
     if (options->content != NULL) {
         mvcc_index_deinit(&mvcc->index);
         take_in(mvcc, options->content);
+    } else {
+        mvcc->pool = mvcc_pool_new();
     }
     publish(mvcc);
     return mvcc;
@@ -138,6 +142,7 @@ void mvcc_free(struct mvcc *mvcc)
     struct mvcc_content *content = take_out(mvcc);
     bool more = mvcc_content_discard(content, &mvcc->reclaim, SIZE_MAX);
     ASSERT(!more);
+    mvcc_pool_close(content->pool);
     alloc_free(content);
     mvcc_reclaim_free_view(&mvcc->reclaim, mvcc->published);
     mvcc_reclaim_deinit(&mvcc->reclaim);
@@ -194,7 +199,8 @@ void mvcc_put(struct mvcc *mvcc, struct slice key, struct slice value, int64_t l
                                           .revision = mvcc->revision + 1,
                                           .create_revision = mvcc->revision + 1,
                                           .version = 1,
-                                          .floor_revision = mvcc->log.floor_revision};
+                                          .floor_revision = mvcc->log.floor_revision,
+                                          .pool = mvcc->pool};
     options.older = mvcc_index_seek(&mvcc->index, key, &path);
     if (options.older != NULL && !mvcc_record_is_delete(options.older)) {
         struct mvcc_kv before;
@@ -210,7 +216,8 @@ static void delete_key(struct mvcc *mvcc, struct slice key)
 {
     struct mvcc_index_path path;
     struct mvcc_record_options options = {
-        .key = key, .revision = mvcc->revision + 1, .is_delete = true, .floor_revision = mvcc->log.floor_revision};
+        .key = key, .revision = mvcc->revision + 1, .is_delete = true, .floor_revision = mvcc->log.floor_revision,
+                                          .pool = mvcc->pool};
     options.older = mvcc_index_seek(&mvcc->index, key, &path);
     ASSERT(options.older != NULL && !mvcc_record_is_delete(options.older));
     change(mvcc, &path, &options);

@@ -85,6 +85,7 @@ bool mvcc_content_free_step(struct mvcc_content *content, size_t budget)
     mvcc_reclaim_deinit(&reclaim);
     if (more) return true;
     ASSERT(content->bytes == 0);
+    mvcc_pool_close(content->pool);
     alloc_free(content);
     return false;
 }

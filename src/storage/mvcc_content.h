@@ -27,6 +27,7 @@ struct mvcc_content {
     uint64_t live_bytes;
     uint64_t versions;
     uint64_t bytes;                   /* allocated, and not counted anywhere else */
+    struct mvcc_pool *pool;           /* of its big records */
     /* Taking apart: */
     struct mvcc_content *next;        /* in the list of the store that it left */
     bool is_walking;                  /* along the history; then: */

@@ -51,6 +51,7 @@ struct mvcc_import *mvcc_import_new(const struct mvcc_export_image *image)
                     image->compact_revision <= image->revision && image->history_count < UINT32_MAX;
     import->image = *image;
     import->content = ALLOC(struct mvcc_content);
+    import->content->pool = mvcc_pool_new();
     if (!is_sound) {
         (void)refuse(import, "its revisions make no sense");
         return import;
@@ -100,6 +101,7 @@ void mvcc_import_free(struct mvcc_import *import)
         }
         free_tree(import->content->root);
         for (uint64_t at = 0; at < import->chunk_count; at++) alloc_free(import->chunks[at]);
+        mvcc_pool_close(import->content->pool);
         alloc_free(import->content);
     }
     alloc_free(import->chunks);
@@ -257,7 +259,8 @@ bool mvcc_import_put(struct mvcc_import *import, const struct mvcc_export_versio
                                           .lease = version->kv.lease,
                                           .is_delete = version->is_delete,
                                           .older = older,
-                                          .floor_revision = import->image.compact_revision};
+                                          .floor_revision = import->image.compact_revision,
+                                          .pool = import->content->pool};
     import->record = mvcc_record_new(&options);
     import->hash += import->record->hash;
     import->content->versions++;

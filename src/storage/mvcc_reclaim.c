@@ -121,6 +121,7 @@ static void run_contents(struct mvcc_reclaim *reclaim, size_t budget)
     struct mvcc_content *content = reclaim->contents;
     if (content == NULL || budget == 0 || mvcc_content_discard(content, reclaim, budget)) return;
     reclaim->contents = content->next;
+    mvcc_pool_close(content->pool);
     alloc_free(content);
 }
 

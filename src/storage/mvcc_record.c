@@ -138,7 +138,8 @@ struct mvcc_record *mvcc_record_new(const struct mvcc_record_options *options)
     uint64_t stamp = stamp_for(options);
     size_t value_bytes = (stamp & MVCC_RECORD_BLOB) != 0 ? 0 : options->value.size;
     size_t tail_bytes = mvcc_record_tail_words(stamp) * sizeof(uint64_t);
-    struct mvcc_record *record = alloc_new(sizeof *record + tail_bytes + options->key.size + value_bytes);
+    size_t bytes = sizeof(struct mvcc_record) + tail_bytes + options->key.size + value_bytes;
+    struct mvcc_record *record = mvcc_pool_takes(bytes) ? mvcc_pool_take(options->pool, bytes) : alloc_new(bytes);
     record->stamp = stamp;
     record->older = options->older;
     record->hash = mvcc_record_hash(options);
@@ -167,11 +168,13 @@ static uint64_t own_bytes(const struct mvcc_record *record)
 void mvcc_record_free(struct mvcc_record *record)
 {
     if (record == NULL) return;
+    size_t bytes = own_bytes(record);
     blob_unref(blob_of(record));
 #ifdef MVCC_POISON
-    memset(record, 0xdd, own_bytes(record));
+    memset(record, 0xdd, bytes);
 #endif
-    alloc_free(record);
+    if (mvcc_pool_takes(bytes)) mvcc_pool_give(record);
+    else alloc_free(record);
 }
 
 uint64_t mvcc_record_bytes(const struct mvcc_record *record)

@@ -19,6 +19,7 @@
 
 #include "base/assert.h"
 #include "storage/mvcc.h"
+#include "storage/mvcc_pool.h"
 
 #define MVCC_RECORD_BLOB_MIN (64 * 1024) /* values from here on are blobs, so that a reader may keep one by a reference */
 #define MVCC_RECORD_GROUP 8              /* versions per milestone */
@@ -62,6 +63,7 @@ struct mvcc_record_options {
     bool is_delete;
     struct mvcc_record *older; /* the newest so far, or NULL */
     int64_t floor_revision;    /* what stands at or below it may have lost its older records */
+    struct mvcc_pool *pool;    /* of the content that it will belong to */
 };
 /* Of all that is replicated of such a version. */
 uint64_t mvcc_record_hash(const struct mvcc_record_options *options);

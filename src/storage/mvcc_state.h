@@ -27,6 +27,7 @@ struct mvcc {
     struct mvcc_reclaim reclaim;
     struct mvcc_index index;
     struct mvcc_history_log log;
+    struct mvcc_pool *pool;   /* of big records */
     int64_t revision;         /* committed */
     int64_t txn_changes;      /* of the open transaction */
     bool is_in_txn;

@@ -47,7 +47,7 @@ def test_disk_memory_and_waiting_stay_bounded_under_overwrites():
             while load.puts < puts:
                 for member in cluster.members:
                     start = time.time()
-                    member.client.put(b"probe", b"x", 30)
+                    kit.asked(lambda m=member: m.client.put(b"probe", b"x", 30), 60)     # the wait over a change of leaders counts, too
                     waits.append((start, time.time()))
                 check(load.is_alive(), "the load ended early at %d puts", load.puts)
                 time.sleep(0.005)
