@@ -4,6 +4,7 @@ of the server that a closed loop hides, errors are counted and tell in the exit 
 
 import json
 import os
+import pty
 import shutil
 import signal
 import struct
@@ -186,6 +187,19 @@ def test_an_interrupted_run_has_a_result():
             process.send_signal(number)
             found = json.loads(process.communicate(timeout=20)[0].splitlines()[-1])
             check(process.returncode == 0 and found["interrupted"] and found["ops"] > 0 and found["seconds"] < 30, "%s", found)
+
+
+def test_a_terminal_shows_each_second():
+    with Cluster(1) as cluster:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([KVBENCH, "put", "--endpoints", cluster.targets()[0], "--duration", "1.3", "--warm-up", "0", "-w", "json"],
+                                   stdout=subprocess.PIPE, stderr=theirs, env=clean_environment())
+        out = process.communicate(timeout=30)[0]
+        os.close(theirs)
+        shown = os.read(ours, 65536).decode()
+        os.close(ours)
+        check(process.returncode == 0 and json.loads(out)["ops"] > 0, "%s", out)
+        check(all(word in shown for word in ("1 s", "/s", "p50", "p99", "errors 0")) and shown.endswith("\x1b[K"), "%r", shown)
 
 
 def test_a_server_that_dies_is_told_of():
