@@ -15,6 +15,7 @@
 #include "batch_input.h"
 #include "batch_item.h"
 #include "commands.h"
+#include "print_message.h"
 #include "progress.h"
 #include "put_ttl.h"
 #include "txn_block.h"
@@ -289,7 +290,7 @@ enum ctl_exit batch_command_run(struct ctl *ctl, int count, const char **words)
     if (count > 1) return ctl_fail(CTL_BAD_ARGS, "batch takes one file, or standard input");
     if (ctl->options.parallel < 1 || ctl->options.parallel > BATCH_PARALLEL_MAX)
         return ctl_fail(CTL_BAD_ARGS, "--parallel is 1 to %d", BATCH_PARALLEL_MAX);
-    if (ctl->format == CTL_TABLE) return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format");
+    if (ctl->format == CTL_TABLE || ctl->format == CTL_PROTOBUF) return print_message_no_format(ctl);
     enum ctl_exit code = batch_input_open(&batch.input, count == 0 ? NULL : words[0]);
     if (code == CTL_OK && !ctl->options.dry_run) code = ctl_connect(ctl, ctl->globals.endpoints);
     if (code == CTL_OK) run(&batch);

@@ -9,7 +9,7 @@
 #include "commands.h"
 #include "globals.h"
 
-#define FORMATS "simple fields json table"
+#define FORMATS "simple fields json protobuf table"
 
 /* The first word of a command's name, with its length. */
 static size_t first_size(const struct command *command) { return strcspn(command->name, " "); }

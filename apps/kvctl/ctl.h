@@ -25,7 +25,7 @@ enum ctl_exit {
     CTL_BAD_ARGS = 128,
 };
 
-enum ctl_format { CTL_SIMPLE, CTL_FIELDS, CTL_JSON, CTL_TABLE };
+enum ctl_format { CTL_SIMPLE, CTL_FIELDS, CTL_JSON, CTL_PROTOBUF, CTL_TABLE };
 
 struct ctl_globals {
     const char *endpoints, *write_out, *cert, *key, *cacert;

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "kv_request.h"
 #include "print.h"
+#include "print_message.h"
 #include "queue.h"
 #include "watcher.h"
 
@@ -182,7 +183,7 @@ static enum ctl_exit campaign(struct ctl *ctl, const char *name, const char *pro
 enum ctl_exit elect_command_run(struct ctl *ctl, int count, const char **words)
 {
     if (count != 1 && count != 2) return ctl_fail(CTL_BAD_ARGS, "elect takes one election name argument and an optional proposal argument");
-    if (ctl->format == CTL_TABLE) return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format");
+    if (ctl->format == CTL_TABLE) return print_message_no_format(ctl);
     if (count == 1 && !ctl->options.listen) return ctl_fail(CTL_BAD_ARGS, "no proposal argument but -l not set");
     if (count == 2 && ctl->options.listen) return ctl_fail(CTL_BAD_ARGS, "proposal given but -l is set");
     return ctl->options.listen ? observe(ctl, words[0]) : campaign(ctl, words[0], words[1]);

@@ -17,7 +17,7 @@ int globals_flags(struct ctl_globals *g, struct flag *out_flags)
                               .insecure_transport = true};
     const struct flag flags[] = {
         {"endpoints", 0, FLAG_STRING, &g->endpoints, "<list>", "members to talk to, host:port or URL, with commas", GLOBALS, false},
-        {"write-out", 'w', FLAG_STRING, &g->write_out, "<format>", "simple, fields, json or table", GLOBALS, false},
+        {"write-out", 'w', FLAG_STRING, &g->write_out, "<format>", "simple, fields, json, protobuf or table", GLOBALS, false},
         {"hex", 0, FLAG_BOOL, &g->hex, NULL, "print byte strings as hex", GLOBALS, false},
         {"command-timeout", 0, FLAG_DURATION_NS, &g->command_timeout_ns, "<time>", "for the whole command", GLOBALS, false},
         {"dial-timeout", 0, FLAG_DURATION_NS, &g->dial_timeout_ns, "<time>", "to reach any endpoint", GLOBALS, false},
@@ -47,14 +47,14 @@ int globals_flags(struct ctl_globals *g, struct flag *out_flags)
 
 static enum ctl_exit set_format(struct ctl *ctl)
 {
-    static const char *const names[] = {"simple", "fields", "json", "table"};
+    static const char *const names[] = {"simple", "fields", "json", "protobuf", "table"};
     ASSERT(ctl->globals.write_out != NULL);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(ctl->globals.write_out, names[i]) != 0) continue;
         ctl->format = (enum ctl_format)i;
         return CTL_OK;
     }
-    return ctl_fail(CTL_BAD_FEATURE, "unsupported output format \"%s\": it is simple, fields, json or table", ctl->globals.write_out);
+    return ctl_fail(CTL_BAD_FEATURE, "unsupported output format \"%s\": it is simple, fields, json, protobuf or table", ctl->globals.write_out);
 }
 
 bool globals_parse(struct ctl *ctl, struct flag *flags, int flag_count, int argc, char **argv, const struct flags_options *options,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "keepalive.h"
 #include "print_lease.h"
+#include "print_message.h"
 
 #define PATH(method) "/etcdserverpb.Lease/" method
 
@@ -173,7 +174,7 @@ enum ctl_exit lease_command_keep_alive(struct ctl *ctl, int count, const char **
     int64_t id = 0;
     struct renewal renewal = {.code = CTL_OK};
     if (count != 1) return ctl_fail(CTL_BAD_ARGS, "lease keep-alive command needs lease ID as argument");
-    if (ctl->format == CTL_TABLE) return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format");
+    if (ctl->format == CTL_TABLE) return print_message_no_format(ctl);
     enum ctl_exit code = parse_id(words[0], &id);
     if (code != CTL_OK) return code;
     live_init(&renewal.live, ctl, false);

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "child.h"
+#include "print_message.h"
 #include "queue.h"
 
 #define TTL_S 10 /* etcdctl's */
@@ -63,7 +64,7 @@ enum ctl_exit lock_command_run(struct ctl *ctl, int count, const char **words)
     struct live live;
     struct queue queue;
     if (count == 0) return ctl_fail(CTL_BAD_ARGS, "lock takes a lock name argument and an optional command to execute");
-    if (ctl->format == CTL_TABLE && count == 1) return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format");
+    if (ctl->format == CTL_TABLE && count == 1) return print_message_no_format(ctl);
     live_init(&live, ctl, false);
     enum ctl_exit code = queue_join(&queue, &live, words[0], ctl->options.lock_ttl, "");
     if (code == CTL_OK) code = queue_wait(&queue);

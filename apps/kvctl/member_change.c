@@ -81,7 +81,7 @@ enum ctl_exit member_change_add(struct ctl *ctl, int count, const char **words)
     buf_deinit(&request);
     if (code != CTL_OK) return code;
     const Etcdserverpb__MemberAddResponse *response = (const Etcdserverpb__MemberAddResponse *)message;
-    if (ctl->format == CTL_JSON) {
+    if (ctl->format == CTL_JSON || ctl->format == CTL_PROTOBUF) {
         code = print_message(ctl, message);
     } else if (ctl->format != CTL_SIMPLE) {
         code = print_message_no_format(ctl);
@@ -103,7 +103,7 @@ static enum ctl_exit change(struct ctl *ctl, const char *path, uint64_t id, stru
     enum ctl_exit code = ctl_call_unpack(ctl, path, buf_slice(request), KVD_POLICY_WRITE, type, &message);
     if (code != CTL_OK) return code;
     const Etcdserverpb__MemberRemoveResponse *response = (const Etcdserverpb__MemberRemoveResponse *)message; /* all three are alike */
-    if (ctl->format == CTL_JSON) code = print_message(ctl, message);
+    if (ctl->format == CTL_JSON || ctl->format == CTL_PROTOBUF) code = print_message(ctl, message);
     else if (ctl->format != CTL_SIMPLE) code = print_message_no_format(ctl);
     else printf("Member %16" PRIx64 " %s cluster %16" PRIx64 "\n", id, done, cluster_id(response->header));
     protobuf_c_message_free_unpacked(message, NULL);

@@ -10,10 +10,9 @@
 #include "base/clock.h"
 #include "print_fields.h"
 #include "print_json.h"
+#include "print_message.h"
 #include "table.h"
 #include "words.h"
-
-static enum ctl_exit no_table(void) { return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format"); }
 
 /* A number with up to `decimals` digits behind the point and no zeros at its end. */
 static void format_decimal(uint64_t value, uint64_t unit, int decimals, const char *name, char out_text[PRINT_TIME_BYTES])
@@ -131,7 +130,8 @@ enum ctl_exit print_range(const struct ctl *ctl, const Etcdserverpb__RangeRespon
     case CTL_SIMPLE: simple_range(ctl, response); break;
     case CTL_FIELDS: print_fields_range(response); break;
     case CTL_JSON: print_json_range(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -143,7 +143,8 @@ enum ctl_exit print_put(const struct ctl *ctl, const Etcdserverpb__PutResponse *
     case CTL_SIMPLE: simple_put(ctl, response); break;
     case CTL_FIELDS: print_fields_put(response); break;
     case CTL_JSON: print_json_put(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -155,7 +156,8 @@ enum ctl_exit print_del(const struct ctl *ctl, const Etcdserverpb__DeleteRangeRe
     case CTL_SIMPLE: simple_del(ctl, response); break;
     case CTL_FIELDS: print_fields_del(response); break;
     case CTL_JSON: print_json_del(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -167,7 +169,8 @@ enum ctl_exit print_txn(const struct ctl *ctl, const Etcdserverpb__TxnResponse *
     case CTL_SIMPLE: simple_txn(ctl, response); break;
     case CTL_FIELDS: print_fields_txn(response); break;
     case CTL_JSON: print_json_txn(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -184,6 +187,16 @@ static void simple_watch(const struct ctl *ctl, const Etcdserverpb__WatchRespons
     }
 }
 
+/* What etcdctl's client has of a response: not which watch it is, nor why it ended. */
+static void put_watch(const Etcdserverpb__WatchResponse *response)
+{
+    Etcdserverpb__WatchResponse shown = *response;
+    shown.watch_id = 0;
+    shown.fragment = 0;
+    shown.cancel_reason = NULL;
+    print_message_bytes(&shown.base);
+}
+
 enum ctl_exit print_watch(const struct ctl *ctl, const Etcdserverpb__WatchResponse *response)
 {
     ASSERT(response != NULL);
@@ -191,7 +204,8 @@ enum ctl_exit print_watch(const struct ctl *ctl, const Etcdserverpb__WatchRespon
     case CTL_SIMPLE: simple_watch(ctl, response); break;
     case CTL_FIELDS: print_fields_watch(response); break;
     case CTL_JSON: print_json_watch(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: put_watch(response); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -219,7 +233,8 @@ enum ctl_exit print_alarms(const struct ctl *ctl, const Etcdserverpb__AlarmRespo
     case CTL_SIMPLE: simple_alarms(response); break;
     case CTL_FIELDS: print_fields_alarms(response); break;
     case CTL_JSON: print_json_alarms(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -254,7 +269,8 @@ enum ctl_exit print_members(const struct ctl *ctl, const Etcdserverpb__MemberLis
     ASSERT(response != NULL);
     if (ctl->format == CTL_JSON) print_json_members(response);
     if (ctl->format == CTL_FIELDS) print_fields_members(response);
-    if (ctl->format == CTL_JSON || ctl->format == CTL_FIELDS) return CTL_OK;
+    if (ctl->format == CTL_PROTOBUF) print_message_bytes(&response->base);
+    if (ctl->format != CTL_SIMPLE && ctl->format != CTL_TABLE) return CTL_OK;
     struct table table;
     table_init(&table, headers, 6);
     for (size_t i = 0; i < response->n_members; i++) {
@@ -307,6 +323,7 @@ enum ctl_exit print_statuses(const struct ctl *ctl, const struct print_endpoint 
                                        "IS LEARNER", "RAFT TERM", "RAFT INDEX", "RAFT APPLIED INDEX", "ERRORS",
                                        "DOWNGRADE TARGET VERSION",              "DOWNGRADE ENABLED"};
     ASSERT(endpoints != NULL);
+    if (ctl->format == CTL_PROTOBUF) return print_message_no_format(ctl);
     if (ctl->format == CTL_JSON) print_json_statuses(endpoints, count);
     if (ctl->format == CTL_FIELDS) print_fields_statuses(endpoints, count);
     if (ctl->format == CTL_JSON || ctl->format == CTL_FIELDS) return CTL_OK;
@@ -323,6 +340,7 @@ enum ctl_exit print_hashes(const struct ctl *ctl, const struct print_endpoint *e
 {
     static const char *const headers[] = {"ENDPOINT", "HASH", "HASH REVISION"};
     ASSERT(endpoints != NULL);
+    if (ctl->format == CTL_PROTOBUF) return print_message_no_format(ctl);
     if (ctl->format == CTL_JSON) print_json_hashes(endpoints, count);
     if (ctl->format == CTL_FIELDS) print_fields_hashes(endpoints, count);
     if (ctl->format == CTL_JSON || ctl->format == CTL_FIELDS) return CTL_OK;
@@ -356,6 +374,7 @@ enum ctl_exit print_healths(const struct ctl *ctl, const struct print_endpoint *
 {
     static const char *const headers[] = {"ENDPOINT", "HEALTH", "TOOK", "ERROR"};
     ASSERT(endpoints != NULL);
+    if (ctl->format == CTL_PROTOBUF) return print_message_no_format(ctl);
     if (ctl->format == CTL_JSON) print_json_healths(endpoints, count);
     if (ctl->format == CTL_FIELDS) print_fields_healths(endpoints, count);
     if (ctl->format == CTL_SIMPLE) simple_healths(endpoints, count);

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "print_fields.h"
 #include "print_json.h"
+#include "print_message.h"
 #include "quote.h"
 
 #define CELL_BYTES_MAX 64 /* of a key or a value in a table */
@@ -76,6 +77,7 @@ void print_history_page(struct print_history *print, const Kvd__V1__HistoryRespo
         json_open(&print->json, "events", '[');
     }
     print->has_page = true;
+    if (format == CTL_PROTOBUF) print_message_bytes(&page->base); /* one behind the other they are one response */
     for (size_t i = 0; i < page->n_events; i++) {
         const Mvccpb__Event *event = page->events[i];
         if (event->kv == NULL) continue;
@@ -83,6 +85,7 @@ void print_history_page(struct print_history *print, const Kvd__V1__HistoryRespo
         case CTL_SIMPLE: simple_event(print->ctl, event); break;
         case CTL_FIELDS: print_fields_event(event); break;
         case CTL_JSON: print_json_event(&print->json, event); break;
+        case CTL_PROTOBUF: break; /* the page was */
         case CTL_TABLE: table_event(&print->table, event); break;
         }
     }
@@ -244,6 +247,7 @@ bool print_watchers_page(struct print_watchers *print, const char *endpoint, con
         switch (print->ctl->format) {
         case CTL_FIELDS: fields_watcher(watcher); break;
         case CTL_JSON: json_watcher(&print->json, watcher); break;
+        case CTL_PROTOBUF: break; /* is refused before */
         case CTL_SIMPLE:
         case CTL_TABLE: table_watcher(&print->table, page->header->member_id, watcher); break;
         }

@@ -1,4 +1,5 @@
-/* print_lease: see the header. In JSON what stands in a response's header stands beside its fields, but for a revoke's. */
+/* print_lease: see the header. In JSON what stands in a response's header stands beside its fields, but for a revoke's; as protobuf the header is
+ * all that etcdctl prints, and a revoke's response, which it cannot print, is whole. */
 #include "print_lease.h"
 
 #include <inttypes.h>
@@ -7,8 +8,7 @@
 #include "base/assert.h"
 #include "json.h"
 #include "print_fields.h"
-
-static enum ctl_exit no_table(void) { return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format"); }
+#include "print_message.h"
 
 static void put_header(struct json *json, const Etcdserverpb__ResponseHeader *header)
 {
@@ -52,7 +52,8 @@ enum ctl_exit print_lease_grant(const struct ctl *ctl, const Etcdserverpb__Lease
         json_string(&json, "Error", "");
         finish(&json);
         break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->header->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -72,7 +73,8 @@ enum ctl_exit print_lease_revoke(const struct ctl *ctl, int64_t id, const Etcdse
         json_close(&json, '}');
         finish(&json);
         break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -121,7 +123,8 @@ enum ctl_exit print_lease_time_to_live(const struct ctl *ctl, const Etcdserverpb
         for (size_t i = 0; i < response->n_keys; i++) print_fields_bytes("Key", slice_make(response->keys[i].data, response->keys[i].len));
         break;
     case CTL_JSON: json_time_to_live(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->header->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -155,7 +158,8 @@ enum ctl_exit print_lease_list(const struct ctl *ctl, const Etcdserverpb__LeaseL
         for (size_t i = 0; i < response->n_leases; i++) printf("\"ID\" : %" PRId64 "\n", response->leases[i]->id);
         break;
     case CTL_JSON: json_list(response); break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->header->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }
@@ -178,7 +182,8 @@ enum ctl_exit print_lease_keep_alive(const struct ctl *ctl, const Etcdserverpb__
         put_number(&json, "TTL", response->ttl);
         finish(&json);
         break;
-    case CTL_TABLE: return no_table();
+    case CTL_PROTOBUF: print_message_bytes(&response->header->base); break;
+    case CTL_TABLE: return print_message_no_format(ctl);
     }
     return CTL_OK;
 }

@@ -1,7 +1,10 @@
 /* print_message: see the header. */
 #include "print_message.h"
 
+#include <stdio.h>
+
 #include "base/assert.h"
+#include "base/buf.h"
 #include "etcdserverpb/rpc.pb-c.h"
 #include "print_fields.h"
 
@@ -66,8 +69,20 @@ void print_message_json(struct json *json, const char *name, const ProtobufCMess
 
 enum ctl_exit print_message_no_format(const struct ctl *ctl)
 {
-    ASSERT(ctl->format == CTL_FIELDS || ctl->format == CTL_TABLE);
-    return ctl_fail(CTL_BAD_FEATURE, "%s not supported as output format", ctl->format == CTL_TABLE ? "table" : "fields");
+    ASSERT(ctl->globals.write_out != NULL);
+    return ctl_fail(CTL_BAD_FEATURE, "%s not supported as output format", ctl->globals.write_out);
+}
+
+void print_message_bytes(const ProtobufCMessage *message)
+{
+    struct buf bytes;
+    buf_init(&bytes);
+    size_t size = protobuf_c_message_get_packed_size(message);
+    buf_reserve(&bytes, size + 1);
+    size_t packed = protobuf_c_message_pack(message, bytes.blob->data);
+    ASSERT(packed == size);
+    fwrite(bytes.blob->data, 1, size, stdout); /* whoever flushes sees that it failed */
+    buf_deinit(&bytes);
 }
 
 /* The first field of every response is its header. */
@@ -84,6 +99,10 @@ enum ctl_exit print_message(const struct ctl *ctl, const ProtobufCMessage *messa
     if (ctl->format == CTL_TABLE) return print_message_no_format(ctl);
     if (ctl->format == CTL_FIELDS) {
         print_fields_header(header_of(message));
+        return CTL_OK;
+    }
+    if (ctl->format == CTL_PROTOBUF) {
+        print_message_bytes(message);
         return CTL_OK;
     }
     struct json json;

@@ -5,10 +5,11 @@
 #include "ctl.h"
 #include "json.h"
 
-/* -w json: the whole message; fields: its header alone. CTL_BAD_FEATURE, with a message: table. */
+/* -w json, protobuf: the whole message; fields: its header alone. CTL_BAD_FEATURE, with a message: table. */
 enum ctl_exit print_message(const struct ctl *ctl, const ProtobufCMessage *message);
 /* As a member of an object, or (name NULL) as an element. What is zero or empty is left out, unions too. */
 void print_message_json(struct json *json, const char *name, const ProtobufCMessage *message);
+void print_message_bytes(const ProtobufCMessage *message); /* -w protobuf: as on the wire, and nothing behind it */
 enum ctl_exit print_message_no_format(const struct ctl *ctl); /* "fields not supported as output format" */
 
 #endif

@@ -10,6 +10,7 @@
 #include "json.h"
 #include "pipeline/first_start.h"
 #include "print.h"
+#include "print_message.h"
 #include "progress.h"
 #include "snapshot_save.h"
 #include "storage/restore.h"
@@ -103,6 +104,7 @@ enum ctl_exit snapshot_command_status(struct ctl *ctl, int count, const char **w
     fs_free(fs);
     if (err != ERR_OK) return ctl_fail(CTL_ERROR, "%s", message);
     switch (ctl->format) {
+    case CTL_PROTOBUF: return print_message_no_format(ctl);
     case CTL_JSON: print_status_json(&file); break;
     case CTL_FIELDS: print_status_fields(&file); break;
     case CTL_SIMPLE:

@@ -13,6 +13,7 @@
 #include "child.h"
 #include "kv_request.h"
 #include "print.h"
+#include "print_message.h"
 #include "quote.h"
 #include "txn_parse.h"
 #include "watch_words.h"
@@ -291,7 +292,7 @@ enum ctl_exit watch_command_run(struct ctl *ctl, int count, const char **words)
                               .env_range_end = environment_text("KVCTL_WATCH_RANGE_END", "ETCDCTL_WATCH_RANGE_END")};
     if (session.env_key == NULL && session.env_range_end != NULL)
         return ctl_fail(CTL_BAD_ARGS, "ETCDCTL_WATCH_KEY is empty but got ETCDCTL_WATCH_RANGE_END=\"%s\"", session.env_range_end);
-    if (ctl->format == CTL_TABLE) return ctl_fail(CTL_BAD_FEATURE, "table not supported as output format");
+    if (ctl->format == CTL_TABLE) return print_message_no_format(ctl);
     list_init(&session.watches);
     live_init(&session.live, ctl, ctl->options.interactive);
     session.code = start(&session, count, words);

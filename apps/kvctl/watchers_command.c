@@ -14,6 +14,7 @@
 #include "kv_request.h"
 #include "member_command.h"
 #include "print_extra.h"
+#include "print_message.h"
 
 int watchers_command_list_flags(struct ctl_options *o, struct flag *out_flags)
 {
@@ -54,6 +55,7 @@ enum ctl_exit watchers_command_list(struct ctl *ctl, int count, const char **wor
     struct buf interval;
     struct print_watchers print;
     enum ctl_exit code = CTL_OK;
+    if (ctl->format == CTL_PROTOBUF) return print_message_no_format(ctl); /* it would be a response of each member */
     bool is_all = count == 0 && !ctl->options.prefix && !ctl->options.from_key;
     buf_init(&interval);
     if (!is_all) code = kv_request_interval(&ctl->options, "watchers list", count, words, &interval);

@@ -30,7 +30,7 @@ bash_completes() {
     expect "not another command's" "" offered_by_bash kvctl put --keys-on
     expect "a global one" "--endpoints" offered_by_bash kvctl get --end
     expect "a format" "json" offered_by_bash kvctl get a -w j
-    expect "a format behind =" "fields json simple table" offered_by_bash kvctl get a --write-out =
+    expect "a format behind =" "fields json protobuf simple table" offered_by_bash kvctl get a --write-out =
     expect "an order" "DESCEND" offered_by_bash kvctl get a --order = D
     expect "a number is the user's" "" offered_by_bash kvctl get a --limit ""
     expect "help of a command" "grant" offered_by_bash kvctl help lease gr
@@ -40,7 +40,7 @@ bash_completes() {
 fish_completes() {
     expect "fish: a second word" "grant keep-alive list revoke timetolive" offered_by_fish "kvctl lease "
     expect "fish: a flag" "--prefix --prev-kv" offered_by_fish "kvctl del --pre"
-    expect "fish: a format" "fields json simple table" offered_by_fish "kvctl -w "
+    expect "fish: a format" "fields json protobuf simple table" offered_by_fish "kvctl -w "
 }
 
 # The same of kvbench.

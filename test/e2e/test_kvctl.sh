@@ -31,6 +31,10 @@ reads() {
     same defrag
     same alarm disarm
     same alarm disarm -w json
+    for words in "get p/ --prefix" "get bin" "member list" "alarm list" "endpoint status" "endpoint health" "get p/1 --print-value-only"; do
+        # shellcheck disable=SC2086 # words are words
+        same $words -w protobuf # to the byte
+    done
     endpoint=$all same endpoint status
     same get p/1 -w=json
     same get p/1 -wjson
