@@ -80,6 +80,10 @@ enum err_code {
     X(BAD_PAGE_TOKEN, INVALID_ARGUMENT, "kvd: the page token is not of this request")                                  \
     X(WATCHER_NOT_FOUND, NOT_FOUND, "kvd: watcher not found")                                                          \
     X(OTHER_MEMBER, FAILED_PRECONDITION, "kvd: the watcher is one of another member")                                  \
+    X(AUTH_NOT_ENABLED, FAILED_PRECONDITION, "etcdserver: authentication is not enabled")                              \
+    X(INVALID_AUTH_TOKEN, UNAUTHENTICATED, "etcdserver: invalid auth token")                                           \
+    X(AUTH_OLD_REVISION, INVALID_ARGUMENT, "etcdserver: revision of auth store is old")                                \
+    X(USER_EMPTY, INVALID_ARGUMENT, "etcdserver: user name is empty")                                                  \
     X(SESSION_EXPIRED, UNKNOWN, "mutex: session is expired")                                                           \
     X(NO_ELECTION_LEADER, UNKNOWN, "election: no leader")                                                              \
     X(NOT_ELECTION_LEADER, UNKNOWN, "election: not leader")                                                            \

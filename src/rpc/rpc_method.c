@@ -48,7 +48,7 @@ static const struct rpc_method METHODS[] = {
     UNARY("/etcdserverpb.Auth/AuthEnable", OTHER),
     UNARY("/etcdserverpb.Auth/AuthDisable", OTHER),
     UNARY("/etcdserverpb.Auth/AuthStatus", OTHER),
-    UNARY("/etcdserverpb.Auth/Authenticate", OTHER),
+    UNARY("/etcdserverpb.Auth/Authenticate", AUTH_AUTHENTICATE),
     UNARY("/etcdserverpb.Auth/UserAdd", OTHER),
     UNARY("/etcdserverpb.Auth/UserGet", OTHER),
     UNARY("/etcdserverpb.Auth/UserList", OTHER),

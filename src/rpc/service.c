@@ -22,6 +22,14 @@ static bool learner_may_serve(enum rpc_method_id method)
            method == RPC_EXTRA_CANCEL_WATCHER;
 }
 
+/* As an etcd without authentication: a client with a user then goes on without a token. */
+static void plan_authenticate(struct slice request, struct service_plan *plan)
+{
+    static const uint32_t STRINGS[] = {1, 2, 0};
+    enum err err = request_scan(request, STRINGS);
+    service_plan_refuse(plan, err == ERR_OK ? ERR_AUTH_NOT_ENABLED : err);
+}
+
 void service_plan(struct service_env *env, const struct rpc_method *method, struct slice request, struct service_plan *out_plan)
 {
     ASSERT(env != NULL && env->machine != NULL && env->scratch != NULL);
@@ -52,6 +60,7 @@ void service_plan(struct service_env *env, const struct rpc_method *method, stru
     case RPC_MAINTENANCE_DOWNGRADE: maintenance_service_plan(env, method->id, request, out_plan); break;
     case RPC_MAINTENANCE_SNAPSHOT: *out_plan = (struct service_plan){.action = SERVICE_SNAPSHOT}; break; /* the request has no fields */
     case RPC_CLUSTER_MEMBER_LIST: cluster_service_plan(env, request, out_plan); break;
+    case RPC_AUTH_AUTHENTICATE: plan_authenticate(request, out_plan); break;
     case RPC_HEALTH_CHECK:
     case RPC_HEALTH_WATCH: health_service_plan(method->id, request, out_plan); break;
     case RPC_EXTRA_FEATURES:

@@ -516,7 +516,17 @@ def _methods():
 
 BUILT = ("/etcdserverpb.KV/", "Lease/LeaseGrant", "Lease/LeaseRevoke", "Lease/LeaseTimeToLive", "Lease/LeaseLeases",
          "Lease/LeaseKeepAlive", "Maintenance/Alarm", "Maintenance/Status", "Maintenance/Defragment", "Maintenance/Hash",
-         "Maintenance/MoveLeader", "Maintenance/Downgrade", "Maintenance/Snapshot", "Cluster/MemberList", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/", "/v3lockpb.Lock/", "/v3electionpb.Election/")
+         "Maintenance/MoveLeader", "Maintenance/Downgrade", "Maintenance/Snapshot", "Cluster/MemberList", "Auth/Authenticate", "/grpc.health.v1.Health/", "/etcdserverpb.Watch/", "/v3lockpb.Lock/", "/v3electionpb.Election/")
+
+
+def test_authenticate_says_that_there_is_no_authentication():
+    needs_kvd("a server without authentication")
+    with _raw_channel(_cluster().members[0]) as channel:
+        try:
+            channel.unary_unary("/etcdserverpb.Auth/Authenticate")(rpc.AuthenticateRequest(name="root", password="x").SerializeToString(), timeout=10)
+            check(False, "there is an answer")
+        except grpc.RpcError as error:
+            check(error.code() == grpc.StatusCode.FAILED_PRECONDITION and error.details() == "etcdserver: authentication is not enabled", "%s", error)
 
 
 def test_every_method_that_is_not_built_answers_unimplemented():
