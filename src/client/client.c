@@ -233,6 +233,8 @@ static bool read_pem(struct fs *fs, const char *path, struct blob **out_bytes, c
     return error == 0;
 }
 
+static bool is_text(const char *text) { return text != NULL && text[0] != '\0'; }
+
 static bool are_options_good(const struct kvd_client_options *options, char *out_text, size_t text_size)
 {
     if (options == NULL || options->endpoint_count == 0) return fail(out_text, text_size, "no endpoints", "");
@@ -240,6 +242,7 @@ static bool are_options_good(const struct kvd_client_options *options, char *out
     if (options->connection_count > RPC_CLIENT_CONNECTIONS_MAX) return fail(out_text, text_size, "too many connections", "4096 at most");
     if (options->calls_max > 65536) return fail(out_text, text_size, "calls_max", "65536 at most");
     if (options->open_max > 16384) return fail(out_text, text_size, "open_max", "16384 at most");
+    if (is_text(options->user) != is_text(options->password)) return fail(out_text, text_size, "a user needs a password, and a password a user", "");
     int expected = 0, pid = (int)getpid();
     if (!atomic_compare_exchange_strong(&first_pid, &expected, pid) && expected != pid)
         return fail(out_text, text_size, "this process was forked from one that has used the library", "exec first");
@@ -273,6 +276,8 @@ static bool open_rpc(struct kvd_client *client, const struct kvd_client_options 
                 .is_default = options->tls_by_default,
                 .skip_verify = options->skip_verify},
         .drain = drain,
+        .user = options->user,
+        .password = options->password,
     };
     client->rpc = rpc_client_new(&rpc, message, sizeof message);
     if (client->rpc == NULL) fail(out_text, text_size, message, "");
@@ -311,6 +316,7 @@ struct kvd_client *client_new(const struct kvd_client_options *options, const st
     struct kvd_client *client = ALLOC(struct kvd_client);
     client->pid = getpid();
     client->endpoint_count = options->endpoint_count;
+    client->has_user = is_text(options->user);
     client->calls_max = or_default(options->calls_max, 1024);
     client->bytes_max = or_default(options->bytes_max, 64u << 20);
     client->open_max = or_default(options->open_max, 256);

@@ -54,6 +54,7 @@ struct kvd_client {
     pthread_t thread;
     pid_t pid;
     uint64_t timeout_ns;
+    bool has_user;
     size_t endpoint_count, calls_max, bytes_max, open_max;
 
     pthread_mutex_t mutex; /* of what follows */

@@ -8,6 +8,7 @@
 #define PATIENCE_NS (2 * NS_PER_S) /* with a renewal, before it is tried elsewhere; a quarter of the TTL, once that is known */
 #define PATIENCE_MIN_NS (500 * NS_PER_MS)
 #define REASON_BYTES 256
+#define TOKENS_MAX 3 /* that are refused in a row */
 
 struct client_keeper {
     struct kvd_client *client;
@@ -81,6 +82,7 @@ static bool on_message(void *context, struct slice body)
 
 static bool may_come_back(const struct client_keeper *keeper, const struct rpc_client_result *result)
 {
+    if (result->is_stale_token) return keeper->failures < TOKENS_MAX;
     return !keeper->client->is_ending && (result->code == ERR_CODE_OK || result->code == ERR_CODE_CANCELLED ||
                                           result->code == ERR_CODE_UNAVAILABLE || result->code == ERR_CODE_INTERNAL);
 }

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "client/client_stream.h"
 
+#define TOKENS_MAX 3 /* that are refused in a row */
+
 struct client_watch {
     struct kvd_client *client;
     client_watch_fn *fn;
@@ -14,6 +16,10 @@ struct client_watch {
     uint32_t failures;        /* streams in a row that were not answered */
     struct client_timer again;
     bool was_answered;        /* ever: a member could be reached */
+    bool is_paused;
+    bool has_end;             /* a stream ended meanwhile: what came of it is in `end`, and told, or the next stream begun, afterwards */
+    struct rpc_client_result end; /* its text is owned */
+    bool has_new_token;       /* the last stream was refused, and another token is to help */
     bool owes_progress, is_over, is_free;
 };
 
@@ -47,6 +53,19 @@ static enum kvd_more tell(struct client_watch *watch, const struct kvd_news *new
     return more;
 }
 
+/* A member takes no token that is old, or that an earlier life of it has given: once, another one is asked for. */
+static bool wants_new_token(struct client_watch *watch, const struct client_watch_response *response)
+{
+    static const char *const reasons[] = {"permission denied", "invalid auth token", "user name is empty", "revision of auth store is old"};
+    bool is_refused = false;
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0] && response->reason.size > 0; i++)
+        is_refused = is_refused || memmem(response->reason.data, response->reason.size, reasons[i], strlen(reasons[i])) != NULL;
+    if (!watch->client->has_user || !is_refused || watch->has_new_token || watch->client->is_ending) return false;
+    watch->has_new_token = true;
+    rpc_client_drop_token(watch->client->rpc);
+    return true;
+}
+
 static enum kvd_more on_canceled(struct client_watch *watch, const struct client_watch_response *response, struct slice body)
 {
     struct buf text;
@@ -70,7 +89,9 @@ static enum kvd_more on_response(struct client_watch *watch, struct client_watch
 {
     watch->was_answered = true;
     watch->failures = 0;
+    if (response->is_canceled && wants_new_token(watch, response)) return KVD_ENOUGH; /* of this stream */
     if (response->is_canceled) return on_canceled(watch, response, body);
+    watch->has_new_token = false;
     bool had_events = response->event_count > 0;
     drop_old(watch, response);
     if (!had_events || response->event_count > 0) advance(watch, response);
@@ -92,7 +113,10 @@ static bool on_message(void *context, struct slice body)
     /* Bytes that are no response: the stream is given up, and the next one begins where it was good. */
     enum kvd_more more = client_decode_watch(body, &arena, &response) ? on_response(watch, &response, body) : KVD_ENOUGH;
     arena_deinit(&arena);
-    if (more == KVD_PAUSE && !watch->is_free) rpc_client_pause(watch->client->rpc, watch->call);
+    if (more == KVD_PAUSE && !watch->is_free) {
+        watch->is_paused = true;
+        rpc_client_pause(watch->client->rpc, watch->call);
+    }
     return more != KVD_ENOUGH && !watch->is_over && !watch->is_free;
 }
 
@@ -102,6 +126,7 @@ static bool on_message(void *context, struct slice body)
 static bool may_come_back(const struct client_watch *watch, const struct rpc_client_result *result)
 {
     if (watch->client->is_ending) return false;
+    if (result->is_stale_token) return watch->failures < TOKENS_MAX;
     if (result->is_unreachable) return watch->was_answered;
     switch (result->code) {
     case ERR_CODE_OK:
@@ -114,8 +139,22 @@ static bool may_come_back(const struct client_watch *watch, const struct rpc_cli
 
 static void watch_free(struct client_watch *watch)
 {
+    alloc_free((char *)(uintptr_t)watch->end.text);
     buf_deinit(&watch->request);
     alloc_free(watch);
+}
+
+static void on_over(struct client_watch *watch, const struct rpc_client_result *result)
+{
+    if (!watch->is_over && may_come_back(watch, result)) {
+        client_timer_set(watch->client, &watch->again, clock_mono_ns() + client_backoff_ns(watch->failures++));
+    } else if (!watch->is_over) {
+        const struct kvd_news news = {.code = result->code == ERR_CODE_OK ? KVD_CANCELLED : (enum kvd_code)result->code,
+                                      .text = result->text,
+                                      .endpoint = result->endpoint,
+                                      .is_unreachable = result->is_unreachable};
+        tell(watch, &news);
+    }
 }
 
 static void on_end(void *context, const struct rpc_client_result *result)
@@ -124,14 +163,13 @@ static void on_end(void *context, const struct rpc_client_result *result)
     watch->call = 0;
     if (watch->is_free) {
         watch_free(watch);
-    } else if (!watch->is_over && may_come_back(watch, result)) {
-        client_timer_set(watch->client, &watch->again, clock_mono_ns() + client_backoff_ns(watch->failures++));
-    } else if (!watch->is_over) {
-        const struct kvd_news news = {.code = result->code == ERR_CODE_OK ? KVD_CANCELLED : (enum kvd_code)result->code,
-                                      .text = result->text,
-                                      .endpoint = result->endpoint,
-                                      .is_unreachable = result->is_unreachable};
-        tell(watch, &news);
+    } else if (watch->is_paused && !watch->client->is_ending) {
+        watch->has_end = true;
+        watch->end = *result;
+        watch->end.body = slice_empty();
+        watch->end.text = alloc_string(result->text);
+    } else {
+        on_over(watch, result);
     }
 }
 
@@ -190,7 +228,14 @@ void client_watch_free(struct client_watch *watch)
 
 void client_watch_resume(struct client_watch *watch)
 {
+    watch->is_paused = false;
     if (watch->call != 0) rpc_client_resume(watch->client->rpc, watch->call);
+    if (!watch->has_end) return;
+    struct rpc_client_result end = watch->end; /* telling it may free the watch */
+    watch->has_end = false;
+    watch->end.text = NULL;
+    on_over(watch, &end);
+    alloc_free((char *)(uintptr_t)end.text);
 }
 
 void client_watch_ask_progress(struct client_watch *watch)

@@ -30,6 +30,8 @@ struct kvd_lock {
     enum step step;                /* from here on the client's thread's */
     uint64_t call, asked_ns;       /* of the step; 0 = none */
     uint32_t failures;
+    struct kvd_header header;      /* written before it is held */
+    bool is_unreachable;           /* of what went wrong */
     struct client_timer again;
     struct client_keeper *keeper;
     struct client_watch *watch;
@@ -68,7 +70,7 @@ static void tell(struct kvd_lock *lock, enum kvd_lock_state state, enum kvd_code
     lock->wait.is_done = true;
     pthread_cond_broadcast(&lock->wait.cond);
     pthread_mutex_unlock(&lock->wait.mutex);
-    const struct kvd_lock_news news = {.state = state, .code = code, .text = lock->reason};
+    const struct kvd_lock_news news = {.state = state, .code = code, .text = lock->reason, .is_unreachable = lock->is_unreachable};
     if (lock->fn != NULL && !lock->is_closing) lock->fn(lock->context, &news);
 }
 
@@ -93,6 +95,7 @@ static void lose(struct kvd_lock *lock, enum kvd_code code, const char *text)
 static void on_keeper(void *context, const struct kvd_keeper_news *news)
 {
     struct kvd_lock *lock = context;
+    lock->is_unreachable = news->is_unreachable;
     if (news->state != KVD_KEEPER_RUNS) lose(lock, news->code, news->text);
 }
 
@@ -112,6 +115,7 @@ static enum kvd_more on_watch(void *context, const struct kvd_news *news)
     if (news->code == KVD_OK && !has_deletion(news)) return KVD_MORE;
     client_watch_free(lock->watch);
     lock->watch = NULL;
+    lock->is_unreachable = news->is_unreachable;
     if (news->code != KVD_OK && news->code != KVD_OUT_OF_RANGE && news->code != KVD_CANCELLED) {
         lose(lock, news->code, news->text);
     } else if (lock->step == STEP_HELD && news->code == KVD_OK) {
@@ -184,6 +188,7 @@ static void on_looked(struct kvd_lock *lock, const struct kvd_result *result)
     } else {
         lock->step = STEP_HELD;
         watch_key(lock, buf_slice(&lock->key), result->header.revision);
+        if (!was_held) lock->header = result->header;
         if (!was_held) tell(lock, KVD_LOCK_HELD, KVD_OK, "");
     }
 }
@@ -208,6 +213,7 @@ static void on_answer(void *context, const struct rpc_client_result *from)
         client_timer_set(lock->client, &lock->again, clock_mono_ns() + client_backoff_ns(++lock->failures));
         return;
     }
+    lock->is_unreachable = from->is_unreachable;
     client_result_init(&result);
     client_result_take(&result, from, false);
     client_result_decode(&result, lock->step == STEP_GRANT ? CLIENT_GRANT : CLIENT_TXN);
@@ -287,6 +293,17 @@ static void finish(struct kvd_lock *lock, enum kvd_code code)
         lock_free(lock);
 }
 
+static void send_last(struct kvd_lock *lock, struct kvd_request *request, rpc_client_done_fn *done_fn)
+{
+    const struct rpc_client_request call = {.path = request->path,
+                                            .body = buf_slice(&request->body),
+                                            .policy = RPC_CLIENT_READ, /* the second time there is nothing to delete */
+                                            .timeout_ns = lock->client->timeout_ns,
+                                            .endpoint = RPC_CLIENT_ANY};
+    lock->call = rpc_client_start(lock->client->rpc, &call, done_fn, lock);
+    kvd_request_free(request);
+}
+
 static void on_left(void *context, const struct rpc_client_result *result)
 {
     struct kvd_lock *lock = context;
@@ -294,21 +311,29 @@ static void on_left(void *context, const struct rpc_client_result *result)
     finish(lock, result->code == ERR_CODE_NOT_FOUND ? KVD_OK : (enum kvd_code)result->code);
 }
 
-/* The key goes with its lease. */
+static void on_key_deleted(void *context, const struct rpc_client_result *result)
+{
+    struct kvd_lock *lock = context;
+    lock->call = 0;
+    if (result->is_unreachable || lock->client->is_ending) finish(lock, (enum kvd_code)result->code);
+    else send_last(lock, kvd_revoke(lock->lease), on_left);
+}
+
+/* The key by itself: it goes with its lease, unless somebody has put it without one. */
 static void leave(struct kvd_lock *lock)
 {
     if (lock->lease == 0 || lock->client->is_ending) {
         finish(lock, lock->lease == 0 ? KVD_OK : KVD_CANCELLED);
         return;
     }
-    struct kvd_request *request = kvd_revoke(lock->lease);
-    const struct rpc_client_request call = {.path = request->path,
-                                            .body = buf_slice(&request->body),
-                                            .policy = RPC_CLIENT_READ, /* the second time there is no such lease */
-                                            .timeout_ns = lock->client->timeout_ns,
-                                            .endpoint = RPC_CLIENT_ANY};
-    lock->call = rpc_client_start(lock->client->rpc, &call, on_left, lock);
-    kvd_request_free(request);
+    if (lock->revision == 0) {
+        send_last(lock, kvd_revoke(lock->lease), on_left);
+        return;
+    }
+    struct kvd_request *txn = kvd_txn();
+    kvd_txn_if(txn, kvd_lock_fence(lock));
+    kvd_txn_then(txn, kvd_delete(client_bytes(buf_slice(&lock->key)), NULL));
+    send_last(lock, txn, on_key_deleted);
 }
 
 static void close_here(void *context)
@@ -378,6 +403,16 @@ struct kvd_bytes kvd_lock_key(struct kvd_lock *lock) { return client_bytes(buf_s
 int64_t kvd_lock_revision(struct kvd_lock *lock) { return lock->revision; }
 int64_t kvd_lock_lease(struct kvd_lock *lock) { return lock->lease; }
 struct kvd_compare kvd_lock_fence(struct kvd_lock *lock) { return kvd_if_create(kvd_lock_key(lock), KVD_EQUAL, lock->revision); }
+
+struct kvd_header kvd_lock_header(struct kvd_lock *lock) { return lock->header; }
+
+struct kvd_request *kvd_proclaim(struct kvd_lock *lock, struct kvd_bytes value)
+{
+    struct kvd_request *txn = kvd_txn();
+    kvd_txn_if(txn, kvd_lock_fence(lock));
+    kvd_txn_then(txn, kvd_put(kvd_lock_key(lock), value, &(struct kvd_put_options){.lease = lock->lease}));
+    return txn;
+}
 
 enum kvd_code kvd_lock_close(struct kvd_lock *lock)
 {

@@ -3,8 +3,8 @@
  * A call is in one of three places: waiting (for its connection to stand, or for its turn after a failure; it has a timer in the heap),
  * in flight (gRPC has it; one tag), or free. What comes back is rpc_client_answer.c's.
  *
- * Tags in the completion queue: a call's address, a connection's (rpc_client_conn_of_tag tells), that of a call's outgoing messages
- * (rpc_client_out_of_tag), or the wake's.
+ * Tags in the completion queue: a call's address, that of a stream's status (STATUS_MARK), a connection's (rpc_client_conn_of_tag tells),
+ * that of a call's outgoing messages (rpc_client_out_of_tag), or the wake's.
  */
 #include "rpc/rpc_client.h"
 
@@ -23,6 +23,7 @@
 #define CONNECT_WAIT_NS (2 * NS_PER_S) /* without a dial timeout: for one round over the endpoints */
 #define TARGET_BYTES_MAX 512
 #define STUCK_WAIT_NS NS_PER_MS /* after which a socket that was full is tried again */
+#define STATUS_MARK 4 /* rpc_client_conn marks the lowest bit, rpc_client_out the next */
 
 static void attempt(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns);
 
@@ -95,25 +96,36 @@ static void on_timer(struct rpc_client *client, struct rpc_client_call *call, ui
 
 /* --- an attempt -------------------------------------------------------------------------------------------------------- */
 
-void rpc_client_batch(struct rpc_client_call *call, const grpc_op *ops, size_t count)
+static void batch(struct rpc_client_call *call, const grpc_op *ops, size_t count, void *tag)
 {
-    grpc_call_error error = grpc_call_start_batch(call->grpc, ops, count, call, NULL);
+    grpc_call_error error = grpc_call_start_batch(call->grpc, ops, count, tag, NULL);
     ASSERT(error == GRPC_CALL_OK);
 }
 
-grpc_op rpc_client_receive_status(struct rpc_client_call *call)
+void rpc_client_receive(struct rpc_client_call *call)
 {
-    return (grpc_op){.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
-                     .data.recv_status_on_client = {.trailing_metadata = &call->trailing,
-                                                    .status = &call->status,
-                                                    .status_details = &call->details}};
+    const grpc_op next = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response};
+    ASSERT(!call->is_receiving && !call->has_all);
+    call->is_receiving = true;
+    batch(call, &next, 1, call);
+}
+
+/* What the call tells of itself; how many. */
+static size_t fill_metadata(const struct rpc_client *client, struct rpc_client_call *call, grpc_metadata out[2])
+{
+    size_t count = 0;
+    call->token_number = client->auth.number;
+    if (call->request.require_leader)
+        out[count++] = (grpc_metadata){.key = grpc_slice_from_static_string("hasleader"), .value = grpc_slice_from_static_string("true")};
+    if (client->auth.has_token) out[count++] = (grpc_metadata){.key = grpc_slice_from_static_string("token"), .value = client->auth.token};
+    return count;
 }
 
 static void send_call(struct rpc_client *client, struct rpc_client_call *call)
 {
-    static const char LEADER_KEY[] = "hasleader", LEADER_VALUE[] = "true";
-    grpc_metadata leader = {.key = grpc_slice_from_static_string(LEADER_KEY),
-                            .value = grpc_slice_from_static_string(LEADER_VALUE)};
+    grpc_metadata metadata[2];
+    size_t metadata_count = fill_metadata(client, call, metadata);
+    bool is_stream = call->request.message_fn != NULL;
     ASSERT(call->grpc == NULL && call->response == NULL);
     call->grpc =
         rpc_client_conn_call(client->conns[call->conn], client->queue, call->request.path, call->deadline_ns);
@@ -123,16 +135,18 @@ static void send_call(struct rpc_client *client, struct rpc_client_call *call)
     grpc_byte_buffer *message = grpc_raw_byte_buffer_create(&call->body, 1);
     grpc_op ops[6] = {
         {.op = GRPC_OP_SEND_INITIAL_METADATA,
-         .data.send_initial_metadata = {.count = call->request.require_leader ? 1 : 0, .metadata = &leader}},
+         .data.send_initial_metadata = {.count = metadata_count, .metadata = metadata}},
         {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &call->initial},
         {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response},
         {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
-        rpc_client_receive_status(call),
+        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+         .data.recv_status_on_client = {.trailing_metadata = &call->trailing, .status = &call->status, .status_details = &call->details}},
     };
-    /* A stream's status is asked for behind its last message; what an open call sends has batches of its own. */
-    size_t count = call->request.is_open ? 3 : call->request.message_fn != NULL ? 5 : 6;
-    rpc_client_batch(call, ops, count);
+    /* What an open call sends has batches of its own; a stream's status, too, so that it comes while no message is asked for. */
+    call->is_receiving = is_stream;
+    batch(call, ops, call->request.is_open ? 3 : is_stream ? 5 : 6, call);
+    if (is_stream) batch(call, &ops[5], 1, (char *)call + STATUS_MARK);
     grpc_byte_buffer_destroy(message); /* its slices were taken */
     if (call->request.is_open) rpc_client_out_start(&call->out, call->grpc);
     if (call->is_canceled) grpc_call_cancel(call->grpc, NULL);
@@ -149,6 +163,11 @@ static uint64_t connect_wait_ns(const struct rpc_client *client)
 static void attempt(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns)
 {
     struct rpc_client_conn *conn = client->conns[call->conn];
+    if (rpc_client_auth_holds(client, call)) {
+        call->dial_until_ns = CLOCK_NEVER; /* whether there is anybody, Authenticate finds out */
+        set_timer(client, call, CLOCK_NEVER);
+        return;
+    }
     switch (rpc_client_conn_check(conn)) {
     case RPC_CLIENT_CONN_READY: send_call(client, call); break;
     case RPC_CLIENT_CONN_FAILED: rpc_client_attempt_again(client, call, now_ns); break;
@@ -158,6 +177,19 @@ static void attempt(struct rpc_client *client, struct rpc_client_call *call, uin
         if (!conn->is_watched) rpc_client_conn_watch(conn, client->queue, CLOCK_NEVER);
         break;
     }
+}
+
+void rpc_client_release(struct rpc_client *client, struct rpc_client_call *call, const struct rpc_client_result *failed)
+{
+    uint64_t now_ns = clock_mono_ns();
+    stop_waiting(client, call);
+    if (failed != NULL) {
+        struct rpc_client_result result = {.code = failed->code, .text = failed->text, .is_unreachable = failed->is_unreachable};
+        rpc_client_finish(client, call, &result);
+        return;
+    }
+    if (client->dial_timeout_ns != 0) call->dial_until_ns = now_ns + client->dial_timeout_ns;
+    attempt(client, call, now_ns);
 }
 
 /* The connection's state changed: its waiting calls go out, or elsewhere. */
@@ -222,7 +254,7 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
     if (client->conn_count < options->endpoint_count) client->conn_count = options->endpoint_count;
     client->conns = alloc_zero(client->conn_count, sizeof *client->conns);
     client->dial_timeout_ns = options->dial_timeout_ns;
-    client->calls_max = options->calls_max;
+    client->calls_max = options->calls_max + 1; /* Authenticate */
     client->drain = options->drain;
     client->queue = grpc_completion_queue_create_for_next(NULL);
     client->next_name = 1;
@@ -231,6 +263,7 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
     heap_init(&client->timers);
     list_init(&client->free_calls);
     rng_init(&client->rng, rng_seed_from_system());
+    rpc_client_auth_init(&client->auth, options->user, options->password);
     if (open_conns(client, options, out_message, message_size)) return client;
     rpc_client_free(client);
     return NULL;
@@ -294,7 +327,6 @@ void rpc_client_cancel(struct rpc_client *client, uint64_t name)
     call->is_canceled = true;
     if (call->grpc != NULL) {
         grpc_call_cancel(call->grpc, NULL);
-        rpc_client_resume(client, name); /* else its end would not be seen */
     } else {
         ASSERT(call->timer.place != HEAP_NONE);
         heap_change(&client->timers, &call->timer, 0);
@@ -304,7 +336,7 @@ void rpc_client_cancel(struct rpc_client *client, uint64_t name)
 bool rpc_client_send(struct rpc_client *client, uint64_t name, struct slice body)
 {
     struct rpc_client_call *call = map_get(&client->calls, name);
-    if (call == NULL || call->is_canceled || call->is_ending) return false;
+    if (call == NULL || call->is_canceled || call->has_all || call->has_status) return false;
     ASSERT(call->request.is_open);
     if (!rpc_client_out_put(&call->out, body)) return false;
     if (call->grpc != NULL) rpc_client_out_start(&call->out, call->grpc);
@@ -352,9 +384,10 @@ static void on_event(struct rpc_client *client, void *tag, uint64_t now_ns)
         rpc_client_on_sent(client, LIST_ENTRY(out, struct rpc_client_call, out), now_ns);
         return;
     }
-    struct rpc_client_call *call = tag;
+    bool is_status = ((uintptr_t)tag & STATUS_MARK) != 0;
+    struct rpc_client_call *call = (struct rpc_client_call *)(void *)((char *)tag - (is_status ? STATUS_MARK : 0));
     ASSERT(call->client == client);
-    if (call->request.message_fn != NULL && !call->is_ending) rpc_client_on_message(call);
+    if (call->request.message_fn != NULL && !is_status) rpc_client_on_message(client, call, now_ns);
     else rpc_client_on_answer(client, call, now_ns);
 }
 
@@ -427,6 +460,7 @@ void rpc_client_free(struct rpc_client *client)
     while (is_any_watched(client)) rpc_client_pump(client, CLOCK_NEVER);
     if (client->drain != NULL) (void)client->drain->end();
     for (size_t i = 0; i < client->conn_count; i++) rpc_client_conn_free(client->conns[i]);
+    rpc_client_auth_deinit(&client->auth);
     rpc_wake_deinit(&client->wake);
     grpc_completion_queue_shutdown(client->queue);
     grpc_event event;

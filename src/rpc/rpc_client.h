@@ -1,13 +1,14 @@
 /* rpc_client: the client library: calls of the v3 API from C, to a cluster of several endpoints. No gRPC type shows here.
  *
  * A call is a path ("/etcdserverpb.KV/Put") and the request's bytes; the answer is a gRPC code, its text and the response's bytes.
- * Calls are started, and their call-backs run inside rpc_client_pump; rpc_client_call is both for one call.
+ * Calls are started, and their call-backs run inside rpc_client_pump.
  *
  * What is tried again (the rules of etcd's client):
  *   RPC_CLIENT_READ   changes nothing, so it may be repeated: on Unavailable it goes to another endpoint, until its deadline.
  *   RPC_CLIENT_WRITE  never runs twice: it goes to another endpoint only while it surely was not sent (no connection). Anything that
  *                     leaves its fate open is answered with `is_unknown`: it may have happened, or may still happen.
  *   RPC_CLIENT_ONCE   one attempt, one endpoint.
+ * A call that was refused for its token did nothing and is sent again with a new one, whatever its policy; a stream is not.
  * A call is sent only on a connection that stands. If no endpoint can be reached for dial_timeout_ns, the call ends with
  * Unavailable; surely not sent.
  *
@@ -58,6 +59,7 @@ struct rpc_client_options {
     uint64_t keepalive_timeout_ns;
     struct rpc_client_tls tls;    /* borrowed until rpc_client_new returns */
     const struct rpc_client_drain *drain; /* outlives the client; NULL = each write leaves at once */
+    const char *user, *password;  /* calls carry a token that this user is given, if there is authentication; NULL or "" = none */
 };
 
 /* One message of a stream; `body` is borrowed. False: enough, the call ends with CANCELLED. Must not pump. */
@@ -87,6 +89,7 @@ struct rpc_client_result {
     bool is_unreachable;    /* no endpoint could be reached (in time, or at all); surely not sent */
     size_t endpoint;        /* of the last attempt */
     uint32_t attempts;      /* times that it was sent */
+    bool is_stale_token;    /* a stream was refused for its token; one that is started now gets a new one */
 };
 
 struct rpc_client;
@@ -96,7 +99,7 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
 void rpc_client_free(struct rpc_client *client);
 const char *rpc_client_endpoint(const struct rpc_client *client, size_t index); /* as given */
 
-/* Runs once, inside rpc_client_pump, _call or _free; may start calls (not inside _free), must not pump. `result` is borrowed. */
+/* Runs once, inside rpc_client_pump or _free; may start calls (not inside _free), must not pump. `result` is borrowed. */
 typedef void rpc_client_done_fn(void *context, const struct rpc_client_result *result);
 /* The call's name, never 0, for rpc_client_cancel. */
 uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_request *request, rpc_client_done_fn *done_fn,
@@ -106,31 +109,17 @@ void rpc_client_cancel(struct rpc_client *client, uint64_t call);
 /* One more message (copied) of a call that is open; they leave in order. False: the call is over, or RPC_CLIENT_SEND_MAX wait already. */
 bool rpc_client_send(struct rpc_client *client, uint64_t call, struct slice body);
 bool rpc_client_is_full(const struct rpc_client *client, uint64_t call); /* RPC_CLIENT_SEND_MAX wait */
-/* In a message_fn: no more messages of this stream are taken, so that the server is held up, until it is resumed or cancelled; its end is
- * not seen either. */
+/* In a message_fn: no more messages of this stream are taken, so that the server is held up, until it is resumed or cancelled. Its end comes
+ * as ever: by its deadline, a broken connection, or the server, once all its messages were taken. */
 void rpc_client_pause(struct rpc_client *client, uint64_t call);
 void rpc_client_resume(struct rpc_client *client, uint64_t call);
+/* Calls that are started from now on get a new token: a server has refused the one there is in its own way. */
+void rpc_client_drop_token(struct rpc_client *client);
 /* Makes the running or the next pump return. Any thread, until rpc_client_free. */
 void rpc_client_ring(struct rpc_client *client);
 size_t rpc_client_in_flight(const struct rpc_client *client);
 /* Waits until something happened or deadline_ns (base/clock.h's monotonic time) passed, and runs what is ready; the number of calls
  * that ended. */
 size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns);
-
-/* One call from start to end. */
-struct rpc_client_answer {
-    enum err_code code;
-    char *text;             /* NULL until the call is over */
-    struct buf body;
-    bool is_unknown, is_unreachable;
-    size_t endpoint;
-    uint64_t start_ns, took_ns;
-};
-/* Fills *out_answer (owned: rpc_client_answer_deinit) while the caller pumps; the call's name. */
-uint64_t rpc_client_begin(struct rpc_client *client, const struct rpc_client_request *request, struct rpc_client_answer *out_answer);
-/* Pumps until it is filled; the code, for convenience. */
-enum err_code rpc_client_call(struct rpc_client *client, const struct rpc_client_request *request,
-                              struct rpc_client_answer *out_answer);
-void rpc_client_answer_deinit(struct rpc_client_answer *answer);
 
 #endif

@@ -1,4 +1,4 @@
-/* rpc_client_answer: what comes back for a call: again, or the end, and what the caller is told. A call ends in finish(), exactly once. */
+/* rpc_client_answer: what comes back for a call: again, or the end, and what the caller is told. A call ends in rpc_client_finish, exactly once. */
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/support/alloc.h>
@@ -10,6 +10,7 @@
 #include "rpc/rpc_client_inner.h"
 
 #define ATTEMPTS_MAX 100       /* of a read that is answered Unavailable again and again */
+#define TOKENS_MAX 3           /* that one call is refused with */
 
 /* --- the end of a call ------------------------------------------------------------------------------------------------- */
 
@@ -25,7 +26,7 @@ static void release(struct rpc_client *client, struct rpc_client_call *call)
     client->finished++;
 }
 
-static void finish(struct rpc_client *client, struct rpc_client_call *call, struct rpc_client_result *result)
+void rpc_client_finish(struct rpc_client *client, struct rpc_client_call *call, struct rpc_client_result *result)
 {
     result->endpoint = client->conns[call->conn]->endpoint;
     result->attempts = call->attempts;
@@ -40,9 +41,10 @@ void rpc_client_finish_unsent(struct rpc_client *client, struct rpc_client_call 
 {
     ASSERT(code != ERR_CODE_OK);
     /* Without an attempt, waiting was all for a connection. */
-    bool is_unreachable = code == ERR_CODE_UNAVAILABLE || (code == ERR_CODE_DEADLINE_EXCEEDED && call->attempts == 0);
+    bool is_waiting = client->auth.user != NULL && client->auth.state == RPC_CLIENT_AUTH_ASKING; /* for the token: somebody may be there */
+    bool is_unreachable = code == ERR_CODE_UNAVAILABLE || (code == ERR_CODE_DEADLINE_EXCEEDED && call->attempts == 0 && !is_waiting);
     struct rpc_client_result result = {.code = code, .text = text, .is_unreachable = is_unreachable};
-    finish(client, call, &result);
+    rpc_client_finish(client, call, &result);
 }
 
 /* --- an answer --------------------------------------------------------------------------------------------------------- */
@@ -92,7 +94,7 @@ static struct slice response_bytes(grpc_byte_buffer *response, struct buf *copy)
     return buf_slice(copy);
 }
 
-static void finish_answered(struct rpc_client *client, struct rpc_client_call *call, grpc_byte_buffer *response)
+static void finish_answered(struct rpc_client *client, struct rpc_client_call *call, grpc_byte_buffer *response, bool is_stale_token)
 {
     char *text = NULL;
     struct buf copy;
@@ -110,34 +112,33 @@ static void finish_answered(struct rpc_client *client, struct rpc_client_call *c
         result.text = text = grpc_slice_to_c_string(call->details);
         ASSERT(text != NULL);
         result.is_unreachable = was_never_sent(call);
+        result.is_stale_token = is_stale_token;
         result.is_unknown = call->request.policy == RPC_CLIENT_WRITE && !result.is_unreachable &&
                             leaves_fate_open(result.code, text);
     }
-    finish(client, call, &result);
+    rpc_client_finish(client, call, &result);
     buf_deinit(&copy);
     gpr_free(text);
 }
 
-/* A message of a stream, or its end. */
-void rpc_client_on_message(struct rpc_client_call *call)
+/* A message of a stream, or that there is none more. */
+void rpc_client_on_message(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns)
 {
-    ASSERT(call->grpc != NULL && !call->is_ending);
+    ASSERT(call->grpc != NULL && call->is_receiving && !call->has_all);
     grpc_byte_buffer *message = call->response;
     call->response = NULL;
-    call->is_ending = message == NULL;
-    grpc_op next = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response};
-    if (call->is_ending) next = rpc_client_receive_status(call);
-    ASSERT(!call->is_held);
+    call->has_all = message == NULL;
     if (message != NULL) {
         struct buf copy;
         buf_init(&copy);
         bool wants_more = call->request.message_fn(call->request.message_context, response_bytes(message, &copy));
-        if (!wants_more) rpc_client_cancel(call->client, call->name);
+        if (!wants_more) rpc_client_cancel(client, call->name);
         buf_deinit(&copy);
         grpc_byte_buffer_destroy(message);
     }
-    call->is_held = call->is_paused && !call->is_ending && !call->is_canceled;
-    if (!call->is_held) rpc_client_batch(call, &next, 1);
+    call->is_receiving = false;
+    if (call->has_status) rpc_client_on_answer(client, call, now_ns);
+    else if (!call->has_all && !call->is_paused) rpc_client_receive(call);
 }
 
 void rpc_client_pause(struct rpc_client *client, uint64_t name)
@@ -151,17 +152,15 @@ void rpc_client_resume(struct rpc_client *client, uint64_t name)
     struct rpc_client_call *call = map_get(&client->calls, name);
     if (call == NULL) return;
     call->is_paused = false;
-    if (!call->is_held) return;
-    grpc_op next = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response};
-    call->is_held = false;
-    rpc_client_batch(call, &next, 1);
+    if (call->grpc != NULL && !call->is_receiving && !call->has_all && !call->has_status) rpc_client_receive(call);
 }
 
-static bool may_try_again(const struct rpc_client *client, const struct rpc_client_call *call, uint64_t now_ns)
+static bool may_try_again(const struct rpc_client *client, struct rpc_client_call *call, bool is_stale_token, uint64_t now_ns)
 {
     ASSERT(call->attempts > 0);
-    if (client->is_stopping || call->is_canceled || call->status != GRPC_STATUS_UNAVAILABLE) return false;
-    if (now_ns >= call->deadline_ns || call->attempts >= ATTEMPTS_MAX) return false;
+    if (client->is_stopping || call->is_canceled || now_ns >= call->deadline_ns) return false;
+    if (is_stale_token) return call->request.message_fn == NULL && ++call->tokens_refused < TOKENS_MAX;
+    if (call->status != GRPC_STATUS_UNAVAILABLE || call->attempts >= ATTEMPTS_MAX) return false;
     switch (call->request.policy) {
     case RPC_CLIENT_READ: return true;
     case RPC_CLIENT_WRITE: return was_never_sent(call) || MUTANT(P34A);
@@ -174,7 +173,8 @@ void rpc_client_on_answer(struct rpc_client *client, struct rpc_client_call *cal
 {
     ASSERT(call->grpc != NULL);
     call->has_status = true;
-    if (call->out.is_sending) return;
+    if (call->out.is_sending || call->is_receiving) return;
+    bool is_stale_token = rpc_client_auth_refused(client, call);
     grpc_byte_buffer *response = call->response;
     grpc_slice details = call->details;
     grpc_call_unref(call->grpc);
@@ -182,11 +182,12 @@ void rpc_client_on_answer(struct rpc_client *client, struct rpc_client_call *cal
     call->response = NULL;
     grpc_metadata_array_destroy(&call->initial);
     grpc_metadata_array_destroy(&call->trailing);
-    if (may_try_again(client, call, now_ns)) {
+    if (may_try_again(client, call, is_stale_token, now_ns)) {
         if (!was_never_sent(call) && client->dial_timeout_ns != 0) call->dial_until_ns = now_ns + client->dial_timeout_ns;
+        call->has_status = false;
         rpc_client_attempt_again(client, call, now_ns);
     } else {
-        finish_answered(client, call, response);
+        finish_answered(client, call, response, is_stale_token);
     }
     if (response != NULL) grpc_byte_buffer_destroy(response);
     grpc_slice_unref(details);
@@ -199,7 +200,7 @@ void rpc_client_on_sent(struct rpc_client *client, struct rpc_client_call *call,
     rpc_client_out_sent(&call->out);
     if (call->has_status)
         rpc_client_on_answer(client, call, now_ns);
-    else if (!call->is_ending)
+    else if (!call->has_all)
         rpc_client_out_start(&call->out, call->grpc);
 }
 

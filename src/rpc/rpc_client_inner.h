@@ -1,5 +1,5 @@
 /* rpc_client_inner: a call and the client, for the files of the client library's engine: rpc_client.c (where calls wait and leave),
- * rpc_client_answer.c (what comes back, and how a call ends).
+ * rpc_client_answer.c (what comes back, and how a call ends), rpc_client_auth.c (the token).
  * Inside of rpc_client only. Owner, thread, limits: rpc_client.h. Source: grpc/grpc.h. */
 #ifndef RPC_RPC_CLIENT_INNER_H
 #define RPC_RPC_CLIENT_INNER_H
@@ -8,6 +8,7 @@
 #include "base/heap.h"
 #include "base/map.h"
 #include "base/rng.h"
+#include "rpc/rpc_client_auth.h"
 #include "rpc/rpc_client_conn.h"
 #include "rpc/rpc_client_out.h"
 #include "rpc/rpc_wake.h"
@@ -15,7 +16,7 @@
 struct rpc_client_call {
     struct rpc_client *client;
     uint64_t name;
-    struct list node;           /* of conn->waiting, of client->free, or alone */
+    struct list node;           /* of conn->waiting, of auth.waiting, of client->free, or alone */
     struct heap_node timer;     /* waiting: when to look again */
     struct rpc_client_request request; /* body unused */
     grpc_slice body;
@@ -27,10 +28,12 @@ struct rpc_client_call {
     uint32_t failures;          /* attempts that did not answer, connections included */
     uint32_t attempts;          /* times sent */
     bool is_canceled;
-    bool is_ending;             /* a stream's last message has come: its status is waited for */
-    bool has_status;            /* it has come too, and the end waits for a message that is on its way out */
-    bool is_paused;             /* no message is to be taken, … */
-    bool is_held;               /* … and none is asked for */
+    uint64_t token_number;      /* of the token that it was sent with */
+    uint32_t tokens_refused;
+    bool is_receiving;          /* of a stream: a message is asked for, or is being delivered */
+    bool has_all;               /* of a stream: its last message has come */
+    bool is_paused;             /* of a stream: no message is to be asked for */
+    bool has_status;            /* the end waits for a message that is on its way, in or out */
     struct rpc_client_out out;  /* of a call that is open */
     grpc_call *grpc;            /* in flight */
     grpc_metadata_array initial, trailing;
@@ -56,18 +59,21 @@ struct rpc_client {
     size_t finished;            /* since the pump began */
     const struct rpc_client_drain *drain; /* may be NULL */
     struct rpc_wake wake;
+    struct rpc_client_auth auth;
     bool is_stopping;
 };
 
+/* A call that waited for the token goes on, or ends with `failed` (NULL = it goes on). */
+void rpc_client_release(struct rpc_client *client, struct rpc_client_call *call, const struct rpc_client_result *failed);
 /* Another attempt, after a delay, at the next endpoint. */
 void rpc_client_attempt_again(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns);
-void rpc_client_batch(struct rpc_client_call *call, const grpc_op *ops, size_t count);
-grpc_op rpc_client_receive_status(struct rpc_client_call *call);
+void rpc_client_receive(struct rpc_client_call *call); /* asks for a stream's next message */
 
 /* The end of a call that was not sent, or was told no more than that. */
 void rpc_client_finish_unsent(struct rpc_client *client, struct rpc_client_call *call, enum err_code code, const char *text);
-/* gRPC's tags of a call: a message of a stream or its end, an answer, a message of ours that left. */
-void rpc_client_on_message(struct rpc_client_call *call);
+void rpc_client_finish(struct rpc_client *client, struct rpc_client_call *call, struct rpc_client_result *result);
+/* gRPC's tags of a call: a message of a stream or that there is none more, an answer or a stream's status, a message of ours that left. */
+void rpc_client_on_message(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns);
 void rpc_client_on_answer(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns);
 void rpc_client_on_sent(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns);
 

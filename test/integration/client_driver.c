@@ -3,6 +3,7 @@
  *   client_driver kill ENDPOINTS   puts, watches, holds a lock and keeps a lease while the test kills the leader after "ready"
  *   client_driver fork ENDPOINTS   a child that was forked off calls, and exits as a program does
  *   client_driver etcd ENDPOINTS   a put with a TTL on a server that makes no leases with puts
+ *   client_driver auth ENDPOINTS   the user u, password p, who may write below "p/"; after "ready" the test makes the server forget its tokens
  *
  * Prints what it saw; the exit code says whether it was right. */
 #include <kvd/client.h>
@@ -31,11 +32,13 @@ static void check(bool condition, const char *text, int line)
 
 static void nap(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
 
-static struct kvd_client *connect_to(char *list, size_t *out_count)
+static struct kvd_client *connect_as(char *list, size_t *out_count, const char *user, const char *password)
 {
     const char *endpoints[KVD_ENDPOINTS_MAX];
     char text[256] = "";
     struct kvd_client_options options = {.endpoints = endpoints, .dial_timeout_ms = 20000, .timeout_ms = 20000};
+    options.user = user;
+    options.password = password;
     for (char *one; (one = strsep(&list, ",")) != NULL;) endpoints[options.endpoint_count++] = one;
     if (out_count != NULL) *out_count = options.endpoint_count;
     struct kvd_client *client = kvd_client_new(&options, text, sizeof text);
@@ -43,6 +46,8 @@ static struct kvd_client *connect_to(char *list, size_t *out_count)
     CHECK(client != NULL);
     return client;
 }
+
+static struct kvd_client *connect_to(char *list, size_t *out_count) { return connect_as(list, out_count, NULL, NULL); }
 
 /* --- the leader dies ---------------------------------------------------------------------------------------------------------- */
 
@@ -264,12 +269,69 @@ static void test_etcd(char *list)
     kvd_client_free(client);
 }
 
+/* --- a user ------------------------------------------------------------------------------------------------------------------- */
+
+static void expect_put(struct kvd_client *client, const char *key, enum kvd_code code)
+{
+    struct kvd_result *put = kvd_call(client, kvd_put(kvd_text(key), kvd_text("v"), NULL), NULL);
+    if (put->code != code) printf("%s: %s\n", key, put->text);
+    CHECK(put->code == code && !put->is_unknown);
+    printf("%s: %s, sent %u times\n", key, put->code == KVD_OK ? "done" : put->text, put->attempts);
+    kvd_result_free(put);
+}
+
+static void await_key(struct kvd_watch *watch, const char *key)
+{
+    const struct kvd_news *news = NULL;
+    for (bool has_come = false; !has_come;) {
+        CHECK(kvd_watch_next(watch, 30000, &news) == KVD_OK);
+        for (size_t i = 0; i < news->event_count; i++) {
+            struct kvd_bytes own = news->events[i].pair.key;
+            has_come = has_come || (own.size == strlen(key) && memcmp(own.data, key, own.size) == 0);
+        }
+    }
+}
+
+static void test_auth(char *list)
+{
+    struct kvd_watch *watch = NULL;
+    struct kvd_lock *lock = NULL;
+    char *again = strdup(list), *once_more = strdup(list);
+    struct kvd_client *wrong = connect_as(again, NULL, "u", "wrong"), *nobody = connect_to(once_more, NULL);
+    struct kvd_client *client = connect_as(list, NULL, "u", "p");
+    expect_put(wrong, "p/wrong", KVD_INVALID_ARGUMENT);
+    expect_put(nobody, "p/nobody", KVD_INVALID_ARGUMENT);
+    kvd_client_free(wrong);
+    kvd_client_free(nobody);
+    CHECK(kvd_watch_open(client, kvd_text("p/"), &(struct kvd_watch_options){.is_prefix = true, .start_revision = 1}, NULL, NULL, &watch) == KVD_OK);
+    CHECK(kvd_lock_open(client, kvd_text("p/lock"), NULL, NULL, NULL, &lock) == KVD_OK && kvd_lock_wait(lock, 20000) == KVD_OK);
+    expect_put(client, "p/a", KVD_OK);
+    expect_put(client, "q", KVD_PERMISSION_DENIED);
+    await_key(watch, "p/a");
+    printf("ready\n");
+    fflush(stdout);
+    CHECK(getchar() == '\n');
+    expect_put(client, "p/b", KVD_OK);
+    await_key(watch, "p/b");
+    struct kvd_request *txn = kvd_txn();
+    kvd_txn_if(txn, kvd_lock_fence(lock));
+    struct kvd_result *fenced = kvd_call(client, txn, NULL);
+    CHECK(fenced->code == KVD_OK && fenced->succeeded && kvd_lock_state_of(lock) == KVD_LOCK_HELD);
+    kvd_result_free(fenced);
+    CHECK(kvd_lock_close(lock) == KVD_OK);
+    kvd_watch_close(watch);
+    kvd_client_free(client);
+    free(once_more);
+    free(again);
+}
+
 int main(int count, char **arguments)
 {
     if (count != 3) return 2;
     if (strcmp(arguments[1], "kill") == 0) test_kill(arguments[2]);
     else if (strcmp(arguments[1], "fork") == 0) test_fork(arguments[2]);
     else if (strcmp(arguments[1], "etcd") == 0) test_etcd(arguments[2]);
+    else if (strcmp(arguments[1], "auth") == 0) test_auth(arguments[2]);
     else return 2;
     printf("ok\n");
     return 0;

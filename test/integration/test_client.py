@@ -213,5 +213,31 @@ def test_library_puts_with_a_ttl_on_an_etcd_in_two_steps():
         print("   " + run([program("test/integration/client_driver.c"), "etcd", cluster.members[0].target]).replace("\n", "; "))
 
 
+def test_library_gets_a_token_from_an_etcd_and_another_one_when_it_was_forgotten():
+    needs_whole_run()
+    if not os.access(REFERENCE_BINARY, os.X_OK):
+        raise Skip("no etcd here")
+    with Cluster(1, binary=REFERENCE_BINARY) as cluster:
+        member = cluster.members[0]
+        for line in ("user add root:r", "user add u:p", "role add r", "role grant-permission r readwrite p/ --prefix", "user grant-role u r", "auth enable"):
+            subprocess.run([os.path.join(ROOT, "bin", "kvctl"), "--endpoints", member.target] + line.split(), env=clean_environment(), check=True,
+                           stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([program("test/integration/client_driver.c"), "auth", member.target], env=environment(), stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+        try:
+            said = []
+            while not said or said[-1] not in ("", "ready\n"):
+                said.append(process.stdout.readline())
+            check(said[-1] == "ready\n", "the program is not ready: %s", said)
+            member.kill()
+            member.start()
+            out = "".join(said) + process.communicate("\n", timeout=60)[0]
+        finally:
+            process.kill()
+            process.wait()
+        print("   " + out.replace("\n", "; "))
+        check(process.returncode == 0 and out.endswith("ok\n"), "ended with %d:\n%s", process.returncode, out)
+
+
 if __name__ == "__main__":
     main(globals(), BUDGET_S)

@@ -163,6 +163,8 @@ START_TEST(test_client_options_that_cannot_be_are_named)
                                       sizeof text));
     ck_assert_str_eq(text, "open /no/such.pem: No such file or directory");
     ck_assert_ptr_null(kvd_client_new(&(struct kvd_client_options){.endpoints = good, .endpoint_count = 1, .calls_max = 1u << 20}, NULL, 0));
+    ck_assert_ptr_null(kvd_client_new(&(struct kvd_client_options){.endpoints = good, .endpoint_count = 1, .user = "root"}, text, sizeof text));
+    ck_assert_str_eq(text, "a user needs a password, and a password a user");
     kvd_client_free(NULL);
 }
 END_TEST
@@ -364,6 +366,33 @@ START_TEST(test_client_streams_come_whole_end_when_enough_came_and_are_held_up)
 END_TEST
 
 /* ---- fork ---- */
+/* A stream of 20 messages that is held up behind one of them, from a server of its own; what it ended with. */
+static int end_of_held(unsigned pause_at, int answer, uint64_t timeout_ms, bool is_cut)
+{
+    struct fake *fake = connect_to(answer);
+    struct talk talk = {.pause_at = pause_at};
+    const struct kvd_call_options options = {.timeout_ms = timeout_ms};
+    atomic_store(&fake->answer_bytes, 1000);
+    atomic_store(&fake->stream_messages, 20);
+    struct kvd_request *request = kvd_raw_stream(FAKE_STREAM, kvd_text(""), false, on_message, &talk);
+    ck_assert_int_eq((int)kvd_start(client, request, &options, on_stream_end, &talk, NULL), KVD_OK);
+    if (is_cut) wait_for(&talk.messages, pause_at);
+    if (is_cut) fake_cut(fake, true);
+    wait_for(&talk.ends, 1);
+    ck_assert_uint_le(atomic_load(&talk.messages), pause_at);
+    kvd_client_free(client);
+    fake_stop(fake);
+    return atomic_load(&talk.code);
+}
+
+START_TEST(test_client_stream_that_is_held_up_ends_all_the_same)
+{
+    ck_assert_int_eq(end_of_held(5, HOLD, 300, false), KVD_DEADLINE_EXCEEDED);
+    ck_assert_int_eq(end_of_held(5, HOLD, KVD_FOREVER, true), KVD_UNAVAILABLE);
+    ck_assert_int_eq(end_of_held(20, ERR_OK, KVD_FOREVER, false), KVD_OK); /* behind its last message: nothing is held back */
+}
+END_TEST
+
 START_TEST(test_client_answers_an_error_in_a_forked_child)
 {
     struct fake *fake = connect_to(ERR_OK);
@@ -412,6 +441,7 @@ int main(void)
     tcase_add_test(calls, test_client_deadlines_end_calls);
     tcase_add_test(calls, test_client_asks_before_it_sends_a_put_with_a_ttl);
     tcase_add_test(calls, test_client_streams_come_whole_end_when_enough_came_and_are_held_up);
+    tcase_add_test(calls, test_client_stream_that_is_held_up_ends_all_the_same);
     tcase_add_test(calls, test_client_answers_an_error_in_a_forked_child);
     suite_add_tcase(suite, calls);
     SRunner *runner = srunner_create(suite);

@@ -490,6 +490,92 @@ START_TEST(test_client_lock_is_lost_with_its_lease_or_key_and_goes_to_the_next)
 }
 END_TEST
 
+/* ---- elections ---- */
+struct terms {
+    char values[16][16]; /* of who led, in turn; "" = nobody */
+    atomic_uint count;
+    struct kvd_observer *observer;
+    unsigned close_at;
+};
+
+static void on_leader(void *context, const struct kvd_leader_news *news)
+{
+    struct terms *terms = context;
+    unsigned place = atomic_load(&terms->count);
+    ck_assert_msg(news->code == KVD_OK, "%s", news->text);
+    ck_assert_uint_lt(place, 16);
+    ck_assert_int_gt(news->header.revision, 0);
+    if (news->leader != NULL) snprintf(terms->values[place], 16, "%.*s", (int)news->leader->value.size, (const char *)news->leader->value.data);
+    if (place + 1 == terms->close_at) kvd_observer_close(terms->observer);
+    atomic_fetch_add(&terms->count, 1);
+}
+
+static struct kvd_lock *campaign(const char *value)
+{
+    struct kvd_lock *lock = NULL;
+    const struct kvd_lock_options options = {.value = kvd_text(value)};
+    ck_assert_int_eq((int)kvd_lock_open(client, kvd_text("e"), &options, NULL, NULL, &lock), KVD_OK);
+    return lock;
+}
+
+static bool proclaims(struct kvd_lock *lock, const char *value)
+{
+    struct kvd_result *result = ask(kvd_proclaim(lock, kvd_text(value)));
+    bool succeeded = result->succeeded;
+    ck_assert_msg(result->code == KVD_OK, "%s", result->text);
+    kvd_result_free(result);
+    return succeeded;
+}
+
+static void check_leader(const char *value)
+{
+    struct kvd_result *result = ask(kvd_leader(kvd_text("e")));
+    ck_assert_uint_eq(result->pair_count, value == NULL ? 0 : 1);
+    if (value != NULL) ck_assert(slice_equal(slice_make(result->pairs[0].value.data, result->pairs[0].value.size), slice_from_string(value)));
+    kvd_result_free(result);
+}
+
+START_TEST(test_client_elections_are_observed_through)
+{
+    static const char *const expected[] = {"", "one", "uno", "two", "", "three"};
+    struct terms all = {.close_at = 0}, few = {.close_at = 2};
+    check_leader(NULL);
+    ck_assert_int_eq((int)kvd_observer_open(client, kvd_text("e"), on_leader, &all, &all.observer), KVD_OK);
+    ck_assert_int_eq((int)kvd_observer_open(client, kvd_text("e"), on_leader, &few, &few.observer), KVD_OK);
+    wait_for(&all.count, 1);
+    struct kvd_lock *first = campaign("one");
+    ck_assert_int_eq((int)kvd_lock_wait(first, 30000), KVD_OK);
+    ck_assert_int_ge(kvd_lock_header(first).revision, kvd_lock_revision(first));
+    wait_for(&all.count, 2);
+    struct kvd_lock *second = campaign("two");
+    ck_assert_int_eq((int)kvd_lock_wait(second, 50), KVD_DEADLINE_EXCEEDED);
+    check_leader("one");
+    ck_assert(proclaims(first, "uno"));
+    wait_for(&all.count, 3);
+    check_leader("uno");
+    kvd_result_free(ask(kvd_put(kvd_lock_key(first), kvd_text("uno"), NULL))); /* without its lease: it goes all the same */
+    wait_for(&all.count, 4);
+    ck_assert_int_eq((int)kvd_lock_close(first), KVD_OK);
+    ck_assert_int_eq((int)kvd_lock_wait(second, 30000), KVD_OK);
+    wait_for(&all.count, 5);
+    kvd_result_free(ask(kvd_revoke(kvd_lock_lease(second))));
+    wait_for(&all.count, 6);
+    ck_assert(!proclaims(second, "dos"));
+    ck_assert_int_eq((int)kvd_lock_close(second), KVD_OK);
+    check_leader(NULL);
+    struct kvd_lock *third = campaign("three");
+    wait_for(&all.count, 7);
+    kvd_observer_close(all.observer);
+    ck_assert_int_eq((int)kvd_lock_close(third), KVD_OK);
+    for (unsigned i = 0, k = 0; i < 7; i++) {
+        if (i == 3) ck_assert_str_eq(all.values[i], "uno"); /* the put of the same value */
+        else ck_assert_str_eq(all.values[i], expected[k++]);
+    }
+    ck_assert_uint_eq(atomic_load(&few.count), 2);
+    ck_assert_int_eq((int)kvd_observer_open(client, kvd_text("e"), NULL, NULL, &all.observer), KVD_INVALID);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("client_node");
@@ -509,6 +595,7 @@ int main(void)
     tcase_add_test(calls, test_client_keeps_a_lease_alive_until_it_is_revoked);
     tcase_add_test(calls, test_client_locks_exclude_one_another);
     tcase_add_test(calls, test_client_lock_is_lost_with_its_lease_or_key_and_goes_to_the_next);
+    tcase_add_test(calls, test_client_elections_are_observed_through);
     suite_add_tcase(suite, calls);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -22,7 +22,8 @@
  *
  * What is tried again (the rules of etcd's client). Reads change nothing: on Unavailable they go to another endpoint, until their deadline.
  * Writes never run twice: one goes to another endpoint only while it surely was not sent. What leaves its fate open is told by is_unknown:
- * it may have happened, or may still happen. Watches, kept leases and locks go on at another endpoint by themselves.
+ * it may have happened, or may still happen. What was refused for its token did nothing, and is sent again with a new one. Watches, kept
+ * leases, locks and observers go on at another endpoint by themselves.
  *
  * Threads. Every function may be called on any thread, if not said otherwise. A client has one thread of its own, on which all call-backs
  * run, one after the other; a call-back must not wait for long, for everything of this client waits meanwhile. It may start and cancel,
@@ -32,7 +33,7 @@
  * Signals are blocked on the client's thread. Memory that runs out ends the process.
  *
  * Limits. What is beyond one is refused at once with KVD_BUSY or KVD_INVALID, and nothing of it was sent: calls in flight, their bytes,
- * what is open (watches, keepers, locks), all in kvd_client_options; KVD_STREAM_MESSAGES_MAX messages that wait on a stream;
+ * what is open (watches, keepers, locks, observers), all in kvd_client_options; KVD_STREAM_MESSAGES_MAX messages that wait on a stream;
  * KVD_PATHS_MAX different paths of raw requests; KVD_ENDPOINTS_MAX endpoints.
  */
 #ifndef KVD_CLIENT_H
@@ -81,7 +82,10 @@ struct kvd_client_options {
     uint64_t keepalive_time_ms, keepalive_timeout_ms; /* pings, by which hung connections are found; 0 = 10 s and 5 s; the least is 10 s */
     size_t calls_max;             /* in flight at a time, blocking ones and raw streams included; 0 = 1,024; at most 65,536 */
     size_t bytes_max;             /* of their requests; 0 = 64 MiB. One alone may be larger */
-    size_t open_max;              /* watches, keepers and locks at a time; 0 = 256; at most 16,384 */
+    size_t open_max;              /* watches, keepers, locks and observers at a time; 0 = 256; at most 16,384 */
+    const char *user, *password;  /* both, or neither. Calls carry a token, which is got before the first of them, and again when a server
+                                   * does not take it; where authentication is not enabled they go without. A user who is refused ends every
+                                   * call that wants a token, with the server's words */
 };
 
 struct kvd_client;
@@ -302,7 +306,8 @@ KVD_API struct kvd_request *kvd_raw(const char *path, struct kvd_bytes body, enu
 enum kvd_more {
     KVD_MORE = 0,
     KVD_ENOUGH = 1, /* no message more; the call ends with KVD_CANCELLED */
-    KVD_PAUSE = 2   /* nothing is taken from the server, its end neither, until kvd_resume: it is held up, and no memory grows */
+    KVD_PAUSE = 2   /* nothing is taken from the server until kvd_resume: it is held up, and no memory grows. The call's end comes as ever:
+                     * by its deadline, by a broken connection, or by the server once all its messages were taken */
 };
 typedef enum kvd_more kvd_message_fn(void *context, struct kvd_bytes body);
 /* A call that the server answers with a stream; one attempt at one endpoint, since what came cannot be taken back. `is_open`: our side
@@ -434,6 +439,7 @@ struct kvd_lock_news {
     enum kvd_lock_state state;
     enum kvd_code code;
     const char *text;
+    bool is_unreachable;       /* of one that is lost: no endpoint could be reached */
 };
 typedef void kvd_lock_fn(void *context, const struct kvd_lock_news *news); /* when it is held, and when it is lost; borrowed */
 struct kvd_lock;
@@ -448,9 +454,36 @@ KVD_API struct kvd_bytes kvd_lock_key(struct kvd_lock *lock);
 KVD_API int64_t kvd_lock_revision(struct kvd_lock *lock); /* the key's create_revision */
 KVD_API int64_t kvd_lock_lease(struct kvd_lock *lock);
 KVD_API struct kvd_compare kvd_lock_fence(struct kvd_lock *lock);
-/* Gives the place back, held or not: key and lease are deleted, for which it waits, at most as long as a call may last; on the library's
+KVD_API struct kvd_header kvd_lock_header(struct kvd_lock *lock); /* of the answer that told that it is held */
+/* Gives the place back, held or not: key and lease are deleted, for which it waits, at most as long as two calls may last; on the library's
  * thread it does not wait. Not KVD_OK: they are gone with the lease's time at the latest. The lock is freed in any case. Accepts NULL. */
 KVD_API enum kvd_code kvd_lock_close(struct kvd_lock *lock);
+
+/* --- elections ------------------------------------------------------------------------------------------------------------- */
+
+/* An election is a lock whose key has a value, by etcd's recipe and keys, with etcdctl's, kvctl's and the Election service's candidates:
+ *     to campaign     kvd_lock_open(client, name, &(struct kvd_lock_options){.value = ours}, …): who holds the lock leads
+ *     to proclaim     kvd_call(client, kvd_proclaim(lock, another_value), NULL); `succeeded` is false: we do not lead any more
+ *     to ask          kvd_call(client, kvd_leader(name), NULL): pairs[0] is the leader's key and value; no pair: nobody leads
+ *     to observe      kvd_observer_open
+ *     to resign       kvd_lock_close
+ * A proclamation does not run twice, and what a leader writes elsewhere needs the fence like a holder's. */
+KVD_API struct kvd_request *kvd_proclaim(struct kvd_lock *lock, struct kvd_bytes value); /* of a lock that is, or was, held */
+KVD_API struct kvd_request *kvd_leader(struct kvd_bytes name);
+
+struct kvd_leader_news {
+    enum kvd_code code;             /* not OK: the observer is over, and nothing comes behind it */
+    const char *text;
+    bool is_unreachable;
+    struct kvd_header header;       /* of the state in which it leads */
+    const struct kvd_pair *leader;  /* NULL = nobody leads */
+};
+/* Who leads when the observer looks first, each proclamation, and each change; who led between two looks only is left out. Borrowed. */
+typedef void kvd_observer_fn(void *context, const struct kvd_leader_news *news);
+struct kvd_observer;
+KVD_API enum kvd_code kvd_observer_open(struct kvd_client *client, struct kvd_bytes name, kvd_observer_fn *fn, void *context,
+                                        struct kvd_observer **out_observer);
+KVD_API void kvd_observer_close(struct kvd_observer *observer); /* as kvd_watch_close */
 
 #ifdef __cplusplus
 }
