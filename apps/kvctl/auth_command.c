@@ -5,18 +5,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "credentials.h"
 #include "etcdserverpb/rpc.pb-c.h"
 #include "kv_request.h"
 #include "print_fields.h"
 #include "print_message.h"
 
 #define PATH(method) "/etcdserverpb.Auth/" method
-#define PASSWORD_BYTES_MAX 1024
 
 /* One call; in the formats for programs the response is printed here, and *out_response stays NULL when there is no more to do.
  * The request is emptied. */
@@ -122,37 +121,16 @@ enum ctl_exit auth_command_status(struct ctl *ctl, int count, const char **words
 
 /* --- passwords --------------------------------------------------------------------------------------------------------------- */
 
-/* A line of standard input without its end; without echo if that is a terminal. */
-static enum ctl_exit read_password(const char *prompt, char out_text[PASSWORD_BYTES_MAX])
-{
-    struct termios before, silent;
-    bool is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-    if (is_terminal) {
-        silent = before;
-        silent.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-        fputs(prompt, stderr);
-    }
-    bool was_read = fgets(out_text, PASSWORD_BYTES_MAX, stdin) != NULL;
-    if (is_terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-        fputc('\n', stderr);
-    }
-    if (!was_read) return ctl_fail(CTL_BAD_ARGS, "a password is expected on standard input");
-    out_text[strcspn(out_text, "\n")] = '\0';
-    return out_text[0] == '\0' ? ctl_fail(CTL_BAD_ARGS, "an empty password") : CTL_OK;
-}
-
 /* On a terminal and with --interactive it is asked for twice. */
-static enum ctl_exit ask_password(const struct ctl *ctl, const char *user, char out_text[PASSWORD_BYTES_MAX])
+static enum ctl_exit ask_password(const struct ctl *ctl, const char *user, char out_text[CREDENTIALS_PASSWORD_MAX])
 {
-    char prompt[160], again[PASSWORD_BYTES_MAX];
+    char prompt[160], again[CREDENTIALS_PASSWORD_MAX];
     bool asks_twice = ctl->options.interactive && isatty(STDIN_FILENO) != 0;
     (void)snprintf(prompt, sizeof prompt, "Password of %.100s: ", user);
-    enum ctl_exit code = read_password(prompt, out_text);
+    enum ctl_exit code = credentials_read(prompt, out_text);
     if (code != CTL_OK || !asks_twice) return code;
     (void)snprintf(prompt, sizeof prompt, "Type password of %.100s again for confirmation: ", user);
-    code = read_password(prompt, again);
+    code = credentials_read(prompt, again);
     if (code == CTL_OK && strcmp(out_text, again) != 0) code = ctl_fail(CTL_BAD_ARGS, "given passwords are different");
     return code;
 }
@@ -187,7 +165,7 @@ int auth_command_user_get_flags(struct ctl_options *options, struct flag *out_fl
 enum ctl_exit auth_command_user_add(struct ctl *ctl, int count, const char **words)
 {
     struct buf request;
-    char password[PASSWORD_BYTES_MAX] = "", name[256];
+    char password[CREDENTIALS_PASSWORD_MAX] = "", name[256];
     if (count != 1) return ctl_fail(CTL_BAD_ARGS, "user add command requires user name as its argument");
     const char *colon = strchr(words[0], ':'), *secret = password;
     bool has_secret = colon != NULL || ctl->options.new_user_password[0] != '\0';
@@ -274,7 +252,7 @@ enum ctl_exit auth_command_user_list(struct ctl *ctl, int count, const char **wo
 enum ctl_exit auth_command_user_passwd(struct ctl *ctl, int count, const char **words)
 {
     struct buf request;
-    char password[PASSWORD_BYTES_MAX] = "";
+    char password[CREDENTIALS_PASSWORD_MAX] = "";
     if (count != 1) return ctl_fail(CTL_BAD_ARGS, "user passwd command requires user name as its argument");
     enum ctl_exit code = ask_password(ctl, words[0], password);
     if (code != CTL_OK) return code;

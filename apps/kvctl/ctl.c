@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "credentials.h"
 #include "ear.h"
 
 static struct buf *fail_out; /* NULL = stderr */
@@ -66,6 +67,9 @@ static enum ctl_exit open_client(struct ctl *ctl)
         .dial_timeout_ms = globals->dial_timeout_ns == 0 ? KVD_FOREVER : milliseconds(globals->dial_timeout_ns),
         .keepalive_time_ms = milliseconds(globals->keepalive_time_ns),
         .keepalive_timeout_ms = milliseconds(globals->keepalive_timeout_ns),
+        .timeout_ms = globals->command_timeout_ns == 0 ? KVD_FOREVER : milliseconds(globals->command_timeout_ns),
+        .user = globals->user,
+        .password = globals->user[0] == '\0' ? NULL : globals->password, /* one without a user is passed over, as by etcdctl */
     };
     char message[256];
     ctl->client = calls_new(&options, message, sizeof message);
@@ -87,7 +91,8 @@ enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints)
     }
     if (ctl->endpoint_count == 0) return ctl_fail(CTL_BAD_CONNECTION, "no endpoints given: --endpoints is empty");
     ASSERT(ctl->client == NULL);
-    enum ctl_exit code = open_client(ctl);
+    enum ctl_exit code = credentials_prepare(ctl);
+    if (code == CTL_OK) code = open_client(ctl);
     if (code == CTL_OK && ctl->hears) ctl->ear = ear_new(ctl->client, false);
     return code;
 }
@@ -165,6 +170,8 @@ enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct calls_answer *
                         (double)answer->took_ns / (double)NS_PER_S, ctl->globals.endpoints);
     if (answer->code == ERR_CODE_UNIMPLEMENTED)
         return ctl_fail(CTL_BAD_FEATURE, "the server at %s has no such call: %s", ctl->endpoints[answer->endpoint], ctl_error_text(answer));
+    if (strcmp(answer->text, "etcdserver: authentication failed, invalid user ID or password") == 0)
+        return ctl_fail(CTL_BAD_CONNECTION, "%s", answer->text); /* etcdctl finds out while it connects */
     bool is_told = ctl->ear != NULL && ear_signal(ctl->ear) != 0 && answer->code == ERR_CODE_CANCELLED;
     const char *fate = answer->is_unknown ? " (the request may have been carried out, or may still be)" : "";
     return ctl_fail(is_told ? CTL_INTERRUPTED : CTL_ERROR, "%s%s", is_told ? "interrupted" : ctl_error_text(answer), fate);

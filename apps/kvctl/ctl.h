@@ -1,6 +1,7 @@
 /* ctl: what every command of kvctl shares: settings, the connection, how to fail.
  *
- * Owner: main has the one struct ctl; ctl_connect fills client and endpoints, ctl_disconnect frees them. Thread: main.
+ * Owner: main has the one struct ctl; ctl_connect fills client and endpoints, ctl_disconnect frees them (and credentials_free what that
+ * asked for). Thread: main.
  * Limits: KVD_ENDPOINTS_MAX endpoints.
  */
 #ifndef KVCTL_CTL_H
@@ -29,7 +30,8 @@ enum ctl_format { CTL_SIMPLE, CTL_FIELDS, CTL_JSON, CTL_PROTOBUF, CTL_TABLE };
 
 struct ctl_globals {
     const char *endpoints, *write_out, *cert, *key, *cacert;
-    const char *user, *password, *auth_jwt_token, *discovery_srv, *discovery_srv_name; /* refused: not built yet */
+    const char *user, *password; /* as given, until credentials_prepare */
+    const char *auth_jwt_token, *discovery_srv, *discovery_srv_name; /* refused: not built yet */
     uint64_t dial_timeout_ns, command_timeout_ns, keepalive_time_ns, keepalive_timeout_ns;
     bool hex, insecure_transport, insecure_skip_verify, help;
 };
@@ -66,6 +68,7 @@ struct ctl {
     struct ear *ear;     /* NULL = none; a live command has its own */
     int signal;          /* that ended the command, and so ends the process; 0 = none */
     struct calls *client;
+    char *secret;        /* the credentials', NULL = none of its own */
     char *endpoint_text; /* what `endpoints` points into */
     const char *endpoints[KVD_ENDPOINTS_MAX];
     size_t endpoint_count;
@@ -79,7 +82,7 @@ void ctl_fail_into(struct buf *out);
 /* How an answer's error reads to people. Borrowed. */
 const char *ctl_error_text(const struct calls_answer *answer);
 
-/* The client for `endpoints` (commas between); replaces the one before. Fails with a message. */
+/* The client for `endpoints` (commas between); replaces the one before; asks for a password that is missing. Fails with a message. */
 enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints);
 void ctl_disconnect(struct ctl *ctl);
 /* One turn of the client. False: a signal asks to end; what is in flight should be cancelled. */

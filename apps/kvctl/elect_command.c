@@ -2,19 +2,18 @@
  * that came and went between two looks is not seen, as with etcdctl. */
 #include "elect_command.h"
 
+#include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
-#include "kv_request.h"
+#include "base/clock.h"
+#include "etcdserverpb/rpc.pb-c.h"
+#include "place.h"
 #include "print.h"
 #include "print_message.h"
-#include "queue.h"
-#include "watcher.h"
 
 #define TTL_S 60 /* etcdctl's */
-#define SORT_ASCEND 1
-#define SORT_BY_CREATE 2
 
 int elect_command_flags(struct ctl_options *options, struct flag *out_flags)
 {
@@ -28,138 +27,84 @@ int elect_command_flags(struct ctl_options *options, struct flag *out_flags)
 
 struct observer {
     struct live live;
-    struct buf prefix;
-    int64_t count;            /* of what is printed: 1 in later news of a leader who was there when we looked, as etcdctl has it */
-    int64_t revision;         /* up to where all is printed */
-    Mvccpb__KeyValue *leader; /* owned; NULL = none is known */
-    bool wants_leader;        /* the watch is for one to come; else for what becomes of the one there is */
-    enum ctl_exit code;
+    pthread_mutex_t mutex; /* of what follows */
+    bool is_over;
+    struct calls_answer end; /* code OK: what was to be printed could not be */
 };
 
-static void set_leader(struct observer *observer, const Mvccpb__KeyValue *kv)
+static ProtobufCBinaryData binary(struct kvd_bytes bytes)
 {
-    if (observer->leader != NULL) protobuf_c_message_free_unpacked(&observer->leader->base, NULL);
-    observer->leader = NULL;
-    if (kv == NULL) return;
-    struct buf copy;
-    buf_init(&copy);
-    size_t size = mvccpb__key_value__get_packed_size(kv);
-    mvccpb__key_value__pack(kv, buf_extend(&copy, size));
-    observer->leader = (Mvccpb__KeyValue *)ctl_unpack(&mvccpb__key_value__descriptor, buf_slice(&copy));
-    ASSERT(observer->leader != NULL);
-    buf_deinit(&copy);
+    return (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)(uintptr_t)bytes.data}; /* nobody writes there */
 }
 
-static void print_leader(struct observer *observer, Etcdserverpb__ResponseHeader *header, Mvccpb__KeyValue *kv, int64_t count)
+/* As etcdctl shows it: a range's response with the leader's key. */
+static enum ctl_exit print_leader(const struct ctl *ctl, const struct kvd_leader_news *news)
 {
+    Etcdserverpb__ResponseHeader header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
+    Mvccpb__KeyValue kv = MVCCPB__KEY_VALUE__INIT, *kvs = &kv;
     Etcdserverpb__RangeResponse range = ETCDSERVERPB__RANGE_RESPONSE__INIT;
-    range.header = header;
-    range.kvs = &kv;
+    header.cluster_id = news->header.cluster_id;
+    header.member_id = news->header.member_id;
+    header.revision = news->header.revision;
+    header.raft_term = news->header.raft_term;
+    kv.key = binary(news->leader->key);
+    kv.value = binary(news->leader->value);
+    kv.create_revision = news->leader->create_revision;
+    kv.mod_revision = news->leader->mod_revision;
+    kv.version = news->leader->version;
+    kv.lease = news->leader->lease;
+    range.header = &header;
+    range.kvs = &kvs;
     range.n_kvs = 1;
-    range.count = count;
-    observer->code = print_range(observer->live.ctl, &range);
-    if (fflush(stdout) != 0 && observer->code == CTL_OK) observer->code = ctl_fail(CTL_ERROR, "standard output cannot be written");
+    enum ctl_exit code = print_range(ctl, &range);
+    return fflush(stdout) == 0 || code != CTL_OK ? code : CTL_ERROR;
 }
 
-static bool on_response(void *context, const Etcdserverpb__WatchResponse *response)
+/* On the library's thread, which alone prints meanwhile: where nobody reads what is printed, the server is held up. */
+static void on_news(void *context, const struct kvd_leader_news *news)
 {
     struct observer *observer = context;
-    for (size_t i = 0; i < response->n_events && observer->code == CTL_OK; i++) {
-        Mvccpb__KeyValue *kv = response->events[i]->kv;
-        bool is_put = response->events[i]->type == MVCCPB__EVENT__EVENT_TYPE__PUT;
-        observer->revision = kv->mod_revision;
-        if (observer->wants_leader && !is_put) continue;
-        if (!is_put) return false;
-        if (!observer->wants_leader) {
-            print_leader(observer, response->header, kv, observer->count);
-            continue;
-        }
-        Etcdserverpb__ResponseHeader header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
-        if (response->header != NULL) header = *response->header;
-        header.revision = kv->mod_revision;
-        print_leader(observer, &header, kv, 0);
-        set_leader(observer, kv);
-        return false;
+    bool is_good = news->code == KVD_OK && (news->leader == NULL || print_leader(observer->live.ctl, news) == CTL_OK);
+    if (is_good) return;
+    pthread_mutex_lock(&observer->mutex);
+    if (!observer->is_over) {
+        observer->is_over = true;
+        observer->end.code = (unsigned)news->code <= ERR_CODE_UNAUTHENTICATED ? (enum err_code)news->code : ERR_CODE_UNKNOWN;
+        observer->end.text = alloc_string(news->text);
+        observer->end.is_unreachable = news->is_unreachable;
+        observer->end.took_ns = clock_mono_ns() - observer->end.start_ns;
     }
-    return observer->code == CTL_OK;
+    pthread_mutex_unlock(&observer->mutex);
+    calls_ring(observer->live.ctl->client);
 }
 
-static bool goes_on(void *context)
+static bool is_over(struct observer *observer)
 {
-    struct observer *observer = context;
-    return observer->code == CTL_OK && ear_signal(observer->live.ear) == 0;
-}
-
-/* Of a watch that was canceled (compaction) one looks again. */
-static void watch(struct observer *observer)
-{
-    struct buf request;
-    buf_init(&request);
-    if (observer->wants_leader) {
-        buf_put_pb_bytes(&request, 1, buf_slice(&observer->prefix));
-        kv_request_prefix_end(&request, buf_slice(&observer->prefix));
-    } else {
-        buf_put_pb_bytes(&request, 1, slice_make(observer->leader->key.data, observer->leader->key.len));
-    }
-    struct watcher *watcher = watcher_new(&observer->live, buf_slice(&request), observer->revision + 1, on_response, observer);
-    buf_deinit(&request);
-    while (goes_on(observer) && !watcher_is_over(watcher)) live_step(&observer->live);
-    if (watcher_is_over(watcher) && watcher_refusal(watcher)->code != ERR_CODE_OK)
-        observer->code = ctl_fail_answer(observer->live.ctl, watcher_refusal(watcher));
-    watcher_free(watcher);
-}
-
-/* The oldest key, and when that was. */
-static void look(struct observer *observer)
-{
-    struct buf request;
-    struct calls_answer answer;
-    buf_init(&request);
-    buf_put_pb_bytes(&request, 1, buf_slice(&observer->prefix));
-    kv_request_prefix_end(&request, buf_slice(&observer->prefix));
-    buf_put_pb_varint(&request, 3, 1);
-    buf_put_pb_varint(&request, 5, SORT_ASCEND);
-    buf_put_pb_varint(&request, 6, SORT_BY_CREATE);
-    struct calls_request call = {.path = "/etcdserverpb.KV/Range",
-                                      .body = buf_slice(&request),
-                                      .policy = KVD_POLICY_READ,
-                                      .timeout_ns = observer->live.ctl->globals.command_timeout_ns,
-                                      .endpoint = CALLS_ANY};
-    live_call(&observer->live, &call, goes_on, observer, &answer);
-    buf_deinit(&request);
-    Etcdserverpb__RangeResponse *range = NULL;
-    if (answer.code == ERR_CODE_OK)
-        range = (Etcdserverpb__RangeResponse *)ctl_unpack(&etcdserverpb__range_response__descriptor, buf_slice(&answer.body));
-    if (range != NULL && range->header != NULL) {
-        observer->revision = range->header->revision;
-        observer->count = range->count;
-        set_leader(observer, range->n_kvs == 0 ? NULL : range->kvs[0]);
-        if (range->n_kvs > 0) print_leader(observer, range->header, range->kvs[0], 0);
-    } else if (goes_on(observer)) {
-        observer->code = answer.code == ERR_CODE_OK ? ctl_fail(CTL_ERROR, "the server's answer is no RangeResponse")
-                                                    : ctl_fail_answer(observer->live.ctl, &answer);
-    }
-    if (range != NULL) protobuf_c_message_free_unpacked(&range->base, NULL);
-    calls_answer_deinit(&answer);
+    pthread_mutex_lock(&observer->mutex);
+    bool is_over = observer->is_over;
+    pthread_mutex_unlock(&observer->mutex);
+    return is_over;
 }
 
 static enum ctl_exit observe(struct ctl *ctl, const char *name)
 {
-    struct observer observer = {.code = CTL_OK};
+    struct observer observer = {.is_over = false};
+    struct kvd_observer *opened = NULL;
+    enum ctl_exit code = CTL_OK;
     live_init(&observer.live, ctl, false);
-    buf_init(&observer.prefix);
-    buf_printf(&observer.prefix, "%s/", name);
-    while (goes_on(&observer)) {
-        look(&observer);
-        observer.wants_leader = observer.leader == NULL;
-        if (goes_on(&observer) && observer.wants_leader) watch(&observer);
-        observer.wants_leader = false;
-        if (goes_on(&observer) && observer.leader != NULL) watch(&observer);
-    }
-    set_leader(&observer, NULL);
-    buf_deinit(&observer.prefix);
+    pthread_mutex_init(&observer.mutex, NULL);
+    buf_init(&observer.end.body);
+    observer.end.start_ns = clock_mono_ns();
+    enum kvd_code started = kvd_observer_open(calls_client(ctl->client), kvd_text(name), on_news, &observer, &opened);
+    ASSERT(started == KVD_OK);
+    while (!is_over(&observer) && ear_signal(observer.live.ear) == 0) live_step(&observer.live);
+    kvd_observer_close(opened);
+    if (observer.is_over && observer.end.code == ERR_CODE_OK) code = ctl_fail(CTL_ERROR, "standard output cannot be written");
+    else if (observer.is_over) code = ctl_fail_answer(ctl, &observer.end);
+    calls_answer_deinit(&observer.end);
+    pthread_mutex_destroy(&observer.mutex);
     live_deinit(&observer.live);
-    return observer.code;
+    return code;
 }
 
 /* --- campaign ---------------------------------------------------------------------------------------------------------------- */
@@ -167,15 +112,11 @@ static enum ctl_exit observe(struct ctl *ctl, const char *name)
 static enum ctl_exit campaign(struct ctl *ctl, const char *name, const char *proposal)
 {
     struct live live;
-    struct queue queue;
     live_init(&live, ctl, false);
-    enum ctl_exit code = queue_join(&queue, &live, name, TTL_S, proposal);
-    if (code == CTL_OK) code = queue_wait(&queue);
-    if (code == CTL_OK && ear_signal(live.ear) != 0)
-        code = ctl_fail(CTL_ERROR, "interrupted before we were elected");
-    else if (code == CTL_OK)
-        code = queue_hold(&queue);
-    enum ctl_exit left = queue_leave(&queue);
+    struct place *place = place_take(&live, name, TTL_S, proposal);
+    enum ctl_exit code = place_wait(place, "interrupted before we were elected");
+    if (code == CTL_OK) code = place_hold(place);
+    enum ctl_exit left = place_leave(place);
     live_deinit(&live);
     return code == CTL_OK ? left : code;
 }

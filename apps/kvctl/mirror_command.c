@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "credentials.h"
 #include "etcdserverpb/rpc.pb-c.h"
 #include "kv_request.h"
 #include "live.h"
@@ -42,8 +43,8 @@ int mirror_command_flags(struct ctl_options *o, struct flag *out_flags)
         {"dest-cert", 0, FLAG_STRING, &o->dest_cert, "<file>", "our certificate there", "Options", false},
         {"dest-key", 0, FLAG_STRING, &o->dest_key, "<file>", "its key", "Options", false},
         {"dest-insecure-transport", 0, FLAG_BOOL, &o->dest_insecure, NULL, "endpoints there without a scheme are plain", "Options", false},
-        {"dest-user", 0, FLAG_STRING, &o->dest_user, NULL, NULL, "Options", false},
-        {"dest-password", 0, FLAG_STRING, &o->dest_password, NULL, NULL, "Options", false},
+        {"dest-user", 0, FLAG_STRING, &o->dest_user, "<name[:password]>", "who we are there", "Options", false},
+        {"dest-password", 0, FLAG_STRING, &o->dest_password, "<password>", "of --dest-user", "Options", false},
     };
     memcpy(out_flags, flags, sizeof flags);
     return (int)(sizeof flags / sizeof flags[0]);
@@ -175,8 +176,6 @@ static enum ctl_exit check(const struct ctl_options *options, int count)
     if (count != 1) return ctl_fail(CTL_BAD_ARGS, "make-mirror takes one destination argument");
     if (options->dest_prefix[0] != '\0' && options->no_dest_prefix)
         return ctl_fail(CTL_BAD_ARGS, "`--dest-prefix` and `--no-dest-prefix` cannot be set at the same time, choose one");
-    if (options->dest_user[0] != '\0' || options->dest_password[0] != '\0')
-        return ctl_fail(CTL_BAD_FEATURE, "--dest-user: authentication is not supported by this version");
     if (options->max_txn_ops < 1 || options->rev < 0) return ctl_fail(CTL_BAD_ARGS, "--max-txn-ops is 1 or more, --rev 0 or more");
     return CTL_OK;
 }
@@ -192,9 +191,11 @@ enum ctl_exit mirror_command_run(struct ctl *ctl, int count, const char **words)
     mirror.destination.globals.key = options->dest_key;
     mirror.destination.globals.cacert = options->dest_cacert;
     mirror.destination.globals.insecure_transport = options->dest_insecure;
+    mirror.destination.globals.user = options->dest_user;
+    mirror.destination.globals.password = options->dest_password;
     mirror.destination.globals.endpoints = words[0];
     code = ctl_connect(&mirror.destination, words[0]);
-    if (code != CTL_OK) return code;
+    if (code != CTL_OK) goto out;
     int64_t revision = options->rev;
     live_init(&mirror.live, ctl, false);
     buf_init(&mirror.txn);
@@ -211,5 +212,8 @@ enum ctl_exit mirror_command_run(struct ctl *ctl, int count, const char **words)
     buf_deinit(&mirror.txn);
     live_deinit(&mirror.live);
     ctl_disconnect(&mirror.destination);
-    return mirror.code;
+    code = mirror.code;
+out:
+    credentials_free(&mirror.destination);
+    return code;
 }

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "credentials.h"
 #include "ear.h"
 #include "globals.h"
 #include "help.h"
@@ -13,6 +14,7 @@
 static enum ctl_exit run_command(struct ctl *ctl, const struct command *command, int count, const char **words)
 {
     enum ctl_exit code = globals_check(ctl);
+    if (code == CTL_OK && command->ways != WAYS_OFFLINE) code = credentials_prepare(ctl); /* while signals still end us */
     if (command->ways == WAYS_LIVE) ear_block_signals();
     if (command->ways == WAYS_LIVE) ctl->hears = false; /* it has an ear of its own */
     if (code == CTL_OK && command->ways != WAYS_OFFLINE) code = ctl_connect(ctl, ctl->globals.endpoints);
@@ -21,6 +23,12 @@ static enum ctl_exit run_command(struct ctl *ctl, const struct command *command,
     ctl_disconnect(ctl);
     if (fflush(stdout) != 0 && code == CTL_OK) code = ctl_fail(CTL_ERROR, "standard output cannot be written");
     return code;
+}
+
+/* Of the shell's own: another user does not come with its password. */
+static void forget_password(struct ctl *ctl, const struct ctl_globals *base)
+{
+    if (base != NULL && ctl->globals.user != base->user && ctl->globals.password == base->password) ctl->globals.password = "";
 }
 
 static enum ctl_exit run_words(struct ctl *ctl, const struct ctl_globals *base, int argc, char **argv, const char **words)
@@ -53,6 +61,7 @@ static enum ctl_exit run_words(struct ctl *ctl, const struct ctl_globals *base, 
         help_command(command);
         return CTL_OK;
     }
+    forget_password(ctl, base);
     ASSERT(result.arguments_count >= used);
     ctl->before_dashes = result.before_dashes < used ? -1 : result.before_dashes - used;
     return run_command(ctl, command, result.arguments_count - used, words + used);
@@ -62,6 +71,7 @@ enum ctl_exit run_line(struct ctl *ctl, const struct ctl_globals *base, int argc
 {
     const char **words = alloc_zero((size_t)argc + 1, sizeof *words);
     enum ctl_exit code = run_words(ctl, base, argc, argv, words);
+    credentials_free(ctl);
     alloc_free(words);
     return code;
 }

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/assert.h"
+#include "credentials.h"
 #include "ear.h"
 #include "globals.h"
 #include "help.h"
@@ -214,10 +215,11 @@ static void loop(struct shell *shell)
 
 enum ctl_exit shell_run(struct ctl *ctl)
 {
-    ear_block_signals(); /* before any thread */
     struct shell shell = {.ctl = ctl};
     enum ctl_exit code = globals_check(ctl);
+    if (code == CTL_OK) code = credentials_prepare(ctl);
     if (code != CTL_OK) return code;
+    ear_block_signals(); /* before any thread */
     ctl->quotes = true;
     arena_init(&shell.arena, ARENA_BYTES_MAX);
     txn_block_init(&shell.txn);
@@ -231,5 +233,6 @@ enum ctl_exit shell_run(struct ctl *ctl)
     shell_state_free(shell.state);
     txn_block_deinit(&shell.txn);
     arena_deinit(&shell.arena);
+    credentials_free(ctl);
     return code;
 }

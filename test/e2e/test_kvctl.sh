@@ -39,6 +39,8 @@ reads() {
     same get p/1 -w=json
     same get p/1 -wjson
     same -w json get p/1
+    same --user root:secret get p/1 # there is no authentication, which both pass over
+    same --user root --password secret get p/1 -w json
 }
 
 errors() {
@@ -155,7 +157,9 @@ mistakes() {
     ends_with 1 "unknown flag: --nope" get --nope
     ends_with 1 "\"x\" for --limit: expected a whole number" get k --limit=x
     ends_with 4 "\"yaml\": it is simple" get k -w yaml
-    ends_with 4 "--user: authentication is not supported" --user root:secret get k
+    ends_with 4 "--auth-jwt-token: .* is not supported" --auth-jwt-token x get k
+    ends_with 128 "--user is a name, a colon and a password" --endpoints "$endpoint" --user root: get k
+    ends_with 128 "a password is expected on standard input" --endpoints "$endpoint" --user root get k
     ends_with 128 "put command needs" --endpoints "$endpoint" put a b c
     ends_with 128 "bad lease ID" --endpoints "$endpoint" put k v --lease=xyz
     ends_with 4 "unknown consistency flag" --endpoints "$endpoint" member list --consistency=x

@@ -17,7 +17,9 @@ other). Every command runs once on each, in the same order, so that even revisio
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -197,8 +199,9 @@ def test_what_the_server_has_not_is_said_in_its_words():
             check(is_mistake or code == 4 and out == "" and "has no such call: " in error, "%s: %s %s %s", line, code, out, error)
 
 
-def kvctl(member, *words):
-    done = subprocess.run([KVCTL, "--endpoints", member.target] + list(words), capture_output=True, env=clean_environment(), timeout=30)
+def kvctl(member, *words, input=b"", environment=None):
+    done = subprocess.run([KVCTL, "--endpoints", member.target] + list(words), capture_output=True, input=input,
+                          env=clean_environment(**(environment or {})), timeout=30)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -267,6 +270,59 @@ def test_an_answer_in_pieces():
         check(code == 0 and sum(len(one.get("kvs", [])) for one in pieces) == 30, "%d %d %s", code, len(pieces), errors)
         code, out, errors = kvctl(member, "get", "s/00", "--stream", "--rev", "1000")
         check(code == 1 and "future revision" in errors, "%d %s", code, errors)
+
+
+def typed(member, words, answer):
+    """kvctl on a terminal: what it shows until it asks, and all that it shows afterwards."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(KVCTL, [KVCTL, "--endpoints", member.target] + words, clean_environment())
+    shown = [b"", b""]
+    try:
+        while not shown[0].endswith(b": "):
+            shown[0] += os.read(terminal, 1)
+        os.write(terminal, answer)
+        while True:
+            shown[1] += os.read(terminal, 4096)
+    except OSError: # it has ended
+        return shown[0].decode(), shown[1].decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        os.close(terminal)
+
+
+def test_a_user_gets_a_token_and_another_one_when_it_is_not_taken():
+    with Cluster(1, binary=REFERENCE_BINARY) as cluster:
+        member = cluster.members[0]
+        for line in ("user add root:top", "user add u:pa:ss", "role add r", "role grant-permission r readwrite p/ --prefix", "user grant-role u r", "auth enable"):
+            done = kvctl(member, *line.split())
+            check(done[0] == 0, "%s: %s", line, done)
+        for line in ("get p/a", "--user u:pa:ss put p/a 1", "--user u --password pa:ss get p/a", "--user u:wrong get p/a", "--user u:pa:ss get q",
+                     "--password pa:ss get p/a", "--user none:x get p/a", "--user root:top user list", "--user root:top get p/a"):
+            seen = [Side(tool, member).run(line, "", "simple") for tool in ("etcdctl", KVCTL)]
+            check(seen[0] == seen[1], "%s: %s", line, seen)
+        check(kvctl(member, "--user", "u", "get", "p/a", input=b"pa:ss\n")[:2] == (0, "p/a\n1\n"), "a password on standard input")
+        check(kvctl(member, "get", "p/a", environment={"ETCDCTL_USER": "u:pa:ss"})[0] == 0, "the environment's")
+        check(kvctl(member, "--user", "u:pa:ss", "batch", input=b"put p/b 2\nput p/c 3\n")[0] == 0, "a batch")
+        check(kvctl(member, "--user", "u:pa:ss", "lock", "p/lock", "true")[0] == 0, "a lock")
+        check(typed(member, ["--user", "u", "get", "p/b"], b"pa:ss\n") == ("Password: ", "\r\np/b\r\n2\r\n", 0), "a password that is typed")
+        check(typed(member, ["--user", "u", "get", "p/b"], b"no\x03")[2] == -signal.SIGINT, "Ctrl-C instead of a password")
+        watch = subprocess.Popen([KVCTL, "--endpoints", member.target, "--user", "u:pa:ss", "watch", "--prefix", "p/"], stdout=subprocess.PIPE,
+                                 env=clean_environment())
+        try:
+            wait_until(lambda: kvctl(member, "--user", "u:pa:ss", "put", "p/w", "1")[0] == 0 and select.select([watch.stdout], [], [], 0.1)[0], 20, "it watches")
+            check(os.read(watch.stdout.fileno(), 11) == b"PUT\np/w\n1\n", "an event")
+            member.kill()
+            member.start() # it knows none of the tokens that it gave
+            done = kvctl(member, "--user", "u:pa:ss", "put", "p/end", "2")
+            check(done[0] == 0, "%s", done)
+            text = b""
+            while not text.endswith(b"PUT\np/end\n2\n"):
+                check(select.select([watch.stdout], [], [], 20)[0], "the watch goes on: %s", text)
+                text += os.read(watch.stdout.fileno(), 100)
+        finally:
+            watch.kill()
+            watch.wait()
+            watch.stdout.close()
 
 
 if __name__ == "__main__":
