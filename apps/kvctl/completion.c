@@ -10,6 +10,9 @@
 #include "globals.h"
 
 #define FORMATS "simple fields json protobuf table"
+#define ORDERS "ASCEND DESCEND"
+#define TARGETS "CREATE KEY MODIFY VALUE VERSION"
+#define CONSISTENCIES "l s"
 
 /* The first word of a command's name, with its length. */
 static size_t first_size(const struct command *command) { return strcspn(command->name, " "); }
@@ -89,7 +92,7 @@ static void put_first_words(const struct command *commands, size_t count)
         if (commands[i].examples != NULL && is_first(commands, i)) printf(" %.*s", (int)first_size(&commands[i]), commands[i].name);
 }
 
-/* The cases of `path`: what words may follow, and which flags. */
+/* The cases of `typed`: what words may follow, and which flags. */
 static void put_cases(const char *indent)
 {
     size_t count;
@@ -134,13 +137,13 @@ static void put_globals(void)
     each_global(put_flag_word);
     printf("' valued=' ");
     put_all_valued();
-    printf(" ' words='' flags='' path='' word='' i\n");
+    printf(" ' typed='' word='' i\n"); /* `path` and `words` are zsh's own */
 }
 
 static void print_bash(void)
 {
     printf("# bash completion of kvctl, made by `kvctl completion bash`\n"
-           "_kvctl()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n");
+           "_kvctl()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words='' flags=''\n");
     put_globals();
     printf("    COMPREPLY=()\n"
            "    [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}\n"
@@ -152,22 +155,22 @@ static void print_bash(void)
            "        -*) [[ $valued == *\" $word \"* && ${COMP_WORDS[i+1]} != = ]] && ((i++)) ;;\n"
            "        help) ;;\n"
            "        *)\n"
-           "            case $path in\n"
-           "            '') path=$word ;;\n"
+           "            case $typed in\n"
+           "            '') typed=$word ;;\n"
            "            ");
     put_groups();
-    printf(") path=\"$path $word\" ;;\n"
+    printf(") typed=\"$typed $word\" ;;\n"
            "            esac ;;\n"
            "        esac\n"
            "    done\n"
            "    case $prev in\n"
            "    -w|--write-out) words='" FORMATS "' cur=${cur#=} ;;\n"
-           "    --order) words='ASCEND DESCEND' ;;\n"
-           "    --sort-by) words='CREATE KEY MODIFY VALUE VERSION' ;;\n"
-           "    --consistency) words='l s' ;;\n"
+           "    --order) words='" ORDERS "' ;;\n"
+           "    --sort-by) words='" TARGETS "' ;;\n"
+           "    --consistency) words='" CONSISTENCIES "' ;;\n"
            "    *)\n"
            "        [[ $valued == *\" $prev \"* ]] && return\n"
-           "        case $path in\n");
+           "        case $typed in\n");
     put_cases("        ");
     printf("        esac\n"
            "        [[ $cur == -* ]] && words=\"$flags $globals\" ;;\n"
@@ -203,6 +206,20 @@ static void put_zsh_commands(void)
     }
 }
 
+/* Behind a flag that has a value. */
+static void put_zsh_values(void)
+{
+    printf("    local prev=${words[CURRENT-1]}\n"
+           "    compset -P '--*=' && prev=${IPREFIX%%=}\n"
+           "    case $prev in\n"
+           "    -w|--write-out) compadd -- " FORMATS "; return ;;\n"
+           "    --order) compadd -- " ORDERS "; return ;;\n"
+           "    --sort-by) compadd -- " TARGETS "; return ;;\n"
+           "    --consistency) compadd -- " CONSISTENCIES "; return ;;\n"
+           "    -*) if [[ $valued == *\" $prev \"* ]]; then _files; return; fi ;;\n"
+           "    esac\n");
+}
+
 static void print_zsh(void)
 {
     printf("#compdef kvctl\n# zsh completion of kvctl, made by `kvctl completion zsh`\n"
@@ -220,19 +237,16 @@ static void print_zsh(void)
            "        -*) [[ $valued == *\" $word \"* ]] && ((i++)) ;;\n"
            "        help) ;;\n"
            "        *)\n"
-           "            case $path in\n"
-           "            '') path=$word ;;\n"
+           "            case $typed in\n"
+           "            '') typed=$word ;;\n"
            "            ");
     put_groups();
-    printf(") path=\"$path $word\" ;;\n"
+    printf(") typed=\"$typed $word\" ;;\n"
            "            esac ;;\n"
            "        esac\n"
-           "    done\n"
-           "    if [[ ${words[CURRENT-1]} == (-w|--write-out) ]]; then\n"
-           "        compadd -- " FORMATS "\n"
-           "        return\n"
-           "    fi\n");
-    printf("    local offered=''\n    case $path in\n    '') ;;\n");
+           "    done\n");
+    put_zsh_values();
+    printf("    local offered=''\n    case $typed in\n    '') ;;\n");
     size_t count;
     const struct command *commands = commands_all(&count);
     for (size_t i = 0; i < count; i++) {
@@ -258,7 +272,7 @@ static void print_zsh(void)
     printf("    esac\n"
            "    if [[ ${words[CURRENT]} == -* ]]; then\n"
            "        _describe option options\n"
-           "    elif [[ -z $path ]]; then\n"
+           "    elif [[ -z $typed ]]; then\n"
            "        _describe command commands\n"
            "    elif ((${#second})); then\n"
            "        _describe command second\n"
@@ -273,8 +287,19 @@ static void print_zsh(void)
 
 /* --- fish -------------------------------------------------------------------------------------------------------------------- */
 
+static const char *values_of(const char *flag)
+{
+    static const char *const values[][2] = {
+        {"write-out", FORMATS}, {"order", ORDERS}, {"sort-by", TARGETS}, {"consistency", CONSISTENCIES}};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        if (strcmp(flag, values[i][0]) == 0) return values[i][1];
+    return NULL;
+}
+
 static void put_fish_flag(const struct flag *flag)
 {
+    const char *values = values_of(flag->name);
+    if (values != NULL) printf(" -f -a '%s'", values);
     printf(" -l %s", flag->name);
     if (flag->letter != 0) printf(" -s %c", flag->letter);
     if (flag->kind != FLAG_BOOL) printf(" -r");
@@ -286,7 +311,6 @@ static void put_fish_flag(const struct flag *flag)
 static void put_fish_global(const struct flag *flag)
 {
     printf("complete -c kvctl");
-    if (strcmp(flag->name, "write-out") == 0) printf(" -f -a '" FORMATS "'");
     put_fish_flag(flag);
 }
 

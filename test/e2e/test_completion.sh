@@ -38,9 +38,31 @@ bash_completes() {
 }
 
 fish_completes() {
+    expect "fish: a first word" "lease" offered_by_fish "kvctl lea"
     expect "fish: a second word" "grant keep-alive list revoke timetolive" offered_by_fish "kvctl lease "
+    expect "fish: behind a flag and its value" "grant" offered_by_fish "kvctl -w json lease gr"
     expect "fish: a flag" "--prefix --prev-kv" offered_by_fish "kvctl del --pre"
+    expect "fish: of two words" "--keys" offered_by_fish "kvctl lease timetolive --keys"
+    expect "fish: not another command's" "" offered_by_fish "kvctl put --keys-on"
+    expect "fish: a global one" "--endpoints" offered_by_fish "kvctl get --end"
     expect "fish: a format" "fields json protobuf simple table" offered_by_fish "kvctl -w "
+    expect "fish: an order" "DESCEND" offered_by_fish "kvctl get a --order D"
+    expect "fish: a shell" "bash fish zsh" offered_by_fish "kvctl completion "
+}
+
+# One zsh completes all lines, which is what takes time.
+zsh_completes() {
+    local names=("a first word" "a second word" "behind a flag and its value" "a flag" "of two words" "not another command's" "a global one"
+        "a format" "a format behind =" "an order" "a number is the user's" "a shell")
+    local lines=("kvctl lea" "kvctl lease " "kvctl -w json lease gr" "kvctl del --pre" "kvctl lease timetolive --keys" "kvctl put --keys-on"
+        "kvctl get --end" "kvctl -w " "kvctl get a --write-out=" "kvctl get a --order D" "kvctl get a --limit " "kvctl completion ")
+    local offers=("lease" "grant keep-alive list revoke timetolive" "grant" "--prefix --prev-kv" "--keys" "" "--endpoints"
+        "fields json protobuf simple table" "fields json protobuf simple table" "DESCEND" "" "bash fish zsh") offered i
+    mkdir "$e2e_dir/empty"
+    mapfile -t offered < <(cd "$e2e_dir/empty" && timeout 60 zsh -f "$e2e_root/test/e2e/completion.zsh" "$e2e_dir/_kvctl" "$e2e_dir" "${lines[@]}")
+    for i in "${!lines[@]}"; do
+        expect "zsh: ${names[i]}" "${offers[i]}" echo "${offered[i]:-}"
+    done
 }
 
 # The same of kvbench.
@@ -107,4 +129,5 @@ bash_completes
 fish_completes
 kvbench_completes
 others_parse
+zsh_completes
 pages_are_well_formed
