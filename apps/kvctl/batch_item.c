@@ -103,7 +103,7 @@ static enum ctl_exit encode_number(struct batch_item *item, int count, const cha
 static enum ctl_exit encode(struct batch_item *item, const struct ctl_options *options, int count, const char **words)
 {
     switch (item->op->kind) {
-    case OP_GET: return kv_request_get(options, count, words, &item->request);
+    case OP_GET: return kv_request_get_whole(options, count, words, &item->request);
     case OP_PUT: return kv_request_put(options, count, words, NULL, &item->request);
     case OP_DEL: return kv_request_del(options, count, words, &item->request);
     case OP_COMPACTION: {

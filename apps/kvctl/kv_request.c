@@ -154,6 +154,12 @@ enum ctl_exit kv_request_get(const struct ctl_options *options, int count, const
     return CTL_OK;
 }
 
+enum ctl_exit kv_request_get_whole(const struct ctl_options *options, int count, const char **words, struct buf *out)
+{
+    if (options->stream) return ctl_fail(CTL_BAD_ARGS, "a get is answered at once here: --stream is for the command alone");
+    return kv_request_get(options, count, words, out);
+}
+
 enum ctl_exit kv_request_del(const struct ctl_options *options, int count, const char **words, struct buf *out)
 {
     enum ctl_exit code = kv_request_interval(options, "del", count, words, out);

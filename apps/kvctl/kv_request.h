@@ -19,6 +19,8 @@ enum ctl_exit kv_request_interval(const struct ctl_options *options, const char 
 void kv_request_prefix_end(struct buf *out, struct slice prefix);
 /* The encoded request appended to `out`. Words are what stands on the line beside flags. Fails with a message. */
 enum ctl_exit kv_request_get(const struct ctl_options *options, int count, const char **words, struct buf *out);
+/* Of a get that has one answer: --stream is refused. */
+enum ctl_exit kv_request_get_whole(const struct ctl_options *options, int count, const char **words, struct buf *out);
 enum ctl_exit kv_request_del(const struct ctl_options *options, int count, const char **words, struct buf *out);
 /* `value`: read from elsewhere if the line has none; NULL = the line must have it. */
 enum ctl_exit kv_request_put(const struct ctl_options *options, int count, const char **words, const struct slice *value,

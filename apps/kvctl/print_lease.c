@@ -33,28 +33,32 @@ static void finish(struct json *json)
     json_deinit(json);
 }
 
-enum ctl_exit print_lease_grant(const struct ctl *ctl, const Etcdserverpb__LeaseGrantResponse *response)
+/* For programs: the header, ID and TTL. */
+static enum ctl_exit print_granted(const struct ctl *ctl, const Etcdserverpb__ResponseHeader *header, int64_t id, int64_t ttl, bool has_error)
 {
     struct json json;
-    ASSERT(response->header != NULL);
-    switch (ctl->format) {
-    case CTL_SIMPLE: printf("lease %016" PRIx64 " granted with TTL(%" PRId64 "s)\n", (uint64_t)response->id, response->ttl); break;
-    case CTL_FIELDS:
-        print_fields_header(response->header);
-        printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n", response->id, response->ttl);
-        break;
-    case CTL_JSON:
-        json_init(&json);
-        json_open(&json, NULL, '{');
-        put_header(&json, response->header);
-        put_number(&json, "ID", response->id);
-        put_number(&json, "TTL", response->ttl);
-        json_string(&json, "Error", "");
-        finish(&json);
-        break;
-    case CTL_PROTOBUF: print_message_bytes(&response->header->base); break;
-    case CTL_TABLE: return print_message_no_format(ctl);
+    ASSERT(header != NULL && ctl->format != CTL_SIMPLE);
+    if (ctl->format == CTL_TABLE) return print_message_no_format(ctl);
+    if (ctl->format == CTL_PROTOBUF) print_message_bytes(&header->base);
+    if (ctl->format == CTL_FIELDS) {
+        print_fields_header(header);
+        printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n", id, ttl);
     }
+    if (ctl->format != CTL_JSON) return CTL_OK;
+    json_init(&json);
+    json_open(&json, NULL, '{');
+    put_header(&json, header);
+    put_number(&json, "ID", id);
+    put_number(&json, "TTL", ttl);
+    if (has_error) json_string(&json, "Error", "");
+    finish(&json);
+    return CTL_OK;
+}
+
+enum ctl_exit print_lease_grant(const struct ctl *ctl, const Etcdserverpb__LeaseGrantResponse *response)
+{
+    if (ctl->format != CTL_SIMPLE) return print_granted(ctl, response->header, response->id, response->ttl, true);
+    printf("lease %016" PRIx64 " granted with TTL(%" PRId64 "s)\n", (uint64_t)response->id, response->ttl);
     return CTL_OK;
 }
 
@@ -166,24 +170,7 @@ enum ctl_exit print_lease_list(const struct ctl *ctl, const Etcdserverpb__LeaseL
 
 enum ctl_exit print_lease_keep_alive(const struct ctl *ctl, const Etcdserverpb__LeaseKeepAliveResponse *response)
 {
-    struct json json;
-    ASSERT(response->header != NULL);
-    switch (ctl->format) {
-    case CTL_SIMPLE: printf("lease %016" PRIx64 " keepalived with TTL(%" PRId64 ")\n", (uint64_t)response->id, response->ttl); break;
-    case CTL_FIELDS:
-        print_fields_header(response->header);
-        printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n", response->id, response->ttl);
-        break;
-    case CTL_JSON:
-        json_init(&json);
-        json_open(&json, NULL, '{');
-        put_header(&json, response->header);
-        put_number(&json, "ID", response->id);
-        put_number(&json, "TTL", response->ttl);
-        finish(&json);
-        break;
-    case CTL_PROTOBUF: print_message_bytes(&response->header->base); break;
-    case CTL_TABLE: return print_message_no_format(ctl);
-    }
+    if (ctl->format != CTL_SIMPLE) return print_granted(ctl, response->header, response->id, response->ttl, false);
+    printf("lease %016" PRIx64 " keepalived with TTL(%" PRId64 ")\n", (uint64_t)response->id, response->ttl);
     return CTL_OK;
 }

@@ -61,7 +61,7 @@ static enum ctl_exit encode_request(const struct operation *operation, const str
                                     const char **words, struct buf *out)
 {
     ASSERT(operation->field >= 1 && operation->field <= 3);
-    if (operation->field == 1) return kv_request_get(options, count, words, out);
+    if (operation->field == 1) return kv_request_get_whole(options, count, words, out);
     if (operation->field == 2) return kv_request_put(options, count, words, NULL, out);
     return kv_request_del(options, count, words, out);
 }

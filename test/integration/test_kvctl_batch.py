@@ -73,8 +73,8 @@ def test_what_fails_is_named_by_its_line():
         check(seen[776]["code"] == "NOT_FOUND" and "revision" in seen[0]["result"]["header"] and len(errors) == 1, "%s %s", seen[776], errors)
         code, out, errors = batch(member, "\n".join(lines).replace("a/", "c/").replace("b/", "c/"), "--stop-on-error", "--parallel", "1")
         check(code == 1 and count(member, b"c/") == 776 and errors[-1].endswith("stopped"), "%d %s", count(member, b"c/"), errors)
-        code, out, errors = batch(member, "put d/1 v\nput d/2\nstatus\n\n# comment\nget d --limit x\nput d/4 v\n", "--dry-run")
-        check(code == 3 and out == [] and [line[:13] for line in errors] == ["Error: line 2", "Error: line 3", "Error: line 6", "2 lines are w"], "%s", errors)
+        code, out, errors = batch(member, "put d/1 v\nput d/2\nstatus\n\n# comment\nget d --limit x\nput d/4 v\nget d --stream\n", "--dry-run")
+        check(code == 3 and out == [] and [line[:13] for line in errors] == ["Error: line 2", "Error: line 3", "Error: line 6", "Error: line 8", "2 lines are w"] and "--stream" in errors[3], "%s", errors)
         check(count(member, b"d/") == 0, "a dry run that did something")
         for words, complaint in ((("--parallel", "0"), "1 to 1024"), (("a", "b"), "one file"), (("/no/such/file",), "open /no/such/file"), (("-w", "table"), "table")):
             code, out, errors = batch(member, "", *words)
