@@ -166,8 +166,9 @@ bool sim_core_run(const struct sim_core *core, uint64_t *out_spans)
     run(core, 10 * election_ns);
     demand(core, !is_parted || elections(core) == before, "V2 who is cut off from the leader alone does not disturb it", set, elections(core) - before);
     demand(core, elections(core) <= before + 1, "V2 a leader stays while the network stays as it is", set, elections(core) - before);
-    /* With the smallest windows what waits already goes one entry a round trip. */
-    uint64_t waiting = world_last_index(core->world) - world_commit_index(core->world);
+    /* With the smallest windows what waits already goes one entry a round trip; who was behind gets all that it lacks first. */
+    uint64_t commit_index = world_commit_index(core->world), least_index = world_least_index(core->world, set);
+    uint64_t waiting = world_last_index(core->world) - (least_index < commit_index ? least_index : commit_index);
     uint64_t backlog_ns = waiting * (2 * core->options->world.delay_ns + 2 * NS_PER_MS);
     demand(core, takes_write(core, 10 * election_ns + NS_PER_S + backlog_ns), "V1 a majority takes writes", set, waiting);
     return true;

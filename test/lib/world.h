@@ -143,6 +143,7 @@ uint64_t world_hash(const struct world *world, uint32_t member, uint64_t *out_ap
 uint64_t world_whole_hash(const struct world *world, uint32_t member); /* of all that is replicated, leases and all */
 uint64_t world_commit_index(const struct world *world); /* the highest anywhere, ever */
 uint64_t world_last_index(const struct world *world);   /* of the longest log, committed or not */
+uint64_t world_least_index(const struct world *world, uint32_t set); /* of the shortest one among these members */
 bool world_is_settled(const struct world *world);        /* there is a leader, and all of its log is committed */
 uint64_t world_steps(const struct world *world);
 uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */

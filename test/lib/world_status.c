@@ -25,6 +25,15 @@ uint64_t world_last_index(const struct world *world)
     }
     return last;
 }
+uint64_t world_least_index(const struct world *world, uint32_t set)
+{
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        uint64_t own = world->members[i].watch.issued.last_index;
+        if ((set >> i & 1) != 0 && own < least) least = own;
+    }
+    return least;
+}
 void world_get_counts(const struct world *world, struct world_counts *out_counts) { *out_counts = world->counts; }
 
 int world_leader(const struct world *world)
