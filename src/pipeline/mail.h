@@ -39,7 +39,7 @@ enum mail_kind {
 
     /* raft → apply, in position */
     MAIL_COMMIT,      /* commit: entries with their calls */
-    MAIL_READ_BATCH,  /* read: a confirmed batch; also apply → net; and to watch, from apply or raft: renewals with their answers */
+    MAIL_READ_BATCH,  /* read: a confirmed batch; also to net, from apply or raft; and to watch, from apply or raft: renewals with their answers */
     MAIL_LEADER,      /* leader: coalesced by the sender */
     MAIL_INSTALL,     /* loaded: this state takes the place of what there is */
 

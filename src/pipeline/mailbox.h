@@ -65,11 +65,17 @@ static inline void lane_must_post(struct lane *lane, const struct mail *mail)
     ASSERT(posted);
 }
 /* Producer: what the consumer need not be woken for, since it looks before it does anything that depends on it. */
-static inline void lane_must_post_quietly(struct lane *lane, const struct mail *mail)
+static inline bool lane_post_quietly(struct lane *lane, const struct mail *mail)
 {
     bool was_posted = lane->posted;
-    lane_must_post(lane, mail);
+    bool is_posted = lane_post(lane, mail);
     lane->posted = was_posted;
+    return is_posted;
+}
+static inline void lane_must_post_quietly(struct lane *lane, const struct mail *mail)
+{
+    bool posted = lane_post_quietly(lane, mail);
+    ASSERT(posted);
 }
 /* Producer, end of step. */
 static inline void lane_ring(struct lane *lane)

@@ -229,7 +229,13 @@ static bool must_wait(const struct net_actor *role, const struct net_call *call,
 static void post_read_batch(struct net_actor *role, struct read_batch *batch)
 {
     struct mail mail = {.kind = MAIL_READ, .read.batch = batch};
-    if (lane_post(role->lanes.to_raft, &mail)) return;
+    bool is_urgent = batch->questions != NULL; /* a question of its own */
+    if (lane_post_quietly(role->lanes.to_raft, &mail)) {
+        /* Either we see that raft does not gather, or raft sees the mail before it sleeps. */
+        bool gathers = atomic_fetch_add_explicit(&role->shared->gathers_reads, 0, memory_order_seq_cst) != 0;
+        if (!gathers || is_urgent) role->lanes.to_raft->posted = true;
+        return;
+    }
     METRIC_ADD(&role->shared->metrics, lane_full, 1);
     mail.kind = MAIL_READ_FAIL;
     mail.read.err = ERR_TOO_MANY_REQUESTS;

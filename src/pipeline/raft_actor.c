@@ -24,6 +24,9 @@ static void post_peer(struct raft_actor *role, const struct raft_msg *msg)
 static void take_unsent(struct raft_actor *role, const struct raft_msg *msg)
 {
     if (msg->kind == RAFT_MSG_FORWARD) raft_calls_refused(role, msg->round, false);
+    bool was_held = role->flush_held;
+    if (msg->kind == RAFT_MSG_READ_INDEX) raft_reads_lost(role, msg->round);
+    role->flush_held = was_held; /* not at once: the clock asks again */
     if (role->retry_ns == CLOCK_NEVER) role->retry_ns = role->now_ns + RETRY_NS;
 }
 
@@ -167,6 +170,7 @@ static void take_wal(struct raft_actor *role, const struct mail *mail)
 static void take_apply(struct raft_actor *role, const struct mail *mail)
 {
     if (mail->kind == MAIL_APPLIED) {
+        role->applied_index = mail->applied.index;
         step_simple(role, &(struct raft_input){.kind = RAFT_IN_APPLIED, .index = mail->applied.index});
     } else if (mail->kind == MAIL_ANSWERED) {
         raft_reads_answer(role, mail);
@@ -377,6 +381,16 @@ static void ask_for_wakes(struct raft_actor *role, const struct raft_status *sta
     atomic_exchange_explicit(&role->shared->wants_applied, wants, memory_order_seq_cst);
 }
 
+/* While reads are asked for, those that come meanwhile go with the next question: no reason to wake up before the answer. Whoever stops
+ * gathering looks into its lanes before it sleeps. */
+static void tell_of_gathering(struct raft_actor *role)
+{
+    bool gathers = raft_reads_gather(role);
+    if (gathers == role->gathers_reads) return;
+    role->gathers_reads = gathers;
+    atomic_exchange_explicit(&role->shared->gathers_reads, gathers, memory_order_seq_cst);
+}
+
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct raft_actor *role = (struct raft_actor *)actor;
@@ -407,6 +421,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     METRIC_SET(&role->shared->metrics, raft_tail_bytes, status.tail_bytes);
     METRIC_SET(&role->shared->metrics, proposals_pending, role->pending.by_counter.count);
     ask_for_wakes(role, &status);
+    tell_of_gathering(role);
     return role->flush_held;
 }
 
@@ -499,6 +514,9 @@ void raft_actor_deinit(struct raft_actor *role)
     pending_deinit(&role->pending);
     size_t cursor = 0;
     uint64_t id = 0;
+    struct raft_read_asking *asking;
+    while ((asking = map_each(&role->reads, &cursor, &id)) != NULL) alloc_free(asking);
+    cursor = 0;
     struct raft_forward *forward;
     while ((forward = map_each(&role->forwards, &cursor, &id)) != NULL) alloc_free(forward);
     map_deinit(&role->forwards);

@@ -28,20 +28,26 @@ struct raft_forward {
     struct list calls;
 };
 
-/* A context of the read index: a batch of our own, a follower's request, or the probe for readiness (neither). */
+/* What waits for the read index: a batch of our own, a follower's request, or the probe for readiness (neither). */
 enum raft_read_state { RAFT_READ_WAITING, RAFT_READ_ASKED, RAFT_READ_CONFIRMED };
 struct raft_read_wait {
     struct list fifo;          /* own batches by deadline; others by arrival */
-    struct list confirmed;     /* own ones, by index */
+    struct list turn;          /* ASKED: of what was asked with it; CONFIRMED: own ones, by index */
     enum raft_read_state state;
-    uint64_t context;          /* fresh for each asking */
+    struct raft_read_asking *asking; /* NULL unless ASKED */
     struct read_batch *batch;  /* NULL: probe, or remote without questions */
     uint64_t remote_peer;
     uint64_t remote_context;
     uint64_t index;
     uint64_t started_ns;       /* of the round that confirmed it, where this member leads */
-    uint64_t asked_ns;
     uint64_t deadline_ns;
+};
+
+/* A context of the read index, fresh for each asking, and all that was asked for under it; freed when the last of it has left. */
+struct raft_read_asking {
+    uint64_t context;
+    uint64_t asked_ns;
+    struct list waits; /* never empty */
 };
 
 struct raft_actor {
@@ -58,7 +64,8 @@ struct raft_actor {
     struct map forwards;        /* id → struct raft_forward */
     uint64_t next_id;           /* forwards and read contexts; the boot in its upper bits */
 
-    struct map reads;           /* context → struct raft_read_wait, while ASKED */
+    struct map reads;           /* context → struct raft_read_asking */
+    struct raft_read_asking *read_asking; /* the one of a follower for all that has no questions; NULL = none under way */
     struct list read_fifo;
     struct list read_confirmed; /* ascending by index */
     uint32_t read_count;
@@ -70,7 +77,9 @@ struct raft_actor {
     struct mail *backlog;       /* for raft → apply, in order, when the lane is full */
     uint32_t backlog_first, backlog_count, backlog_capacity;
     uint64_t posted_index;      /* last entry posted to apply */
+    uint64_t applied_index;     /* what apply said that it has published; 0 = nothing in this run */
     bool wants_applied;         /* as apply was told */
+    bool gathers_reads;         /* as net was told */
     struct mail installing;     /* INSTALL: what raft was given in this step, until its output says so; kind NONE = nothing */
     bool transferring;
     uint64_t move_call;         /* of a client that moves the leader; one at a time, 0 = none */
@@ -120,6 +129,7 @@ void raft_reads_release(struct raft_actor *role);                   /* the head 
 void raft_reads_expire(struct raft_actor *role);
 void raft_reads_fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err); /* takes it over */
 void raft_reads_fail_all(struct raft_actor *role, enum err err);
+bool raft_reads_gather(const struct raft_actor *role);              /* what comes now waits for the end of a question that is under way */
 uint64_t raft_reads_deadline_ns(const struct raft_actor *role);
 
 /* raft_actor.c, for the two above */

@@ -1,5 +1,9 @@
-/* raft_reads: linearizable reads: one context per batch, confirmed by the leader's read-index round (thesis 6.4), released to apply in one
- * FIFO by index. Followers ask the leader for the index only, with a fresh context at each asking. */
+/* raft_reads: linearizable reads, confirmed by the leader's read-index round (thesis 6.4), released to apply in one FIFO by index.
+ * Followers ask the leader for the index only, with a fresh context at each asking.
+ *
+ * What waits is asked for together, under one context. A follower has one such question under way; what comes meanwhile goes with the
+ * next, as the leader's rounds gather it, too: a question of its own for each batch would cost both members a message, there and back.
+ * Questions about leases have answers of their own, and so contexts of their own. */
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "pipeline/raft_actor.h"
@@ -12,24 +16,78 @@ static struct raft_read_wait *wait_new(struct raft_actor *role, struct read_batc
     wait->state = RAFT_READ_WAITING;
     wait->batch = batch;
     wait->deadline_ns = role->now_ns + role->config->request_timeout_ns;
-    list_init(&wait->confirmed);
+    list_init(&wait->turn);
     list_push_back(&role->read_fifo, &wait->fifo);
     role->read_count++;
     role->flush_held = true;
     return wait;
 }
 
+static struct raft_read_asking *asking_new(struct raft_actor *role)
+{
+    struct raft_read_asking *asking = ALLOC(struct raft_read_asking);
+    asking->context = role->next_id++;
+    asking->asked_ns = role->now_ns;
+    list_init(&asking->waits);
+    bool is_new = map_put(&role->reads, asking->context, asking);
+    ASSERT(is_new);
+    return asking;
+}
+
+/* What it asked for has left it. A follower may ask the next one. */
+static void asking_free(struct raft_actor *role, struct raft_read_asking *asking)
+{
+    ASSERT(list_is_empty(&asking->waits));
+    map_take(&role->reads, asking->context);
+    if (role->read_asking == asking) {
+        role->read_asking = NULL;
+        role->flush_held = true;
+    }
+    alloc_free(asking);
+}
+
+static void join(struct raft_read_asking *asking, struct raft_read_wait *wait)
+{
+    ASSERT(wait->state == RAFT_READ_WAITING);
+    wait->state = RAFT_READ_ASKED;
+    wait->asking = asking;
+    list_push_back(&asking->waits, &wait->turn);
+}
+
+/* No answer to that question is of use to it any more. The last one takes the question along. */
+static void leave(struct raft_actor *role, struct raft_read_wait *wait, enum raft_read_state state)
+{
+    struct raft_read_asking *asking = wait->asking;
+    ASSERT(wait->state == RAFT_READ_ASKED && asking != NULL);
+    list_remove(&wait->turn);
+    wait->asking = NULL;
+    wait->state = state;
+    if (list_is_empty(&asking->waits)) asking_free(role, asking);
+}
+
+static struct raft_read_wait *first_of(const struct raft_read_asking *asking)
+{
+    ASSERT(!list_is_empty(&asking->waits));
+    return LIST_ENTRY(asking->waits.next, struct raft_read_wait, turn);
+}
+
 static void wait_free(struct raft_actor *role, struct raft_read_wait *wait)
 {
-    if (wait->state == RAFT_READ_ASKED) map_take(&role->reads, wait->context);
+    if (wait->state == RAFT_READ_ASKED) leave(role, wait, RAFT_READ_WAITING);
     list_remove(&wait->fifo);
-    list_remove(&wait->confirmed);
+    list_remove(&wait->turn);
     ASSERT(role->read_count > 0);
     role->read_count--;
     alloc_free(wait);
 }
 
 static bool is_probe(const struct raft_read_wait *wait) { return wait->batch == NULL && wait->remote_peer == RAFT_NONE; }
+
+/* Of what only the leader knows: the index alone is no answer. */
+static bool has_questions(const struct raft_read_wait *wait)
+{
+    return wait->batch != NULL && wait->batch->questions != NULL && !wait->batch->questions[0].is_list;
+}
 
 /* Whoever asked from afar asks again. */
 void raft_reads_fail_batch(struct raft_actor *role, struct read_batch *batch, enum err err)
@@ -97,9 +155,10 @@ static bool answers_fit(const struct read_batch *batch, struct slice bytes)
 /* They go on when this member shows all that the leader did when it answered. */
 void raft_reads_answered(struct raft_actor *role, const struct raft_msg *msg)
 {
-    struct raft_read_wait *wait = map_get(&role->reads, msg->round);
-    bool is_asked = wait != NULL && wait->batch != NULL && wait->batch->questions != NULL && !wait->batch->questions[0].is_list;
-    if (!is_asked || !answers_fit(wait->batch, blob_slice(msg->entries[0].data))) return;
+    struct raft_read_asking *asking = map_get(&role->reads, msg->round);
+    if (asking == NULL) return;
+    struct raft_read_wait *wait = first_of(asking);
+    if (!has_questions(wait) || !answers_fit(wait->batch, blob_slice(msg->entries[0].data))) return;
     wait->batch->answers = blob_ref(msg->entries[0].data);
     raft_reads_confirmed(role, msg->round, &(struct raft_read){.index = MUTANT(D98) ? 0 : msg->index});
 }
@@ -132,27 +191,30 @@ static void answer_remote(struct raft_actor *role, struct raft_read_wait *wait, 
     wait_free(role, wait);
 }
 
-static void set_asked(struct raft_actor *role, struct raft_read_wait *wait)
+/* The leader: one context for all that wait. */
+static void ask_self(struct raft_actor *role)
 {
-    wait->state = RAFT_READ_ASKED;
-    wait->asked_ns = role->now_ns;
-    bool is_new = map_put(&role->reads, wait->context, wait);
-    ASSERT(is_new);
+    struct raft_input input = {.kind = RAFT_IN_READ, .now_ns = role->now_ns, .context = role->next_id};
+    if (raft_step(role->raft, &input) != RAFT_OK) return;
+    struct raft_read_asking *asking = asking_new(role);
+    ASSERT(asking->context == input.context);
+    for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = at->next) {
+        struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
+        if (wait->state == RAFT_READ_WAITING) join(asking, wait);
+    }
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    bool is_hasty = MUTANT(D101) && read_batch_is_renewal(first_of(asking)->batch);
+    if (is_hasty) raft_reads_confirmed(role, input.context, &(struct raft_read){.index = status.commit_index, .started_ns = role->now_ns});
 }
 
-static void ask_self(struct raft_actor *role, struct raft_read_wait *wait)
-{
-    struct raft_input input = {.kind = RAFT_IN_READ, .now_ns = role->now_ns, .context = wait->context};
-    if (raft_step(role->raft, &input) == RAFT_OK) set_asked(role, wait);
-}
-
-static void ask_leader(struct raft_actor *role, struct raft_read_wait *wait, const struct raft_status *status)
+static void ask_leader(struct raft_actor *role, const struct raft_read_asking *asking, const struct raft_status *status)
 {
     struct raft_msg msg = {.kind = RAFT_MSG_READ_INDEX, .from = role->self, .to = status->leader, .term = status->term,
-                           .round = wait->context};
+                           .round = asking->context};
     struct raft_entry entry = {.kind = RAFT_ENTRY_COMMAND, .data = NULL};
-    bool asks_leader = wait->batch != NULL && wait->batch->questions != NULL && !wait->batch->questions[0].is_list;
-    if (asks_leader) {
+    const struct raft_read_wait *wait = first_of(asking);
+    if (has_questions(wait)) {
         struct buf questions;
         buf_init(&questions);
         for (uint32_t i = 0; i < wait->batch->count; i++) lease_request_put_question(&wait->batch->questions[i], &questions);
@@ -160,96 +222,141 @@ static void ask_leader(struct raft_actor *role, struct raft_read_wait *wait, con
         msg.entries = &entry;
         msg.entry_count = 1;
     }
-    set_asked(role, wait);
-    raft_actor_send_call(role, &msg);
+    raft_actor_send_call(role, &msg); /* may free it */
     blob_unref(entry.data);
+    if (MUTANT(D37)) raft_reads_confirmed(role, msg.round, &(struct raft_read){.index = status->commit_index});
 }
 
-void raft_reads_flush(struct raft_actor *role)
+static struct raft_read_asking *gather(struct raft_actor *role)
 {
-    if (role->read_count == 0) return;
-    struct raft_status status;
-    raft_get_status(role->raft, &status);
-    if (status.leader == RAFT_NONE) return;
+    struct raft_read_asking *asking = NULL;
+    for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = at->next) {
+        struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
+        if (wait->state != RAFT_READ_WAITING || wait->remote_peer != RAFT_NONE || has_questions(wait)) continue;
+        if (asking == NULL) asking = asking_new(role);
+        join(asking, wait);
+    }
+    return asking;
+}
+
+/* A follower: what others asked of it they ask of whoever leads now. */
+static void ask_afar(struct raft_actor *role, const struct raft_status *status)
+{
+    if (role->read_asking == NULL) {
+        struct raft_read_asking *asking = gather(role);
+        role->read_asking = asking;
+        if (asking != NULL) ask_leader(role, asking, status);
+    }
     struct list *next;
     for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = next) {
         next = at->next;
         struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
         if (wait->state != RAFT_READ_WAITING) continue;
-        wait->context = role->next_id++;
-        if (status.role == RAFT_LEADER) {
-            ask_self(role, wait);
-            bool is_hasty = MUTANT(D101) && read_batch_is_renewal(wait->batch);
-            if (is_hasty) raft_reads_confirmed(role, wait->context, &(struct raft_read){.index = status.commit_index, .started_ns = role->now_ns});
-        } else if (wait->remote_peer != RAFT_NONE) {
+        if (wait->remote_peer != RAFT_NONE) {
             answer_remote(role, wait, 0, true);
-        } else {
-            ask_leader(role, wait, &status);
-            if (MUTANT(D37)) raft_reads_confirmed(role, wait->context, &(struct raft_read){.index = status.commit_index});
+        } else if (has_questions(wait)) {
+            struct raft_read_asking *asking = asking_new(role);
+            join(asking, wait);
+            ask_leader(role, asking, status);
         }
     }
+}
+
+static bool any_waits(const struct raft_actor *role)
+{
+    for (const struct list *at = role->read_fifo.prev; at != &role->read_fifo; at = at->prev) {
+        if (LIST_ENTRY(at, struct raft_read_wait, fifo)->state == RAFT_READ_WAITING) return true;
+    }
+    return false;
+}
+
+void raft_reads_flush(struct raft_actor *role)
+{
+    if (role->read_count == 0 || !any_waits(role)) return;
+    struct raft_status status;
+    raft_get_status(role->raft, &status);
+    if (status.leader == RAFT_NONE) return;
+    if (status.role == RAFT_LEADER) ask_self(role);
+    else ask_afar(role, &status);
 }
 
 /* Ascending by index; nearly always at the end. */
 static void insert_confirmed(struct raft_actor *role, struct raft_read_wait *wait)
 {
     struct list *at = role->read_confirmed.prev;
-    while (at != &role->read_confirmed && LIST_ENTRY(at, struct raft_read_wait, confirmed)->index > wait->index) {
+    while (at != &role->read_confirmed && LIST_ENTRY(at, struct raft_read_wait, turn)->index > wait->index) {
         at = at->prev;
     }
-    list_push_front(at, &wait->confirmed);
+    list_push_front(at, &wait->turn);
 }
 
 void raft_reads_confirmed(struct raft_actor *role, uint64_t context, const struct raft_read *read)
 {
-    struct raft_read_wait *wait = map_take(&role->reads, context);
-    if (wait == NULL) return; /* expired, or asked again under another context */
-    ASSERT(wait->state == RAFT_READ_ASKED);
-    wait->state = RAFT_READ_CONFIRMED;
-    wait->index = read->index;
-    wait->started_ns = read->started_ns;
-    if (wait->remote_peer != RAFT_NONE && wait->batch == NULL) {
-        answer_remote(role, wait, read->index, false);
-    } else {
-        insert_confirmed(role, wait);
+    struct raft_read_asking *asking = map_get(&role->reads, context);
+    bool more = asking != NULL; /* else: expired, or asked again under another context */
+    while (more) {
+        struct raft_read_wait *wait = first_of(asking);
+        more = asking->waits.next != asking->waits.prev;
+        leave(role, wait, RAFT_READ_CONFIRMED);
+        wait->index = read->index;
+        wait->started_ns = read->started_ns;
+        if (wait->remote_peer != RAFT_NONE && wait->batch == NULL) {
+            answer_remote(role, wait, read->index, false);
+        } else {
+            insert_confirmed(role, wait);
+        }
     }
+}
+
+/* Back to those that wait. */
+static void lose(struct raft_actor *role, struct raft_read_asking *asking)
+{
+    bool more = true;
+    while (more) {
+        struct raft_read_wait *wait = first_of(asking);
+        more = asking->waits.next != asking->waits.prev;
+        leave(role, wait, RAFT_READ_WAITING);
+        if (wait->remote_peer != RAFT_NONE) answer_remote(role, wait, 0, true);
+    }
+    role->flush_held = true;
 }
 
 void raft_reads_lost(struct raft_actor *role, uint64_t context)
 {
-    struct raft_read_wait *wait = map_take(&role->reads, context);
-    if (wait == NULL) return;
-    wait->state = RAFT_READ_WAITING;
-    role->flush_held = true;
-    if (wait->remote_peer != RAFT_NONE) answer_remote(role, wait, 0, true);
+    struct raft_read_asking *asking = map_get(&role->reads, context);
+    if (asking != NULL) lose(role, asking);
 }
 
 void raft_reads_reset(struct raft_actor *role)
 {
     for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = at->next) {
         struct raft_read_wait *wait = LIST_ENTRY(at, struct raft_read_wait, fifo);
-        if (wait->state != RAFT_READ_ASKED || wait->remote_peer != RAFT_NONE) continue;
-        map_take(&role->reads, wait->context);
-        wait->state = RAFT_READ_WAITING;
+        if (wait->state == RAFT_READ_ASKED && wait->remote_peer == RAFT_NONE) leave(role, wait, RAFT_READ_WAITING);
     }
+}
+
+/* The view that is published has it all: the way through apply would be a hop for nothing. */
+static bool is_shown(const struct raft_actor *role, const struct raft_read_wait *wait)
+{
+    return wait->index <= role->applied_index && wait->batch != NULL && wait->batch->questions == NULL;
 }
 
 void raft_reads_release(struct raft_actor *role)
 {
     while (!list_is_empty(&role->read_confirmed)) {
-        struct raft_read_wait *wait = LIST_ENTRY(role->read_confirmed.next, struct raft_read_wait, confirmed);
+        struct raft_read_wait *wait = LIST_ENTRY(role->read_confirmed.next, struct raft_read_wait, turn);
         if (wait->index > role->posted_index && !MUTANT(D30)) return;
         struct mail mail = {.kind = MAIL_READ_BATCH, .read = {.batch = wait->batch, .index = wait->index, .started_ns = wait->started_ns}};
-        raft_actor_post_apply(role, &mail);
+        if (is_shown(role, wait)) lane_must_post(role->lanes.to_net, &mail);
+        else raft_actor_post_apply(role, &mail);
         wait_free(role, wait);
     }
 }
 
 static void ask_again(struct raft_actor *role, struct raft_read_wait *wait)
 {
-    if (wait->state != RAFT_READ_ASKED || wait->asked_ns + ASK_AGAIN_NS > role->now_ns) return;
-    map_take(&role->reads, wait->context);
-    wait->state = RAFT_READ_WAITING;
+    if (wait->state != RAFT_READ_ASKED || wait->asking->asked_ns + ASK_AGAIN_NS > role->now_ns) return;
+    leave(role, wait, RAFT_READ_WAITING);
     role->flush_held = true;
     METRIC_ADD(&role->shared->metrics, slow_read_indexes, 1);
 }
@@ -280,13 +387,17 @@ void raft_reads_fail_all(struct raft_actor *role, enum err err)
     }
 }
 
+/* A leader's round may be over before its disk or a peer wakes this role; where it leads alone, it is so at once. */
+bool raft_reads_gather(const struct raft_actor *role)
+{
+    return role->read_asking != NULL || (SHARED_GET(role->shared, is_leader) && role->reads.count > 0);
+}
+
 uint64_t raft_reads_deadline_ns(const struct raft_actor *role)
 {
     if (role->read_count == 0) return CLOCK_NEVER;
     const struct raft_read_wait *oldest = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
-    uint64_t deadline_ns = oldest->deadline_ns;
-    if (oldest->state == RAFT_READ_ASKED && oldest->asked_ns + ASK_AGAIN_NS < deadline_ns) {
-        deadline_ns = oldest->asked_ns + ASK_AGAIN_NS;
-    }
-    return deadline_ns;
+    const struct raft_read_asking *asking = role->read_asking != NULL ? role->read_asking : oldest->asking;
+    if (asking == NULL || asking->asked_ns + ASK_AGAIN_NS >= oldest->deadline_ns) return oldest->deadline_ns;
+    return asking->asked_ns + ASK_AGAIN_NS;
 }

@@ -150,6 +150,96 @@ START_TEST(test_a_physical_compaction_that_waits_for_a_reader_is_answered_though
 }
 END_TEST
 
+/* One read is asked for, others come meanwhile: net wakes nobody for them, and one question more is enough for all. */
+START_TEST(test_reads_that_come_while_a_follower_asks_go_with_its_next_question)
+{
+    struct world *world = world_new(&(struct world_options){.seed = 7, .members = 3});
+    enum err err;
+    struct slice bytes;
+    wait_ready(world, 3);
+    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
+    ck_assert_int_eq(err, ERR_OK);
+    world_run(world, NS_PER_S);
+    struct world_member *member = &world->members[(world_leader(world) + 1) % 3];
+    struct line *line = &member->line;
+    uint64_t first_id = line->raft.next_id, calls[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        atomic_store(&line->raft.actor.bell.sleeping, 1);
+        calls[i] = get(world, member->number, "k");
+        (void)actor_step(&line->net.actor, world_local_ns(member));
+        ck_assert_uint_eq(atomic_load(&line->raft.actor.bell.sleeping), i > 0);
+        (void)actor_step(&line->raft.actor, world_local_ns(member));
+        ck_assert_uint_eq(line->raft.reads.count, 1);
+        ck_assert_uint_eq(line->raft.read_count, i + 1);
+    }
+    ck_assert_uint_eq(line->raft.next_id, first_id + 1);
+    member->idle_until_ns = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        run_until(world, calls[i], &err, &bytes);
+        ck_assert_int_eq(err, ERR_OK);
+        ck_assert(slice_equal(field(field(bytes, 2), 5), slice_from_string("v")));
+    }
+    ck_assert_uint_eq(line->raft.next_id, first_id + 2);
+    ck_assert_uint_eq(line->raft.reads.count, 0);
+    world_free(world);
+}
+END_TEST
+
+/* The question is lost: all that waited for it are asked for again, together. */
+START_TEST(test_reads_of_a_follower_whose_question_is_lost_are_asked_for_again)
+{
+    struct world *world = world_new(&(struct world_options){.seed = 8, .members = 3});
+    enum err err;
+    struct slice bytes;
+    wait_ready(world, 3);
+    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
+    ck_assert_int_eq(err, ERR_OK);
+    world_run(world, NS_PER_S);
+    struct world_member *member = &world->members[(world_leader(world) + 1) % 3];
+    struct raft_actor *raft = &member->line.raft;
+    uint64_t calls[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        struct mail mail;
+        calls[i] = get(world, member->number, "k");
+        (void)actor_step(&member->line.net.actor, world_local_ns(member));
+        (void)actor_step(&raft->actor, world_local_ns(member));
+        while (lane_take(raft->lanes.to_peer_calls, &mail)) mail_deinit(&mail);
+    }
+    ck_assert_uint_eq(raft->reads.count, 1);
+    uint64_t asked_ns = raft->read_asking->asked_ns, last_ns = asked_ns + 600 * NS_PER_MS;
+    ck_assert_uint_le(raft_reads_deadline_ns(raft), last_ns);
+    member->idle_until_ns = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        run_until(world, calls[i], &err, &bytes);
+        ck_assert_int_eq(err, ERR_OK);
+    }
+    ck_assert_uint_le(raft->now_ns, last_ns + 100 * NS_PER_MS);
+    world_free(world);
+}
+END_TEST
+
+START_TEST(test_a_read_of_what_is_published_does_not_pass_through_apply)
+{
+    struct world *world = world_new(&(struct world_options){.seed = 9, .members = 1});
+    struct line *line = &world->members[0].line;
+    enum err err;
+    struct slice bytes;
+    bool died = false;
+    wait_ready(world, 1);
+    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
+    ck_assert_int_eq(err, ERR_OK);
+    world_run(world, NS_PER_S);
+    uint64_t call = get(world, 0, "k");
+    (void)actor_step(&line->net.actor, world_local_ns(&world->members[0]));
+    (void)actor_step(&line->raft.actor, world_local_ns(&world->members[0]));
+    (void)actor_step(&line->net.actor, world_local_ns(&world->members[0]));
+    ck_assert(world_answer(world, call, &err, &bytes, &died));
+    ck_assert_int_eq(err, ERR_OK);
+    ck_assert(slice_equal(field(field(bytes, 2), 5), slice_from_string("v")));
+    world_free(world);
+}
+END_TEST
+
 /* Both are decided, and wait in front of a full lane for a role that is not stepped any more. */
 START_TEST(test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_when_the_member_stops)
 {
@@ -163,8 +253,9 @@ START_TEST(test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_whe
     run_until(world, put(world, 0, "k", "v"), &err, &bytes);
     ck_assert_int_eq(err, ERR_OK);
     while (line->raft.backlog_count == 0) raft_actor_post_apply(&line->raft, &filler);
-    uint64_t calls[2] = {get(world, 0, "k"), put(world, 0, "k", "w")};
-    for (uint32_t i = 0; i < 4; i++) { /* everybody but apply */
+    uint64_t calls[2] = {put(world, 0, "k", "w"), 0};
+    for (uint32_t i = 0; i < 8; i++) { /* everybody but apply */
+        if (i == 4) calls[1] = get(world, 0, "k"); /* it must see the write */
         (void)actor_step(&line->net.actor, world_local_ns(&world->members[0]));
         (void)actor_step(&line->raft.actor, world_local_ns(&world->members[0]));
         (void)actor_step(&line->wal.actor, world_local_ns(&world->members[0]));
@@ -398,6 +489,9 @@ int main(void)
     tcase_add_test(tcase, test_every_member_of_three_takes_writes_and_reads_what_any_other_acknowledged);
     tcase_add_test(tcase, test_bad_requests_are_answered_with_the_texts_of_the_api);
     tcase_add_test(tcase, test_a_physical_compaction_that_waits_for_a_reader_is_answered_though_nothing_else_happens);
+    tcase_add_test(tcase, test_reads_that_come_while_a_follower_asks_go_with_its_next_question);
+    tcase_add_test(tcase, test_reads_of_a_follower_whose_question_is_lost_are_asked_for_again);
+    tcase_add_test(tcase, test_a_read_of_what_is_published_does_not_pass_through_apply);
     tcase_add_test(tcase, test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_when_the_member_stops);
     tcase_add_test(tcase, test_a_physical_compaction_that_waits_for_a_reader_is_answered_when_the_member_stops);
     tcase_add_test(tcase, test_nothing_acknowledged_is_lost_under_kills_power_loss_and_cuts);
