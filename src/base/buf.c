@@ -49,6 +49,14 @@ void buf_reserve(struct buf *buf, size_t more)
     ASSERT(buf->capacity - buf->size >= more);
 }
 
+void buf_shrink(struct buf *buf)
+{
+    ASSERT(buf->size <= buf->capacity);
+    if (buf->size == buf->capacity) return;
+    buf->blob = alloc_resize(buf->blob, sizeof *buf->blob + buf->size);
+    buf->capacity = buf->size;
+}
+
 uint8_t *buf_extend(struct buf *buf, size_t more)
 {
     buf_reserve(buf, more);

@@ -20,6 +20,7 @@ void buf_init(struct buf *buf);
 void buf_deinit(struct buf *buf);
 void buf_clear(struct buf *buf);                      /* size := 0, keeps the memory */
 void buf_reserve(struct buf *buf, size_t more);       /* afterwards `more` bytes fit */
+void buf_shrink(struct buf *buf);                     /* gives back what is reserved and not used */
 uint8_t *buf_extend(struct buf *buf, size_t more);    /* appends `more` uninitialised bytes, returns their place */
 void buf_put(struct buf *buf, const void *data, size_t size);
 void buf_put_slice(struct buf *buf, struct slice bytes);

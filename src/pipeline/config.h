@@ -71,6 +71,7 @@ struct config {
     uint32_t inflight_messages_max;
     uint32_t inflight_partial_max;        /* messages that are not full, unacknowledged per peer */
     size_t reply_bytes_max;               /* large ranges being encoded at once */
+    size_t gather_bytes_max;              /* what a range in another order than the keys' may hold */
     size_t chunk_bytes;                   /* one step of a range */
     uint64_t quota_bytes;                 /* 0 = off */
     uint32_t watch_streams_max;           /* a stream beyond is refused */

@@ -491,7 +491,7 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
         .machine = options->machine,
         .limits = {.txn_ops_max = (uint32_t)options->config->max_txn_ops},
         .max_request_bytes = options->config->max_request_bytes,
-        .gather_bytes_max = options->config->reply_bytes_max,
+        .gather_bytes_max = options->config->gather_bytes_max,
         .range_memo = range_memo_new(),
         .quota_bytes = options->config->quota_bytes,
         .lease_ttl_min = (int64_t)(options->config->election_timeout_ms * 3 / 2 + 999) / 1000,

@@ -9,6 +9,7 @@
 
 #define BYTES_PER_STEP (1u << 20) /* about a millisecond of encoding */
 #define LARGE_BYTES (1u << 20)    /* replies that count as unread until the client took them */
+#define PIECE_SPARE_BYTES 4096    /* of a chunk: for its last row and the blob's head, so that the whole is not much more than a chunk */
 
 static bool is_stream(const struct net_call *call) { return call->method->kind == RPC_SERVER_STREAM; }
 
@@ -61,6 +62,7 @@ static void keep_piece(struct net_actor *role, struct net_call *call)
         uint32_t room = call->piece_count == 0 ? 1 : call->piece_count * 2;
         call->pieces = alloc_resize(call->pieces, room * sizeof(struct blob *));
     }
+    if (role->out.capacity - role->out.size > PIECE_SPARE_BYTES) buf_shrink(&role->out);
     call->reply_bytes += role->out.size;
     role->reply_bytes += role->out.size;
     call->pieces[call->piece_count++] = buf_take_blob(&role->out);
@@ -167,8 +169,11 @@ static void note_ran(struct net_actor *role, const struct net_call *call, enum e
 static enum service_progress step_job(struct net_actor *role, struct net_call *call, enum err *out_err)
 {
     uint64_t before_ns = clock_mono_ns();
+    size_t bytes_max = role->config->chunk_bytes;
+    if (bytes_max > 2 * PIECE_SPARE_BYTES) bytes_max -= PIECE_SPARE_BYTES;
     buf_clear(&role->out);
-    enum service_progress progress = service_job_step(call->job, &role->env, role->config->chunk_bytes, &role->out, out_err);
+    if (call->piece_count > 0) buf_reserve(&role->out, bytes_max + PIECE_SPARE_BYTES / 2); /* not by doubling: half of it would stay unused */
+    enum service_progress progress = service_job_step(call->job, &role->env, bytes_max, &role->out, out_err);
     call->job_ns += clock_mono_ns() - before_ns;
     if (progress == SERVICE_DONE || progress == SERVICE_FAILED) note_ran(role, call, *out_err);
     return progress;

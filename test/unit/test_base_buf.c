@@ -206,6 +206,28 @@ START_TEST(test_reader_pb_survives_random_bytes)
 }
 END_TEST
 
+START_TEST(test_buf_shrink_gives_back_what_is_not_used)
+{
+    struct buf buf;
+    buf_init(&buf);
+    buf_shrink(&buf); /* nothing there yet */
+    ck_assert_ptr_null(buf.blob);
+    buf_put(&buf, "abc", 3);
+    buf_reserve(&buf, 100000);
+    buf_shrink(&buf);
+    ck_assert_uint_eq(buf.capacity, 3);
+    ck_assert(slice_equal(buf_slice(&buf), slice_from_string("abc")));
+    buf_put(&buf, "def", 3);
+    ck_assert(slice_equal(buf_slice(&buf), slice_from_string("abcdef")));
+    buf_clear(&buf);
+    buf_shrink(&buf);
+    ck_assert_uint_eq(buf.capacity, 0);
+    buf_put(&buf, "g", 1);
+    ck_assert(slice_equal(buf_slice(&buf), slice_from_string("g")));
+    buf_deinit(&buf);
+}
+END_TEST
+
 START_TEST(test_buf_take_blob_hands_the_bytes_over_without_a_copy)
 {
     struct buf buf;
@@ -271,6 +293,7 @@ int main(void)
     tcase_add_test(tests, test_reader_pb_groups_number_zero_and_cut_bytes_are_bad);
     tcase_add_test(tests, test_buf_random_sequences_round_trip);
     tcase_add_test(tests, test_reader_pb_survives_random_bytes);
+    tcase_add_test(tests, test_buf_shrink_gives_back_what_is_not_used);
     tcase_add_test(tests, test_buf_take_blob_hands_the_bytes_over_without_a_copy);
     tcase_add_test(tests, test_buf_clear_keeps_the_memory_and_printf_appends);
     tcase_add_test(tests, test_slices_compare_by_bytes_then_by_length);

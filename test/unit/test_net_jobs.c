@@ -83,7 +83,7 @@ static void set_up(void)
 {
     kv_rig_init(&rig);
     fake = (struct fake_port){.port = {.table = &FAKE_TABLE}};
-    config = (struct config){.calls_max = CALLS, .max_txn_ops = 128, .max_request_bytes = 1536 << 10, .reply_bytes_max = BUDGET,
+    config = (struct config){.calls_max = CALLS, .max_txn_ops = 128, .max_request_bytes = 1536 << 10, .reply_bytes_max = BUDGET, .gather_bytes_max = BUDGET,
                              .chunk_bytes = CONFIG_CHUNK_BYTES};
     memset(&shared, 0, sizeof shared);
     net_actor_init(&net, &(struct net_options){.config = &config, .shared = &shared, .port = &fake.port, .machine = rig.machine,
