@@ -34,8 +34,7 @@ programs:
 	cmake --build --preset release -j $(JOBS) --target kvd kvctl kvbench readwal readstate readsnapshot readpb
 
 package: deps programs
-	cmake --build --preset release -j $(JOBS) --target kvd-client kvd-client-static
-	cpack --config build/release/CPackConfig.cmake
+	cmake --build --preset release -j $(JOBS) --target packages
 
 server: deps-build programs
 	@scripts/start_servers.sh

@@ -1,4 +1,4 @@
-# What is installed, and `make package`: Debian packages by cpack, of what is built already.
+# What is installed, and `make package`: Debian packages by cpack, made again when something of them has changed.
 #
 #   component     package             holds
 #   server        kvd                 the member, the tools that read its disk, units, default settings, documents
@@ -91,3 +91,14 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libkvd-client0 (= ${package_versio
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "client of kvd for C: what programs are built with
 The header, the pkg-config file and the static library of libkvd-client.")
 include(CPack)
+
+file(GLOB package_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/*.md ${CMAKE_SOURCE_DIR}/scripts/debian/* ${CMAKE_SOURCE_DIR}/scripts/systemd/*
+     ${CMAKE_SOURCE_DIR}/src/client/kvd/*.h)
+list(APPEND package_files ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/ARCHITECTURE.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md
+     ${CMAKE_SOURCE_DIR}/config.example.env ${CMAKE_SOURCE_DIR}/cmake/package.cmake ${CMAKE_SOURCE_DIR}/cmake/kvd-client.pc.in)
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/package/made
+  COMMAND ${CMAKE_CPACK_COMMAND} --config ${CMAKE_BINARY_DIR}/CPackConfig.cmake
+  COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/package/made
+  DEPENDS kvd kvctl kvbench ${kvd_tools} kvd-client kvd-client-static ${package_files}
+  WORKING_DIRECTORY ${CMAKE_BINARY_DIR} COMMENT "Debian packages" VERBATIM)
+add_custom_target(packages DEPENDS ${CMAKE_BINARY_DIR}/package/made)
