@@ -78,24 +78,21 @@ static void encode(struct keep_alive *keeper, const struct keep_alive_request *r
     lease_request_put_kept_alive(request->lease, request->ttl, &keeper->out);
 }
 
-/* The next answer leaves, if it is there and the one before has left. */
+/* The next answers leave, as far as they are there and the stream takes them. */
 static void send_next(struct keep_alive *keeper, struct keep_alive_stream *stream, int64_t revision)
 {
-    if (stream->is_ended || stream->is_sending) return;
-    if (list_is_empty(&stream->requests)) {
-        if (stream->is_over) end(keeper, stream, stream->last_err);
-        return;
+    while (!stream->is_ended && !stream->is_sending && !list_is_empty(&stream->requests)) {
+        struct keep_alive_request *request = LIST_ENTRY(stream->requests.next, struct keep_alive_request, of_stream);
+        if (!request->is_answered) return;
+        encode(keeper, request, revision);
+        METRIC_ADD(&keeper->shared->metrics, client_sent_bytes, keeper->out.size);
+        rpc_metrics_send(&keeper->shared->rpc, keeper->method);
+        stream->is_sending = !keeper->port->table->send(keeper->port, stream->name, buf_slice(&keeper->out), NULL);
+        stream->request_count--;
+        free_request(keeper, request);
+        receive(keeper, stream);
     }
-    struct keep_alive_request *request = LIST_ENTRY(stream->requests.next, struct keep_alive_request, of_stream);
-    if (!request->is_answered) return;
-    encode(keeper, request, revision);
-    METRIC_ADD(&keeper->shared->metrics, client_sent_bytes, keeper->out.size);
-    rpc_metrics_send(&keeper->shared->rpc, keeper->method);
-    keeper->port->table->send(keeper->port, stream->name, buf_slice(&keeper->out), NULL);
-    stream->is_sending = true;
-    stream->request_count--;
-    free_request(keeper, request);
-    receive(keeper, stream);
+    if (!stream->is_sending && list_is_empty(&stream->requests) && stream->is_over) end(keeper, stream, stream->last_err);
 }
 
 /* --- events --- */

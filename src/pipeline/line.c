@@ -33,6 +33,9 @@ static void connect_line(struct line *line)
     line->wal.to_raft = line->raft.lanes.from_wal = connect(line, "wal→raft", calls, wal, raft);                /* one per append */
     line->raft.lanes.to_apply = line->apply.lanes.from_raft = connect(line, "raft→apply", drop, raft, apply);   /* full: raft holds back */
     line->apply.lanes.to_raft = line->raft.lanes.from_apply = connect(line, "apply→raft", calls, apply, raft);  /* one per COMMIT */
+    if (line->watch.port != NULL) { /* before net: lanes are rung in this order, and who watches hears first */
+        line->apply.lanes.to_watch = line->watch.lanes.from_apply = connect(line, "apply→watch", 2, apply, &line->watch.actor); /* full: a wake is under way */
+    }
     line->apply.lanes.to_net = line->net.lanes.from_apply = connect(line, "apply→net", calls, apply, net);      /* calls in flight */
     line->raft.lanes.to_peer = line->peer.lanes.from_raft = connect(line, "raft→peer", drop, raft, peer);       /* full: drop */
     line->raft.lanes.to_peer_calls = line->peer.lanes.from_raft_calls = connect(line, "raft→peer calls", calls, raft, peer); /* full: not proposed */
@@ -50,7 +53,6 @@ static void connect_line(struct line *line)
     line->snap.lanes.to_net = line->net.lanes.from_snap = connect(line, "snap→net", 256, snap, net);            /* one piece per stream */
     if (line->watch.port != NULL) {
         struct actor *watch = &line->watch.actor;
-        line->apply.lanes.to_watch = line->watch.lanes.from_apply = connect(line, "apply→watch", 2, apply, watch); /* full: a wake is under way */
         line->apply.lanes.to_watch_answers = line->watch.keep_alive.from_apply = connect(line, "apply→watch answers", KEEP_ALIVE_LANE, apply, watch);
         line->watch.keep_alive.to_raft = line->raft.lanes.from_watch = connect(line, "watch→raft", KEEP_ALIVE_LANE, watch, raft); /* batches under way */
         line->raft.lanes.to_watch = line->watch.keep_alive.from_raft = connect(line, "raft→watch", KEEP_ALIVE_LANE, raft, watch);

@@ -10,6 +10,7 @@
 
 #define EVENTS_PER_ROUND 128
 #define EVENTS_PER_STEP 512  /* of streams: messages, and frames that are done */
+#define FRAMES_PER_STEP 256  /* then they leave: the first are not to wait for the last */
 #define SWEEP_BUDGET 4096    /* changes */
 #define FRAME_BUDGET 32768   /* looks, or 64 bytes of events each */
 #define LEADERLESS_TIMEOUTS 3
@@ -104,8 +105,9 @@ static void take_watch_event(struct watch_actor *role, const struct watch_event 
     case WATCH_MESSAGE: take_message(role, held, event, view, now_ns); break;
     case WATCH_SENT:
         if (held->stream == NULL) break;
-        watch_sent(role->watch, held->stream);
-        if (!event->ok) {
+        if (event->ok) {
+            watch_sent(role->watch, held->stream);
+        } else {
             METRIC_ADD(&role->shared->metrics, watch_send_failures, 1);
             end(role, held, ERR_OK);
         }
@@ -263,29 +265,36 @@ static bool take_net(struct watch_actor *role, const struct mvcc_view *view, uin
     return is_done || count > NET_MAILS_PER_STEP;
 }
 
-static void send_frames(struct watch_actor *role, const struct mvcc_view *view, size_t *budget)
+/* The stream takes the next frame at once; and its client's next request, where an answer waits no more. */
+static void frame_sent(struct watch_actor *role, const struct watch_frame *frame)
+{
+    watch_sent(role->watch, frame->stream);
+    if (frame->is_answer) receive(role, find(role, frame->name));
+}
+
+static void send_frames(struct watch_actor *role, const struct mvcc_view *view, size_t *frames, size_t *budget)
 {
     struct watch_frame frame;
     uint64_t term = SHARED_GET(role->shared, term);
-    while (watch_next(role->watch, view, term, budget, &frame)) {
+    for (; *frames > 0 && watch_next(role->watch, view, term, budget, &frame); (*frames)--) {
         if (watch_waits_frame(role, &frame)) continue;
         METRIC_ADD(&role->shared->metrics, client_sent_bytes, frame.head.size + blob_slice(frame.events).size);
         rpc_metrics_send(&role->shared->rpc, role->methods[WATCH_METHOD_WATCH]);
-        role->port->table->send(role->port, frame.name, frame.head, frame.events);
+        if (role->port->table->send(role->port, frame.name, frame.head, frame.events)) frame_sent(role, &frame);
     }
 }
 
-/* In rounds: a frame that is merged with others is done at once, so that its stream takes the next. True: there may be more. */
+/* True: there may be more. */
 static bool serve_streams(struct watch_actor *role, const struct mvcc_view *view, uint64_t now_ns)
 {
     struct watch_event events[EVENTS_PER_ROUND];
-    size_t budget = FRAME_BUDGET, count = 1;
-    for (size_t taken = 0; taken < EVENTS_PER_STEP && count > 0 && budget > 0; taken += count) {
+    size_t budget = FRAME_BUDGET, frames = FRAMES_PER_STEP, count = 1;
+    for (size_t taken = 0; taken < EVENTS_PER_STEP && count > 0 && frames > 0 && budget > 0; taken += count) {
         count = role->port->table->take(role->port, events, BUGGIFY(WATCH_ONE_EVENT) ? 1 : EVENTS_PER_ROUND);
         for (size_t i = 0; i < count; i++) take_event(role, &events[i], view, now_ns);
-        send_frames(role, view, &budget);
+        send_frames(role, view, &frames, &budget);
     }
-    return count > 0 || budget == 0;
+    return count > 0 || frames == 0 || budget == 0;
 }
 
 static void note_metrics(struct watch_actor *role)

@@ -6,18 +6,39 @@
 #include "base/assert.h"
 #include "base/list.h"
 
-/* Any thread of gRPC's, or the owner inside its own start of a batch. */
-static void push(grpc_completion_queue_functor *functor, int ok)
+void rpc_signal_post(struct rpc_signal *signal)
 {
-    struct rpc_signal *signal = LIST_ENTRY(functor, struct rpc_signal, functor);
-    RPC_TAG_ACQUIRE(&signal->tag);
     struct rpc_signal_inbox *inbox = signal->inbox;
     atomic_fetch_add(&inbox->pushers, 1);
-    signal->ok = ok != 0;
     signal->next = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
     while (!atomic_compare_exchange_weak(&inbox->newest, &signal->next, signal)) continue;
     if (atomic_exchange(&inbox->sleeping, false)) rpc_wake_ring(inbox->wake);
     atomic_fetch_sub(&inbox->pushers, 1); /* the last that it touches */
+}
+
+/* Of `catching` one of the two changes the word first: then the other one knows. */
+static bool change(struct rpc_signal *signal, unsigned to)
+{
+    unsigned expected = RPC_SIGNAL_CATCHING;
+    return atomic_compare_exchange_strong(&signal->catching, &expected, to);
+}
+
+/* Any thread of gRPC's, or the owner inside its own start of a batch. A signal that was caught is its owner's from then on. */
+static void run(grpc_completion_queue_functor *functor, int ok)
+{
+    struct rpc_signal *signal = LIST_ENTRY(functor, struct rpc_signal, functor);
+    RPC_TAG_ACQUIRE(&signal->tag);
+    signal->ok = ok != 0;
+    bool is_catching = atomic_load(&signal->catching) == RPC_SIGNAL_CATCHING;
+    if (!is_catching || !change(signal, RPC_SIGNAL_CAUGHT)) rpc_signal_post(signal);
+}
+
+bool rpc_signal_caught(struct rpc_signal *signal)
+{
+    if (change(signal, RPC_SIGNAL_FREE)) return false;
+    ASSERT(atomic_load(&signal->catching) == RPC_SIGNAL_CAUGHT);
+    atomic_store(&signal->catching, RPC_SIGNAL_FREE);
+    return true;
 }
 
 void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake)
@@ -39,7 +60,7 @@ void rpc_signal_inbox_deinit(struct rpc_signal_inbox *inbox)
 
 void rpc_signal_init(struct rpc_signal *signal, enum rpc_tag_kind kind, struct rpc_signal_inbox *inbox)
 {
-    *signal = (struct rpc_signal){.functor = {.functor_run = push, .inlineable = 1}, .tag.kind = kind, .inbox = inbox};
+    *signal = (struct rpc_signal){.functor = {.functor_run = run, .inlineable = 1}, .tag.kind = kind, .inbox = inbox};
     ASSERT(signal->inbox != NULL);
 }
 

@@ -6,6 +6,8 @@
  * The doorbell's contract is the mailbox's: the owner announces its sleep and looks again; a pusher rings only a sleeper.
  * gRPC counts a batch as done before it runs the functor, so that even its queue may be gone while a pusher is still on its way out of
  * the inbox: `pushers` says when the inbox may go.
+ * A batch that its owner starts between rpc_signal_catch and rpc_signal_caught is often done before its start returns: then it is the
+ * owner's at once, and does not go through the inbox.
  * Owner: embedded beside the call that it tells of; one outstanding batch each. Thread: push on any, the rest on the owner's. */
 #ifndef RPC_RPC_SIGNAL_H
 #define RPC_RPC_SIGNAL_H
@@ -19,8 +21,10 @@ struct rpc_signal {
     struct rpc_tag tag;
     struct rpc_signal_inbox *inbox;
     struct rpc_signal *next;
+    atomic_uint catching; /* enum rpc_signal_catching */
     bool ok;
 };
+enum rpc_signal_catching { RPC_SIGNAL_FREE, RPC_SIGNAL_CATCHING, RPC_SIGNAL_CAUGHT };
 struct rpc_signal_inbox {
     _Atomic(struct rpc_signal *) newest;
     struct rpc_signal *oldest; /* taken from `newest` and put in order */
@@ -33,6 +37,14 @@ void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake
 void rpc_signal_inbox_deinit(struct rpc_signal_inbox *inbox); /* every batch is done; before the wake goes */
 void rpc_signal_init(struct rpc_signal *signal, enum rpc_tag_kind kind, struct rpc_signal_inbox *inbox);
 static inline void rpc_signal_release(struct rpc_signal *signal) { RPC_TAG_RELEASE(&signal->tag); } /* before its batch is started */
+/* In place of rpc_signal_release; and behind the start: true = the batch is done, and its signal nowhere. */
+static inline void rpc_signal_catch(struct rpc_signal *signal)
+{
+    atomic_store_explicit(&signal->catching, RPC_SIGNAL_CATCHING, memory_order_relaxed);
+    RPC_TAG_RELEASE(&signal->tag);
+}
+bool rpc_signal_caught(struct rpc_signal *signal);
+void rpc_signal_post(struct rpc_signal *signal); /* into the inbox after all */
 struct rpc_signal *rpc_signal_take(struct rpc_signal_inbox *inbox); /* NULL = none */
 /* Before the owner waits in its queue, and after. False: something is there, do not wait. */
 bool rpc_signal_sleep(struct rpc_signal_inbox *inbox);

@@ -1,7 +1,12 @@
 /* rpc_watch: see rpc_watch.h.
  *
  * A stream's batches: one receive, one send, one end, each with its signal; it is over when the end is done and none is outstanding. A
- * client that vanishes is met by the receive, or, where the role does not want a message now, by the send that is then under way. */
+ * client that vanishes is met by the receive, or, where the role does not want a message now, by the send that is then under way.
+ *
+ * A small message is held back until the next one comes, or the flush: so gRPC is told of each whether another one follows
+ * (GRPC_WRITE_BUFFER_HINT), puts it beside the others, and writes them in one go with the last. Such a run ends after
+ * WATCH_PORT_RUN_BYTES, and there is none while all runs whose end was not written yet, because their clients do not read, have
+ * WATCH_PORT_RUNS_BYTES. A batch is nearly always done when its start returns; then the role goes on without another look at the inbox. */
 #include "rpc/rpc_watch.h"
 
 #include <grpc/support/alloc.h>
@@ -22,6 +27,8 @@
 #define BORROWED_MAX 256
 #define STUCK_WAIT_NS NS_PER_MS /* without a stuck function: until held bytes are tried again */
 #define ADDRESS_BYTES 56 /* an IPv6 address with its zone and port; a longer one is cut */
+#define PARTING_NS (100 * NS_PER_MS)
+#define HELD_BYTES_MAX 4096 /* a message beyond it leaves at once */
 #define OWN_MAX 64 /* streams that the port itself turns away at the same time */
 
 /* One request of each method is armed as long as there is a slot for it. */
@@ -44,13 +51,20 @@ struct watch_call {
     uint32_t slot, generation;
     uint32_t batches;
     bool is_own;               /* turned away; the role does not hear of it */
-    bool is_greeted, is_receiving, is_sending;
+    bool is_greeted, is_receiving;
+    bool is_sending;           /* `answer` is gRPC's */
+    bool is_run;               /* `answer` need not be written yet */
+    bool owes_sent;            /* the role waits for SENT */
     bool is_finished;          /* the end was asked for */
     bool is_ending;            /* and its batch started */
     bool is_ended;             /* and is done */
     enum err end;
     struct rpc_signal received, sent, finished;
     grpc_byte_buffer *message, *answer;
+    grpc_byte_buffer *held;    /* goes behind `answer`, or without one when the next message comes, or with the flush; NULL = none */
+    struct list of_held;       /* in watch->held, if there is no `answer`; in watch->parting */
+    uint64_t parts_ns;
+    size_t run_bytes;          /* that gRPC was told to put beside others, since all before was written */
     grpc_slice text;
     int is_cancelled;
     char address[ADDRESS_BYTES];
@@ -72,6 +86,9 @@ struct rpc_watch {
     struct rpc_homes homes;
     grpc_byte_buffer *borrowed[BORROWED_MAX];
     size_t borrowed_count;
+    struct list held;              /* calls */
+    struct list parting;           /* calls, soonest first: what they send is given up then */
+    size_t run_bytes;              /* of all calls */
     size_t stuck_count;            /* sockets that the next flush has to try again */
 };
 
@@ -140,16 +157,127 @@ static void start_end(struct watch_call *call)
     start(call, ops + first, 3 - first, &call->finished);
 }
 
+static void hold(struct watch_call *call, grpc_byte_buffer *bytes)
+{
+    ASSERT(call->held == NULL);
+    call->held = bytes;
+    if (!call->is_sending) list_push_back(&call->watch->held, &call->of_held);
+}
+
+static void drop_held(struct watch_call *call)
+{
+    list_remove(&call->of_held);
+    if (call->held != NULL) grpc_byte_buffer_destroy(call->held);
+    call->held = NULL;
+}
+
+static void run_is_over(struct watch_call *call)
+{
+    ASSERT(call->watch->run_bytes >= call->run_bytes);
+    call->watch->run_bytes -= call->run_bytes;
+    call->run_bytes = 0;
+}
+
+static bool may_run(struct watch_call *call, size_t size)
+{
+    if (call->run_bytes + size > WATCH_PORT_RUN_BYTES || call->watch->run_bytes + size > WATCH_PORT_RUNS_BYTES) return false;
+    call->run_bytes += size;
+    call->watch->run_bytes += size;
+    return true;
+}
+
+static void answer_taken(struct watch_call *call)
+{
+    if (!call->is_run) run_is_over(call);
+    call->batches--;
+    call->is_sending = false;
+    grpc_byte_buffer_destroy(call->answer);
+    call->answer = NULL;
+}
+
+/* False: it is on its way, and its signal comes. */
+static bool start_send(struct watch_call *call, grpc_byte_buffer *bytes, bool is_followed)
+{
+    grpc_op ops[2] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_MESSAGE}};
+    size_t first = call->is_greeted ? 1 : 0;
+    ASSERT(!call->is_sending && call->answer == NULL && !(is_followed && first == 0));
+    call->is_run = is_followed && may_run(call, grpc_byte_buffer_length(bytes));
+    if (call->is_run) ops[1].flags = GRPC_WRITE_BUFFER_HINT;
+    ops[1].data.send_message.send_message = call->answer = bytes;
+    call->is_greeted = call->is_sending = true;
+    call->batches++;
+    rpc_signal_catch(&call->sent);
+    grpc_call_error error = grpc_call_start_batch(call->call, ops + first, 2 - first, &call->sent.functor, NULL);
+    ASSERT(error == GRPC_CALL_OK);
+    if (!rpc_signal_caught(&call->sent)) return false;
+    if (!call->sent.ok) {
+        rpc_signal_post(&call->sent); /* the role is to hear of it */
+        return false;
+    }
+    answer_taken(call);
+    return true;
+}
+
+static bool start_held(struct watch_call *call, bool is_followed)
+{
+    grpc_byte_buffer *bytes = call->held;
+    ASSERT(bytes != NULL);
+    call->held = NULL;
+    list_remove(&call->of_held);
+    return start_send(call, bytes, is_followed);
+}
+
+static void give_up(struct watch_call *call)
+{
+    (void)grpc_call_cancel_with_status(call->call, (grpc_status_code)err_grpc_code(call->end), err_text(call->end), NULL);
+}
+
+/* With an error, what the role waits for is given up at once; what it takes for sent has a moment, since another thread may be writing. */
+static void end_when_sent(struct watch_call *call)
+{
+    if (!call->is_sending) {
+        start_end(call);
+    } else if (call->end != ERR_OK && call->owes_sent) {
+        give_up(call);
+    } else if (call->end != ERR_OK) {
+        call->parts_ns = clock_mono_ns() + PARTING_NS;
+        list_push_back(&call->watch->parting, &call->of_held);
+    }
+}
+
+static void give_up_parting(struct rpc_watch *watch)
+{
+    uint64_t now_ns = list_is_empty(&watch->parting) ? 0 : clock_mono_ns();
+    while (!list_is_empty(&watch->parting)) {
+        struct watch_call *call = LIST_ENTRY(watch->parting.next, struct watch_call, of_held);
+        if (call->parts_ns > now_ns) return;
+        list_remove(&call->of_held);
+        give_up(call);
+    }
+}
+
 static void finish(struct watch_call *call, enum err err)
 {
     if (call->is_finished) return;
     call->is_finished = true;
     call->end = err;
-    if (!call->is_sending) {
-        start_end(call);
-    } else if (err != ERR_OK) {
-        (void)grpc_call_cancel_with_status(call->call, (grpc_status_code)err_grpc_code(err), err_text(err), NULL);
+    if (call->held == NULL || call->is_sending) end_when_sent(call); /* else the flush does */
+}
+
+/* A client of gRPC's C core drops what it has not read when an error comes: so what was sent before leaves before it. */
+static void flush_held(struct rpc_watch *watch)
+{
+    struct list ended;
+    list_init(&ended);
+    while (!list_is_empty(&watch->held)) {
+        struct watch_call *call = LIST_ENTRY(watch->held.next, struct watch_call, of_held);
+        (void)start_held(call, false);
+        if (call->is_finished) list_push_back(&ended, &call->of_held);
     }
+    if (list_is_empty(&ended)) return;
+    (void)coalescer_uncork();
+    coalescer_cork();
+    while (!list_is_empty(&ended)) end_when_sent(LIST_ENTRY(list_pop_front(&ended), struct watch_call, of_held));
 }
 
 /* gRPC says "ipv4:10.0.0.7:4242" and "ipv6:%5Bfd00::7%5D:4242". */
@@ -173,6 +301,7 @@ static struct watch_call *open_call(struct rpc_watch *watch, struct watch_arriva
     uint32_t slot = watch->free_slots[--watch->free_count];
     *call = (struct watch_call){.watch = watch, .arrival = arrival, .home = arrival->home, .call = arrival->call, .slot = slot,
                                 .generation = watch->generations[slot], .text = grpc_empty_slice()};
+    list_init(&call->of_held);
     rpc_signal_init(&call->received, RPC_TAG_WATCH_RECEIVED, &watch->inbox);
     rpc_signal_init(&call->sent, RPC_TAG_WATCH_SENT, &watch->inbox);
     rpc_signal_init(&call->finished, RPC_TAG_WATCH_FINISHED, &watch->inbox);
@@ -218,8 +347,9 @@ static size_t call_arrived(struct rpc_watch *watch, struct watch_arrival *arriva
 static void free_call(struct watch_call *call)
 {
     struct rpc_watch *watch = call->watch;
-    ASSERT(call->batches == 0 && call->answer == NULL);
+    ASSERT(call->batches == 0 && call->answer == NULL && call->held == NULL);
     if (call->message != NULL) grpc_byte_buffer_destroy(call->message);
+    run_is_over(call);
     grpc_call_unref(call->call);
     rpc_homes_leave(call->home);
     watch->calls[call->slot] = NULL;
@@ -258,14 +388,17 @@ static size_t received(struct watch_call *call, bool ok, struct watch_event *out
 
 static size_t sent(struct watch_call *call, bool ok, struct watch_event *out_event)
 {
-    call->batches--;
-    call->is_sending = false;
-    grpc_byte_buffer_destroy(call->answer);
-    call->answer = NULL;
+    answer_taken(call);
+    list_remove(&call->of_held);
+    bool is_lost = !ok || (call->is_finished && call->end != ERR_OK);
+    if (is_lost) drop_held(call);
+    if (call->held != NULL) (void)start_held(call, false);
     if (call->is_finished) {
-        start_end(call);
+        if (!call->is_sending) start_end(call);
         return 0;
     }
+    if (ok && !call->owes_sent) return 0;
+    call->owes_sent = false;
     *out_event = event_of(call, WATCH_SENT);
     out_event->ok = ok;
     return 1;
@@ -322,6 +455,7 @@ static size_t watch_take(struct watch_port *port, struct watch_event *out_events
     if (max > BORROWED_MAX) max = BORROWED_MAX;
     release_borrowed(watch);
     coalescer_cork();
+    give_up_parting(watch);
     bool is_looking = rpc_still_is_due(&watch->still) || watch->is_refusing;
     for (size_t looked = 0; is_looking && looked < max && count < max; looked++) {
         is_looking = take_arrival(watch, &out_events[count], &count);
@@ -335,7 +469,7 @@ static size_t watch_take(struct watch_port *port, struct watch_event *out_events
 static void watch_flush(struct watch_port *port)
 {
     struct rpc_watch *watch = watch_of(port);
-    ASSERT(watch->still.queue != NULL);
+    flush_held(watch);
     watch->stuck_count = coalescer_uncork();
 }
 
@@ -345,6 +479,10 @@ static void watch_wait(struct watch_port *port, uint64_t deadline_ns)
     if (watch->stuck_count > 0) {
         uint64_t retry_ns = clock_mono_ns() + STUCK_WAIT_NS;
         if (retry_ns < deadline_ns) deadline_ns = retry_ns;
+    }
+    if (!list_is_empty(&watch->parting)) {
+        uint64_t parts_ns = LIST_ENTRY(watch->parting.next, struct watch_call, of_held)->parts_ns;
+        if (parts_ns < deadline_ns) deadline_ns = parts_ns;
     }
     rpc_still_wait(&watch->still, &watch->inbox, deadline_ns);
 }
@@ -361,20 +499,25 @@ static void watch_next_message(struct watch_port *port, uint64_t name)
     start(call, &op, 1, &call->received);
 }
 
-static void watch_send(struct watch_port *port, uint64_t name, struct slice head, struct blob *rest)
+/* At most one message waits behind the one that is on its way. */
+static bool watch_send(struct watch_port *port, uint64_t name, struct slice head, struct blob *rest)
 {
     struct watch_call *call = find(watch_of(port), name);
     if (call == NULL || call->is_finished) {
         blob_unref(rest);
-        return;
+        return false;
     }
-    ASSERT(!call->is_sending && call->answer == NULL);
-    grpc_op ops[2] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_MESSAGE}};
-    call->answer = rpc_bytes_make(head, &rest, rest == NULL ? 0 : 1);
-    ops[1].data.send_message.send_message = call->answer;
-    size_t first = call->is_greeted ? 1 : 0;
-    call->is_greeted = call->is_sending = true;
-    start(call, ops + first, 2 - first, &call->sent);
+    ASSERT(!call->owes_sent);
+    bool is_small = head.size + blob_slice(rest).size <= HELD_BYTES_MAX;
+    grpc_byte_buffer *bytes = rpc_bytes_make(head, &rest, rest == NULL ? 0 : 1);
+    if (call->held != NULL) (void)start_held(call, true);
+    if (call->is_sending || (is_small && call->is_greeted)) {
+        hold(call, bytes);
+        call->owes_sent = call->is_sending;
+    } else {
+        call->owes_sent = !start_send(call, bytes, false);
+    }
+    return !call->owes_sent;
 }
 
 static void watch_finish(struct watch_port *port, uint64_t name, enum err err)
@@ -430,6 +573,8 @@ struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[
     struct rpc_watch *watch = ALLOC(struct rpc_watch);
     watch->port.table = &PORT_TABLE;
     watch->server = server;
+    list_init(&watch->held);
+    list_init(&watch->parting);
     rpc_still_init(&watch->still);
     grpc_server_register_completion_queue(server, watch->still.queue, NULL);
     for (uint32_t i = 0; i < WATCH_METHODS; i++) register_method(watch, (enum watch_method)i, streams_max[i]);

@@ -29,6 +29,7 @@ struct watch *watch_new(const struct watch_options *options, const struct mvcc_v
     rng_init(&watch->rng, options->seed);
     buf_init(&watch->head);
     buf_init(&watch->events);
+    buf_init(&watch->header);
     return watch;
 }
 
@@ -43,6 +44,7 @@ void watch_free(struct watch *watch)
     heap_deinit(&watch->behind);
     buf_deinit(&watch->head);
     buf_deinit(&watch->events);
+    buf_deinit(&watch->header);
     alloc_free(watch);
 }
 
@@ -96,7 +98,13 @@ void watch_sent(struct watch *watch, struct watch_stream *stream)
     ASSERT(stream->is_sending);
     stream->is_sending = false;
     frame_left(watch, stream);
-    if (watch_state_has_words(watch, stream)) watch_state_ready(watch, stream);
+    bool has_words = watch_state_has_words(watch, stream), is_its_turn = stream->turn_bytes < WATCH_TURN_BYTES;
+    if (!has_words || !is_its_turn) stream->turn_bytes = 0;
+    if (!has_words) return;
+    watch_state_ready(watch, stream);
+    if (!is_its_turn) return;
+    list_remove(&stream->of_ready);
+    list_push_front(&watch->ready, &stream->of_ready);
 }
 
 /* --- requests --- */
@@ -206,18 +214,12 @@ enum err watch_request(struct watch *watch, struct watch_stream *stream, struct 
 
 /* --- frames --- */
 
-static void put_head(struct watch *watch, uint64_t term, const struct watch_response *response)
-{
-    buf_clear(&watch->head);
-    watch_encode_head(&watch->head, &watch->options, term, response);
-}
-
 static void tell_answer(struct watch *watch, struct watch_stream *stream, uint64_t term)
 {
     struct watch_answer *said = LIST_ENTRY(list_pop_front(&stream->answers), struct watch_answer, node);
     ASSERT(stream->answer_count > 0);
     stream->answer_count--;
-    put_head(watch, term, &(struct watch_response){.watch_id = said->watch_id, .revision = said->revision, .created = said->created,
+    watch_encode_head(watch, term, &(struct watch_response){.watch_id = said->watch_id, .revision = said->revision, .created = said->created,
                                                    .canceled = said->canceled, .reason = said->reason});
     alloc_free(said);
 }
@@ -246,7 +248,7 @@ static bool tell_events(struct watch *watch, struct watcher *watcher, const stru
     const struct watch_memo *memo = watch_encode_events(watch, watcher, view, budget);
     move_on(watch, watcher, memo);
     if (memo->count == 0) return false; /* none passed its filters */
-    put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = mvcc_view_revision(view), .fragment = memo->is_fragment});
+    watch_encode_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = mvcc_view_revision(view), .fragment = memo->is_fragment});
     frame->events = blob_ref(memo->events);
     watcher->was_told = true;
     note_told(watcher, memo->count, watch->head.size + memo->events->size);
@@ -258,7 +260,7 @@ static bool tell_events(struct watch *watch, struct watcher *watcher, const stru
 
 static void tell_compacted(struct watch *watch, struct watcher *watcher, const struct mvcc_view *view, uint64_t term)
 {
-    put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .canceled = true,
+    watch_encode_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .canceled = true,
                                                    .compact_revision = MUTANT(D82) ? mvcc_view_revision(view) : mvcc_view_compact_revision(view)});
     watch_state_remove(watch, watcher);
 }
@@ -278,7 +280,7 @@ static bool tell_watcher(struct watch *watch, struct watch_stream *stream, const
     ASSERT(watcher->state == WATCHER_LIVE);
     list_remove(&watcher->queue);
     if (!is_notify_due || watcher->next > watch->live + 1) return false;
-    put_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = watch->live});
+    watch_encode_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = watch->live});
     return true;
 }
 
@@ -287,6 +289,7 @@ static bool tell(struct watch *watch, struct watch_stream *stream, const struct 
 {
     if (!list_is_empty(&stream->answers)) {
         tell_answer(watch, stream, term);
+        frame->is_answer = true;
         return true;
     }
     while (*budget > 0 && !list_is_empty(&stream->line)) {
@@ -295,7 +298,7 @@ static bool tell(struct watch *watch, struct watch_stream *stream, const struct 
     if (!list_is_empty(&stream->line) || !watch_state_has_words(watch, stream)) return false;
     ASSERT(stream->progress_count > 0);
     if (--stream->progress_count == 0) list_remove(&stream->of_progress);
-    put_head(watch, term, &(struct watch_response){.watch_id = -1, .revision = watch->live});
+    watch_encode_head(watch, term, &(struct watch_response){.watch_id = -1, .revision = watch->live});
     return true;
 }
 
@@ -312,6 +315,7 @@ bool watch_next(struct watch *watch, const struct mvcc_view *view, uint64_t term
         }
         list_remove(&stream->of_ready); /* what was told may have lined somebody up */
         stream->is_sending = true;
+        stream->turn_bytes += (uint32_t)(watch->head.size + blob_slice(frame.events).size);
         frame.head = buf_slice(&watch->head);
         watch->stats.frames++;
         *out_frame = frame;

@@ -24,6 +24,7 @@
 
 #define WATCH_ANSWERS_MAX 64
 #define WATCH_FRAME_BYTES (1u << 20)
+#define WATCH_TURN_BYTES (1u << 16)  /* a stream's turn: frames in a row while it takes them */
 
 struct watch_options {
     uint64_t cluster_id, member_id; /* of headers */
@@ -49,7 +50,7 @@ MUST_USE enum err watch_request(struct watch *watch, struct watch_stream *stream
                                 uint64_t now_ns);
 /* What a client's own cancel does; `reason` (static, or NULL) is told with it. False: the stream has no such watcher. */
 bool watch_cancel(struct watch *watch, struct watch_stream *stream, int64_t id, const struct mvcc_view *view, const char *reason);
-/* The stream has taken its frame. */
+/* The stream has taken its frame; while its turn lasts it has the next one, too. */
 void watch_sent(struct watch *watch, struct watch_stream *stream);
 /* The client's next message is welcome. */
 bool watch_may_receive(const struct watch_stream *stream);
@@ -64,8 +65,9 @@ struct watch_frame {
     uint64_t name;              /* of the stream */
     struct slice head;          /* borrowed until the next call */
     struct blob *events;        /* behind the head; a reference; NULL = none */
+    bool is_answer;             /* to a request: see watch_may_receive */
 };
-/* The next message of a stream that is not sending, streams in turn; then it is sending. Takes what it cost off the budget.
+/* The next message of a stream that is not sending, streams in turn, WATCH_TURN_BYTES each; then it is sending. Takes what it cost off the budget.
  * False: none is ready, or the budget is used up (*budget = 0: there may be more). */
 bool watch_next(struct watch *watch, const struct mvcc_view *view, uint64_t term, size_t *budget, struct watch_frame *out_frame);
 uint64_t watch_deadline_ns(const struct watch *watch);

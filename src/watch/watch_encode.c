@@ -10,17 +10,32 @@
 #define FRAME_LOOKS_MAX 1024      /* changes looked at for one frame: then the common sweep finds what is next */
 #define LOOK_BYTES 64             /* encoded bytes that cost as much as a look */
 
-void watch_encode_head(struct buf *buf, const struct watch_options *options, uint64_t term, const struct watch_response *response)
+/* All who are told of one view share its header. */
+static void put_header(struct watch *watch, uint64_t term, int64_t revision)
 {
-    const uint64_t header[] = {options->cluster_id, options->member_id, (uint64_t)response->revision, term}; /* fields 1 to 4 */
+    const uint64_t header[] = {watch->options.cluster_id, watch->options.member_id, (uint64_t)revision, term}; /* fields 1 to 4 */
+    struct buf *buf = &watch->header;
     size_t size = 0;
-    ASSERT(options->member_id != 0);
+    bool is_same = buf->size > 0 && watch->header_revision == revision && watch->header_term == term;
+    if (is_same) return;
+    watch->header_revision = revision;
+    watch->header_term = term;
     for (uint32_t i = 0; i < 4; i++) size += header[i] == 0 ? 0 : 1 + pb_varint_size(header[i]);
+    buf_clear(buf);
     buf_put_varint(buf, pb_tag(1, PB_BYTES));
     buf_put_varint(buf, size);
     for (uint32_t i = 0; i < 4; i++) {
         if (header[i] != 0) buf_put_pb_varint(buf, i + 1, header[i]);
     }
+}
+
+void watch_encode_head(struct watch *watch, uint64_t term, const struct watch_response *response)
+{
+    struct buf *buf = &watch->head;
+    ASSERT(watch->options.member_id != 0);
+    put_header(watch, term, response->revision);
+    buf_clear(buf);
+    buf_put_slice(buf, buf_slice(&watch->header));
     if (response->watch_id != 0) buf_put_pb_varint(buf, 2, (uint64_t)response->watch_id);
     if (response->created) buf_put_pb_varint(buf, 3, 1);
     if (response->canceled) buf_put_pb_varint(buf, 4, 1);

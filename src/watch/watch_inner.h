@@ -78,6 +78,7 @@ struct watch_stream {
     int64_t next_id;
     int64_t start_max;         /* no watcher begins above it */
     uint32_t sending_events;   /* in the frame that is on its way */
+    uint32_t turn_bytes;       /* in frames, since its turn began; one frame may make it a lot */
     bool is_sending;
 };
 
@@ -120,6 +121,9 @@ struct watch {
     uint32_t mark_count;
     struct rng rng;
     struct buf head, events;
+    struct buf header;           /* the last one, as field 1 of a response */
+    int64_t header_revision;
+    uint64_t header_term;
     struct watch_stats stats;
 };
 
@@ -152,7 +156,7 @@ struct watch_response {
     const char *reason;
     bool created, canceled, fragment;
 };
-void watch_encode_head(struct buf *buf, const struct watch_options *options, uint64_t term, const struct watch_response *response);
+void watch_encode_head(struct watch *watch, uint64_t term, const struct watch_response *response); /* into watch->head */
 /* The watcher's events from its cursor on, by the memo if it is there. Moves nothing. */
 const struct watch_memo *watch_encode_events(struct watch *watch, const struct watcher *watcher, const struct mvcc_view *view,
                                              size_t *budget);

@@ -44,10 +44,10 @@ static void go_on(struct watch_port *port, uint64_t stream)
 {
     size_t place = place_of(stream);
     const struct script *script = &server.scripts[place];
-    if (server.sent[place] < script->count)
-        port->table->send(port, stream, buf_slice(&script->frames[server.sent[place]++]), NULL);
-    else if (script->end != STAY)
-        port->table->finish(port, stream, (enum err)script->end);
+    while (server.sent[place] < script->count) {
+        if (!port->table->send(port, stream, buf_slice(&script->frames[server.sent[place]++]), NULL)) return;
+    }
+    if (script->end != STAY) port->table->finish(port, stream, (enum err)script->end);
 }
 
 /* A number of the request: of a WatchCreateRequest its start_revision, of a keep-alive the id. */

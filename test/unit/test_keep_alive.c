@@ -30,7 +30,7 @@ static void port_next(struct watch_port *self, uint64_t stream)
     port.wants[stream] = true;
 }
 
-static void port_send(struct watch_port *self, uint64_t stream, struct slice head, struct blob *rest)
+static bool port_send(struct watch_port *self, uint64_t stream, struct slice head, struct blob *rest)
 {
     struct reader reader = reader_make(head);
     struct pb_field field;
@@ -43,6 +43,7 @@ static void port_send(struct watch_port *self, uint64_t stream, struct slice hea
         if (field.number == 3) port.ttls[stream][at] = (int64_t)field.value;
     }
     port.is_sending[stream] = true;
+    return false;
 }
 
 static void port_finish(struct watch_port *self, uint64_t stream, enum err err)

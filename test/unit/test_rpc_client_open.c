@@ -36,8 +36,8 @@ static void echo_event(struct watch_port *port, const struct watch_event *event)
             port->table->finish(port, event->stream, ERR_OK);
         } else if (atomic_fetch_add(&echo.came, 1) + 1 == atomic_load(&echo.end_after)) {
             port->table->finish(port, event->stream, ERR_NO_LEADER);
-        } else {
-            port->table->send(port, event->stream, event->body, NULL);
+        } else if (port->table->send(port, event->stream, event->body, NULL)) {
+            port->table->next(port, event->stream);
         }
         break;
     case WATCH_SENT:
