@@ -375,7 +375,7 @@ static void tick(struct raft_actor *role, uint64_t due_ns)
 static void ask_for_wakes(struct raft_actor *role, const struct raft_status *status)
 {
     uint64_t end = status->commit_index < status->durable_index ? status->commit_index : status->durable_index;
-    bool wants = role->backlog_count > 0 || role->posted_index < end;
+    bool wants = (role->backlog_count > 0 || role->posted_index < end) && !MUTANT(D119);
     if (wants == role->wants_applied) return;
     role->wants_applied = wants;
     atomic_exchange_explicit(&role->shared->wants_applied, wants, memory_order_seq_cst);

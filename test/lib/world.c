@@ -27,6 +27,7 @@ static void run_role(struct world_member *member, uint32_t role)
     if (is_apply) world_state_hold(member, &hold);
     if (member->line.roles[role] == &member->line.watch.actor) world_watchers_step(member);
     if (actor_step(member->line.roles[role], world_local_ns(member))) member->more |= bit;
+    if (member->line.roles[role] == &member->line.raft.actor) atomic_store(&member->line.raft.actor.bell.sleeping, (member->more & bit) == 0);
     world_state_release(member, &hold);
     if (is_apply) world_leases_look(member);
     world_state_step(member);
@@ -246,13 +247,39 @@ static bool falls_asleep(struct world_member *member, uint32_t role)
     return true;
 }
 
+/* The one lane on which mail may be posted without ringing; whoever sleeps then does not know. */
+static bool is_unheard(const struct world_member *member)
+{
+    const struct raft_actor *raft = &member->line.raft;
+    uint32_t heard = 0;
+    for (uint32_t i = 0; i < raft->actor.in_count; i++) heard += raft->actor.in[i] == raft->lanes.from_apply ? 0 : ring_size(&raft->actor.in[i]->ring);
+    return heard == 0 && atomic_load(&raft->actor.bell.sleeping) == 1;
+}
+
+static bool has_mail(const struct world_member *member, const struct actor *actor)
+{
+    return actor_has_mail(actor) && !(actor == &member->line.raft.actor && is_unheard(member));
+}
+
+/* What raft holds back until apply has gone on is not to wait for anything else. */
+static void check_wakes(const struct world_member *member)
+{
+    struct raft_status status;
+    const struct raft_actor *raft = &member->line.raft;
+    if (ring_size(&raft->lanes.from_apply->ring) == 0) return;
+    raft_get_status(raft->raft, &status);
+    uint64_t end = status.commit_index < status.durable_index ? status.commit_index : status.durable_index;
+    if (raft->backlog_count == 0 && raft->posted_index >= end) return;
+    world_watch_broken(member->world, "who waits until something is applied is woken then", member->number, raft->posted_index, end);
+}
+
 /* As the runner decides it, so that a wake-up that is missing in the product is missing here. */
 static bool has_work(struct world_member *member, uint32_t role)
 {
     struct actor *actor = member->line.roles[role];
     if (is_napping(member, role)) return false;
     if ((member->more & 1u << role) != 0) return true;
-    if (actor_has_mail(actor) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
+    if (has_mail(member, actor) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
     if (actor == &member->line.net.actor) return world_net_has_calls(member);
     if (actor == &member->line.peer.actor) return world_net_has_peers(member);
     if (actor == &member->line.watch.actor) return world_watchers_has_events(member);
@@ -290,6 +317,7 @@ static bool run_member(struct world_member *member)
         (void)actor_step(&member->main, world_local_ns(member));
     } else {
         member->idle_until_ns = next_deadline_ns(member);
+        check_wakes(member);
     }
     return has_run;
 }

@@ -105,6 +105,8 @@ bool world_start(struct world *world, uint32_t number)
     return true;
 }
 
+static void rung(void *context) { (void)context; }
+
 void world_connect(struct world_member *member)
 {
     bool is_watched = world_watchers_are_there(member->world);
@@ -113,6 +115,7 @@ void world_connect(struct world_member *member)
                                                      .snap_fs = member->snap_fs, .wal_fs = member->wal_fs,
                                                      .work_fs = member->work_fs, .wal_path = member->dir.wal_path,
                                                      .main = &member->main});
+    doorbell_init(&member->line.raft.actor.bell, rung, NULL); /* nobody waits in its futex */
     world_wake(member);
     member->world->net_is_stirred = true; /* it listens now */
 }
