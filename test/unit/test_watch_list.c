@@ -340,6 +340,7 @@ int main(void)
 {
     Suite *suite = suite_create("watch_list");
     TCase *tcase = tcase_create("list");
+    tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_watch_list_tells_a_watcher_as_it_is);
     tcase_add_test(tcase, test_watch_list_finds_who_watches_a_key_or_an_interval);
