@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # What watches and leases are to cost beside Debian's etcd: one member of each on loopback in turn, one table with goals. Fails where one is missed.
 #
-#   test/bench/compare_goals.sh [--rounds 1] [--seconds 2] [--watchers 100000] [--streams 5000] [--leases 100000] [--ttl 60] [--dir DIR]
+#   test/bench/compare_goals.sh [--rounds 1] [--seconds 2] [--watchers 100000] [--streams 5000] [--leases 100000]
+#                               [--expiring 100000] [--ttl 60] [--dir DIR]
 #
 # Events per second of server CPU with up to eight puts told to nobody yet ("8 ahead") and with one; how long after its acknowledgement a put
-# is delivered; memory of watchers with a 16-byte key of their own and of streams with one watcher each; renewals; as many leases that expire
-# together, and the p99 of ten clients' puts before and meanwhile (etcd expires a thousand per second: it is looked at for 15 s).
+# is delivered; memory of watchers with a 16-byte key of their own and of streams with one watcher each; leases granted and renewed; leases that
+# expire together, and the p99 of ten clients' puts before and meanwhile (etcd expires a thousand per second: it is looked at for 15 s). The ttl
+# must be longer than granting those that expire takes; etcd grants about 2,000 per second, however many are asked for at once.
 # shellcheck disable=SC2154 # compare_options sets them
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=compare_lib.sh
 . test/bench/compare_lib.sh
 
-compare_options rounds=1 seconds=2 watchers=100000 streams=5000 leases=100000 ttl=60 -- "$@"
+compare_options rounds=1 seconds=2 watchers=100000 streams=5000 leases=100000 expiring=100000 ttl=60 -- "$@"
 compare_begin build/release/test/bench_watch 1 "$directory"
 rates=("1 1 1" "1000 10 10" "1000 1000 10" "10000 100 10")
 
@@ -52,10 +54,11 @@ for ((round = 1; round <= rounds; round++)); do
         for rate in "${rates[@]}"; do rates_of $rate; done
         compare_end
         compare_start "$server"
-        one "$leases leases" bench_lease --leases "$leases" --seconds "$seconds" -- renewals_per_s renewals_per_server_s rss_per_lease
+        one "$leases leases" bench_lease --leases "$leases" --seconds "$seconds" -- grants_per_s renewals_per_s \
+            renewals_per_server_s rss_per_lease
         compare_end
         compare_start "$server"
-        one "$leases leases expire together" bench_lease --leases "$leases" --ttl "$ttl" --expire --seconds-max 15 -- expired_per_s \
+        one "$expiring leases expire together" bench_lease --leases "$expiring" --ttl "$ttl" --expire --seconds-max 15 -- expired_per_s \
             put_p99_before_ms put_p99_ms
         compare_end
     done
@@ -73,6 +76,6 @@ done
 compare_goal "$watchers own keys, 1 stream" rss_per_watcher kvd '<=' 216 # 200 and the key
 compare_goal "$watchers own keys, 1 stream" rss_per_watcher ratio '<=' 0.333
 compare_goal "$streams own keys and streams" rss_per_stream ratio '<=' 1
-for figure in renewals_per_s renewals_per_server_s rss_per_lease; do compare_goal "$leases leases" "$figure"; done
-for figure in expired_per_s put_p99_before_ms put_p99_ms; do compare_goal "$leases leases expire together" "$figure"; done
+for figure in grants_per_s renewals_per_s renewals_per_server_s rss_per_lease; do compare_goal "$leases leases" "$figure"; done
+for figure in expired_per_s put_p99_before_ms put_p99_ms; do compare_goal "$expiring leases expire together" "$figure"; done
 compare_goals
