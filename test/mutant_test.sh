@@ -4,7 +4,7 @@
 set -euo pipefail
 # shellcheck source=suite_lib.sh
 . "$(dirname "$0")/suite_lib.sh"
-by_simulator=(P1 P8 P11 P13 P14 P21 P24 P28 P29 P30 P31A P31C P32A P32B P32C D82 D85 D94 D95)
+by_simulator=(P1 P8 P11 P13 P14 P21 P24 P28 P29 P30 P31A P31C P32A P32B P32C D82 D85 D94 D95 D118)
 by_program=(P2 P3 P4 P12 P18 P20)
 
 # plant LABEL ARGUMENT...
