@@ -382,7 +382,8 @@ def test_writers_readers_and_compaction_at_once():
 def test_etcdctl_watches():
     member = _member()
     environment = clean_environment(ETCDCTL_API="3")
-    command = ["etcdctl", "--endpoints", member.target, "watch", "ctl/", "--prefix", "--prev-kv"]
+    start = member.client.get(b"x").header.revision + 1      # however long it takes to come
+    command = ["etcdctl", "--endpoints", member.target, "watch", "ctl/", "--prefix", "--prev-kv", "--rev", str(start)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
     limit = threading.Timer(10, process.kill)
     limit.start()
