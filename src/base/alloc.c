@@ -24,6 +24,12 @@ void *alloc_zero(size_t count, size_t size)
 
 void *alloc_resize(void *memory, size_t size) { return checked(realloc(memory, size == 0 ? 1 : size), size); }
 
+void *alloc_aligned(size_t alignment, size_t size)
+{
+    ASSERT(size > 0 && size % alignment == 0);
+    return checked(aligned_alloc(alignment, size), size);
+}
+
 char *alloc_string(const char *text)
 {
     ASSERT(text != NULL);

@@ -7,6 +7,7 @@
 void *alloc_new(size_t size) __attribute__((malloc, alloc_size(1)));                  /* uninitialised */
 void *alloc_zero(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2))); /* zeroed; checks overflow */
 void *alloc_resize(void *memory, size_t size) __attribute__((alloc_size(2)));
+void *alloc_aligned(size_t alignment, size_t size) __attribute__((malloc, alloc_size(2))); /* a power of two; size a multiple of it */
 char *alloc_string(const char *text); /* a copy */
 void alloc_free(void *memory);        /* accepts NULL */
 

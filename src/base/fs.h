@@ -38,7 +38,11 @@ enum fs_kind {
     FS_LOCK,       /* file: exclusive flock, EWOULDBLOCK if held by another */
 };
 
-enum { FS_READ = 1, FS_WRITE = 2, FS_CREATE = 4, FS_EXCLUSIVE = 8, FS_TRUNC = 16 }; /* files are created 0600 */
+enum { FS_READ = 1, FS_WRITE = 2, FS_CREATE = 4, FS_EXCLUSIVE = 8, FS_TRUNC = 16, FS_DIRECT = 32 }; /* files are created 0600 */
+
+/* FS_DIRECT: every write is aligned to this in memory, place and size, and need not go through the page cache; where the file system or the disk
+ * wants more than that, it goes there all the same. Reads are not made through such a file. */
+#define FS_DIRECT_ALIGN 512
 
 struct fs_file;
 struct fs_op {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,10 +16,12 @@
 #include "base/fs.h"
 
 #define FS_REAL_ZEROS_BYTES (64 * 1024)
+#define FS_REAL_ZEROS_AT_ONCE 16
 #define FS_REAL_NAMES_MAX 100000 /* of one directory; more is EOVERFLOW */
 
 struct fs_file {
     int fd;
+    bool is_direct;
 };
 
 struct fs_real {
@@ -31,6 +34,25 @@ static struct fs_real *real_of(struct fs *fs)
 {
     ASSERT(fs != NULL);
     return LIST_ENTRY(fs, struct fs_real, fs);
+}
+
+/* A kernel that cannot tell (before 6.1), a file system without it, or a disk with bigger blocks: the page cache then. */
+static bool may_be_direct(int fd)
+{
+#ifdef STATX_DIOALIGN
+    struct statx status;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0 || (status.stx_mask & STATX_DIOALIGN) == 0) return false;
+    bool is_known = status.stx_dio_mem_align > 0 && status.stx_dio_offset_align > 0;
+    return is_known && status.stx_dio_mem_align <= FS_DIRECT_ALIGN && status.stx_dio_offset_align <= FS_DIRECT_ALIGN;
+#else
+    return fd < 0;
+#endif
+}
+
+static bool make_direct(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && may_be_direct(fd) && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
 }
 
 static int open_file(struct fs_op *op)
@@ -51,6 +73,7 @@ static int open_file(struct fs_op *op)
     if (fd < 0) return errno;
     op->file = ALLOC(struct fs_file);
     op->file->fd = fd;
+    op->file->is_direct = (op->flags & FS_DIRECT) != 0 && make_direct(fd);
     return 0;
 }
 
@@ -98,15 +121,21 @@ static int write_bytes(int fd, uint64_t offset, const void *data, uint64_t size)
 /* Real bytes: fallocate would leave unwritten extents, whose first write changes metadata and slows fdatasync. */
 static int write_zeros(int fd, uint64_t offset, uint64_t size)
 {
-    static const uint8_t zeros[FS_REAL_ZEROS_BYTES];
-    int error = 0;
-    while (size > 0 && error == 0) {
-        uint64_t part = size < sizeof zeros ? size : sizeof zeros;
-        error = write_bytes(fd, offset, zeros, part);
-        offset += part;
-        size -= part;
+    static const uint8_t zeros[FS_REAL_ZEROS_BYTES] __attribute__((aligned(FS_DIRECT_ALIGN)));
+    struct iovec pieces[FS_REAL_ZEROS_AT_ONCE];
+    while (size > 0) {
+        int count = 0;
+        for (uint64_t left = size; left > 0 && count < FS_REAL_ZEROS_AT_ONCE; left -= pieces[count++].iov_len) {
+            pieces[count] = (struct iovec){.iov_base = (void *)(uintptr_t)zeros, .iov_len = left < sizeof zeros ? left : sizeof zeros};
+        }
+        ssize_t put = pwritev(fd, pieces, count, (off_t)offset);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return errno;
+        if (put == 0) return EIO;
+        offset += (uint64_t)put;
+        size -= (uint64_t)put;
     }
-    return error;
+    return 0;
 }
 
 static int sync_file(int fd)
@@ -203,7 +232,9 @@ static int perform(struct fs_op *op)
     case FS_OPEN: return open_file(op);
     case FS_CLOSE: return close_file(op);
     case FS_PREAD: return read_all(op);
-    case FS_PWRITE: return write_bytes(op->file->fd, op->offset, op->data, op->size);
+    case FS_PWRITE:
+        ASSERT(!op->file->is_direct || ((uintptr_t)op->data | op->offset | op->size) % FS_DIRECT_ALIGN == 0);
+        return write_bytes(op->file->fd, op->offset, op->data, op->size);
     case FS_FDATASYNC: return sync_file(op->file->fd);
     case FS_ALLOCATE: return write_zeros(op->file->fd, op->offset, op->size);
     case FS_TRUNCATE: return truncate_file(op->file->fd, op->size);

@@ -228,7 +228,7 @@ void wal_format_writer_begin(struct wal_format_writer *writer, const struct wal_
     ASSERT(bytes > 0 && bytes < WAL_FORMAT_BATCH_MAX);
     if (writer->capacity < bytes) {
         alloc_free(writer->memory);
-        writer->memory = alloc_new(bytes);
+        writer->memory = alloc_aligned(WAL_FORMAT_BLOCK, bytes); /* as FS_DIRECT wants it */
         writer->capacity = bytes;
     }
     writer->payload = 0;

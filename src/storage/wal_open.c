@@ -73,6 +73,9 @@ static void retire_cut(struct wal *wal, const struct wal_recover *recover)
     wal->retired_truncated = false;
 }
 
+/* Batches are synced one by one and not read soon: the page cache would write whole pages, or whole large folios, for a part of them. */
+static int writes_of(const struct wal *wal) { return wal->options.unsafe_no_fsync ? 0 : FS_DIRECT; }
+
 /* Begins a segment: the log is new, or the damaged end of the last one must never be read again. As in wal_format.c, the file
  * gets its name once its first batch is durable. */
 static enum err open_segment(struct wal *wal, struct wal_recover *recover)
@@ -84,7 +87,7 @@ static enum err open_segment(struct wal *wal, struct wal_recover *recover)
     uint64_t needed = wal_core_head_bytes(wal, &plan);
     if (capacity < needed) capacity = (needed + WAL_CORE_ALIGN - 1) / WAL_CORE_ALIGN * WAL_CORE_ALIGN;
     struct fs_file *file = NULL;
-    int error = fs_open(wal->options.fs, wal->spare.path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &file);
+    int error = fs_open(wal->options.fs, wal->spare.path, FS_WRITE | FS_CREATE | FS_TRUNC | writes_of(wal), &file);
     if (error != 0) {
         return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be made: %s", wal->spare.path, strerror(error));
     }
@@ -110,7 +113,7 @@ static enum err open_existing(struct wal *wal, struct wal_recover *recover)
     struct fs_file *file = NULL;
     ASSERT(reader->at + 1 == reader->segment_count);
     ASSERT(reader->offset > 0);
-    int error = fs_open(wal->options.fs, reader->path, FS_READ | FS_WRITE, &file);
+    int error = fs_open(wal->options.fs, reader->path, FS_WRITE | writes_of(wal), &file);
     if (error != 0) {
         return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be opened: %s", reader->path, strerror(error));
     }

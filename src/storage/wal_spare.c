@@ -48,7 +48,7 @@ bool wal_spare_step(struct wal_spare *spare, uint64_t now_ns)
     switch (spare->phase) {
     case WAL_SPARE_OPEN:
         op.kind = FS_OPEN;
-        op.flags = FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC;
+        op.flags = FS_WRITE | FS_CREATE | FS_TRUNC | (spare->no_sync ? 0 : FS_DIRECT);
         break;
     case WAL_SPARE_ALLOCATE:
         op.kind = FS_ALLOCATE;

@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -45,6 +46,13 @@ static size_t at_most(size_t size)
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
     return interrupts() ? -1 : syscall(SYS_pwrite64, fd, data, at_most(size), offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
+{
+    if (interrupts()) return -1;
+    if (kernel.is_moody) return syscall(SYS_pwrite64, fd, pieces[0].iov_base, at_most(pieces[0].iov_len), offset);
+    return syscall(SYS_pwritev, fd, pieces, count, offset, 0);
 }
 
 ssize_t pread(int fd, void *memory, size_t size, off_t offset)
@@ -182,6 +190,30 @@ START_TEST(test_fs_allocate_writes_real_zeros)
     struct stat status;
     ck_assert_int_eq(stat(at("zeros"), &status), 0);
     ck_assert_int_ge(status.st_blocks * 512, 200001);
+    fs_close(place.fs, file);
+}
+END_TEST
+
+/* Past the page cache or not: it is there for who reads, beside zeros that were written before, and over what a page cache holds of it. */
+START_TEST(test_fs_direct_writes_are_read)
+{
+    _Alignas(FS_DIRECT_ALIGN) uint8_t wrote[3 * FS_DIRECT_ALIGN];
+    uint8_t read[sizeof wrote];
+    memset(wrote, 'a', sizeof wrote);
+    struct fs_file *file = open_new("direct"), *direct = NULL;
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_ALLOCATE, .file = file, .size = 8192}), 0);
+    ck_assert_int_eq(fs_open(place.fs, at("direct"), FS_WRITE | FS_DIRECT, &direct), 0);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_ALLOCATE, .file = direct, .offset = 8192, .size = 3 << 20}), 0);
+    ck_assert_uint_eq(size_of(file), 8192 + (3 << 20));
+    for (uint64_t offset = FS_DIRECT_ALIGN; offset < 20000; offset += 2 * sizeof wrote) {
+        ck_assert_int_eq(run((struct fs_op){.kind = FS_PWRITE, .file = direct, .offset = offset, .data = wrote, .size = sizeof wrote}), 0);
+        struct fs_op op = {.kind = FS_PREAD, .file = file, .offset = offset - FS_DIRECT_ALIGN, .memory = read, .size = sizeof read};
+        ck_assert_int_eq(fs_run(place.fs, &op), 0);
+        ck_assert_int_eq(read[FS_DIRECT_ALIGN - 1], 0);
+        ck_assert_mem_eq(read + FS_DIRECT_ALIGN, wrote, sizeof read - FS_DIRECT_ALIGN);
+    }
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_FDATASYNC, .file = direct}), 0);
+    fs_close(place.fs, direct);
     fs_close(place.fs, file);
 }
 END_TEST
@@ -419,6 +451,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_fs_what_is_written_is_read);
     tcase_add_test(tests, test_fs_allocate_writes_real_zeros);
+    tcase_add_test(tests, test_fs_direct_writes_are_read);
     tcase_add_test(tests, test_fs_truncate_cuts_and_extends);
     tcase_add_test(tests, test_fs_open_reports_missing_and_existing_files);
     tcase_add_test(tests, test_fs_writing_a_file_opened_for_reading_is_an_error);
