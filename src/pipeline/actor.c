@@ -88,6 +88,95 @@ uint64_t actor_deadline_ns(struct actor *actor)
     return actor->table->deadline_ns == NULL ? CLOCK_NEVER : actor->table->deadline_ns(actor);
 }
 
+/* --- lending --- */
+
+/* The thread's own: what it has borrowed and not stepped yet. */
+struct runner {
+    struct actor *borrowed[ACTOR_BORROWED_MAX];
+    uint32_t count;
+};
+static _Thread_local struct runner *this_runner; /* NULL = a thread that steps nobody but itself */
+
+void actor_rouse(struct actor *actor)
+{
+    struct runner *runner = this_runner;
+    bool has_room = runner != NULL && runner->count < ACTOR_BORROWED_MAX;
+    if (!has_room || !actor->table->may_be_lent) {
+        doorbell_ring(&actor->bell);
+    } else if (doorbell_claim(&actor->bell, DOORBELL_LENT)) {
+        runner->borrowed[runner->count++] = actor;
+    }
+}
+
+/* Lanes of a role that was never started, or of a test, have a bell and nothing round it. */
+static void ring_consumer(struct lane *lane)
+{
+    if (!lane->posted || lane->bell->ring != ring_actor) {
+        lane_ring(lane);
+        return;
+    }
+    lane->posted = false;
+    actor_rouse(lane->bell->context);
+}
+
+static bool step_and_ring(struct actor *actor)
+{
+    bool more = actor->table->step(actor, clock_mono_ns());
+    for (uint32_t i = 0; i < actor->out_count; i++) ring_consumer(actor->out[i]);
+    if (actor->table->is_reader) rcu_reader_quiescent();
+    return more;
+}
+
+static bool has_work(const struct actor *actor)
+{
+    return actor_has_mail(actor) || (actor->table->has_more != NULL && actor->table->has_more(actor));
+}
+
+/* To its own thread, which sleeps or waits to have it back. */
+static void send_home(struct actor *actor)
+{
+    atomic_exchange_explicit(&actor->bell.state, DOORBELL_AWAKE, memory_order_seq_cst);
+    futex_ring(actor);
+}
+
+/* The sleeper's contract, kept in its place: asleep, then another look. */
+static void give_back(struct actor *actor, bool more)
+{
+    if (more || actor_deadline_ns(actor) < actor->armed_ns) {
+        send_home(actor);
+        return;
+    }
+    bool is_wanted = atomic_exchange_explicit(&actor->bell.state, DOORBELL_ASLEEP, memory_order_seq_cst) == DOORBELL_WANTED;
+    if (is_wanted || atomic_load_explicit(&actor->stopping, memory_order_acquire)) {
+        doorbell_ring(&actor->bell);
+    } else if (has_work(actor)) {
+        actor_rouse(actor);
+    }
+}
+
+static void send_all_home(struct runner *runner)
+{
+    while (runner->count > 0) send_home(runner->borrowed[--runner->count]);
+}
+
+/* In the order in which they were rung. */
+static void step_borrowed(struct runner *runner, bool is_online)
+{
+    for (uint32_t steps = 0; runner->count > 0 && steps < ACTOR_LENT_STEPS_MAX; steps++) {
+        struct actor *actor = runner->borrowed[0];
+        runner->count--;
+        memmove(runner->borrowed, runner->borrowed + 1, runner->count * sizeof(runner->borrowed[0]));
+        bool goes_online = actor->table->is_reader && !is_online;
+        if (goes_online) rcu_reader_online();
+        bool more = step_and_ring(actor);
+        if (goes_online) rcu_reader_offline();
+        give_back(actor, more);
+    }
+    send_all_home(runner);
+}
+
+/* --- the runner --- */
+
 bool actor_step(struct actor *actor, uint64_t now_ns)
 {
     bool more = actor->table->step(actor, now_ns);
@@ -102,12 +191,26 @@ static void log_to_main(void *context, struct slice line)
     if (!lane_post(actor->log_lane, &mail)) mail_deinit(&mail);
 }
 
+/* Rung, in time, or for no reason: who borrowed the role has it until he gives it back. */
+static void take_back(struct actor *actor)
+{
+    for (;;) {
+        unsigned state = atomic_load_explicit(&actor->bell.state, memory_order_seq_cst);
+        if (state == DOORBELL_AWAKE) return;
+        unsigned mine = state == DOORBELL_ASLEEP ? DOORBELL_AWAKE : DOORBELL_WANTED;
+        bool is_set = state == DOORBELL_WANTED || atomic_compare_exchange_strong_explicit(&actor->bell.state, &state, mine,
+                                                                                          memory_order_seq_cst, memory_order_seq_cst);
+        if (is_set && mine == DOORBELL_WANTED) futex_wait(actor, CLOCK_NEVER);
+    }
+}
+
 static void sleep_until_rung(struct actor *actor)
 {
-    atomic_exchange_explicit(&actor->bell.sleeping, 1, memory_order_seq_cst);
-    if (!actor_has_mail(actor) && !atomic_load_explicit(&actor->stopping, memory_order_acquire)) {
+    uint64_t deadline_ns = actor_deadline_ns(actor);
+    actor->armed_ns = deadline_ns;
+    atomic_exchange_explicit(&actor->bell.state, DOORBELL_ASLEEP, memory_order_seq_cst);
+    if (!has_work(actor) && !atomic_load_explicit(&actor->stopping, memory_order_acquire)) {
         if (actor->table->is_reader) rcu_reader_offline();
-        uint64_t deadline_ns = actor_deadline_ns(actor);
         if (actor->table->wait != NULL) {
             actor->table->wait(actor, deadline_ns);
         } else {
@@ -115,7 +218,7 @@ static void sleep_until_rung(struct actor *actor)
         }
         if (actor->table->is_reader) rcu_reader_online();
     }
-    atomic_store_explicit(&actor->bell.sleeping, 0, memory_order_seq_cst);
+    take_back(actor);
 }
 
 /* Linux counts niceness and I/O priority by thread. Without them it still works: errors are of no account. */
@@ -129,18 +232,26 @@ static void step_back(void)
 static void *run(void *context)
 {
     struct actor *actor = context;
+    struct runner runner = {.count = 0};
+    bool is_reader = actor->table->is_reader;
     if (actor->table->is_background) step_back();
+    else this_runner = &runner;
     if (actor->log_lane != NULL) log_set_thread_sink(log_to_main, actor);
-    if (actor->table->is_reader) {
-        rcu_reader_register();
-        rcu_reader_online();
-    }
+    rcu_reader_register();
+    if (is_reader) rcu_reader_online();
+    else rcu_reader_offline();
     while (!atomic_load_explicit(&actor->stopping, memory_order_acquire)) {
-        bool more = actor_step(actor, clock_mono_ns());
-        if (actor->table->is_reader) rcu_reader_quiescent();
-        if (!more) sleep_until_rung(actor);
+        bool more = step_and_ring(actor);
+        if (more || actor_has_mail(actor)) {
+            send_all_home(&runner);
+            continue;
+        }
+        step_borrowed(&runner, is_reader);
+        sleep_until_rung(actor);
+        step_borrowed(&runner, is_reader);
     }
-    if (actor->table->is_reader) rcu_reader_unregister();
+    this_runner = NULL;
+    rcu_reader_unregister();
     return NULL;
 }
 

@@ -562,7 +562,7 @@ static uint64_t deadline_ns(struct actor *actor)
     return due_ns < role->free_ns ? due_ns : role->free_ns;
 }
 
-static const struct actor_table table = {.name = "kvd-apply", .is_reader = true, .step = step, .deadline_ns = deadline_ns};
+static const struct actor_table table = {.name = "kvd-apply", .is_reader = true, .may_be_lent = true, .step = step, .deadline_ns = deadline_ns};
 
 void apply_actor_init(struct apply_actor *role, const struct apply_options *options)
 {

@@ -4,7 +4,7 @@
 void doorbell_init(struct doorbell *bell, void (*ring)(void *context), void *context)
 {
     ASSERT(ring != NULL);
-    atomic_init(&bell->sleeping, 0);
+    atomic_init(&bell->state, DOORBELL_AWAKE);
     bell->ring = ring;
     bell->context = context;
 }

@@ -3,9 +3,11 @@
  * A lane is a ring from one role to another. Posting only marks it; the runner rings the consumers once at the end of the producer's
  * step, and rings nobody who is awake.
  * The doorbell's contract, for every kind of waiting:
- *   sleeper:  sleeping := 1 (sequentially consistent exchange), look at all lanes again, wait, sleeping := 0
- *   producer: publish in the ring, exchange(sleeping, 0), ring if it was 1
- * The exchange on both sides is what orders "ring filled" against "went to sleep": one of the two sees the other.
+ *   sleeper:  state := ASLEEP (sequentially consistent exchange), look at all lanes again, wait, take the role back (AWAKE)
+ *   producer: publish in the ring, look at the state (a full fence), and who turns ASLEEP into AWAKE rings
+ * The fence on both sides is what orders "ring filled" against "went to sleep": one of the two sees the other.
+ * Whoever turns ASLEEP into LENT may step the role himself instead of waking its thread, and gives it back (actor.h). So a role's state has one
+ * user at any time: its thread while AWAKE, the borrower while LENT or WANTED (its thread waits to have it back), nobody while ASLEEP.
  * Owner: the node owns lanes; Thread: producer and consumer as named by the lane.
  * In the simulator every post is a switch point: the hook may run other roles at once.
  */
@@ -18,16 +20,24 @@
 #include "pipeline/mail.h"
 #include "pipeline/ring.h"
 
+enum doorbell_state { DOORBELL_AWAKE, DOORBELL_ASLEEP, DOORBELL_LENT, DOORBELL_WANTED };
 struct doorbell {
-    atomic_uint sleeping;
+    atomic_uint state;
     void (*ring)(void *context); /* any thread */
     void *context;
 };
 void doorbell_init(struct doorbell *bell, void (*ring)(void *context), void *context);
-/* Producer side. */
+/* Producer side, behind what was published. True: the bell was the sleeper's, and its state is now the given one. */
+static inline bool doorbell_claim(struct doorbell *bell, enum doorbell_state state)
+{
+    /* A read-modify-write is the fence: an exchange that fails would only be a load (C11 7.17.7.4). */
+    unsigned asleep = atomic_fetch_add_explicit(&bell->state, 0, memory_order_seq_cst);
+    return asleep == DOORBELL_ASLEEP && atomic_compare_exchange_strong_explicit(&bell->state, &asleep, state, memory_order_seq_cst,
+                                                                                memory_order_seq_cst);
+}
 static inline void doorbell_ring(struct doorbell *bell)
 {
-    if (atomic_exchange_explicit(&bell->sleeping, 0, memory_order_seq_cst) == 1) bell->ring(bell->context);
+    if (doorbell_claim(bell, DOORBELL_AWAKE)) bell->ring(bell->context);
 }
 
 /* What may happen between two roles at a post or a publish; NULL in production. */

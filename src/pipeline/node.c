@@ -88,7 +88,7 @@ static bool main_step(struct actor *actor, uint64_t now_ns)
 static const struct actor_table main_table = {.name = "kvd-main", .step = main_step, .wait = main_wait, .ring = main_ring};
 
 /* Main sleeps in the app's epoll all the time: its bell rings at every post until the step answers. */
-static void main_sleep(struct node *node) { atomic_exchange_explicit(&node->main.bell.sleeping, 1, memory_order_seq_cst); }
+static void main_sleep(struct node *node) { atomic_exchange_explicit(&node->main.bell.state, DOORBELL_ASLEEP, memory_order_seq_cst); }
 
 int node_main_descriptor(const struct node *node) { return node->main_event; }
 
@@ -121,6 +121,9 @@ static void make_ports(struct node *node)
         .reconnect_max_ns = config->election_timeout_ms * NS_PER_MS,
         .keepalive_ns = config->election_timeout_ms * NS_PER_MS,
         .seed = rng_seed_from_system(),
+        .queue = rpc_server_queue(node->server),
+        .pump = rpc_server_pump,
+        .pump_context = node->server,
     };
     line_hello(&node->line, &options.self);
     node->peers = rpc_peer_new(&options);

@@ -245,19 +245,21 @@ static bool step(struct actor *actor, uint64_t now_ns)
     return count == PEER_EVENTS_MAX;
 }
 
-static void wait(struct actor *actor, uint64_t deadline_ns)
+static uint64_t deadline_ns(struct actor *actor)
 {
-    struct peer_port *port = ((struct peer_actor *)actor)->port;
-    port->table->wait(port, deadline_ns);
+    const struct peer_port *port = ((struct peer_actor *)actor)->port;
+    return port->table->deadline_ns(port);
 }
 
-static void ring(struct actor *actor)
+static bool has_events(const struct actor *actor)
 {
-    struct peer_port *port = ((struct peer_actor *)actor)->port;
-    port->table->ring(port);
+    const struct peer_port *port = ((const struct peer_actor *)actor)->port;
+    return port->table->has_events(port);
 }
 
-static const struct actor_table table = {.name = "kvd-peer", .step = step, .wait = wait, .ring = ring};
+static void rouse(void *context) { actor_rouse(context); }
+
+static const struct actor_table table = {.name = "kvd-peer", .may_be_lent = true, .step = step, .deadline_ns = deadline_ns, .has_more = has_events};
 
 void peer_actor_init(struct peer_actor *role, struct peer_port *port, struct shared *shared, const struct cluster *cluster,
                      uint64_t self)
@@ -270,6 +272,8 @@ void peer_actor_init(struct peer_actor *role, struct peer_port *port, struct sha
     role->self = self;
     port->judge = judge;
     port->judge_context = role;
+    port->rouse = rouse;
+    port->rouse_context = &role->actor;
     for (size_t i = 0; i < cluster->member_count; i++) {
         const struct cluster_member *member = &cluster->members[i];
         if (member->id == self) continue;

@@ -437,7 +437,7 @@ static uint64_t deadline_ns(struct actor *actor)
     return role->retry_ns < first ? role->retry_ns : first;
 }
 
-static const struct actor_table table = {.name = "kvd-raft", .step = step, .deadline_ns = deadline_ns};
+static const struct actor_table table = {.name = "kvd-raft", .may_be_lent = true, .step = step, .deadline_ns = deadline_ns};
 
 void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *options)
 {

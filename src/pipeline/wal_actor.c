@@ -105,7 +105,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     release(role);
     report_space(role);
     if (moved) note_stats(role);
-    return moved;
+    return moved && !wal_is_idle(role->wal);
 }
 
 static uint64_t deadline_ns(struct actor *actor) { return wal_deadline_ns(((struct wal_actor *)actor)->wal); }

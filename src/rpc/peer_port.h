@@ -3,8 +3,8 @@
  * Towards each member there is one outgoing stream of our own making (re-connected with back-off by the port for as long as the
  * member is wanted); theirs to us comes in. Frames go one way, from the stream's maker. Both ends say hello first and check cluster id,
  * member ids, protocol range, features; then the role's judge is asked. A mismatch is refused and reported as PEER_REFUSED.
- * Thread: everything but `ring` belongs to the peer role. Limits: one frame in flight per peer (PEER_SENT gives the next turn); frames
- * ≤ PEER_FRAME_BYTES_MAX; RAFT_MEMBERS_MAX peers.
+ * Thread: the role's, whichever thread steps it; `rouse` is called on any.
+ * Limits: one frame in flight per peer (PEER_SENT gives the next turn); frames ≤ PEER_FRAME_BYTES_MAX; RAFT_MEMBERS_MAX peers.
  */
 #ifndef RPC_PEER_PORT_H
 #define RPC_PEER_PORT_H
@@ -54,8 +54,8 @@ typedef bool peer_judge_fn(void *context, const struct peer_hello *hello, char o
 struct peer_port;
 struct peer_port_table {
     size_t (*take)(struct peer_port *port, struct peer_event *out_events, size_t max); /* never blocks */
-    void (*wait)(struct peer_port *port, uint64_t deadline_ns);
-    void (*ring)(struct peer_port *port);                                              /* any thread */
+    bool (*has_events)(const struct peer_port *port);     /* any thread: has something come since the last take()? */
+    uint64_t (*deadline_ns)(const struct peer_port *port); /* when take() has something to do although nothing came */
     void (*connect)(struct peer_port *port, uint64_t peer, const char *const *urls, size_t url_count); /* wanted from now on; new URLs replace */
     void (*cut)(struct peer_port *port, uint64_t peer);                                 /* it misbehaves: both streams end; ours is made again with back-off */
     bool (*send)(struct peer_port *port, uint64_t peer, struct blob *frame);            /* takes the reference; false (and unref'ed): not up or one in flight */
@@ -65,6 +65,8 @@ struct peer_port {
     const struct peer_port_table *table;
     peer_judge_fn *judge; /* the role's; NULL = everybody is welcome */
     void *judge_context;
+    void (*rouse)(void *context); /* the role's; behind everything that comes, on the thread that brings it; set before the first connect() */
+    void *rouse_context;
 };
 
 #endif

@@ -1,9 +1,9 @@
 /* rpc_peer: see rpc_peer.h.
  *
- * Two queues. The role waits in `still`, which does not poll: one thread of the process polls (net's), and its waiting moves the bytes of
- * these connections too. The streams of both directions live on `callbacks`, whose completions come as signals: a frame's way from net's
- * thread to the role is one hop and no look into a queue. (gRPC 1.51 aborts when a call of a channel that still connects is bound to a
- * queue without a pollset.) It is also the polling queue that gRPC wants to give each accepted connection to.
+ * Two queues. What comes in lives on the one queue that polls: net's thread reads the frame, gets its tag and passes the signal on, without a
+ * hop of gRPC's own between (a callback queue's receives go over gRPC's executor: a thread more to wake). What goes out lives on `callbacks`:
+ * a send completes inside of its own start, and wakes nobody. (gRPC 1.51 aborts when a call of a channel that still connects is bound to a
+ * queue without a pollset.)
  *
  * Membership is what connect() was called for: a hello of anybody else is refused. Each completion means one event at most. */
 #include "rpc/rpc_peer.h"
@@ -20,9 +20,7 @@
 #include "rpc/rpc_listener.h"
 #include "rpc/rpc_peer_in.h"
 #include "rpc/rpc_peer_out.h"
-#include "rpc/rpc_still.h"
 #include "rpc/rpc_unknown.h"
-#include "rpc/rpc_wake.h"
 
 #define IN_MAX 128               /* streams to us, those that have not said hello included */
 #define MEMORY_BYTES_MAX (512u << 20)
@@ -32,7 +30,6 @@ struct rpc_peer {
     struct peer_port port; /* first */
     struct rpc_peer_options options;
     struct rng rng;
-    struct rpc_still still; /* arrivals and rings */
     grpc_completion_queue *callbacks;
     struct rpc_signal_inbox inbox;
     struct rpc_signal callbacks_closed;
@@ -41,12 +38,11 @@ struct rpc_peer {
     grpc_resource_quota *quota;
     void *method;
     struct rpc_listener listener;
-    struct rpc_wake wake;
     struct rpc_unknown unknown;
-    struct rpc_tag shutdown;
+    struct rpc_signal shutdown;
     bool is_ending, is_shut_down;
 
-    struct rpc_tag arrived; /* the one requested stream */
+    struct rpc_signal arrived; /* the one requested stream */
     bool is_armed;
     grpc_call *arriving;
     gpr_timespec arriving_deadline;
@@ -75,9 +71,9 @@ static void arm(struct rpc_peer *peer)
     ASSERT(!peer->is_armed && peer->arriving == NULL);
     if (peer->is_ending) return;
     grpc_metadata_array_init(&peer->arriving_metadata);
-    RPC_TAG_RELEASE(&peer->arrived);
+    grpc_completion_queue *queue = peer->options.queue;
     grpc_call_error error = grpc_server_request_registered_call(peer->server, peer->method, &peer->arriving, &peer->arriving_deadline,
-                                                                &peer->arriving_metadata, NULL, peer->callbacks, peer->still.queue, &peer->arrived);
+                                                                &peer->arriving_metadata, NULL, queue, queue, rpc_signal_carrier(&peer->arrived));
     ASSERT(error == GRPC_CALL_OK);
     peer->is_armed = true;
 }
@@ -184,23 +180,14 @@ static bool handle_signal(struct rpc_peer *peer, struct rpc_signal *signal, stru
     case RPC_TAG_IN_GREETED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, greeted), signal); return false;
     case RPC_TAG_IN_FINISHED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, finished), signal); return false;
     case RPC_TAG_IN_CLOSED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, closed), signal); return false;
-    case RPC_TAG_SHUTDOWN: peer->is_callbacks_closed = true; return false;
+    case RPC_TAG_IN_ARRIVED: stream_arrived(peer, signal->ok, now_ns); return false;
+    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&peer->unknown, signal->ok); return false;
+    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&peer->unknown); return false;
+    case RPC_TAG_SHUTDOWN:
+        if (signal == &peer->shutdown) peer->is_shut_down = true;
+        else peer->is_callbacks_closed = true;
+        return false;
     default: ASSERT(false && "a signal of the peer port"); return false;
-    }
-}
-
-static void handle_tag(struct rpc_peer *peer, const grpc_event *event)
-{
-    struct rpc_tag *tag = event->tag;
-    bool ok = event->success != 0;
-    RPC_TAG_ACQUIRE(tag);
-    switch (tag->kind) {
-    case RPC_TAG_IN_ARRIVED: stream_arrived(peer, ok, clock_mono_ns()); break;
-    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&peer->unknown, ok); break;
-    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&peer->unknown); break;
-    case RPC_TAG_WAKE: rpc_wake_answer(&peer->wake); break;
-    case RPC_TAG_SHUTDOWN: peer->is_shut_down = true; break;
-    default: ASSERT(false && "a tag of the peer port");
     }
 }
 
@@ -214,16 +201,7 @@ static void tick(struct rpc_peer *peer)
     }
 }
 
-static void look_at_still(struct rpc_peer *peer)
-{
-    grpc_event event;
-    for (size_t looked = 0; looked < IN_MAX && rpc_still_take(&peer->still, &event); looked++) {
-        handle_tag(peer, &event);
-        if (((const struct rpc_tag *)event.tag)->kind == RPC_TAG_WAKE) return; /* there is seldom more */
-    }
-}
-
-/* Bounded in completions too, since not each of them is an event. */
+/* All that is there, unless the events are too many: each signal is embedded in its stream and comes once. */
 static size_t peer_take(struct peer_port *port, struct peer_event *out_events, size_t max)
 {
     struct rpc_peer *peer = peer_of(port);
@@ -231,16 +209,21 @@ static size_t peer_take(struct peer_port *port, struct peer_event *out_events, s
     tick(peer);
     size_t count = 0;
     struct rpc_signal *signal;
-    if (rpc_still_is_due(&peer->still)) look_at_still(peer);
-    for (size_t looked = 0; count < max && looked < 4 * max && (signal = rpc_signal_take(&peer->inbox)) != NULL; looked++) {
+    while (count < max && (signal = rpc_signal_take(&peer->inbox)) != NULL) {
         if (handle_signal(peer, signal, &out_events[count])) count++;
     }
     return count;
 }
 
-static void peer_wait(struct peer_port *port, uint64_t deadline_ns)
+static bool peer_has_events(const struct peer_port *port)
 {
-    struct rpc_peer *peer = peer_of(port);
+    return rpc_signal_has_new(&((const struct rpc_peer *)(const void *)port)->inbox);
+}
+
+static uint64_t peer_deadline_ns(const struct peer_port *port)
+{
+    const struct rpc_peer *peer = (const struct rpc_peer *)(const void *)port;
+    uint64_t deadline_ns = CLOCK_NEVER;
     for (uint32_t i = 0; i < peer->out_count; i++) {
         uint64_t due_ns = rpc_peer_out_deadline_ns(peer->outs[i]);
         if (due_ns < deadline_ns) deadline_ns = due_ns;
@@ -249,10 +232,15 @@ static void peer_wait(struct peer_port *port, uint64_t deadline_ns)
         uint64_t due_ns = LIST_ENTRY(at, struct rpc_peer_in, node)->due_ns;
         if (due_ns < deadline_ns) deadline_ns = due_ns;
     }
-    rpc_still_wait(&peer->still, &peer->inbox, deadline_ns);
+    return deadline_ns;
 }
 
-static void peer_ring(struct peer_port *port) { rpc_wake_ring(&peer_of(port)->wake); }
+/* A role that was not started yet looks when it is. */
+static void rouse_role(void *context)
+{
+    const struct peer_port *port = context;
+    if (port->rouse != NULL) port->rouse(port->rouse_context);
+}
 
 static void peer_connect(struct peer_port *port, uint64_t id, const char *const *urls, size_t url_count)
 {
@@ -288,8 +276,8 @@ static void peer_flush(struct peer_port *port) { (void)port; }
 
 static const struct peer_port_table PORT_TABLE = {
     .take = peer_take,
-    .wait = peer_wait,
-    .ring = peer_ring,
+    .has_events = peer_has_events,
+    .deadline_ns = peer_deadline_ns,
     .connect = peer_connect,
     .cut = peer_cut,
     .send = peer_send,
@@ -316,32 +304,29 @@ static void make_server(struct rpc_peer *peer)
     grpc_channel_args channel_args = {.num_args = sizeof args / sizeof args[0], .args = args};
     peer->server = grpc_server_create(&channel_args, NULL);
     ASSERT(peer->server != NULL);
-    rpc_still_init(&peer->still);
     peer->callbacks = grpc_completion_queue_create_for_callback(&peer->callbacks_closed.functor, NULL);
-    grpc_server_register_completion_queue(peer->server, peer->still.queue, NULL);
-    grpc_server_register_completion_queue(peer->server, peer->callbacks, NULL);
+    grpc_server_register_completion_queue(peer->server, peer->options.queue, NULL);
     peer->method = grpc_server_register_method(peer->server, "/kvd.Peer/Stream", NULL, GRPC_SRM_PAYLOAD_NONE, 0);
     ASSERT(peer->method != NULL);
 }
 
 struct rpc_peer *rpc_peer_new(const struct rpc_peer_options *options)
 {
-    ASSERT(options->self.member_id != 0 && options->keepalive_ns > 0);
+    ASSERT(options->self.member_id != 0 && options->keepalive_ns > 0 && options->queue != NULL);
     struct rpc_peer *peer = ALLOC(struct rpc_peer);
     peer->port.table = &PORT_TABLE;
     peer->options = *options;
-    peer->shutdown.kind = RPC_TAG_SHUTDOWN;
-    peer->arrived.kind = RPC_TAG_IN_ARRIVED;
     rng_init(&peer->rng, options->seed);
     list_init(&peer->ins);
     rpc_listener_init(&peer->listener);
-    rpc_signal_inbox_init(&peer->inbox, &peer->wake);
+    rpc_signal_inbox_init_roused(&peer->inbox, rouse_role, &peer->port);
     rpc_signal_init(&peer->callbacks_closed, RPC_TAG_SHUTDOWN, &peer->inbox);
+    rpc_signal_init(&peer->shutdown, RPC_TAG_SHUTDOWN, &peer->inbox);
+    rpc_signal_init(&peer->arrived, RPC_TAG_IN_ARRIVED, &peer->inbox);
     make_server(peer);
     rpc_listener_bind(&peer->listener, peer->server);
     grpc_server_start(peer->server);
-    rpc_wake_init(&peer->wake, peer->still.queue);
-    rpc_unknown_init(&peer->unknown, peer->server, peer->still.queue, false);
+    rpc_unknown_init(&peer->unknown, peer->server, options->queue, &peer->inbox, false);
     arm(peer);
     return peer;
 }
@@ -370,8 +355,7 @@ static void end_streams(struct rpc_peer *peer)
 {
     peer->is_ending = true;
     rpc_listener_close(&peer->listener);
-    RPC_TAG_RELEASE(&peer->shutdown);
-    grpc_server_shutdown_and_notify(peer->server, peer->still.queue, &peer->shutdown);
+    grpc_server_shutdown_and_notify(peer->server, peer->options.queue, rpc_signal_carrier(&peer->shutdown));
     for (uint32_t i = 0; i < peer->out_count; i++) rpc_peer_out_cut(peer->outs[i], "this member stops");
     for (struct list *at = peer->ins.next; at != &peer->ins; at = at->next) rpc_peer_in_cut(LIST_ENTRY(at, struct rpc_peer_in, node));
     grpc_server_cancel_all_calls(peer->server);
@@ -382,8 +366,7 @@ static void drain(struct rpc_peer *peer)
 {
     struct peer_event event;
     struct rpc_signal *signal;
-    rpc_still_wait(&peer->still, &peer->inbox, clock_mono_ns() + NS_PER_MS);
-    look_at_still(peer);
+    peer->options.pump(peer->options.pump_context, clock_mono_ns() + NS_PER_MS);
     while ((signal = rpc_signal_take(&peer->inbox)) != NULL) {
         if (handle_signal(peer, signal, &event) && event.kind == PEER_BYTES) blob_unref(event.body);
     }
@@ -401,8 +384,6 @@ void rpc_peer_free(struct rpc_peer *peer)
     while (!peer->is_callbacks_closed) drain(peer);
     grpc_completion_queue_destroy(peer->callbacks);
     rpc_signal_inbox_deinit(&peer->inbox);
-    rpc_wake_deinit(&peer->wake);
-    rpc_still_deinit(&peer->still);
     grpc_resource_quota_unref(peer->quota);
     rpc_listener_deinit(&peer->listener);
     for (uint32_t i = 0; i < peer->out_count; i++) alloc_free(peer->outs[i]);

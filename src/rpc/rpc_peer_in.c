@@ -10,8 +10,7 @@
 
 static void start(struct rpc_peer_in *in, const grpc_op *ops, size_t op_count, struct rpc_signal *signal)
 {
-    rpc_signal_release(signal);
-    grpc_call_error error = grpc_call_start_batch(in->call, ops, op_count, &signal->functor, NULL);
+    grpc_call_error error = grpc_call_start_batch(in->call, ops, op_count, rpc_signal_carrier(signal), NULL);
     ASSERT(error == GRPC_CALL_OK);
     in->batches++;
 }

@@ -23,7 +23,7 @@ struct rpc_peer_in {
     int is_cancelled;
 };
 
-/* Takes the call over, which lives on a callback queue, and waits for its hello. */
+/* Takes the call over, which lives on the polling queue, and waits for its hello. */
 struct rpc_peer_in *rpc_peer_in_new(grpc_call *call, struct rpc_signal_inbox *inbox, uint64_t now_ns);
 void rpc_peer_in_free(struct rpc_peer_in *in);                        /* accepts NULL */
 bool rpc_peer_in_is_over(const struct rpc_peer_in *in);               /* every batch is done */

@@ -211,6 +211,7 @@ static size_t handle(struct rpc_server *server, const grpc_event *event, struct 
     case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&server->unknown, ok); return 0;
     case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&server->unknown); return 0;
     case RPC_TAG_WAKE: rpc_wake_answer(&server->wake); return 0;
+    case RPC_TAG_SIGNAL: rpc_signal_pass(tag, ok); return 0;
     case RPC_TAG_SHUTDOWN: server->is_shut_down = true; return 0;
     default: ASSERT(false && "a tag of the client port"); return 0;
     }
@@ -275,14 +276,16 @@ static void server_wait(struct call_port *port, uint64_t deadline_ns)
     grpc_event event = grpc_completion_queue_next(server->queue, rpc_tag_deadline(deadline_ns), NULL);
     rpc_signal_awake(&server->inbox);
     if (event.type != GRPC_OP_COMPLETE) return;
-    if (event.tag == &server->wake.tag) {
-        RPC_TAG_ACQUIRE(event.tag);
+    struct rpc_tag *tag = event.tag;
+    RPC_TAG_ACQUIRE(tag);
+    if (tag->kind == RPC_TAG_WAKE) {
         rpc_wake_answer(&server->wake);
-        return;
+    } else if (tag->kind == RPC_TAG_SIGNAL) { /* before the role's own step: somebody else waits for it */
+        rpc_signal_pass(tag, event.success != 0);
+    } else {
+        server->kept = event;
+        server->has_kept = true;
     }
-    ASSERT(event.tag != NULL);
-    server->kept = event;
-    server->has_kept = true;
 }
 
 static void server_ring(struct call_port *port) { rpc_wake_ring(&server_of(port)->wake); }
@@ -427,7 +430,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     grpc_server_start(server->server);
     rpc_wake_init(&server->wake, server->queue);
     if (server->watch != NULL) rpc_watch_start(server->watch);
-    rpc_unknown_init(&server->unknown, server->server, server->queue, true);
+    rpc_unknown_init(&server->unknown, server->server, server->queue, NULL, true);
     for (uint32_t i = 0; i < server->method_count; i++) {
         for (uint32_t k = 0; k < request_count(&server->methods[i]); k++) arm(server, i);
     }
@@ -449,6 +452,19 @@ void rpc_server_adopt(struct rpc_server *server, int descriptor)
 {
     ASSERT(server->server != NULL);
     rpc_listener_adopt(&server->listener, descriptor);
+}
+
+grpc_completion_queue *rpc_server_queue(struct rpc_server *server) { return server->queue; }
+
+void rpc_server_pump(void *context, uint64_t until_ns)
+{
+    struct rpc_server *server = context;
+    struct call_event event;
+    if (!server->has_kept) server->kept = grpc_completion_queue_next(server->queue, rpc_tag_deadline(until_ns), NULL);
+    server->has_kept = false;
+    if (server->kept.type != GRPC_OP_COMPLETE) return;
+    (void)handle(server, &server->kept, &event); /* a call that comes now is ended by rpc_server_free */
+    release_borrowed(server);
 }
 
 static bool is_at_rest(struct rpc_server *server)

@@ -6,6 +6,7 @@
  */
 #ifndef RPC_RPC_SERVER_H
 #define RPC_RPC_SERVER_H
+#include <grpc/grpc.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,10 @@ struct call_port *rpc_server_port(struct rpc_server *server);
 struct watch_port *rpc_server_watch_port(struct rpc_server *server); /* the watch role's; NULL without one */
 /* Takes the connected descriptor (non-blocking, HTTP/2 preface not consumed). Any thread. */
 void rpc_server_adopt(struct rpc_server *server, int descriptor);
+/* The polling queue, for streams whose frames shall come without a hop: whose tags are rpc_signal's carriers, which net passes on. */
+grpc_completion_queue *rpc_server_queue(struct rpc_server *server);
+/* Once net's thread is joined: takes one tag of the queue and acts on it, waiting until then for it at most. `context` is the rpc_server. */
+void rpc_server_pump(void *context, uint64_t until_ns);
 /* Stop, last phase, after the threads of net and watch are joined: cancels what is left, drains, destroys. */
 void rpc_server_free(struct rpc_server *server);
 

@@ -9,10 +9,12 @@
 void rpc_signal_post(struct rpc_signal *signal)
 {
     struct rpc_signal_inbox *inbox = signal->inbox;
+    ASSERT(inbox != NULL);
     atomic_fetch_add(&inbox->pushers, 1);
     signal->next = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
     while (!atomic_compare_exchange_weak(&inbox->newest, &signal->next, signal)) continue;
-    if (atomic_exchange(&inbox->sleeping, false)) rpc_wake_ring(inbox->wake);
+    if (inbox->wake == NULL) inbox->rouse(inbox->context);
+    else if (atomic_exchange(&inbox->sleeping, false)) rpc_wake_ring(inbox->wake);
     atomic_fetch_sub(&inbox->pushers, 1); /* the last that it touches */
 }
 
@@ -41,14 +43,27 @@ bool rpc_signal_caught(struct rpc_signal *signal)
     return true;
 }
 
-void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake)
+static void init(struct rpc_signal_inbox *inbox)
 {
-    ASSERT(wake != NULL);
+    *inbox = (struct rpc_signal_inbox){.oldest = NULL};
     atomic_init(&inbox->newest, NULL);
     atomic_init(&inbox->sleeping, false);
     atomic_init(&inbox->pushers, 0);
-    inbox->oldest = NULL;
+}
+
+void rpc_signal_inbox_init(struct rpc_signal_inbox *inbox, struct rpc_wake *wake)
+{
+    ASSERT(wake != NULL);
+    init(inbox);
     inbox->wake = wake;
+}
+
+void rpc_signal_inbox_init_roused(struct rpc_signal_inbox *inbox, void (*rouse)(void *context), void *context)
+{
+    ASSERT(rouse != NULL);
+    init(inbox);
+    inbox->rouse = rouse;
+    inbox->context = context;
 }
 
 /* Whoever pushed what was taken has announced itself before: the count covers it. It has a few instructions to go. */
@@ -60,8 +75,22 @@ void rpc_signal_inbox_deinit(struct rpc_signal_inbox *inbox)
 
 void rpc_signal_init(struct rpc_signal *signal, enum rpc_tag_kind kind, struct rpc_signal_inbox *inbox)
 {
-    *signal = (struct rpc_signal){.functor = {.functor_run = run, .inlineable = 1}, .tag.kind = kind, .inbox = inbox};
-    ASSERT(signal->inbox != NULL);
+    *signal = (struct rpc_signal){.functor = {.functor_run = run, .inlineable = 1}, .tag.kind = kind,
+                                   .carrier.kind = RPC_TAG_SIGNAL, .inbox = inbox};
+}
+
+struct rpc_tag *rpc_signal_carrier(struct rpc_signal *signal)
+{
+    rpc_signal_release(signal);
+    RPC_TAG_RELEASE(&signal->carrier);
+    return &signal->carrier;
+}
+
+void rpc_signal_pass(struct rpc_tag *carrier, bool ok)
+{
+    RPC_TAG_ACQUIRE(carrier);
+    ASSERT(carrier->kind == RPC_TAG_SIGNAL);
+    run(&LIST_ENTRY(carrier, struct rpc_signal, carrier)->functor, ok);
 }
 
 struct rpc_signal *rpc_signal_take(struct rpc_signal_inbox *inbox)

@@ -11,6 +11,7 @@
 
 enum rpc_tag_kind {
     RPC_TAG_WAKE,            /* rpc_wake */
+    RPC_TAG_SIGNAL,          /* rpc_signal: for whoever owns its inbox */
     RPC_TAG_SHUTDOWN,        /* the server has no connection any more */
     RPC_TAG_UNKNOWN_ARRIVED, /* rpc_unknown */
     RPC_TAG_UNKNOWN_ANSWERED,

@@ -8,24 +8,32 @@
 #include "base/err.h"
 #include "rpc/rpc_method.h"
 
+static void *tag_of(const struct rpc_unknown *unknown, struct rpc_signal *signal)
+{
+    if (unknown->has_inbox) return rpc_signal_carrier(signal);
+    RPC_TAG_RELEASE(&signal->tag);
+    return &signal->tag;
+}
+
 static void arm(struct rpc_unknown *unknown)
 {
     ASSERT(unknown->call == NULL && !unknown->is_busy);
     grpc_call_details_init(&unknown->details);
     grpc_metadata_array_init(&unknown->metadata);
-    RPC_TAG_RELEASE(&unknown->arrived);
     grpc_call_error error = grpc_server_request_call(unknown->server, &unknown->call, &unknown->details, &unknown->metadata,
-                                                     unknown->queue, unknown->queue, &unknown->arrived);
+                                                     unknown->queue, unknown->queue, tag_of(unknown, &unknown->arrived));
     ASSERT(error == GRPC_CALL_OK);
     unknown->is_busy = true;
 }
 
-void rpc_unknown_init(struct rpc_unknown *unknown, grpc_server *server, grpc_completion_queue *queue, bool is_client_port)
+void rpc_unknown_init(struct rpc_unknown *unknown, grpc_server *server, grpc_completion_queue *queue, struct rpc_signal_inbox *inbox,
+                      bool is_client_port)
 {
     ASSERT(server != NULL && queue != NULL);
     *unknown = (struct rpc_unknown){.server = server, .queue = queue, .is_client_port = is_client_port};
-    unknown->arrived.kind = RPC_TAG_UNKNOWN_ARRIVED;
-    unknown->answered.kind = RPC_TAG_UNKNOWN_ANSWERED;
+    unknown->has_inbox = inbox != NULL;
+    rpc_signal_init(&unknown->arrived, RPC_TAG_UNKNOWN_ARRIVED, inbox);
+    rpc_signal_init(&unknown->answered, RPC_TAG_UNKNOWN_ANSWERED, inbox);
     arm(unknown);
 }
 
@@ -95,8 +103,7 @@ void rpc_unknown_arrived(struct rpc_unknown *unknown, bool ok)
     ops[1].data.send_status_from_server.status = GRPC_STATUS_UNIMPLEMENTED;
     ops[1].data.send_status_from_server.status_details = &unknown->text;
     ops[2].data.recv_close_on_server.cancelled = &unknown->is_cancelled;
-    RPC_TAG_RELEASE(&unknown->answered);
-    grpc_call_error error = grpc_call_start_batch(unknown->call, ops, 3, &unknown->answered, NULL);
+    grpc_call_error error = grpc_call_start_batch(unknown->call, ops, 3, tag_of(unknown, &unknown->answered), NULL);
     ASSERT(error == GRPC_CALL_OK);
 }
 

@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/blob.h"
 #include "base/clock.h"
+#include "rpc/rpc_signal.h"
 
 /* One allocation of c-ares lives as long as the process. */
 const char *__lsan_default_suppressions(void);
@@ -85,30 +86,60 @@ static inline void rig_door_close(struct rig_door *door)
 }
 
 /* ---- the poller ---- */
-/* Moves the bytes of every connection of the process, as net's thread does: without one nothing on queues that do not poll goes on. */
+/* Moves the bytes of every connection of the process and passes signals on, as net's thread does: without one nothing goes on. */
 struct rig_poller {
     grpc_completion_queue *queue;
     pthread_t thread;
+    atomic_bool runs;
 };
+
+/* True: it is shut down. */
+static inline bool rig_poller_take(struct rig_poller *poller, uint64_t until_ns)
+{
+    grpc_event event = grpc_completion_queue_next(poller->queue, rpc_tag_deadline(until_ns), NULL);
+    if (event.type == GRPC_OP_COMPLETE) rpc_signal_pass(event.tag, event.success != 0);
+    return event.type == GRPC_QUEUE_SHUTDOWN;
+}
 
 static inline void *rig_poller_run(void *context)
 {
     struct rig_poller *poller = context;
-    while (grpc_completion_queue_next(poller->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;
+    while (atomic_load(&poller->runs)) (void)rig_poller_take(poller, clock_mono_ns() + 20 * NS_PER_MS);
     return NULL;
+}
+
+static inline void rig_poller_resume(struct rig_poller *poller)
+{
+    atomic_store(&poller->runs, true);
+    ASSERT(pthread_create(&poller->thread, NULL, rig_poller_run, poller) == 0);
+}
+
+static inline void rig_poller_pause(struct rig_poller *poller)
+{
+    atomic_store(&poller->runs, false);
+    pthread_join(poller->thread, NULL);
 }
 
 static inline void rig_poller_start(struct rig_poller *poller)
 {
     poller->queue = grpc_completion_queue_create_for_next(NULL);
-    ASSERT(pthread_create(&poller->thread, NULL, rig_poller_run, poller) == 0);
+    rig_poller_resume(poller);
 }
 
 static inline void rig_poller_stop(struct rig_poller *poller)
 {
+    rig_poller_pause(poller);
     grpc_completion_queue_shutdown(poller->queue);
-    pthread_join(poller->thread, NULL);
+    while (!rig_poller_take(poller, CLOCK_NEVER)) continue;
     grpc_completion_queue_destroy(poller->queue);
+}
+
+/* For an rpc_peer that is freed. */
+static inline void rig_poller_pump(void *context, uint64_t until_ns)
+{
+    struct rig_poller *poller = context;
+    if (atomic_load(&poller->runs)) usleep(100);
+    else (void)rig_poller_take(poller, until_ns);
 }
 
 /* ---- the proxy ---- */

@@ -27,7 +27,7 @@ static void run_role(struct world_member *member, uint32_t role)
     if (is_apply) world_state_hold(member, &hold);
     if (member->line.roles[role] == &member->line.watch.actor) world_watchers_step(member);
     if (actor_step(member->line.roles[role], world_local_ns(member))) member->more |= bit;
-    if (member->line.roles[role] == &member->line.raft.actor) atomic_store(&member->line.raft.actor.bell.sleeping, (member->more & bit) == 0);
+    if (member->line.roles[role] == &member->line.raft.actor) atomic_store(&member->line.raft.actor.bell.state, (member->more & bit) == 0 ? DOORBELL_ASLEEP : DOORBELL_AWAKE);
     world_state_release(member, &hold);
     if (is_apply) world_leases_look(member);
     world_state_step(member);
@@ -253,7 +253,7 @@ static bool is_unheard(const struct world_member *member)
     const struct raft_actor *raft = &member->line.raft;
     uint32_t heard = 0;
     for (uint32_t i = 0; i < raft->actor.in_count; i++) heard += raft->actor.in[i] == raft->lanes.from_apply ? 0 : ring_size(&raft->actor.in[i]->ring);
-    return heard == 0 && atomic_load(&raft->actor.bell.sleeping) == 1;
+    return heard == 0 && atomic_load(&raft->actor.bell.state) == DOORBELL_ASLEEP;
 }
 
 static bool has_mail(const struct world_member *member, const struct actor *actor)

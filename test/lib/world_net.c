@@ -305,15 +305,16 @@ static bool peers_send(struct peer_port *port, uint64_t peer, struct blob *bytes
     return true;
 }
 
-static void peers_wait(struct peer_port *port, uint64_t deadline_ns)
+static bool peers_has_events(const struct peer_port *port) { return ((const struct world_peers *)port)->count > 0; }
+
+static uint64_t peers_deadline_ns(const struct peer_port *port)
 {
     (void)port;
-    (void)deadline_ns;
-    ASSERT(false);
+    return CLOCK_NEVER;
 }
 static void peers_none(struct peer_port *port) { (void)port; }
-static const struct peer_port_table peers_table = {.take = peers_take, .wait = peers_wait, .ring = peers_none,
-                                                   .connect = peers_connect, .cut = peers_cut,
+static const struct peer_port_table peers_table = {.take = peers_take, .has_events = peers_has_events,
+                                                   .deadline_ns = peers_deadline_ns, .connect = peers_connect, .cut = peers_cut,
                                                    .send = peers_send, .flush = peers_none};
 
 bool world_net_has_peers(const struct world_member *member) { return member->peers.count > 0; }

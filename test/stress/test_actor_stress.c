@@ -1,6 +1,6 @@
 /* Do roles on threads lose a mail or a wake-up? The roles here wait without any deadline: one lost wake-up and a run does not finish
  * (the time limit of the case ends it). Both kinds of waiting are in: the runner's futex, and a role's own (an eventfd). Clean under
- * TSan. */
+ * TSan. In half of the runs the roles that wait in the futex may be lent, so that others step them: also while they wake for no reason. */
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "pipeline/actor.h"
 
@@ -107,7 +108,16 @@ static void own_ring(struct actor *actor)
     ck_assert(write(((struct node *)(void *)actor)->descriptor, &one, sizeof(one)) == sizeof(one));
 }
 
+/* Now and then the thread wakes by itself, and may find its role lent. */
+static uint64_t soon_ns(struct actor *actor)
+{
+    struct node *node = (struct node *)(void *)actor;
+    return rng_below(&node->rng, 4) == 0 ? clock_mono_ns() + rng_below(&node->rng, 20000) : CLOCK_NEVER;
+}
+
 static const struct actor_table futex_table = {.name = "futex", .step = step};
+static const struct actor_table lent_table = {.name = "lent", .may_be_lent = true, .step = step};
+static const struct actor_table restless_table = {.name = "restless", .may_be_lent = true, .step = step, .deadline_ns = soon_ns};
 static const struct actor_table own_table = {.name = "own", .step = step, .wait = own_wait, .ring = own_ring};
 
 struct circle {
@@ -122,8 +132,16 @@ struct circle_options {
     uint64_t total, window;
     uint32_t capacity;
     uint64_t nap_of;
-    bool has_own_wait; /* every second role */
+    int kind; /* has_own_wait + 2 * is_lent */
 };
+
+/* Of kind 1 and 3 every second role waits by itself; of kind 2 and 3 the others may be lent. */
+static const struct actor_table *table_of(int kind, int place)
+{
+    if (kind % 2 == 1 && place % 2 == 1) return &own_table;
+    if (kind < 2) return &futex_table;
+    return place == 2 ? &restless_table : &lent_table;
+}
 
 /* A circle of roles: 0 → 1 → … → 0. */
 static struct circle *circle_new(const struct circle_options *options)
@@ -133,7 +151,7 @@ static struct circle *circle_new(const struct circle_options *options)
     sem_init(&circle->done, 0, 0);
     for (int i = 0; i < options->count; i++) {
         struct node *node = &circle->nodes[i];
-        actor_init(&node->actor, options->has_own_wait && i % 2 == 1 ? &own_table : &futex_table);
+        actor_init(&node->actor, table_of(options->kind, i));
         rng_init(&node->rng, (uint64_t)i + 1);
         node->nap_of = options->nap_of;
         node->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -184,20 +202,20 @@ static void run(const struct circle_options *options)
 
 START_TEST(test_actor_stress_ping_pong_of_two_never_stops)
 {
-    run(&(struct circle_options){.count = 2, .total = 100000 / SCALE, .window = 1, .capacity = 4, .has_own_wait = _i == 1});
+    run(&(struct circle_options){.count = 2, .total = 100000 / SCALE, .window = 1, .capacity = 4, .kind = _i});
 }
 END_TEST
 
 START_TEST(test_actor_stress_flood_over_three_roles_arrives_in_order)
 {
     run(&(struct circle_options){.count = 3, .total = 3000000 / SCALE, .window = 2000, .capacity = 1024,
-                                 .has_own_wait = _i == 1});
+                                 .kind = _i});
 }
 END_TEST
 
 START_TEST(test_actor_stress_tiny_lanes_are_full_and_empty_all_the_time)
 {
-    run(&(struct circle_options){.count = 3, .total = 200000 / SCALE, .window = 3, .capacity = 2, .has_own_wait = _i == 1});
+    run(&(struct circle_options){.count = 3, .total = 200000 / SCALE, .window = 3, .capacity = 2, .kind = _i});
 }
 END_TEST
 
@@ -205,7 +223,7 @@ START_TEST(test_actor_stress_random_sleeps_lose_no_wake_up)
 {
     for (uint64_t nap_of = 1; nap_of <= 16; nap_of *= 4) {
         run(&(struct circle_options){.count = 3, .total = 6000 / SCALE * nap_of, .window = 2, .capacity = 8,
-                                     .nap_of = nap_of, .has_own_wait = _i == 1});
+                                     .nap_of = nap_of, .kind = _i});
     }
 }
 END_TEST
@@ -214,7 +232,7 @@ START_TEST(test_actor_stress_stop_in_the_middle_of_a_flood_always_joins)
 {
     for (uint64_t i = 0; i < 200 / SCALE; i++) {
         struct circle *circle = circle_new(&(struct circle_options){.count = 3, .total = UINT64_MAX, .window = 100,
-                                                                    .capacity = 64, .has_own_wait = _i == 1});
+                                                                    .capacity = 64, .kind = _i});
         circle_start(circle);
         struct timespec time = {.tv_nsec = (long)(i * 10000)};
         nanosleep(&time, NULL);
@@ -227,7 +245,7 @@ START_TEST(test_actor_stress_stop_wakes_a_role_that_sleeps)
 {
     for (uint64_t i = 0; i < 200 / SCALE; i++) {
         struct circle *circle = circle_new(&(struct circle_options){.count = 3, .total = 1, .window = 1, .capacity = 2,
-                                                                    .has_own_wait = _i == 1});
+                                                                    .kind = _i});
         circle_start(circle);
         wait_done(circle); /* from here on nobody has anything to do */
         circle_free(circle);
@@ -239,12 +257,12 @@ int main(void)
 {
     TCase *tests = tcase_create("actor_stress");
     tcase_set_timeout(tests, 60);
-    tcase_add_loop_test(tests, test_actor_stress_ping_pong_of_two_never_stops, 0, 2);
-    tcase_add_loop_test(tests, test_actor_stress_flood_over_three_roles_arrives_in_order, 0, 2);
-    tcase_add_loop_test(tests, test_actor_stress_tiny_lanes_are_full_and_empty_all_the_time, 0, 2);
-    tcase_add_loop_test(tests, test_actor_stress_random_sleeps_lose_no_wake_up, 0, 2);
-    tcase_add_loop_test(tests, test_actor_stress_stop_in_the_middle_of_a_flood_always_joins, 0, 2);
-    tcase_add_loop_test(tests, test_actor_stress_stop_wakes_a_role_that_sleeps, 0, 2);
+    tcase_add_loop_test(tests, test_actor_stress_ping_pong_of_two_never_stops, 0, 4);
+    tcase_add_loop_test(tests, test_actor_stress_flood_over_three_roles_arrives_in_order, 0, 4);
+    tcase_add_loop_test(tests, test_actor_stress_tiny_lanes_are_full_and_empty_all_the_time, 0, 4);
+    tcase_add_loop_test(tests, test_actor_stress_random_sleeps_lose_no_wake_up, 0, 4);
+    tcase_add_loop_test(tests, test_actor_stress_stop_in_the_middle_of_a_flood_always_joins, 0, 4);
+    tcase_add_loop_test(tests, test_actor_stress_stop_wakes_a_role_that_sleeps, 0, 4);
     Suite *suite = suite_create("actor_stress");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

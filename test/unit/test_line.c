@@ -164,10 +164,10 @@ START_TEST(test_reads_that_come_while_a_follower_asks_go_with_its_next_question)
     struct line *line = &member->line;
     uint64_t first_id = line->raft.next_id, calls[4];
     for (uint32_t i = 0; i < 4; i++) {
-        atomic_store(&line->raft.actor.bell.sleeping, 1);
+        atomic_store(&line->raft.actor.bell.state, DOORBELL_ASLEEP);
         calls[i] = get(world, member->number, "k");
         (void)actor_step(&line->net.actor, world_local_ns(member));
-        ck_assert_uint_eq(atomic_load(&line->raft.actor.bell.sleeping), i > 0);
+        ck_assert_uint_eq(atomic_load(&line->raft.actor.bell.state), i > 0 ? DOORBELL_ASLEEP : DOORBELL_AWAKE);
         (void)actor_step(&line->raft.actor, world_local_ns(member));
         ck_assert_uint_eq(line->raft.reads.count, 1);
         ck_assert_uint_eq(line->raft.read_count, i + 1);

@@ -114,7 +114,7 @@ START_TEST(test_mailbox_doorbell_rings_a_sleeper_only)
 {
     doorbell_ring(&bell);
     ck_assert_int_eq(rings, 0);
-    atomic_store(&bell.sleeping, 1);
+    atomic_store(&bell.state, DOORBELL_ASLEEP);
     doorbell_ring(&bell);
     ck_assert_int_eq(rings, 1);
     doorbell_ring(&bell); /* rung once, it is awake */
@@ -125,13 +125,13 @@ END_TEST
 START_TEST(test_mailbox_lane_rings_once_for_all_posts_of_a_step)
 {
     struct mail mail = ping(1);
-    atomic_store(&bell.sleeping, 1);
+    atomic_store(&bell.state, DOORBELL_ASLEEP);
     lane_ring(&lane); /* nothing was posted */
     ck_assert_int_eq(rings, 0);
     ck_assert(lane_post(&lane, &mail) && lane_post(&lane, &mail));
     ck_assert_int_eq(rings, 0); /* posting only marks */
     lane_ring(&lane);
-    atomic_store(&bell.sleeping, 1);
+    atomic_store(&bell.state, DOORBELL_ASLEEP);
     lane_ring(&lane);
     ck_assert_int_eq(rings, 1);
 }
@@ -141,7 +141,7 @@ END_TEST
 START_TEST(test_mailbox_quiet_post_rings_nobody)
 {
     struct mail mail = ping(1);
-    atomic_store(&bell.sleeping, 1);
+    atomic_store(&bell.state, DOORBELL_ASLEEP);
     lane_must_post_quietly(&lane, &mail);
     lane_ring(&lane);
     ck_assert_int_eq(rings, 0);
@@ -159,7 +159,7 @@ START_TEST(test_mailbox_refused_post_does_not_ring)
     struct mail mail = ping(1);
     while (lane_post(&lane, &mail)) {}
     lane_ring(&lane);
-    atomic_store(&bell.sleeping, 1);
+    atomic_store(&bell.state, DOORBELL_ASLEEP);
     ck_assert(!lane_post(&lane, &mail));
     lane_ring(&lane);
     ck_assert_int_eq(rings, 0);
@@ -298,7 +298,7 @@ START_TEST(test_mailbox_actor_step_rings_the_consumers_at_its_end)
     lane_must_post(&in, &mail);
     lane_must_post(&in, &mail);
     ck_assert(actor_has_mail(&first.actor) && !actor_has_mail(&second.actor));
-    atomic_store(&second.actor.bell.sleeping, 1);
+    atomic_store(&second.actor.bell.state, DOORBELL_ASLEEP);
     ck_assert(actor_step(&first.actor, 1)); /* more: there is a second mail */
     ck_assert_int_eq(rings, 1);
     ck_assert(!actor_step(&first.actor, 2));

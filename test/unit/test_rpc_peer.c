@@ -27,6 +27,9 @@ struct side {
     pthread_t thread;
     atomic_bool stop;
     size_t take_max;
+    pthread_mutex_t rouse_lock; /* within `lock`: an act may rouse */
+    pthread_cond_t roused;
+    bool is_roused;
     pthread_mutex_t lock; /* over what follows */
     pthread_cond_t changed;
     struct peer_event *log; /* LOG_MAX */
@@ -53,6 +56,32 @@ static void side_record(struct side *side, const struct peer_event *events, size
     pthread_mutex_unlock(&side->lock);
 }
 
+static void side_rouse(void *context)
+{
+    struct side *side = context;
+    pthread_mutex_lock(&side->rouse_lock);
+    side->is_roused = true;
+    pthread_cond_signal(&side->roused);
+    pthread_mutex_unlock(&side->rouse_lock);
+}
+
+static void side_wait(struct side *side)
+{
+    uint64_t now_ns = clock_mono_ns(), deadline_ns = side->port->table->deadline_ns(side->port);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t until_ns = (uint64_t)until.tv_sec * NS_PER_S + (uint64_t)until.tv_nsec + (deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+    until = (struct timespec){.tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S)};
+    pthread_mutex_lock(&side->rouse_lock);
+    int error = 0;
+    while (!side->is_roused && error == 0) {
+        error = deadline_ns == CLOCK_NEVER ? pthread_cond_wait(&side->roused, &side->rouse_lock)
+                                           : pthread_cond_timedwait(&side->roused, &side->rouse_lock, &until);
+    }
+    side->is_roused = false;
+    pthread_mutex_unlock(&side->rouse_lock);
+}
+
 static void *side_run(void *context)
 {
     struct side *side = context;
@@ -62,20 +91,22 @@ static void *side_run(void *context)
         size_t count = port->take(side->port, events, side->take_max);
         side_record(side, events, count);
         port->flush(side->port);
-        /* take() may have answered the ring: what was to be seen by it is looked at before the wait. */
-        if (count < side->take_max && !atomic_load(&side->stop)) port->wait(side->port, CLOCK_NEVER);
+        if (count < side->take_max) side_wait(side);
     }
     return NULL;
 }
 
 static void adopt(void *context, int descriptor) { rpc_peer_adopt(context, descriptor); }
 
+static struct rig_poller poller;
+
 static struct rpc_peer_options options_of(uint64_t id)
 {
     struct rpc_peer_options options = {
         .self = {.protocol_min = 1, .protocol_max = 1, .features = 0x80 + id, .cluster_id = CLUSTER, .member_id = id, .boot_id = 100 + id,
                  .level = 7},
-        .reconnect_min_ns = 20 * NS_PER_MS, .reconnect_max_ns = 160 * NS_PER_MS, .keepalive_ns = 2 * NS_PER_S, .seed = id};
+        .reconnect_min_ns = 20 * NS_PER_MS, .reconnect_max_ns = 160 * NS_PER_MS, .keepalive_ns = 2 * NS_PER_S, .seed = id, .queue = poller.queue,
+        .pump = rig_poller_pump, .pump_context = &poller};
     memset(options.self.directory_uuid, (int)id, sizeof options.self.directory_uuid);
     return options;
 }
@@ -86,10 +117,14 @@ static struct side *side_start(const struct rpc_peer_options *options, uint16_t 
     side->log = alloc_zero(LOG_MAX, sizeof *side->log);
     side->times_ns = alloc_zero(LOG_MAX, sizeof *side->times_ns);
     side->take_max = take_max;
+    pthread_mutex_init(&side->rouse_lock, NULL);
     pthread_mutex_init(&side->lock, NULL);
     pthread_cond_init(&side->changed, NULL);
+    pthread_cond_init(&side->roused, NULL);
     side->peer = rpc_peer_new(options);
     side->port = rpc_peer_port(side->peer);
+    side->port->rouse = side_rouse;
+    side->port->rouse_context = side;
     rig_door_open(&side->door, port, adopt, side->peer);
     ck_assert_int_eq(pthread_create(&side->thread, NULL, side_run, side), 0);
     return side;
@@ -105,12 +140,14 @@ static void side_end(struct side *side)
 {
     rig_door_close(&side->door);
     atomic_store(&side->stop, true);
-    side->port->table->ring(side->port);
+    side_rouse(side);
     pthread_join(side->thread, NULL);
     rpc_peer_free(side->peer);
     for (size_t i = 0; i < side->log_count; i++) blob_unref(side->log[i].body);
     pthread_mutex_destroy(&side->lock);
+    pthread_mutex_destroy(&side->rouse_lock);
     pthread_cond_destroy(&side->changed);
+    pthread_cond_destroy(&side->roused);
     alloc_free(side->times_ns);
     alloc_free(side->log);
     alloc_free(side);
@@ -135,7 +172,7 @@ static bool side_do(struct side *side, side_act_fn *act, void *argument)
     pthread_mutex_lock(&side->lock);
     side->act = act;
     side->argument = argument;
-    side->port->table->ring(side->port);
+    side_rouse(side);
     while (side->act != NULL) ck_assert_msg(side_wait_changed(side, give_up_ns), "the role does not wake");
     bool result = side->result;
     pthread_mutex_unlock(&side->lock);
@@ -253,8 +290,6 @@ static void connect_pair(struct side *one, struct side *two)
     expect_event(one, 0, PEER_HELLO, 2);
     expect_event(two, 0, PEER_HELLO, 1);
 }
-
-static struct rig_poller poller;
 
 static void set_up(void)
 {
@@ -884,9 +919,9 @@ static void free_in_flight(struct rng *rng, int round)
         else (void)send_pattern(side, peer, SIZES[rng_below(rng, 4)], i);
     }
     bool polls = round % 3 != 0; /* nobody polls any more when a node closes its ports */
-    if (!polls) rig_poller_stop(&poller);
+    if (!polls) rig_poller_pause(&poller);
     for (uint64_t i = 0; i < 3; i++) side_end(sides[(i + (uint64_t)round) % 3]);
-    if (!polls) rig_poller_start(&poller);
+    if (!polls) rig_poller_resume(&poller);
 }
 
 START_TEST(test_rpc_peer_is_freed_while_everything_is_in_flight)
