@@ -244,7 +244,7 @@ static bool open_log(const struct line_recover_options *options, struct line_rec
     struct wal_options wal_options = wal_options_of(options, &line->identity);
     wal_options.alone_fn = is_alone;
     wal_options.must_exist = true; /* the identity is stored only when entry 1 is durable */
-    wal_options.may_ask_others = true;
+    wal_options.may_ask_others = !snapshot_dir_has_unread(&line->snapshots); /* what the disk may yet give is not lost */
     wal_options.snapshot_index = state_machine_applied_index(line->machine);
     wal_options.snapshot_term = state_machine_applied_term(line->machine);
     wal_options.segments_kept_max = options->config->max_wals;

@@ -143,6 +143,7 @@ enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_id, snapsh
         }
         if (is_unsupported || err == ERR_CLUSTER_ID_MISMATCH) return err;
         dir->entries[at].is_broken = true;
+        dir->entries[at].is_unread = err != ERR_CORRUPT;
         if (report_fn != NULL) report_fn(context, out_message);
     }
     *out_loaded = NULL;
@@ -186,6 +187,14 @@ bool snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t
         dir->entries[at].is_broken = true;
         return true;
     }
+    return false;
+}
+
+bool snapshot_dir_has_unread(const struct snapshot_dir *dir)
+{
+    ASSERT(dir->count <= SNAPSHOT_DIR_MAX);
+    for (size_t at = 0; at < dir->count; at++)
+        if (dir->entries[at].is_unread) return true;
     return false;
 }
 

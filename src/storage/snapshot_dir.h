@@ -21,6 +21,7 @@ struct snapshot_dir_entry {
     uint64_t index;
     uint64_t term;
     bool is_broken;
+    bool is_unread; /* broken, because the disk did not give its bytes: it may be whole */
 };
 struct snapshot_dir {
     struct snapshot_io io;
@@ -48,6 +49,8 @@ void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term);
 bool snapshot_dir_mark_broken(struct snapshot_dir *dir, uint64_t index, uint64_t term);
 /* Good ones; NULL = none so far back. 0 = the newest. */
 const struct snapshot_dir_entry *snapshot_dir_good(const struct snapshot_dir *dir, size_t place);
+/* The disk did not give the bytes of one of them at start. */
+bool snapshot_dir_has_unread(const struct snapshot_dir *dir);
 /* That one, and nothing is known against it. */
 bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t term);
 /* DIRECTORY/NAME, or with .tmp behind it. The caller frees it. */

@@ -537,6 +537,27 @@ START_TEST(test_what_a_start_loads_is_on_the_disk)
 }
 END_TEST
 
+/* A log may hang on whether a snapshot is lost: a disk that did not give it, or not all of it, says nothing of that. */
+START_TEST(test_what_a_disk_did_not_give_is_not_lost)
+{
+    for (int is_short = 0; is_short < 2; is_short++) {
+        struct scene scene;
+        struct snapshot_dir dir;
+        struct state_machine_loaded *loaded = NULL;
+        char message[512];
+        scene_init(&scene, 30);
+        ck_assert_int_eq(snapshot_dir_open(scene.fs, SNAPSHOT_RIG_DIR, &dir, message, sizeof message), ERR_OK);
+        ck_assert(!snapshot_dir_has_unread(&dir));
+        fs_sim_fail(scene.disk, FS_PREAD, 1, is_short ? FS_SIM_SHORT : EIO);
+        ck_assert_int_eq(snapshot_dir_load(&dir, 0, NULL, NULL, &loaded, message, sizeof message), ERR_OK);
+        ck_assert_ptr_null(loaded);
+        ck_assert(snapshot_dir_has_unread(&dir));
+        snapshot_dir_close(&dir);
+        scene_deinit(&scene);
+    }
+}
+END_TEST
+
 START_TEST(test_a_cancelled_writer_leaves_nothing)
 {
     for (int steps = 0; steps < 14; steps++) {
@@ -577,6 +598,7 @@ int main(void)
     tcase_add_test(tcase, test_old_ones_go_and_the_newest_good_ones_stay);
     tcase_add_test(tcase, test_operations_that_complete_late_are_waited_for);
     tcase_add_test(tcase, test_a_cancelled_writer_leaves_nothing);
+    tcase_add_test(tcase, test_what_a_disk_did_not_give_is_not_lost);
     tcase_add_test(tcase, test_what_a_start_loads_is_on_the_disk);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

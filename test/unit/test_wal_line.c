@@ -1,5 +1,6 @@
 /* test_wal_line: what does a member make of its log at start, from the directory to a raft core that may vote? */
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,6 +345,31 @@ START_TEST(test_wal_line_log_without_its_snapshots_begins_anew_and_remembers_wha
 }
 END_TEST
 
+START_TEST(test_wal_line_what_the_disk_does_not_give_is_not_lost)
+{
+    struct start start;
+    start_init(&start, THREE);
+    lose_snapshots(&start);
+    size_t segments = count_segments(&start);
+    struct fs *fs = fs_sim_new(start.disk, true);
+    struct fs_file *file = NULL;
+    ck_assert_int_eq(fs_open(fs, "d/snap/0000000000000005-0000000000000064.snap", FS_WRITE | FS_CREATE, &file), 0);
+    struct fs_op op = {.kind = FS_PWRITE, .file = file, .size = 4096, .data = alloc_zero(1, 4096)};
+    ck_assert_int_eq(fs_run(fs, &op), 0);
+    fs_close(fs, file);
+    fs_free(fs);
+    alloc_free((void *)op.data);
+    fs_sim_fail(start.disk, FS_PREAD, 2, EIO); /* behind the identity's */
+    ck_assert(!start_up(&start));
+    ck_assert_msg(strstr(start.message, ".snap: at byte 0: cannot be read") != NULL, "%s", start.message);
+    ck_assert_uint_eq(count_segments(&start), segments);
+    start_down(&start);
+    ck_assert_msg(start_up(&start), "%s", start.message); /* it gives it: it is damaged */
+    expect_lost(&start);
+    start_deinit(&start);
+}
+END_TEST
+
 /* The answer to a question for its vote by somebody whose log ends there. */
 static struct raft_msg ask_vote(struct start *start, enum raft_msg_kind kind, uint64_t term, uint64_t index, uint64_t log_term)
 {
@@ -433,6 +459,7 @@ int main(void)
     tcase_add_test(line, test_wal_line_log_without_an_identity_is_refused);
     tcase_add_test(line, test_wal_line_bootstrap_cut_short_is_done_again);
     tcase_add_test(line, test_wal_line_log_without_its_snapshots_begins_anew_and_remembers_what_it_held);
+    tcase_add_test(line, test_wal_line_what_the_disk_does_not_give_is_not_lost);
     tcase_add_test(line, test_wal_line_who_lost_its_snapshots_helps_nobody_to_lead_who_lacks_its_log);
     tcase_add_test(line, test_wal_line_only_voter_without_its_snapshots_is_refused_and_told_what_to_do);
     tcase_add_test(line, test_wal_line_beginning_without_snapshots_cut_short_is_done_again);
