@@ -151,8 +151,9 @@ void rpc_client_resume(struct rpc_client *client, uint64_t name)
 {
     struct rpc_client_call *call = map_get(&client->calls, name);
     if (call == NULL) return;
+    bool is_stream = call->request.message_fn != NULL; /* any call may be resumed */
     call->is_paused = false;
-    if (call->grpc != NULL && !call->is_receiving && !call->has_all && !call->has_status) rpc_client_receive(call);
+    if (is_stream && call->grpc != NULL && !call->is_receiving && !call->has_all && !call->has_status) rpc_client_receive(call);
 }
 
 static bool may_try_again(const struct rpc_client *client, struct rpc_client_call *call, bool is_stale_token, uint64_t now_ns)
