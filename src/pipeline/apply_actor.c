@@ -357,6 +357,7 @@ static bool is_snapshot_due(const struct apply_actor *role)
 {
     const struct apply_snapshots *snapshots = &role->snapshots;
     if (snapshots->is_taking || role->now_ns < snapshots->pin_ns) return false;
+    if (state_machine_applied_index(role->machine) == 0) return false; /* the state is lost, and comes from a leader */
     if (snapshots->want > snapshots->want_taken) return true; /* a client asks: what failed before may go well now */
     if (role->now_ns < snapshots->not_before_ns) return false;
     if (snapshots->entries == 0) return false;

@@ -301,7 +301,7 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
     } else {
         size_t length = strlen(out_message);
         if (broken[0] != '\0') snprintf(out_message + length, message_size - length, "; and what could stand for it cannot be used: %s", broken);
-        rcu_wait_callbacks(); /* what the replay published before it met the damage may still be on its way back */
+        rcu_wait(options->rcu); /* what the replay published before it met the damage may still be on its way back */
         state_machine_free(line.machine);
         snapshot_dir_close(&line.snapshots);
     }

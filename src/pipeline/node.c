@@ -171,7 +171,7 @@ void node_close(struct node *node)
     door_actor_free(node->door);
     rpc_peer_free(node->peers);
     rpc_server_free(node->server);
-    rcu_wait_callbacks();
+    rcu_wait(rcu_system());
     line_deinit(&node->line);
     if (node->has_dir) data_dir_close(&node->dir);
     fs_free(node->fs);

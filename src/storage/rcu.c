@@ -36,12 +36,17 @@ static void system_retire(struct rcu *rcu, struct rcu_node *node, void (*fn)(str
     call_rcu((struct rcu_head *)(void *)node->reserved, call_back);
 }
 
+static void system_wait(struct rcu *rcu)
+{
+    ASSERT(rcu == rcu_system());
+    rcu_barrier();
+}
+
 void rcu_reader_register(void) { rcu_register_thread(); }
 void rcu_reader_unregister(void) { rcu_unregister_thread(); }
 void rcu_reader_online(void) { rcu_thread_online(); }
 void rcu_reader_offline(void) { rcu_thread_offline(); }
 void rcu_reader_quiescent(void) { rcu_quiescent_state(); }
-void rcu_wait_callbacks(void) { rcu_barrier(); }
 
 #else
 
@@ -132,8 +137,9 @@ void rcu_reader_offline(void)
     atomic_store(&world.seen[reader_slot], 0);
 }
 void rcu_reader_quiescent(void) { rcu_reader_online(); }
-void rcu_wait_callbacks(void)
+static void system_wait(struct rcu *rcu)
 {
+    ASSERT(rcu == rcu_system());
     while (!sweep()) sched_yield();
 }
 
@@ -141,7 +147,7 @@ void rcu_wait_callbacks(void)
 
 struct rcu *rcu_system(void)
 {
-    static const struct rcu_table table = {.retire = system_retire};
+    static const struct rcu_table table = {.retire = system_retire, .wait = system_wait};
     static struct rcu rcu = {.table = &table};
     return &rcu;
 }

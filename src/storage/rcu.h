@@ -21,6 +21,7 @@ struct rcu_node {
 struct rcu;
 struct rcu_table {
     void (*retire)(struct rcu *rcu, struct rcu_node *node, void (*fn)(struct rcu_node *node));
+    void (*wait)(struct rcu *rcu);
 };
 struct rcu {
     const struct rcu_table *table;
@@ -37,8 +38,8 @@ void rcu_reader_unregister(void);
 void rcu_reader_online(void);
 void rcu_reader_offline(void);
 void rcu_reader_quiescent(void);
-/* Waits until every call-back of rcu_system ran; at stop only, by a thread that is offline or not registered. */
-void rcu_wait_callbacks(void);
+/* Waits until every call-back ran; at stop, or at a start that fails, by a thread that is offline or not registered. */
+static inline void rcu_wait(struct rcu *rcu) { rcu->table->wait(rcu); }
 
 #define RCU_LOAD(pointer) __atomic_load_n(&(pointer), __ATOMIC_ACQUIRE) /* consume in theory; acquire costs nothing on x86-64 */
 #define RCU_PUBLISH(pointer, value) __atomic_store_n(&(pointer), (value), __ATOMIC_RELEASE)

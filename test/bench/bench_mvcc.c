@@ -180,7 +180,7 @@ static struct compaction compact_all(struct mvcc *mvcc)
 static void settle(struct mvcc *mvcc)
 {
     mvcc_publish(mvcc);
-    rcu_wait_callbacks();
+    rcu_wait(rcu_system());
     while (mvcc_reclaim_step(mvcc, SIZE_MAX)) continue;
 }
 

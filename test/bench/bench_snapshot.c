@@ -213,7 +213,7 @@ int main(int argc, char **argv)
     write_file(&bench, "put three times");
     load_file(&bench, "put three times");
     rcu_reader_offline();
-    rcu_wait_callbacks();
+    rcu_wait(rcu_system());
     mvcc_free(bench.mvcc);
     rcu_reader_online();
     rcu_reader_unregister();

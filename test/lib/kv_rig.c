@@ -16,7 +16,16 @@ static void retire(struct rcu *rcu, struct rcu_node *node, void (*fn)(struct rcu
     node->next = rig->held;
     rig->held = node;
 }
-static const struct rcu_table RIG_RCU = {.retire = retire};
+static void give_back(struct rcu *rcu)
+{
+    struct kv_rig *rig = (struct kv_rig *)(void *)rcu;
+    while (rig->held != NULL) {
+        struct rcu_node *node = rig->held;
+        rig->held = node->next;
+        node->fn(node);
+    }
+}
+static const struct rcu_table RIG_RCU = {.retire = retire, .wait = give_back};
 
 void kv_rig_init(struct kv_rig *rig)
 {
@@ -33,11 +42,7 @@ void kv_rig_init(struct kv_rig *rig)
 
 void kv_rig_deinit(struct kv_rig *rig)
 {
-    while (rig->held != NULL) {
-        struct rcu_node *node = rig->held;
-        rig->held = node->next;
-        node->fn(node);
-    }
+    rcu_wait(&rig->rcu);
     blob_unref(rig->result.body);
     buf_deinit(&rig->text);
     state_machine_free(rig->machine);

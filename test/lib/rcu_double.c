@@ -19,7 +19,9 @@ static void retire(struct rcu *rcu, struct rcu_node *node, void (*fn)(struct rcu
     rcu_double->waiting++;
 }
 
-static const struct rcu_table rcu_double_table = {.retire = retire};
+static void wait(struct rcu *rcu) { rcu_double_pass((struct rcu_double *)(void *)rcu, UINT64_MAX); }
+
+static const struct rcu_table rcu_double_table = {.retire = retire, .wait = wait};
 
 void rcu_double_init(struct rcu_double *rcu_double)
 {

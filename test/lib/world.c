@@ -104,8 +104,6 @@ static void retire(struct rcu *rcu, struct rcu_node *node, void (*fn)(struct rcu
     world->retired[world->retired_count].node = node;
     world->retired[world->retired_count++].fn = fn;
 }
-static const struct rcu_table rcu_table = {.retire = retire};
-
 /* No role is in the middle of a step: every reader has passed a quiescent state. */
 void world_grace_period(struct world *world)
 {
@@ -113,6 +111,9 @@ void world_grace_period(struct world *world)
     for (size_t i = 0; i < world->retired_count; i++) world->retired[i].fn(world->retired[i].node);
     world->retired_count = 0;
 }
+
+static void wait(struct rcu *rcu) { world_grace_period((struct world *)rcu); }
+static const struct rcu_table rcu_table = {.retire = retire, .wait = wait};
 
 /* --- make and free --- */
 

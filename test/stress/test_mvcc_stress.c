@@ -467,7 +467,7 @@ START_TEST(test_mvcc_readers_see_whole_states_beside_a_writer)
     while (mvcc_compact_step(stage.mvcc, 1000)) continue;
     mvcc_publish(stage.mvcc);
     check_revision(mvcc_view(stage.mvcc), mvcc_view_revision(mvcc_view(stage.mvcc)));
-    rcu_wait_callbacks();
+    rcu_wait(rcu_system());
     while (mvcc_reclaim_step(stage.mvcc, 1000)) continue;
     mvcc_get_stats(stage.mvcc, &stats);
     ck_assert_uint_eq(stats.bags_outstanding, 0);

@@ -182,7 +182,7 @@ START_TEST(test_snapshots_are_taken_and_installed_beside_writers_and_readers)
     for (int i = 0; i <= READERS; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     state_machine_image_free(atomic_load(&stage.image));
     state_machine_loaded_free(atomic_load(&stage.loaded));
-    rcu_wait_callbacks();
+    rcu_wait(rcu_system());
     while (mvcc_reclaim_step(stage.follower, 1000)) ck_assert_ptr_nonnull(stage.follower);
     mvcc_get_stats(stage.follower, &stats);
     ck_assert_uint_eq(stats.bags_outstanding, 0);
