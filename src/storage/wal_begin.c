@@ -76,24 +76,44 @@ static void read_headless(struct wal_recover *recover)
     wal_conf_init(&recover->conf);
 }
 
-enum err wal_begin_find(struct wal_recover *recover)
+/* A directory whose sync failed may bring back a segment that was removed, in front of a hole: where the state is lost as well, what stands
+ * before the hole is of no use, and the log behind it is read as any other without its head. */
+static bool is_lost_before(const struct wal_recover *recover, size_t gap)
 {
-    struct wal_reader *reader = &recover->reader;
+    const struct wal_options *options = recover->options;
+    const struct wal_reader_segment *segments = recover->reader.segments;
+    if (!options->may_ask_others || segments[gap].first_index <= options->snapshot_index + 1) return false;
+    return options->snapshot_index == 0 || segments[recover->start].first_index > options->snapshot_index + 1;
+}
+
+/* Behind the last hole for which something stands; without a way over one it is refused. */
+static enum err pass_gaps(struct wal_recover *recover)
+{
+    const struct wal_reader *reader = &recover->reader;
     uint64_t snapshot_index = recover->options->snapshot_index;
-    ASSERT(reader->segment_count > 0);
-    enum err err = find_reset(recover);
-    if (err != ERR_OK) return err;
     for (size_t gap = wal_reader_gap(reader, recover->start + 1); gap < reader->segment_count;
          gap = wal_reader_gap(reader, recover->start + 1)) {
         const struct wal_reader_segment *segment = &reader->segments[gap];
         bool is_twice = segment->sequence == reader->segments[gap - 1].sequence;
-        if (is_twice || snapshot_index == 0 || segment->first_index > snapshot_index + 1) return refuse_gap(recover, gap);
+        bool is_covered = snapshot_index > 0 && segment->first_index <= snapshot_index + 1;
+        if (is_twice || (!is_covered && !is_lost_before(recover, gap))) return refuse_gap(recover, gap);
         recover->start = gap;
+        if (!is_covered) continue;
         (void)snprintf(recover->begin_message, sizeof recover->begin_message,
                        "log segments before number %" PRIx64 " are missing: the snapshot at index %" PRIu64 " stands for them",
                        segment->sequence, snapshot_index);
     }
-    bool is_headless = reader->segments[recover->start].first_index > snapshot_index + 1;
+    return ERR_OK;
+}
+
+enum err wal_begin_find(struct wal_recover *recover)
+{
+    struct wal_reader *reader = &recover->reader;
+    ASSERT(reader->segment_count > 0);
+    enum err err = find_reset(recover);
+    if (err == ERR_OK) err = pass_gaps(recover);
+    if (err != ERR_OK) return err;
+    bool is_headless = reader->segments[recover->start].first_index > recover->options->snapshot_index + 1;
     if (is_headless && recover->options->may_ask_others) read_headless(recover);
     wal_reader_rewind(reader, recover->start);
     return ERR_OK;

@@ -67,6 +67,8 @@
  * s (or index 1): term and vote stay, the configuration is the log's, and all that it held is remembered as lost, as that of a suspect batch,
  * so that this member helps nobody to lead who may lack it, until a leader has given it again. The void segments stay until then: should more
  * members have lost the same, they are the only place where it stands.
+ * A removed segment may stand again before a hole, for a directory's sync that fails can leave a removal to the next crash: where no snapshot
+ * is left, or the log in front of the hole is one without its head itself, it is the part behind the hole that begins later.
  * The bytes cut are copied to NAME.broken. The last intact batch is written once more, in place, with the same bytes, and synced
  * before anything is built on it: after a failed sync the page cache may show bytes that the disk never got. If that batch is the
  * first of its segment, the name may be what the disk never got: a copy of the file takes the name again, with the bytes cut, which

@@ -386,6 +386,43 @@ START_TEST(test_wal_damage_that_the_snapshot_covers_is_said_each_time_until_its_
 }
 END_TEST
 
+/* A removed segment comes back with power, for the sync of the directory had failed: it stands before a hole. Where the snapshots are lost too,
+ * the log behind the hole tells what this member has promised, and the void segments go once the cluster has passed that. */
+START_TEST(test_wal_hole_behind_what_came_back_is_a_lost_head_once_the_snapshots_are_lost)
+{
+    static const struct {
+        size_t kept;             /* how many segments stand before the hole */
+        size_t first;            /* the first of them */
+        uint64_t snapshot_index; /* an old snapshot that is still there; 0 = none */
+        bool is_refused;         /* it leads up to the hole: a part of a log that counted is missing */
+    } cases[] = {{1, 0, 0, false}, {2, 0, 0, false}, {1, 2, 0, false}, {1, 2, 5, false}, {3, 0, 5, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wal_rig rig;
+        char path[256];
+        rig_of_sixty(&rig);
+        wal_rig_close(&rig);
+        if (cases[i].snapshot_index > 0) wal_rig_snapshot(&rig, cases[i].snapshot_index, term_of(cases[i].snapshot_index));
+        for (size_t at = 0; at < cases[i].first; at++) {
+            ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+            fs_sim_remove(rig.disk, path);
+        }
+        ck_assert(wal_rig_segment(&rig, cases[i].kept, path, sizeof path));
+        fs_sim_remove(rig.disk, path);
+        ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
+        rig.options.may_ask_others = true;
+        enum err err = wal_rig_open(&rig);
+        ck_assert_msg((err == ERR_OK) == !cases[i].is_refused, "case %lu: %s", (unsigned long)i, rig.found.message);
+        if (err == ERR_OK) {
+            ck_assert(rig.found.is_without_state);
+            ck_assert_uint_eq(rig.found.first_index, cases[i].snapshot_index + 1);
+            ck_assert_uint_eq(rig.found.suspect_index, 60);
+            ck_assert_uint_eq(rig.found.suspect_term, term_of(60));
+        }
+        wal_rig_deinit(&rig);
+    }
+}
+END_TEST
+
 /* ---- beside a reader ---- */
 
 static enum err fetch(struct wal_fetch *fetch, uint64_t first_index, uint64_t last_index, uint64_t *out_term)
@@ -502,6 +539,7 @@ int main(void)
     tcase_add_test(head, test_wal_committed_entry_of_another_term_than_the_snapshots_is_refused);
     tcase_add_test(head, test_wal_new_log_with_a_snapshot_begins_behind_it);
     tcase_add_test(head, test_wal_damage_that_the_snapshot_covers_is_said_each_time_until_its_segment_goes);
+    tcase_add_test(head, test_wal_hole_behind_what_came_back_is_a_lost_head_once_the_snapshots_are_lost);
     tcase_add_test(head, test_wal_fetch_tells_what_was_dropped_from_what_cannot_be_read);
     tcase_add_test(head, test_wal_fetch_copes_with_segments_that_go_while_it_reads);
     Suite *suite = suite_create("wal_head");
