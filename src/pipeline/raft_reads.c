@@ -71,6 +71,17 @@ static struct raft_read_wait *first_of(const struct raft_read_asking *asking)
     return LIST_ENTRY(asking->waits.next, struct raft_read_wait, turn);
 }
 
+/* The next of those that a question was asked for leaves it; NULL: there is none, or no question. The last one takes it along. */
+static struct raft_read_wait *take_next(struct raft_actor *role, struct raft_read_asking **asking, enum raft_read_state state)
+{
+    if (*asking == NULL) return NULL;
+    struct raft_read_wait *wait = first_of(*asking);
+    bool is_last = (*asking)->waits.next == (*asking)->waits.prev;
+    leave(role, wait, state);
+    if (is_last) *asking = NULL;
+    return wait;
+}
+
 static void wait_free(struct raft_actor *role, struct raft_read_wait *wait)
 {
     if (wait->state == RAFT_READ_ASKED) leave(role, wait, RAFT_READ_WAITING);
@@ -292,12 +303,9 @@ static void insert_confirmed(struct raft_actor *role, struct raft_read_wait *wai
 
 void raft_reads_confirmed(struct raft_actor *role, uint64_t context, const struct raft_read *read)
 {
-    struct raft_read_asking *asking = map_get(&role->reads, context);
-    bool more = asking != NULL; /* else: expired, or asked again under another context */
-    while (more) {
-        struct raft_read_wait *wait = first_of(asking);
-        more = asking->waits.next != asking->waits.prev;
-        leave(role, wait, RAFT_READ_CONFIRMED);
+    struct raft_read_asking *asking = map_get(&role->reads, context); /* NULL: expired, or asked again under another context */
+    struct raft_read_wait *wait;
+    while ((wait = take_next(role, &asking, RAFT_READ_CONFIRMED)) != NULL) {
         wait->index = read->index;
         wait->started_ns = read->started_ns;
         if (wait->remote_peer != RAFT_NONE && wait->batch == NULL) {
@@ -311,11 +319,8 @@ void raft_reads_confirmed(struct raft_actor *role, uint64_t context, const struc
 /* Back to those that wait. */
 static void lose(struct raft_actor *role, struct raft_read_asking *asking)
 {
-    bool more = true;
-    while (more) {
-        struct raft_read_wait *wait = first_of(asking);
-        more = asking->waits.next != asking->waits.prev;
-        leave(role, wait, RAFT_READ_WAITING);
+    struct raft_read_wait *wait;
+    while ((wait = take_next(role, &asking, RAFT_READ_WAITING)) != NULL) {
         if (wait->remote_peer != RAFT_NONE) answer_remote(role, wait, 0, true);
     }
     role->flush_held = true;
