@@ -1,6 +1,8 @@
 /* snap_actor: FETCH, TAKE, OFFER and chunks. See snap_actor.h. */
 #include "pipeline/snap_actor.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -32,11 +34,12 @@ static void want(struct snap_actor *role)
     lane_must_post(role->lanes.to_apply, &mail); /* one under way */
 }
 
-static void taken_already(struct snap_actor *role, struct state_machine_image *image)
+/* There is such a file; or one that has to go first. */
+static void taken_at_once(struct snap_actor *role, struct state_machine_image *image, enum err err)
 {
-    snap_streams_taken(&role->streams, role->writer_want, image->index, image->term, ERR_OK);
+    snap_streams_taken(&role->streams, role->writer_want, image->index, image->term, err);
     state_machine_image_free(image);
-    struct mail done = {.kind = MAIL_TAKEN, .taken = {.bytes = 0, .err = ERR_OK}};
+    struct mail done = {.kind = MAIL_TAKEN, .taken = {.bytes = 0, .err = err}};
     lane_must_post(role->lanes.to_apply, &done);
 }
 
@@ -47,8 +50,9 @@ static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_
     role->writer_want = mail->take.want;
     if (role->want_posted <= role->writer_want) role->want_posted = 0;
     want(role);
-    if (snapshot_dir_has(role->dir, image->index, image->term)) {
-        taken_already(role, image);
+    bool is_left = snapshot_dir_is_left(role->dir, image->index, image->term);
+    if (is_left || snapshot_dir_has(role->dir, image->index, image->term)) {
+        taken_at_once(role, image, is_left ? ERR_STOPPED : ERR_OK);
         return;
     }
     role->writer_start_ns = now_ns;
@@ -96,6 +100,8 @@ static void not_taken(struct snap_actor *role, uint64_t now_ns)
     if (role->anew_ns > now_ns + SNAP_AGAIN_NS) role->anew_ns = now_ns + SNAP_AGAIN_NS;
     LOG(WARN, "could not take a snapshot; the log stays until one is taken", LOG_F_U64("index", snapshot_writer_index(role->writer)),
         LOG_F_TEXT("reason", snapshot_writer_message(role->writer)));
+    const char *left = snapshot_writer_left(role->writer);
+    if (left != NULL) snapshot_dir_leave(role->dir, left, now_ns);
     snap_streams_taken(&role->streams, role->writer_want, 0, 0, err == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_STOPPED);
     struct mail done = {.kind = MAIL_TAKEN, .taken = {.err = err}};
     lane_must_post(role->lanes.to_apply, &done);
@@ -222,6 +228,16 @@ static bool drain(struct snap_actor *role, uint64_t now_ns)
     return count > 0;
 }
 
+/* Behind the others, who may have left it something. */
+static bool clean(struct snap_actor *role, uint64_t now_ns)
+{
+    const char *path = NULL;
+    bool moved = snapshot_dir_step(role->dir, now_ns);
+    int error = snapshot_dir_take_error(role->dir, &path);
+    if (error != 0) LOG(WARN, "a snapshot's file that is to go cannot be removed; trying again", LOG_F_TEXT("file", path), LOG_F_TEXT("reason", strerror(error)));
+    return moved;
+}
+
 static bool step(struct actor *actor, uint64_t now_ns)
 {
     struct snap_actor *role = (struct snap_actor *)actor;
@@ -231,7 +247,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     moved = replace_suspect(role, now_ns) || moved;
     moved = snap_streams_step(&role->streams) || moved;
     moved = pull_more(role, now_ns) || moved;
-    return snapshot_dir_step(role->dir) || moved;
+    return clean(role, now_ns) || moved;
 }
 
 static uint64_t deadline_ns(struct actor *actor)
@@ -240,8 +256,9 @@ static uint64_t deadline_ns(struct actor *actor)
     uint64_t pull_ns = snap_pull_deadline_ns(&role->pull);
     uint64_t writer_ns = role->writer == NULL ? CLOCK_NEVER : snapshot_writer_deadline_ns(role->writer);
     uint64_t serve_ns = snap_serve_deadline_ns(&role->serve);
-    uint64_t due_ns = pull_ns < writer_ns ? pull_ns : writer_ns;
-    return due_ns < serve_ns ? due_ns : serve_ns;
+    uint64_t dir_ns = snapshot_dir_deadline_ns(role->dir);
+    uint64_t due_ns = pull_ns < writer_ns ? pull_ns : writer_ns, later_ns = serve_ns < dir_ns ? serve_ns : dir_ns;
+    return due_ns < later_ns ? due_ns : later_ns;
 }
 
 static const struct actor_table table = {.name = "kvd-snap", .is_reader = true, .is_background = true, .step = step, .deadline_ns = deadline_ns};

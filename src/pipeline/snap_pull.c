@@ -20,7 +20,7 @@
 #define FLUSH_BYTES (UINT64_C(16) << 20) /* between two syncs on the way: the log's own sync waits for the same disk */
 #define FILE_BYTES_MAX (UINT64_C(1) << 46)
 
-void snap_pull_init(struct snap_pull *pull, struct fs *fs, const struct snapshot_dir *dir, uint64_t self, uint64_t cluster_id,
+void snap_pull_init(struct snap_pull *pull, struct fs *fs, struct snapshot_dir *dir, uint64_t self, uint64_t cluster_id,
                     bool unsafe_no_fsync)
 {
     ASSERT(fs != NULL && dir != NULL && self != RAFT_NONE);
@@ -109,7 +109,7 @@ void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint
         pull->not_before_ns = now_ns; /* the offer comes again, and nothing speaks against it */
         return;
     }
-    if (pull->phase != SNAP_PULL_IDLE || now_ns < pull->not_before_ns) return;
+    if (pull->phase != SNAP_PULL_IDLE || now_ns < pull->not_before_ns || snapshot_dir_is_left(pull->dir, index, term)) return;
     pull->from = from;
     pull->index = index;
     pull->term = term;
@@ -284,6 +284,13 @@ static void io_failed(struct snap_pull *pull, uint64_t now_ns)
     fail(pull, strerror(pull->io.op.error), now_ns);
 }
 
+static void was_removed(struct snap_pull *pull, uint64_t now_ns)
+{
+    int error = pull->io.op.error;
+    if (error != 0 && error != ENOENT) snapshot_dir_leave(pull->dir, pull->io.op.path, now_ns);
+    forget(pull);
+}
+
 static void io_done(struct snap_pull *pull, uint64_t now_ns)
 {
     bool is_removing = pull->phase == SNAP_PULL_REMOVE || pull->phase == SNAP_PULL_CLOSE_BROKEN;
@@ -319,7 +326,7 @@ static void io_done(struct snap_pull *pull, uint64_t now_ns)
         return;
     case SNAP_PULL_SYNC_DIR: ready(pull); return;
     case SNAP_PULL_CLOSE_BROKEN: remove_file(pull); return;
-    case SNAP_PULL_REMOVE: forget(pull); return;
+    case SNAP_PULL_REMOVE: was_removed(pull, now_ns); return;
     case SNAP_PULL_IDLE:
     case SNAP_PULL_LOAD:
     case SNAP_PULL_READY: ASSERT(false);

@@ -34,7 +34,7 @@ enum snap_pull_phase {
 };
 struct snap_pull {
     struct snapshot_io io;
-    const struct snapshot_dir *dir;
+    struct snapshot_dir *dir;
     struct lane *to_peer;
     uint64_t self;
     uint64_t cluster_id;
@@ -65,7 +65,7 @@ struct snap_pull {
     uint64_t restarts;          /* how often it asked again, for logs */
 };
 
-void snap_pull_init(struct snap_pull *pull, struct fs *fs, const struct snapshot_dir *dir, uint64_t self, uint64_t cluster_id,
+void snap_pull_init(struct snap_pull *pull, struct fs *fs, struct snapshot_dir *dir, uint64_t self, uint64_t cluster_id,
                     bool unsafe_no_fsync);
 void snap_pull_deinit(struct snap_pull *pull);
 void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint64_t term, uint64_t now_ns);

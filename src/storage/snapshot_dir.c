@@ -1,6 +1,7 @@
 /* snapshot_dir: see snapshot_dir.h. */
 #include "storage/snapshot_dir.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,6 +56,7 @@ enum err snapshot_dir_open(struct fs *fs, const char *path, struct snapshot_dir 
         char *file = join(path, listing.stray);
         struct fs_op op = {.kind = FS_UNLINK, .path = file};
         error = fs_run(fs, &op);
+        if (error == ENOENT) error = 0; /* somebody else did it */
         alloc_free(file);
         alloc_free(listing.stray);
         listing.stray = NULL;
@@ -81,7 +83,7 @@ void snapshot_dir_close(struct snapshot_dir *dir)
     if (dir == NULL || dir->path == NULL) return;
     ASSERT(!dir->io.in_flight);
     alloc_free(dir->path);
-    alloc_free(dir->victim);
+    for (size_t at = 0; at < dir->left_count; at++) alloc_free(dir->left[at]);
     *dir = (struct snapshot_dir){.path = NULL};
 }
 
@@ -165,17 +167,37 @@ bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t t
     return false;
 }
 
+/* What was to go under this name has been replaced, and stays. False: a removal is under way, and nobody knows which of the two it hits. */
+static bool keep_name(struct snapshot_dir *dir, uint64_t index, uint64_t term)
+{
+    bool is_hit = false;
+    if (dir->left_count == 0) return true;
+    char *path = snapshot_dir_file(dir, index, term, false);
+    for (size_t at = dir->left_count; at > 0; at--) {
+        if (strcmp(dir->left[at - 1], path) != 0) continue;
+        is_hit = is_hit || (at == 1 && dir->is_removing);
+        if (is_hit) break;
+        alloc_free(dir->left[at - 1]);
+        memmove(&dir->left[at - 1], &dir->left[at], (dir->left_count - at) * sizeof dir->left[0]);
+        dir->left_count--;
+    }
+    alloc_free(path);
+    return !is_hit;
+}
+
 void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term)
 {
     size_t at = 0;
     ASSERT(index > 0 && term > 0);
+    bool is_broken = !keep_name(dir, index, term);
     while (at < dir->count && is_before(&dir->entries[at], index, term)) at++;
     bool is_again = at < dir->count && dir->entries[at].index == index && dir->entries[at].term == term;
-    if (is_again) dir->entries[at].is_broken = false; /* written anew */
+    if (is_again) dir->entries[at].is_broken = is_broken; /* written anew */
+    if (!is_again && dir->count == SNAPSHOT_DIR_MAX) dir->has_more = true;
     if (is_again || at == SNAPSHOT_DIR_MAX) return;
     if (dir->count == SNAPSHOT_DIR_MAX) dir->count--;
     memmove(&dir->entries[at + 1], &dir->entries[at], (dir->count - at) * sizeof dir->entries[0]);
-    dir->entries[at] = (struct snapshot_dir_entry){.index = index, .term = term};
+    dir->entries[at] = (struct snapshot_dir_entry){.index = index, .term = term, .is_broken = is_broken};
     dir->count++;
 }
 
@@ -230,23 +252,110 @@ static bool has_victim(const struct snapshot_dir *dir)
     return last != NULL && last != &dir->entries[dir->count - 1];
 }
 
+static bool lists_again(const struct snapshot_dir *dir) { return dir->has_more && dir->keep != SIZE_MAX; }
+
 bool snapshot_dir_is_idle(const struct snapshot_dir *dir)
 {
     ASSERT(dir->path != NULL);
-    return dir->victim == NULL && !has_victim(dir);
+    return dir->left_count == 0 && !has_victim(dir) && !lists_again(dir);
 }
 
-bool snapshot_dir_step(struct snapshot_dir *dir)
+void snapshot_dir_leave(struct snapshot_dir *dir, const char *path, uint64_t now_ns)
 {
-    if (dir->victim != NULL) {
-        if (!snapshot_io_is_done(&dir->io)) return false;
-        alloc_free(dir->victim);
-        dir->victim = NULL;
+    ASSERT(strncmp(path, dir->path, strlen(dir->path)) == 0);
+    if (dir->left_count == SNAPSHOT_DIR_MAX) return; /* one that is not finished is seen by the next start; another one by age */
+    dir->left[dir->left_count++] = alloc_string(path);
+    if (dir->left_count == 1) dir->again_ns = now_ns + SNAPSHOT_DIR_AGAIN_NS;
+}
+
+/* The names of what is not finished begin with that of the whole. */
+bool snapshot_dir_is_left(const struct snapshot_dir *dir, uint64_t index, uint64_t term)
+{
+    bool is_left = false;
+    if (dir->left_count == 0) return false;
+    char *path = snapshot_dir_file(dir, index, term, false);
+    for (size_t at = 0; at < dir->left_count; at++) is_left = is_left || strncmp(dir->left[at], path, strlen(path)) == 0;
+    alloc_free(path);
+    return is_left;
+}
+
+int snapshot_dir_take_error(struct snapshot_dir *dir, const char **out_path)
+{
+    int error = dir->error;
+    dir->error = 0;
+    if (error != 0) *out_path = dir->left[dir->left_count - 1];
+    return error;
+}
+
+/* One that somebody else removed is gone as well. Who stays goes behind the others: they need not wait for ever for it. */
+static void removed(struct snapshot_dir *dir, int error, uint64_t now_ns)
+{
+    char *path = dir->left[0];
+    ASSERT(dir->is_removing && dir->left_count > 0);
+    dir->is_removing = false;
+    memmove(&dir->left[0], &dir->left[1], (dir->left_count - 1) * sizeof dir->left[0]);
+    dir->left[dir->left_count - 1] = path;
+    if (error == 0 || error == ENOENT || MUTANT(D121)) {
+        alloc_free(path);
+        dir->left_count--;
+        return;
     }
-    if (!has_victim(dir)) return false;
-    const struct snapshot_dir_entry *entry = &dir->entries[--dir->count];
-    dir->victim = snapshot_dir_file(dir, entry->index, entry->term, false);
-    struct fs_op op = {.kind = FS_UNLINK, .path = dir->victim};
+    dir->error = error;
+    dir->again_ns = now_ns + SNAPSHOT_DIR_AGAIN_NS;
+}
+
+/* What is older than all that are known, of which none is to go. */
+static void take_older(void *owner, const char *name)
+{
+    struct snapshot_dir *dir = owner; /* of which io is the first */
+    uint64_t index = 0, term = 0;
+    ASSERT(dir->is_listing && dir->count > 0);
+    if (!snapshot_format_parse_name(name, &index, &term) || !is_before(&dir->entries[dir->count - 1], index, term)) return;
+    if (dir->left_count == SNAPSHOT_DIR_MAX) dir->has_more = true;
+    else dir->left[dir->left_count++] = snapshot_dir_file(dir, index, term, false);
+}
+STATIC_ASSERT(offsetof(struct snapshot_dir, io) == 0, "whose operation it is");
+
+static void list_again(struct snapshot_dir *dir)
+{
+    struct fs_op op = {.kind = FS_LIST, .path = dir->path, .list_fn = take_older};
+    dir->has_more = false;
+    dir->is_listing = true;
+    snapshot_io_start(&dir->io, &op);
+}
+
+static void listed(struct snapshot_dir *dir, int error, uint64_t now_ns)
+{
+    dir->is_listing = false;
+    if (error == 0) return;
+    dir->has_more = true;
+    dir->again_ns = now_ns + SNAPSHOT_DIR_AGAIN_NS;
+}
+
+bool snapshot_dir_step(struct snapshot_dir *dir, uint64_t now_ns)
+{
+    if (dir->is_removing || dir->is_listing) {
+        if (!snapshot_io_is_done(&dir->io)) return false;
+        if (dir->is_listing) listed(dir, dir->io.op.error, now_ns);
+        else removed(dir, dir->io.op.error, now_ns);
+    }
+    while (dir->left_count < SNAPSHOT_DIR_MAX && has_victim(dir)) {
+        const struct snapshot_dir_entry *entry = &dir->entries[--dir->count];
+        dir->left[dir->left_count++] = snapshot_dir_file(dir, entry->index, entry->term, false);
+    }
+    if ((dir->left_count == 0 && !lists_again(dir)) || now_ns < dir->again_ns) return false;
+    if (dir->left_count == 0) {
+        list_again(dir);
+        return true;
+    }
+    struct fs_op op = {.kind = FS_UNLINK, .path = dir->left[0]};
+    dir->is_removing = true;
     snapshot_io_start(&dir->io, &op);
     return true;
+}
+
+uint64_t snapshot_dir_deadline_ns(const struct snapshot_dir *dir)
+{
+    bool waits = !dir->is_removing && !dir->is_listing && (dir->left_count > 0 || lists_again(dir));
+    return waits ? dir->again_ns : UINT64_MAX;
 }

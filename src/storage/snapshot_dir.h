@@ -2,7 +2,11 @@
  *
  * Names are TERM-INDEX.snap, 16 hexadecimal digits each; NAME.tmp is one that is being written or received. A tmp that is found at start
  * was left by a crash and is removed. Broken ones are reported and skipped; they stay until they are old enough to go.
- * Owner: snapshot_dir_open/_close. Thread: start-up, then the snap role, with its fs. Limits: SNAPSHOT_DIR_MAX files; older ones are not seen.
+ *
+ * A file that is to go and that the disk does not remove is tried again, beside the others, until it is gone: their number is bounded once the
+ * disk lets them go. Until then nobody begins another of its name; one that had begun and comes to its end takes the name over.
+ * Owner: snapshot_dir_open/_close. Thread: start-up, then the snap role, with its fs. Limits: the SNAPSHOT_DIR_MAX newest files are
+ * known, and as many that are to go; if there are more, the directory is listed again when those are gone.
  */
 #ifndef STORAGE_SNAPSHOT_DIR_H
 #define STORAGE_SNAPSHOT_DIR_H
@@ -16,6 +20,7 @@
 #include "storage/state_machine.h"
 
 #define SNAPSHOT_DIR_MAX 64
+#define SNAPSHOT_DIR_AGAIN_NS (UINT64_C(10) * 1000 * 1000 * 1000) /* behind a removal that failed */
 
 struct snapshot_dir_entry {
     uint64_t index;
@@ -29,7 +34,12 @@ struct snapshot_dir {
     struct snapshot_dir_entry entries[SNAPSHOT_DIR_MAX]; /* newest (highest index) first */
     size_t count;
     size_t keep;    /* purge down to so many good ones */
-    char *victim;   /* path of the file that is being removed */
+    char *left[SNAPSHOT_DIR_MAX]; /* paths of what is to go; the first one is next, or under way */
+    size_t left_count;
+    bool has_more;  /* older ones than are known, perhaps */
+    bool is_removing, is_listing;
+    uint64_t again_ns; /* not before */
+    int error;      /* of a removal, until somebody has asked */
 };
 
 /* Start-up, blocking: lists, removes tmp files. On failure out_message says what and why. */
@@ -56,10 +66,17 @@ bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t t
 /* DIRECTORY/NAME, or with .tmp behind it. The caller frees it. */
 char *snapshot_dir_file(const struct snapshot_dir *dir, uint64_t index, uint64_t term, bool is_tmp);
 
-/* Removes what is older than the `keep`-th good one, by steps. A file that cannot be removed is forgotten: the next start sees it again. */
+/* Removes what is older than the `keep`-th good one, by steps. */
 void snapshot_dir_purge(struct snapshot_dir *dir, size_t keep);
-/* True: can go on at once. False: waits for a completion, or nothing is left to do. */
-bool snapshot_dir_step(struct snapshot_dir *dir);
+/* A file of this directory that its maker could not remove. */
+void snapshot_dir_leave(struct snapshot_dir *dir, const char *path, uint64_t now_ns);
+/* A file of that position, whole or not, is still to go: none may be made. */
+bool snapshot_dir_is_left(const struct snapshot_dir *dir, uint64_t index, uint64_t term);
+/* Once for each removal that failed: errno, and of which file (until the next step). 0 = none has. */
+int snapshot_dir_take_error(struct snapshot_dir *dir, const char **out_path);
+/* True: can go on at once. False: waits for a completion or its deadline, or nothing is left to do. */
+bool snapshot_dir_step(struct snapshot_dir *dir, uint64_t now_ns);
+uint64_t snapshot_dir_deadline_ns(const struct snapshot_dir *dir); /* UINT64_MAX = none */
 bool snapshot_dir_is_idle(const struct snapshot_dir *dir);
 
 #endif

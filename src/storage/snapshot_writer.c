@@ -38,6 +38,7 @@ struct snapshot_writer {
     bool unsafe_no_fsync;
     bool is_cancelled;
     bool is_named;         /* renamed: its bytes are durable, its name may not be */
+    bool is_left;          /* it failed, and its file could not be removed */
     bool is_walked;        /* the end block is in `out` or written */
     enum phase phase;
     enum snapshot_writer_state state;
@@ -249,6 +250,8 @@ static bool walk(struct snapshot_writer *writer)
 
 /* --- operations -------------------------------------------------------------------------------------------------------------- */
 
+static const char *dropped(const struct snapshot_writer *writer) { return writer->is_named ? writer->path : writer->tmp_path; }
+
 static void start(struct snapshot_writer *writer)
 {
     struct fs_op op = {.file = writer->file};
@@ -279,7 +282,7 @@ static void start(struct snapshot_writer *writer)
         break;
     case PHASE_DROP_NAME:
         op.kind = FS_UNLINK;
-        op.path = writer->is_named ? writer->path : writer->tmp_path;
+        op.path = dropped(writer);
         break;
     }
     snapshot_io_start(&writer->io, &op);
@@ -328,14 +331,17 @@ static void go_on(struct snapshot_writer *writer, uint64_t now_ns)
         writer->file = NULL;
         writer->phase = PHASE_DROP_NAME;
         break;
-    case PHASE_DROP_NAME: writer->state = SNAPSHOT_WRITER_FAILED; break;
+    case PHASE_DROP_NAME:
+        writer->is_left = writer->io.op.error != 0 && writer->io.op.error != ENOENT;
+        writer->state = SNAPSHOT_WRITER_FAILED;
+        break;
     }
 }
 
 static void complete(struct snapshot_writer *writer, uint64_t now_ns)
 {
     enum phase phase = writer->phase;
-    bool is_dropping = phase == PHASE_DROP_FILE || phase == PHASE_DROP_NAME; /* as well as can be; a start removes what is left */
+    bool is_dropping = phase == PHASE_DROP_FILE || phase == PHASE_DROP_NAME; /* as well as can be: snapshot_writer_left */
     if (phase == PHASE_CLOSE) writer->file = NULL; /* gone in any case */
     if (phase == PHASE_FLUSH || phase == PHASE_SYNC) {
         writer->stats.syncs++;
@@ -387,6 +393,7 @@ void snapshot_writer_cancel(struct snapshot_writer *writer)
 enum snapshot_writer_state snapshot_writer_state(const struct snapshot_writer *writer) { return writer->state; }
 enum err snapshot_writer_err(const struct snapshot_writer *writer) { return writer->err; }
 const char *snapshot_writer_message(const struct snapshot_writer *writer) { return writer->message; }
+const char *snapshot_writer_left(const struct snapshot_writer *writer) { return writer->is_left ? dropped(writer) : NULL; }
 uint64_t snapshot_writer_index(const struct snapshot_writer *writer) { return writer->head.index; }
 uint64_t snapshot_writer_term(const struct snapshot_writer *writer) { return writer->head.term; }
 void snapshot_writer_get_stats(const struct snapshot_writer *writer, struct snapshot_writer_stats *out_stats) { *out_stats = writer->stats; }

@@ -49,6 +49,7 @@ enum snapshot_writer_state snapshot_writer_state(const struct snapshot_writer *w
 /* After FAILED: ERR_NO_SPACE, ERR_STOPPED, ERR_CANCELED, or ERR_COMPACTED: another state was installed in between. */
 enum err snapshot_writer_err(const struct snapshot_writer *writer);
 const char *snapshot_writer_message(const struct snapshot_writer *writer);
+const char *snapshot_writer_left(const struct snapshot_writer *writer); /* the path of a file that could not be removed; NULL = none is left */
 uint64_t snapshot_writer_index(const struct snapshot_writer *writer);
 uint64_t snapshot_writer_term(const struct snapshot_writer *writer);
 void snapshot_writer_get_stats(const struct snapshot_writer *writer, struct snapshot_writer_stats *out_stats);

@@ -78,6 +78,7 @@ uint64_t fs_sim_used(const struct fs_sim_disk *disk);
 
 /* ---- damage at rest, and looking ---- */
 bool fs_sim_exists(const struct fs_sim_disk *disk, const char *path);
+bool fs_sim_is_named(const struct fs_sim_disk *disk, const char *path); /* and a power loss cannot take the name */
 uint64_t fs_sim_size(const struct fs_sim_disk *disk, const char *path);
 void fs_sim_flip(struct fs_sim_disk *disk, const char *path, uint64_t offset, uint8_t mask);
 void fs_sim_poke(struct fs_sim_disk *disk, const char *path, uint64_t offset, const void *bytes, size_t size);

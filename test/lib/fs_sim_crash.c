@@ -160,6 +160,14 @@ bool fs_sim_exists(const struct fs_sim_disk *disk, const char *path)
     return fs_sim_disk_find(disk, path) != NULL;
 }
 
+bool fs_sim_is_named(const struct fs_sim_disk *disk, const char *path)
+{
+    for (size_t i = 0; i < disk->durable.count; i++) {
+        if (strcmp(disk->durable.list[i].path, path) == 0) return fs_sim_exists(disk, path);
+    }
+    return false;
+}
+
 uint64_t fs_sim_size(const struct fs_sim_disk *disk, const char *path)
 {
     const struct sim_inode *inode = fs_sim_disk_find(disk, path);

@@ -50,7 +50,7 @@ static const struct field fields[] = {
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
     FIELD("quota-bytes", world.quota_bytes), FIELD("auto-disarm", world.auto_disarm), FIELD("alarms-per-minute", alarms_per_minute), FIELD("deletes", clients.deletes),
     FIELD("histories-per-minute", histories_per_minute), FIELD("lists-per-minute", lists_per_minute),
-    FIELD("snap-fault-permille", world.snap_fault_permille),
+    FIELD("snap-fault-permille", world.snap_fault_permille), FIELD("unlink-fault-permille", world.unlink_fault_permille),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
     FIELD("nap-permille", world.nap_permille), FIELD("lock-clients", clients.lock_clients), FIELD("lock-think-ns", clients.lock_think_ns), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
     FIELD("renew-streams", world.renew_streams), FIELD("renew-think-ns", renew_think_ns),
@@ -380,6 +380,14 @@ static void draw_locks(uint64_t seed, struct sim_options *options)
     options->clients.lock_think_ns = DRAW(&rng, 30 * NS_PER_MS, 200 * NS_PER_MS, NS_PER_S);
 }
 
+/* From a stream of its own. */
+static void draw_removals(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xbb67ae8584caa73b) + 15);
+    if (options->world.snapshot_count != 0) options->world.unlink_fault_permille = (uint32_t)DRAW(&rng, 0, 0, 100, 500, 1000);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -412,5 +420,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_renewals(seed, &options);
     draw_quota(seed, &options);
     draw_locks(seed, &options);
+    draw_removals(seed, &options);
     *out_options = options;
 }

@@ -239,6 +239,7 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
 static bool has_leader(struct run *run) { return world_leader(run->world) >= 0; }
 static bool all_are_ready(struct run *run) { return ready_count(run) == run->options->world.members; }
 static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0 && !run->quota.is_waiting && !run->history.is_waiting && !run->who.is_waiting; }
+static bool disks_are_tidy(struct run *run) { return world_is_tidy(run->world); }
 static bool alarms_are_settled(struct run *run) { return world_alarms_is_settled(run->world) && agree(run); }
 
 static bool no_lease_is_left(struct run *run) { return world_leases_left(run->world, SIM_LEASES_SHORT_TTL) == 0; }
@@ -332,6 +333,7 @@ static void finish(struct run *run)
     demand(run, run_until(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns, agree), "V3 all members apply the same");
     bool disarms = options->world.quota_bytes > 0 && options->world.auto_disarm;
     demand(run, !disarms || run_until(run, 10 * NS_PER_S, alarms_are_settled), "Q4 with room again NOSPACE is taken back");
+    demand(run, run_until(run, 15 * NS_PER_S, disks_are_tidy), "D13 what is to go of snapshots goes, once the disk lets it");
     finish_locks(run, timeout_ns, 5 * NS_PER_S + 10 * election_ns + catch_up_ns);
     finish_leases(run, 5 * NS_PER_S + 10 * election_ns + catch_up_ns);
     for (uint32_t i = 0; i < options->world.members; i++) {

@@ -183,6 +183,7 @@ struct world *world_new(const struct world_options *options)
     world->board = (struct switchboard){.fn = switch_point, .context = world};
     world->now_ns = NS_PER_S;
     tape_init(&world->tape, options->seed, options->reel, TAPE_WORLD);
+    tape_init(&world->unlink_tape, options->seed ^ UINT64_C(0x6a09e667f3bcc909), options->reel, TAPE_UNLINKS);
     world_watch_init(world);
     world_state_init(world);
     world_watchers_init(world);

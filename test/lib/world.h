@@ -41,6 +41,7 @@ struct world_options {
     bool late_chores;        /* the same for segments that are prepared */
     uint32_t start_fault_permille; /* chance that a file operation fails, or a read is short, while a member starts */
     uint32_t snap_fault_permille; /* chance that an operation on a snapshot's file fails while its member runs */
+    uint32_t unlink_fault_permille; /* the same for its removal: that alone */
     uint32_t drift_permille; /* of the members' clocks, at most */
     uint32_t look_permille;  /* chance that a step of a member is followed by a look at its state (world_state.h) */
     uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
@@ -114,6 +115,7 @@ int world_leader(const struct world *world); /* the member that leads in the hig
 int world_followed_leader(const struct world *world); /* the same, if a majority follows it; -1 */
 uint32_t world_followers(const struct world *world);  /* bit per member that follows it, itself included */
 bool world_is_whole(struct world *world); /* nobody lacks anything that damage took */
+bool world_is_tidy(const struct world *world);   /* no file of a snapshot lies on a disk that its member does not keep */
 bool world_is_suspect(const struct world *world); /* somebody who is up does not know whether its log lost its tail */
 
 /* --- calls --- */
@@ -151,7 +153,7 @@ struct world_counts {
     uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects, lost_snapshots, lost_states;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
-    uint64_t snap_faults, probes_older;
+    uint64_t snap_faults, unlink_faults, probes_older;
     uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */

@@ -33,6 +33,23 @@ static bool draw_failure(struct world_fs *fs, enum fs_kind kind)
     return true;
 }
 
+/* What is to go stays, or somebody else has removed it. Of the whole files those whose name is durable: the others must go, as above. */
+static void draw_removal(struct world_fs *fs, const struct fs_op *op)
+{
+    static const int errors[] = {EIO, EROFS, EACCES, ENOENT};
+    struct world_member *member = fs->member;
+    struct world *world = member->world;
+    size_t size = strlen(op->path), suffix = strlen(SNAPSHOT_FORMAT_TMP_SUFFIX);
+    bool is_whole = size <= suffix || strcmp(op->path + size - suffix, SNAPSHOT_FORMAT_TMP_SUFFIX) != 0;
+    bool may = &fs->fs == member->snap_fs && member->is_up && !fs->is_settled && (!is_whole || fs_sim_is_named(member->disk, op->path));
+    if (!may || !tape_chance(&world->unlink_tape, world->options.unlink_fault_permille, 1000)) return;
+    int error = errors[tape_below(&world->unlink_tape, 4)];
+    if (error == ENOENT) fs_sim_remove(member->disk, op->path);
+    else fs_sim_fail_now(member->disk, error);
+    world_note(world, "a removal fails", member->number, (uint64_t)error, is_whole);
+    world->counts.unlink_faults++;
+}
+
 static void run(struct fs *base, struct fs_op *op)
 {
     struct world_fs *fs = (struct world_fs *)base;
@@ -56,6 +73,7 @@ static void submit(struct fs *base, struct fs_op *op)
     struct world_fs *fs = (struct world_fs *)base;
     world_note(fs->member->world, "file", fs->member->number, op->kind, op->size);
     if (fails_at_once(op->kind)) (void)draw_failure(fs, op->kind);
+    if (op->kind == FS_UNLINK) draw_removal(fs, op);
     fs_submit(fs->inner, op);
     if (fs->is_late) {
         ASSERT(fs->due_count < FS_OPS_MAX);

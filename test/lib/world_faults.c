@@ -195,5 +195,5 @@ void world_break_permille(struct world *world, uint32_t permille) { world->optio
 void world_quiet(struct world *world)
 {
     world->options.break_permille = world->options.repeat_permille = world->options.start_fault_permille = world->options.nap_permille = 0;
-    world->options.snap_fault_permille = 0;
+    world->options.snap_fault_permille = world->options.unlink_fault_permille = 0;
 }

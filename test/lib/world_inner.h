@@ -16,7 +16,7 @@
 #include "pipeline/line.h"
 
 #define WORLD_EVENTS_MAX 8192
-#define WORLD_LOST_MAX 16
+#define WORLD_LOST_MAX 512 /* those that are to go, too */
 
 struct world_flip {
     char path[128];
@@ -135,7 +135,7 @@ struct world {
     struct rcu rcu; /* first: the double */
     jmp_buf escape;               /* out of a step that ended in fatal() */
     bool may_escape;
-    struct tape tape;
+    struct tape tape, unlink_tape;
     struct world_options options;
     struct switchboard board;
     uint64_t now_ns, steps, moment, trace_hash;

@@ -1,4 +1,6 @@
 /* world_status: what is seen of a world from outside. See world.h. */
+#include <stdio.h>
+
 #include "lib/world_inner.h"
 
 uint64_t world_member_id(const struct world *world, uint32_t number) { return world->members[number].id; }
@@ -70,6 +72,31 @@ int world_followed_leader(const struct world *world)
     uint32_t followers = world_followers(world), count = 0;
     for (uint32_t i = 0; i < world->options.members; i++) count += followers >> i & 1;
     return count > world->options.members / 2 ? world_leader(world) : -1;
+}
+
+static bool keeps(const struct snapshot_dir *dir, const char *name)
+{
+    uint64_t index = 0, term = 0;
+    if (!snapshot_format_parse_name(name, &index, &term)) return false;
+    for (size_t i = 0; i < dir->count; i++) {
+        if (dir->entries[i].index == index && dir->entries[i].term == term) return true;
+    }
+    return false;
+}
+
+bool world_is_tidy(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->options.members; i++) {
+        const struct world_member *member = &world->members[i];
+        const struct snap_actor *snap = &member->line.snap;
+        char directory[64], name[64];
+        if (!member->is_up || !snapshot_dir_is_idle(snap->dir) || snap->writer != NULL || snap->pull.phase != SNAP_PULL_IDLE) return false;
+        snprintf(directory, sizeof(directory), "%.40s/snap", member->config.data_dir_path);
+        for (size_t at = 0; fs_sim_name(member->disk, directory, at, name, sizeof(name)); at++) {
+            if (!keeps(snap->dir, name)) return false;
+        }
+    }
+    return true;
 }
 
 bool world_is_suspect(const struct world *world)

@@ -34,7 +34,7 @@ static const char *const programs[] = {
     "test_keep_alive", "test_lease", "test_txn", "test_peer_past",
     "test_state_machine", "test_alarm", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
     "test_wal_head", "test_wal_head_damage", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
-    "test_restore", "test_lock_call", "test_lock_stop", "test_snap_pull", "test_snapshot_file",
+    "test_restore", "test_lock_call", "test_lock_stop", "test_snap_pull", "test_snapshot_file", "test_snapshot_dir",
 };
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 

@@ -469,6 +469,32 @@ START_TEST(test_snap_pull_survives_every_failure_of_its_disk)
 }
 END_TEST
 
+/* Nothing of that name is begun while the rest of it is still to go. */
+START_TEST(test_snap_pull_that_could_not_remove_what_it_had_goes_on_behind_it)
+{
+    struct scene scene;
+    scene_init(&scene, 120);
+    fs_sim_fail(scene.to_disk, FS_FSYNC_DIR, 1, EIO);
+    fs_sim_fail(scene.to_disk, FS_UNLINK, 1, EACCES);
+    offer(&scene);
+    run(&scene);
+    ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+    char *path = snapshot_dir_file(&scene.to_dir, INDEX, scene.term, false);
+    ck_assert(fs_sim_exists(scene.to_disk, path) && snapshot_dir_is_left(&scene.to_dir, INDEX, scene.term));
+    scene.now_ns += 3 * NS_PER_S;
+    offer(&scene);
+    ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+    scene.now_ns = snapshot_dir_deadline_ns(&scene.to_dir);
+    while (snapshot_dir_step(&scene.to_dir, scene.now_ns)) continue;
+    ck_assert(!fs_sim_exists(scene.to_disk, path) && snapshot_dir_is_idle(&scene.to_dir));
+    alloc_free(path);
+    offer(&scene);
+    run(&scene);
+    expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
 START_TEST(test_snap_pull_from_a_disk_that_fails_once_succeeds_later)
 {
     static const enum fs_kind kinds[] = {FS_OPEN, FS_SIZE, FS_PREAD};
@@ -585,7 +611,7 @@ static void take_newer(struct scene *scene, uint64_t index)
     ck_assert_int_eq(snapshot_rig_write(scene->from_fs, snapshot_rig_image(scene->store.mvcc, index), NULL, NULL), ERR_OK);
     snapshot_dir_add(&scene->from_dir, index, scene->term);
     snapshot_dir_purge(&scene->from_dir, 2);
-    while (!snapshot_dir_is_idle(&scene->from_dir)) (void)snapshot_dir_step(&scene->from_dir);
+    while (!snapshot_dir_is_idle(&scene->from_dir)) (void)snapshot_dir_step(&scene->from_dir, 0);
 }
 
 /* A client's stream of that snapshot, up to its first piece. */
@@ -648,6 +674,7 @@ int main(void)
     tcase_add_test(pull, test_snap_pull_of_a_damaged_file_is_never_taken);
     tcase_add_test(pull, test_snap_pull_pieces_that_do_not_fit_do_no_harm);
     tcase_add_test(pull, test_snap_pull_survives_every_failure_of_its_disk);
+    tcase_add_test(pull, test_snap_pull_that_could_not_remove_what_it_had_goes_on_behind_it);
     tcase_add_test(pull, test_snap_pull_from_a_disk_that_fails_once_succeeds_later);
     tcase_add_test(pull, test_snap_pull_from_a_disk_that_fails_each_time_says_so);
     tcase_add_test(stream, test_snap_stream_tells_the_file_padded_and_its_sum);

@@ -422,52 +422,6 @@ START_TEST(test_a_broken_newest_one_is_reported_and_the_older_one_serves)
 }
 END_TEST
 
-/* --- the directory ------------------------------------------------------------------------------------------------------------ */
-
-static void run_purge(struct snapshot_dir *dir, size_t keep)
-{
-    snapshot_dir_purge(dir, keep);
-    while (snapshot_dir_step(dir)) ck_assert_ptr_nonnull(dir->path);
-    ck_assert(snapshot_dir_is_idle(dir));
-}
-
-START_TEST(test_old_ones_go_and_the_newest_good_ones_stay)
-{
-    struct fs_sim_disk *disk = fs_sim_disk_new();
-    struct fs *fs = fs_sim_new(disk, true);
-    struct snapshot_dir dir;
-    char message[256];
-    snapshot_rig_make_dir(fs);
-    for (uint64_t index = 1; index <= 6; index++) {
-        char *path = snapshot_rig_path(index * 100);
-        snapshot_rig_put(fs, path, slice_from_string("x"));
-        alloc_free(path);
-    }
-    snapshot_rig_put(fs, SNAPSHOT_RIG_DIR "/0000000000000003-0000000000000777.snap.tmp", slice_from_string("x"));
-    ck_assert_int_eq(snapshot_dir_open(fs, SNAPSHOT_RIG_DIR, &dir, message, sizeof message), ERR_OK);
-    ck_assert_uint_eq(dir.count, 6);
-    snapshot_dir_mark_broken(&dir, 600, 3);
-    snapshot_dir_mark_broken(&dir, 400, 3);
-    ck_assert_uint_eq(snapshot_dir_good(&dir, 0)->index, 500);
-    ck_assert(snapshot_dir_has(&dir, 500, 3) && !snapshot_dir_has(&dir, 600, 3));
-    run_purge(&dir, 2); /* 600 and 400 are broken: 500 and 300 are the good ones */
-    ck_assert_uint_eq(dir.count, 4);
-    snapshot_dir_add(&dir, 700, 3);
-    ck_assert(snapshot_dir_has(&dir, 700, 3));
-    run_purge(&dir, 2);
-    ck_assert_uint_eq(dir.count, 3);
-    ck_assert_uint_eq(snapshot_dir_good(&dir, 1)->index, 500);
-    ck_assert_ptr_null(snapshot_dir_good(&dir, 2));
-    char name[64];
-    size_t files = 0;
-    while (fs_sim_name(disk, SNAPSHOT_RIG_DIR, files, name, sizeof name)) files++;
-    ck_assert_uint_eq(files, 2); /* 500 and 600; 700 was only told */
-    snapshot_dir_close(&dir);
-    fs_free(fs);
-    fs_sim_disk_free(disk);
-}
-END_TEST
-
 /* --- in steps ---------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_operations_that_complete_late_are_waited_for)
@@ -595,7 +549,6 @@ int main(void)
     tcase_add_test(tcase, test_reads_that_fail_are_no_damage);
     tcase_add_test(tcase, test_power_may_go_at_any_operation);
     tcase_add_test(tcase, test_a_broken_newest_one_is_reported_and_the_older_one_serves);
-    tcase_add_test(tcase, test_old_ones_go_and_the_newest_good_ones_stay);
     tcase_add_test(tcase, test_operations_that_complete_late_are_waited_for);
     tcase_add_test(tcase, test_a_cancelled_writer_leaves_nothing);
     tcase_add_test(tcase, test_what_a_disk_did_not_give_is_not_lost);
