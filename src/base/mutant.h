@@ -148,6 +148,7 @@
     X(D117, "who may have lost entries tells the end of its log without them", "suspect: a position is told with what was lost")         \
     X(D118, "what is applied wakes nobody who waits for it", "a wake-up that is lost")                                                   \
     X(D119, "who waits until something is applied does not ask to be woken", "a wake-up that is lost")                                   \
+    X(D120, "the hash of the past takes in what was written since", "HashKV at a revision is compared between members")                  \
     X(D121, "a snapshot that is to go and cannot be removed is forgotten", "everything that can grow has a limit")                       \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \

@@ -420,6 +420,8 @@ void sim_clients_check(struct sim_clients *clients)
     looks.looks = world_looks(clients->world, &looks.count);
     looks.changes = world_changes(clients->world, &looks.change_count);
     looks.clients = clients;
+    if (clients->hashes != NULL) looks.hashes = clients->hashes->answers;
+    if (clients->hashes != NULL) looks.hash_count = clients->hashes->count;
     struct kv_verdict verdict = kv_history_check_then(history, check_state, &looks);
     if (verdict.is_good) return;
     if (verdict.op == SIZE_MAX && looks.failed == looks.count) world_watch_broken(clients->world, verdict.rule, 0, (uint64_t)verdict.expected, (uint64_t)verdict.got);

@@ -5,6 +5,7 @@
 #ifndef TEST_LIB_SIM_CLIENTS_H
 #define TEST_LIB_SIM_CLIENTS_H
 #include "lib/kv_history.h"
+#include "lib/sim_hashes.h"
 #include "lib/sim_leases.h"
 #include "lib/sim_locks.h"
 #include "lib/tape.h"
@@ -62,6 +63,7 @@ struct sim_clients {
     int64_t revision;          /* the newest that anybody saw */
     int64_t compacted;
     uint64_t done, unknown;    /* operations */
+    const struct sim_hashes *hashes; /* to be checked with the history; borrowed; NULL = none */
     struct tape past_tape;     /* of sim_clients_state.c */
     struct sim_clients_counts counts;
     struct sim_leases leases;

@@ -1,6 +1,9 @@
 /* sim_looks: see sim_looks.h. All versions in the order in which they were written, and for each look a walk over them: slow, and surely right. */
 #include "lib/sim_looks.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "lib/mvcc_model.h"
@@ -160,6 +163,21 @@ static const char *check_changes(const struct versions *versions, const struct s
     return NULL;
 }
 
+/* As 32 bits: the halves of the sum, one over the other. */
+static const char *check_hashes(const struct versions *versions, const struct sim_looks *looks, int64_t *out_expected, int64_t *out_got)
+{
+    for (uint32_t i = 0; i < looks->hash_count; i++) {
+        const struct sim_hash *told = &looks->hashes[i];
+        uint64_t hash = sum(versions, told->revision, told->compact_revision);
+        *out_expected = (int64_t)((hash >> 32 ^ hash) & UINT32_MAX);
+        *out_got = told->hash;
+        if (*out_expected == *out_got) continue;
+        fprintf(stderr, "m%u told a hash at revision %" PRId64 ", mark %" PRId64 "\n", told->member, told->revision, told->compact_revision);
+        return "K8 HashKV tells the sum over the versions";
+    }
+    return NULL;
+}
+
 const char *sim_looks_check(void *context, struct kv_model *model, int64_t *out_expected, int64_t *out_got)
 {
     struct sim_looks *looks = context;
@@ -174,6 +192,7 @@ const char *sim_looks_check(void *context, struct kv_model *model, int64_t *out_
     if (broken == NULL) {
         looks->failed = looks->count;
         broken = check_changes(&versions, looks, out_expected, out_got);
+        if (broken == NULL) broken = check_hashes(&versions, looks, out_expected, out_got);
     }
     alloc_free(versions.all);
     return broken;

@@ -49,7 +49,7 @@ static const struct field fields[] = {
     FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
     FIELD("quota-bytes", world.quota_bytes), FIELD("auto-disarm", world.auto_disarm), FIELD("alarms-per-minute", alarms_per_minute), FIELD("deletes", clients.deletes),
-    FIELD("histories-per-minute", histories_per_minute), FIELD("lists-per-minute", lists_per_minute),
+    FIELD("histories-per-minute", histories_per_minute), FIELD("lists-per-minute", lists_per_minute), FIELD("hashes-per-minute", hashes_per_minute),
     FIELD("snap-fault-permille", world.snap_fault_permille), FIELD("unlink-fault-permille", world.unlink_fault_permille),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
     FIELD("nap-permille", world.nap_permille), FIELD("lock-clients", clients.lock_clients), FIELD("lock-think-ns", clients.lock_think_ns), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
@@ -381,6 +381,14 @@ static void draw_locks(uint64_t seed, struct sim_options *options)
 }
 
 /* From a stream of its own. */
+static void draw_hashes(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xa54ff53a5f1d36f1) + 17);
+    options->hashes_per_minute = (uint32_t)DRAW(&rng, 0, 60, 600);
+}
+
+/* From a stream of its own. */
 static void draw_removals(uint64_t seed, struct sim_options *options)
 {
     struct rng rng;
@@ -421,5 +429,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_quota(seed, &options);
     draw_locks(seed, &options);
     draw_removals(seed, &options);
+    draw_hashes(seed, &options);
     *out_options = options;
 }

@@ -40,6 +40,7 @@ struct sim_options {
     uint32_t heals_per_minute, starts_per_minute;
     uint32_t saves_per_minute;       /* snapshots for a client (sim_saves.h) */
     uint32_t histories_per_minute;   /* questions about the history of keys (sim_history.h); in worlds with watches */
+    uint32_t hashes_per_minute;      /* questions for HashKV (sim_hashes.h) */
     uint32_t lists_per_minute;       /* questions about who is watching (sim_who.h); likewise */
     uint32_t alarms_per_minute;      /* an operator's questions about alarms (sim_quota.h) */
     bool core_first;                 /* at the end a majority is healed, and serves, before all are (sim_core.h) */

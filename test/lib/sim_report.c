@@ -64,6 +64,8 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"timers seen to be renewed", counts->timers_renewed}, {"naps", counts->naps},
         {"alarms", counts->alarms}, {"disarmed", counts->disarms}, {"lists of alarms", total->quota.lists},
         {"pages of histories", total->history.pages}, {"their events", total->history.events}, {"histories compacted", total->history.compacted},
+        {"hashes told", total->hashes.hashes}, {"by members behind others", total->hashes.lagging}, {"hashes compacted", total->hashes.compacted},
+        {"of the future", total->hashes.future},
         {"pages of watchers", total->who.pages}, {"watchers canceled by an operator", total->who.cancels},
         {"calls that lock or campaign", total->locks.calls}, {"owners", total->locks.owners}, {"calls given up", total->locks.left},
         {"writes of such calls", total->locks.writes},

@@ -26,6 +26,7 @@ struct run {
     struct sim_renew renew;
     struct sim_quota quota;
     struct sim_history history;
+    struct sim_hashes hashes;
     struct sim_who who;
     uint64_t stop_ns[WORLD_MEMBERS_MAX]; /* planned; 0 = not */
     uint64_t faults[SIM_FAULTS];
@@ -217,6 +218,20 @@ static bool agree(struct run *run)
     return true;
 }
 
+/* All who ask something; `is_over`: they take what comes, and ask no more. */
+static void step_clients(struct run *run, uint64_t ns, bool is_over)
+{
+    sim_clients_step(&run->clients, is_over);
+    sim_saves_step(&run->saves, ns, is_over);
+    sim_quota_step(&run->quota, ns, is_over);
+    sim_history_step(&run->history, ns, is_over);
+    sim_hashes_step(&run->hashes, ns, is_over);
+    sim_watch_step(&run->watch, is_over);
+    sim_who_step(&run->who, ns, is_over);
+    sim_renew_step(&run->renew, is_over);
+    sim_locks_step(&run->clients, is_over);
+}
+
 /* Runs until it holds; false when the time is over. */
 static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *run))
 {
@@ -224,21 +239,18 @@ static bool run_until(struct run *run, uint64_t ns, bool (*holds)(struct run *ru
     while (!holds(run)) {
         if (world_now_ns(run->world) > until_ns) return false;
         world_run(run->world, 2 * NS_PER_MS);
-        sim_clients_step(&run->clients, true);
-        sim_saves_step(&run->saves, 2 * NS_PER_MS, true);
-        sim_quota_step(&run->quota, 2 * NS_PER_MS, true);
-        sim_history_step(&run->history, 2 * NS_PER_MS, true);
-        sim_watch_step(&run->watch, true);
-        sim_who_step(&run->who, 2 * NS_PER_MS, true);
-        sim_renew_step(&run->renew, true);
-        sim_locks_step(&run->clients, true);
+        step_clients(run, 2 * NS_PER_MS, true);
     }
     return true;
 }
 
 static bool has_leader(struct run *run) { return world_leader(run->world) >= 0; }
 static bool all_are_ready(struct run *run) { return ready_count(run) == run->options->world.members; }
-static bool nobody_waits(struct run *run) { return !sim_clients_wait(&run->clients) && run->saves.call == 0 && !run->quota.is_waiting && !run->history.is_waiting && !run->who.is_waiting; }
+static bool nobody_waits(struct run *run)
+{
+    return !sim_clients_wait(&run->clients) && run->saves.call == 0 && !run->quota.is_waiting && !run->history.is_waiting && !run->who.is_waiting &&
+           !run->hashes.is_waiting;
+}
 static bool disks_are_tidy(struct run *run) { return world_is_tidy(run->world); }
 static bool alarms_are_settled(struct run *run) { return world_alarms_is_settled(run->world) && agree(run); }
 
@@ -392,6 +404,8 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         .slow_percent = options->watch_slow_percent, .slow_ns = options->watch_slow_ns, .think_ns = options->renew_think_ns});
     sim_who_init(&run.who, &run.watch, options->lists_per_minute);
     sim_history_init(&run.history, run.world, options->world.seed, options->world.members, options->clients.keys, options->histories_per_minute);
+    sim_hashes_init(&run.hashes, run.world, &run.clients.history, options->world.seed, options->world.members, options->hashes_per_minute);
+    run.clients.hashes = &run.hashes;
     sim_quota_init(&run.quota, run.world, options->world.seed, options->world.members, options->alarms_per_minute);
     sim_saves_init(&run.saves, run.world, options->world.seed, options->world.members, options->saves_per_minute);
     uint64_t start_ns = world_now_ns(run.world);
@@ -400,14 +414,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
         uint64_t ns = 1 + tape_late(&run.tape, options->lag_ns), ask_ns = sim_clients_next_ns(&run.clients);
         if (ask_ns < before_ns + ns) ns = ask_ns > before_ns ? ask_ns - before_ns : 1;
         world_run_to_answer(run.world, ns);
-        sim_clients_step(&run.clients, false);
-        sim_saves_step(&run.saves, world_now_ns(run.world) - before_ns, false);
-        sim_quota_step(&run.quota, world_now_ns(run.world) - before_ns, false);
-        sim_history_step(&run.history, world_now_ns(run.world) - before_ns, false);
-        sim_watch_step(&run.watch, false);
-        sim_who_step(&run.who, world_now_ns(run.world) - before_ns, false);
-        sim_renew_step(&run.renew, false);
-        sim_locks_step(&run.clients, false);
+        step_clients(&run, world_now_ns(run.world) - before_ns, false);
         some_faults(&run, world_now_ns(run.world) - before_ns);
     }
     finish(&run);
@@ -429,6 +436,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out_result)
     out_result->quota = run.quota.counts;
     out_result->history = run.history.counts;
     out_result->who = run.who.counts;
+    out_result->hashes = run.hashes.counts;
     out_result->locks = run.clients.lock_counts;
     buggify_judge(NULL, NULL);
     sim_clients_deinit(&run.clients);

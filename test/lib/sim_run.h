@@ -25,6 +25,7 @@ struct sim_result {
     struct sim_quota_counts quota;
     struct sim_history_counts history;
     struct sim_who_counts who;
+    struct sim_hashes_counts hashes;
     struct sim_locks_counts locks;
     uint64_t faults[SIM_FAULTS];
     uint64_t fired[BUGGIFY_SITE_COUNT]; /* the sites of rare behaviour; zeros in a build without them */

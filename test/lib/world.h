@@ -142,6 +142,7 @@ const struct world_look *world_looks(const struct world *world, uint32_t *out_co
 void world_look_idle(struct world *world);
 /* The state hash and applied index of a member that is up, as published. */
 uint64_t world_hash(const struct world *world, uint32_t member, uint64_t *out_applied_index, int64_t *out_revision);
+void world_revisions(const struct world *world, uint32_t member, int64_t *out_newest, int64_t *out_mark); /* published by a member that is up */
 uint64_t world_whole_hash(const struct world *world, uint32_t member); /* of all that is replicated, leases and all */
 uint64_t world_commit_index(const struct world *world); /* the highest anywhere, ever */
 uint64_t world_last_index(const struct world *world);   /* of the longest log, committed or not */

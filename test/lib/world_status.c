@@ -129,6 +129,15 @@ uint64_t world_hash(const struct world *world, uint32_t number, uint64_t *out_ap
     return mvcc_hash(view, 0);
 }
 
+void world_revisions(const struct world *world, uint32_t number, int64_t *out_newest, int64_t *out_mark)
+{
+    const struct world_member *member = &world->members[number];
+    ASSERT(member->is_up);
+    const struct mvcc_view *view = mvcc_view(state_machine_mvcc(member->line.apply.machine));
+    *out_newest = mvcc_view_revision(view);
+    *out_mark = mvcc_view_compact_revision(view);
+}
+
 uint64_t world_whole_hash(const struct world *world, uint32_t number)
 {
     ASSERT(world->members[number].is_up);
