@@ -31,7 +31,9 @@ static const struct bounds BOUNDS[METRICS_BOUNDS_COUNT] = {
     [METRICS_FROM_100MS] = {10, 100 * MS, NS_PER_S, NULL},
     [METRICS_FROM_100MS_13] = {13, 100 * MS, NS_PER_S, NULL},
     [METRICS_IN_MS] = {13, MS, MS, NULL},
+    [METRICS_IN_500US] = {14, MS / 2, MS, NULL},
     [METRICS_IN_100MS] = {14, 100 * MS, MS, NULL},
+    [METRICS_IN_S] = {24, 1, 1, NULL},
     [METRICS_CALLS] = {sizeof(CALLS_NS) / sizeof(CALLS_NS[0]), 0, NS_PER_S, CALLS_NS},
 };
 
@@ -64,14 +66,16 @@ static uint64_t value_of(const struct metrics *metrics, const struct field *fiel
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-void metrics_observe(struct metrics_histogram *histogram, enum metrics_bounds bounds, uint64_t ns)
+void metrics_observe(struct metrics_histogram *histogram, enum metrics_bounds bounds, uint64_t ns) { metrics_observe_many(histogram, bounds, ns, 1); }
+
+void metrics_observe_many(struct metrics_histogram *histogram, enum metrics_bounds bounds, uint64_t ns, uint64_t count)
 {
     ASSERT(bounds < METRICS_BOUNDS_COUNT);
     const struct bounds *of = &BOUNDS[bounds];
     uint32_t at = 0;
     while (at < of->count && ns > bound_ns(of, at)) at++;
-    METRIC_ADD(histogram, counts[at], 1);
-    METRIC_ADD(histogram, sum_ns, ns);
+    METRIC_SET(histogram, counts[at], METRIC_GET(histogram, counts[at]) + count);
+    METRIC_SET(histogram, sum_ns, METRIC_GET(histogram, sum_ns) + ns * count);
 }
 
 void metrics_put_family(struct buf *out, enum metrics_kind kind, const char *name, const char *help)
@@ -95,6 +99,7 @@ static void put_units(struct buf *out, const char *name, const char *labels, uin
 {
     put_name(out, name, labels);
     if (unit_ns == NS_PER_S) buf_printf(out, " %" PRIu64 ".%09" PRIu64 "\n", ns / NS_PER_S, ns % NS_PER_S);
+    else if (unit_ns == 1) buf_printf(out, " %" PRIu64 "\n", ns);
     else buf_printf(out, " %" PRIu64 ".%06" PRIu64 "\n", ns / NS_PER_MS, ns % NS_PER_MS);
 }
 
@@ -104,7 +109,7 @@ void metrics_put_seconds(struct buf *out, const char *name, const char *labels, 
 static void put_bucket(struct buf *out, const char *name, const char *labels, double bound, uint64_t count)
 {
     char with[LABELS_MAX], text[32] = "+Inf";
-    if (bound > 0) snprintf(text, sizeof(text), "%.12g", bound);
+    if (bound > 0) snprintf(text, sizeof(text), bound < 1e6 ? "%.12g" : "%.6e", bound);
     int size = snprintf(with, sizeof(with), "%s%sle=\"%s\"", labels, labels[0] == '\0' ? "" : ",", text);
     ASSERT(size > 0 && (size_t)size < sizeof(with));
     metrics_put_u64(out, name, with, count);

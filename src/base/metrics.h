@@ -12,7 +12,7 @@
 #include "base/buf.h"
 
 #define METRICS_PEERS_MAX 32
-#define METRICS_BOUNDS_MAX 20
+#define METRICS_BOUNDS_MAX 24
 
 /* X(field, kind, name, help); the name "" is not shown: it is shown otherwise, or in another unit */
 #define METRICS_LIST(X)                                                                                                                       \
@@ -101,7 +101,21 @@
     X(hash, FROM_10MS_15, "etcd_mvcc_hash_duration_seconds", "Hash calls.")                                                                  \
     X(hash_rev, FROM_10MS_15, "etcd_mvcc_hash_rev_duration_seconds", "HashKV calls.")                                                        \
     X(compaction_pause, IN_MS, "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "Steps of compactions between writes.")      \
-    X(compaction_total, IN_100MS, "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "Compactions, until all is freed.")
+    X(compaction_index_pause, IN_500US, "etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds",                                   \
+      "The same steps between writes: they compact index and history together.")                                                            \
+    X(compaction_total, IN_100MS, "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "Compactions, until all is freed.")       \
+    X(lease_ttl, IN_S, "etcd_debugging_lease_ttl_total", "TTLs of the leases granted, in seconds.")                                          \
+    X(snapshot_saved, FROM_1MS, "etcd_debugging_snap_save_total_duration_seconds", "Snapshots of the state, until they have their name.")    \
+    X(snapshot_encoded, FROM_1MS, "etcd_debugging_snap_save_marshalling_duration_seconds",                                                   \
+      "The same, without the file's syncs and the pauses.")                                                                 \
+    X(watch_events_sent, FROM_1MS, "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds",                                    \
+      "Messages with events: made and sent, until the stream takes another; of a run of them the mean.")                                                            \
+    X(watch_event_sent, FROM_1MS, "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",                           \
+      "The same, divided by the events of the message.")                                                                                    \
+    X(watch_answer_sent, FROM_1MS, "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds",                                  \
+      "The same, of answers to requests and of cancellations.")                                                                             \
+    X(watch_progress_sent, FROM_1MS, "etcd_debugging_server_watch_send_loop_progress_duration_seconds",                                      \
+      "The same, of progress that is told.")
 
 enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
 
@@ -115,13 +129,15 @@ enum metrics_bounds {
     METRICS_FROM_100MS,    /* × 2, 10 */
     METRICS_FROM_100MS_13, /* × 2, 13 */
     METRICS_IN_MS,         /* 1 ms × 2, 13; told in ms */
+    METRICS_IN_500US,      /* 0.5 ms × 2, 14; told in ms */
     METRICS_IN_100MS,      /* 100 ms × 2, 14; told in ms */
+    METRICS_IN_S,          /* 1 s × 2, 24: whole seconds, which may be more than ns can count */
     METRICS_CALLS,         /* 5 ms to 10 s, 11, as the grpc_server_ metrics have it */
     METRICS_BOUNDS_COUNT,
 };
 struct metrics_histogram {
     atomic_uint_fast64_t counts[METRICS_BOUNDS_MAX + 1]; /* the last: above all bounds */
-    atomic_uint_fast64_t sum_ns;
+    atomic_uint_fast64_t sum_ns; /* METRICS_IN_S: seconds */
 };
 struct metrics_peer {
     atomic_uint_fast64_t id; /* 0 = none */
@@ -148,7 +164,9 @@ struct metrics {
 #define METRIC_SET(metrics, name, n) atomic_store_explicit(&(metrics)->name, (n), memory_order_relaxed)
 #define METRIC_GET(metrics, name) atomic_load_explicit(&(metrics)->name, memory_order_relaxed)
 
+/* One thread at a time per histogram. `ns`: of METRICS_IN_S seconds. */
 void metrics_observe(struct metrics_histogram *histogram, enum metrics_bounds bounds, uint64_t ns);
+void metrics_observe_many(struct metrics_histogram *histogram, enum metrics_bounds bounds, uint64_t ns, uint64_t count); /* each of them */
 
 /* A peer's; NULL: it has none. The ids are there before any role runs. */
 struct metrics_peer *metrics_find_peer(struct metrics *metrics, uint64_t id);

@@ -96,11 +96,14 @@ static struct blob *spoiled(const struct apply_actor *role, const struct raft_en
 }
 
 /* An entry ends where the next begins: one look at the clock for each. */
-static void note_applied(struct apply_actor *role, const struct state_machine_result *result, size_t leases_before)
+static void note_applied(struct apply_actor *role, const struct raft_entry *entry, const struct state_machine_result *result, size_t leases_before)
 {
     struct metrics *metrics = &role->shared->metrics;
     size_t leases = lease_set_count(state_machine_leases(role->machine));
-    if (leases > leases_before) METRIC_ADD(metrics, leases_granted, leases - leases_before);
+    if (leases > leases_before) {
+        METRIC_ADD(metrics, leases_granted, leases - leases_before);
+        apply_leases_note_ttls(state_machine_leases(role->machine), entry, metrics);
+    }
     if (leases < leases_before && result->kind == COMMAND_LEASE_EXPIRE) METRIC_ADD(metrics, leases_expired, leases_before - leases);
     else if (leases < leases_before) METRIC_ADD(metrics, leases_revoked, leases_before - leases);
     if (role->board != NULL) return; /* where steps are made by hand, there is no clock but theirs */
@@ -125,7 +128,7 @@ static void apply_entry(struct apply_actor *role, const struct raft_entry *whole
     struct state_machine_result result = {.err = ERR_OK};
     size_t leases = lease_set_count(state_machine_leases(role->machine));
     state_machine_apply(role->machine, entry, members, call != 0, &result);
-    note_applied(role, &result, leases);
+    note_applied(role, entry, &result, leases);
     if (call != 0) {
         apply_actor_answer(role, call, &result);
     } else {
@@ -438,6 +441,7 @@ static void compact(struct apply_actor *role, struct mvcc *mvcc)
     mvcc_publish(mvcc);
     uint64_t after_ns = clock_mono_ns();
     metrics_observe(&metrics->compaction_pause, METRICS_IN_MS, after_ns - before_ns);
+    metrics_observe(&metrics->compaction_index_pause, METRICS_IN_500US, after_ns - before_ns);
     if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) return;
     metrics_observe(&metrics->compaction_total, METRICS_IN_100MS, after_ns - role->compact_ns);
     METRIC_SET(metrics, compacted_s, clock_wall_ns() / NS_PER_S);

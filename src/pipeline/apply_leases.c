@@ -228,6 +228,24 @@ enum err apply_leases_time_to_live(const struct apply_leases *leases, const stru
     return ERR_OK;
 }
 
+static void note_ttl(const struct lease_set *set, int64_t id, uint64_t index, struct metrics *metrics)
+{
+    const struct lease *lease = lease_set_find(set, id);
+    if (lease == NULL || lease_set_row(set, lease)->granted_index != index) return; /* a branch that was not taken */
+    metrics_observe(&metrics->lease_ttl, METRICS_IN_S, (uint64_t)lease_set_row(set, lease)->ttl);
+}
+
+void apply_leases_note_ttls(const struct lease_set *set, const struct raft_entry *entry, struct metrics *metrics)
+{
+    struct command command;
+    struct lease_request_grant grant = {.id = 0};
+    if (entry->kind != RAFT_ENTRY_COMMAND || !command_decode(blob_slice(entry->data), &command)) return;
+    if (command.kind == COMMAND_LEASE_GRANT && lease_request_parse_grant(command.body, &grant) == ERR_OK)
+        note_ttl(set, grant.id != 0 ? grant.id : command.chosen_lease_id, entry->index, metrics);
+    struct reader ids = reader_make(command.chosen_lease_ids);
+    while (ids.at < ids.end && !ids.bad) note_ttl(set, (int64_t)reader_varint(&ids), entry->index, metrics);
+}
+
 void apply_leases_list(struct apply_leases *leases, struct lease_set *set, uint64_t call, int64_t revision)
 {
     struct listing *listing = ALLOC(struct listing);

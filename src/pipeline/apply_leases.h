@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/metrics.h"
 #include "pipeline/mail.h"
 #include "storage/lease_request.h"
 #include "storage/state_machine.h"
@@ -38,6 +39,8 @@ void apply_leases_init(struct apply_leases *leases, uint64_t election_timeout_ns
 void apply_leases_deinit(struct apply_leases *leases);
 void apply_leases_lead(struct apply_leases *leases, uint64_t term); /* 0 = somebody else does, or nobody */
 void apply_leases_met(struct apply_leases *leases, const struct raft_entry *entry); /* every entry that was applied */
+/* The TTLs of the leases that the entry has made: a grant's, or those of puts. It was applied just now. */
+void apply_leases_note_ttls(const struct lease_set *set, const struct raft_entry *entry, struct metrics *metrics);
 /* Arms and disarms a slice; before the entries of a step are taken, so that no timer starts before its grant was asked for. */
 void apply_leases_arm_step(struct apply_leases *leases, struct lease_set *set, uint64_t now_ns);
 bool apply_leases_is_arming(const struct apply_leases *leases, const struct lease_set *set); /* a step has more of it to do */

@@ -44,7 +44,7 @@ struct door_http {
     struct front fronts[DOOR_HTTP_PLACES];
     struct list waiting[2]; /* visits, by is_linearizable: for the next question */
     struct list asked[2];   /* for the one under way */
-    uint64_t healthy, unhealthy;
+    uint64_t healthy, unhealthy, scrapes;
     struct probe_count probes[PROBE_KINDS][CHECK_COUNT];
     struct buf out;
 };
@@ -202,10 +202,13 @@ static void answer_version(struct door_http *http, struct http_exchange *exchang
 
 static void answer_metrics(struct door_http *http, struct http_exchange *exchange, const struct mail *mail)
 {
+    static const char scrapes[] = "promhttp_metric_handler_requests_total";
     (void)mail;
     door_metrics_put(&http->out, &(struct door_metrics){.config = http->config, .shared = http->shared, .self = http->self,
                                                         .healthy = http->healthy, .unhealthy = http->unhealthy});
     put_probes(http, &http->out);
+    metrics_put_family(&http->out, METRICS_COUNTER, scrapes, "Answers of /metrics before this one.");
+    metrics_put_u64(&http->out, scrapes, "code=\"200\"", http->scrapes++);
     reply(http, exchange, OK, "text/plain; version=0.0.4; charset=utf-8");
 }
 

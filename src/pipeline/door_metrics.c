@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/process_stats.h"
+#include "rpc/rpc_features.h"
 #include "rpc/service.h"
 
 static void put_gauge(struct buf *out, const char *name, const char *help, uint64_t value)
@@ -50,6 +51,18 @@ static void put_cluster_version(struct buf *out, uint64_t packed)
     if (packed != 0) metrics_put_u64(out, "etcd_cluster_version", labels, 1);
 }
 
+/* As kvd.v1.Extra/Features names them. */
+static void put_features(struct buf *out)
+{
+    static const char name[] = "etcd_server_feature_enabled";
+    char labels[96];
+    metrics_put_family(out, METRICS_GAUGE, name, "What this member offers beyond etcd's API; there are no feature gates.");
+    for (uint32_t i = 0; i < RPC_FEATURE_COUNT; i++) {
+        snprintf(labels, sizeof(labels), "name=\"%s\",stage=\"\"", rpc_feature_name((enum rpc_feature)i));
+        metrics_put_u64(out, name, labels, 1);
+    }
+}
+
 static void put_stream_failures(struct buf *out, const struct metrics *metrics)
 {
     static const char name[] = "etcd_network_server_stream_failures_total";
@@ -79,6 +92,7 @@ static void put_server(struct buf *out, const struct door_metrics *of)
     put_label(out, "etcd_server_version", "The level of the API.", "server_version=\"" SERVICE_API_VERSION "\"");
     put_label(out, "kvd_build_info", "This program.", "version=\"" KVD_VERSION "\"");
     put_cluster_version(out, METRIC_GET(&shared->metrics, cluster_version));
+    put_features(out);
     put_gauge(out, "etcd_disk_defrag_inflight", "Defragmentations under way: there is nothing to do for one.", 0);
     metrics_put_family(out, METRICS_GAUGE, "etcd_debugging_server_alarms", "Alarms there are.");
     snprintf(labels, sizeof(labels), "alarm_type=\"NOSPACE\",server_id=\"%" PRIx64 "\"", of->self);

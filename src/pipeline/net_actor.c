@@ -327,7 +327,7 @@ static void take_new(struct net_actor *role, const struct call_event *event)
     role->call_count++;
     METRIC_ADD(&role->shared->metrics, calls_started, 1);
     METRIC_ADD(&role->shared->metrics, client_received_bytes, event->body.size);
-    rpc_metrics_start(&role->shared->rpc, event->method);
+    rpc_metrics_start(&role->shared->rpc, event->method, event->api_version);
     rpc_metrics_receive(&role->shared->rpc, event->method);
     enum err err = refuse_at_door(role, event);
     if (err != ERR_OK) {

@@ -56,7 +56,7 @@ static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_
         return;
     }
     role->writer_start_ns = now_ns;
-    role->writer_syncs = 0;
+    role->writer_syncs = role->writer_busy_ns = role->writer_synced_ns = 0;
     role->writer_log_bytes = METRIC_GET(&role->shared->metrics, wal_bytes);
     role->writer = snapshot_writer_new(&(struct snapshot_writer_options){.fs = role->fs, .directory = role->dir->path,
                                                                          .member_id = role->self,
@@ -78,12 +78,15 @@ static void taken(struct snap_actor *role, uint64_t now_ns)
 {
     struct snapshot_writer_stats stats;
     uint64_t index = snapshot_writer_index(role->writer), term = snapshot_writer_term(role->writer);
+    uint64_t busy_ns = role->writer_busy_ns > role->writer_synced_ns ? role->writer_busy_ns - role->writer_synced_ns : 0;
     snapshot_writer_get_stats(role->writer, &stats);
     snapshot_dir_add(role->dir, index, term);
     snapshot_dir_purge(role->dir, role->config->max_snapshots);
     METRIC_ADD(&role->shared->metrics, snapshots_taken, 1);
     METRIC_SET(&role->shared->metrics, snapshot_bytes, stats.bytes);
     metrics_observe(&role->shared->metrics.snapshot_written, METRICS_FROM_10MS, now_ns - role->writer_start_ns);
+    metrics_observe(&role->shared->metrics.snapshot_saved, METRICS_FROM_1MS, now_ns - role->writer_start_ns);
+    metrics_observe(&role->shared->metrics.snapshot_encoded, METRICS_FROM_1MS, busy_ns);
     LOG(INFO, "took a snapshot", LOG_F_U64("index", index), LOG_F_U64("term", term), LOG_F_U64("bytes", stats.bytes),
         LOG_F_U64("keys", stats.keys), LOG_F_U64("took-ms", (now_ns - role->writer_start_ns) / NS_PER_MS));
     struct mail news = {.kind = MAIL_SNAPSHOT, .snapshot = {.index = index, .term = term, .kept_index = kept_index(role, now_ns)}};
@@ -111,7 +114,10 @@ static void note_syncs(struct snap_actor *role)
 {
     struct snapshot_writer_stats stats;
     snapshot_writer_get_stats(role->writer, &stats);
-    if (stats.syncs > role->writer_syncs) metrics_observe(&role->shared->metrics.snapshot_sync, METRICS_FROM_1MS, stats.sync_ns_last);
+    if (stats.syncs > role->writer_syncs) {
+        metrics_observe(&role->shared->metrics.snapshot_sync, METRICS_FROM_1MS, stats.sync_ns_last);
+        role->writer_synced_ns += stats.sync_ns_last;
+    }
     role->writer_syncs = stats.syncs; /* a step takes in one at most */
 }
 
@@ -119,7 +125,9 @@ static bool write_more(struct snap_actor *role, uint64_t now_ns)
 {
     if (role->writer == NULL) return false;
     snapshot_writer_keep_up(role->writer, METRIC_GET(&role->shared->metrics, wal_bytes) - role->writer_log_bytes);
+    uint64_t before_ns = clock_mono_ns();
     bool moved = snapshot_writer_step(role->writer, now_ns);
+    role->writer_busy_ns += clock_mono_ns() - before_ns;
     note_syncs(role);
     enum snapshot_writer_state state = snapshot_writer_state(role->writer);
     if (state == SNAPSHOT_WRITER_RUNNING) return moved;

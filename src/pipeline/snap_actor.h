@@ -37,6 +37,8 @@ struct snap_actor {
     struct snapshot_writer *writer; /* NULL = none is taken */
     uint64_t writer_start_ns;
     uint64_t writer_syncs;          /* of its, that were noted */
+    uint64_t writer_busy_ns;        /* its steps; of these: */
+    uint64_t writer_synced_ns;
     uint64_t writer_log_bytes;      /* written to the log when it began */
     struct snap_serve serve;
     struct snap_pull pull;

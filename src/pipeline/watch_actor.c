@@ -23,6 +23,9 @@ struct watch_actor_stream {
     uint64_t opened_ns;
     bool require_leader;
     bool is_receiving;
+    bool is_progress;       /* the message that the stream is sending, its events, and when it was begun */
+    uint32_t event_count;
+    uint64_t begun_ns;
 };
 
 /* --- streams --- */
@@ -93,6 +96,40 @@ static void take_message(struct watch_actor *role, struct watch_actor_stream *he
     receive(role, held);
 }
 
+/* Messages of one kind that went out: how many, their events, and the time for each message. */
+struct sent_run {
+    uint64_t answers, progress, frames, events; /* `frames` have the events */
+};
+
+static void count_sent(struct sent_run *run, uint32_t event_count, bool is_progress)
+{
+    run->events += event_count;
+    if (event_count > 0) run->frames++;
+    else if (is_progress) run->progress++;
+    else run->answers++;
+}
+
+static void note_sent(struct watch_actor *role, const struct sent_run *run, uint64_t took_ns)
+{
+    struct metrics *metrics = &role->shared->metrics;
+    uint64_t count = run->answers + run->progress + run->frames;
+    ASSERT(count > 0);
+    uint64_t each_ns = took_ns / count;
+    if (run->answers > 0) metrics_observe_many(&metrics->watch_answer_sent, METRICS_FROM_1MS, each_ns, run->answers);
+    if (run->progress > 0) metrics_observe_many(&metrics->watch_progress_sent, METRICS_FROM_1MS, each_ns, run->progress);
+    if (run->frames == 0) return;
+    metrics_observe_many(&metrics->watch_events_sent, METRICS_FROM_1MS, each_ns, run->frames);
+    metrics_observe_many(&metrics->watch_event_sent, METRICS_FROM_1MS, each_ns * run->frames / run->events, run->frames);
+}
+
+/* The message that was on its way. */
+static void note_waited(struct watch_actor *role, const struct watch_actor_stream *held)
+{
+    struct sent_run run = {.answers = 0};
+    count_sent(&run, held->event_count, held->is_progress);
+    note_sent(role, &run, clock_mono_ns() - held->begun_ns);
+}
+
 static void take_watch_event(struct watch_actor *role, const struct watch_event *event, const struct mvcc_view *view, uint64_t now_ns)
 {
     if (event->kind == WATCH_OPEN) {
@@ -106,6 +143,7 @@ static void take_watch_event(struct watch_actor *role, const struct watch_event 
     case WATCH_SENT:
         if (held->stream == NULL) break;
         if (event->ok) {
+            note_waited(role, held);
             watch_sent(role->watch, held->stream);
         } else {
             METRIC_ADD(&role->shared->metrics, watch_send_failures, 1);
@@ -125,7 +163,7 @@ static void take_watch_event(struct watch_actor *role, const struct watch_event 
 static void take_event(struct watch_actor *role, const struct watch_event *event, const struct mvcc_view *view, uint64_t now_ns)
 {
     bool is_leaderless = event->require_leader && SHARED_GET(role->shared, leader) == RAFT_NONE;
-    if (event->kind == WATCH_OPEN) rpc_metrics_start(&role->shared->rpc, role->methods[event->method]);
+    if (event->kind == WATCH_OPEN) rpc_metrics_start(&role->shared->rpc, role->methods[event->method], event->api_version);
     if (event->kind == WATCH_MESSAGE && event->ok) rpc_metrics_receive(&role->shared->rpc, role->methods[event->method]);
     if (event->kind == WATCH_OPEN && (role->is_stopping || is_leaderless)) {
         turn_away(role, event);
@@ -272,16 +310,32 @@ static void frame_sent(struct watch_actor *role, const struct watch_frame *frame
     if (frame->is_answer) receive(role, find(role, frame->name));
 }
 
+/* SENT will say when it did. */
+static void frame_waits(struct watch_actor *role, const struct watch_frame *frame, uint64_t begun_ns)
+{
+    struct watch_actor_stream *held = find(role, frame->name);
+    ASSERT(held != NULL);
+    held->event_count = frame->event_count;
+    held->is_progress = frame->is_progress;
+    held->begun_ns = begun_ns;
+}
+
+/* The clock is looked at twice for a run of frames: a look costs as much as a good part of a frame. */
 static void send_frames(struct watch_actor *role, const struct mvcc_view *view, size_t *frames, size_t *budget)
 {
     struct watch_frame frame;
-    uint64_t term = SHARED_GET(role->shared, term);
+    struct sent_run run = {.answers = 0};
+    uint64_t term = SHARED_GET(role->shared, term), begun_ns = clock_mono_ns();
     for (; *frames > 0 && watch_next(role->watch, view, term, budget, &frame); (*frames)--) {
         if (watch_waits_frame(role, &frame)) continue;
         METRIC_ADD(&role->shared->metrics, client_sent_bytes, frame.head.size + blob_slice(frame.events).size);
         rpc_metrics_send(&role->shared->rpc, role->methods[WATCH_METHOD_WATCH]);
-        if (role->port->table->send(role->port, frame.name, frame.head, frame.events)) frame_sent(role, &frame);
+        bool is_sent = role->port->table->send(role->port, frame.name, frame.head, frame.events);
+        if (is_sent) count_sent(&run, frame.event_count, frame.is_progress);
+        if (is_sent) frame_sent(role, &frame);
+        else frame_waits(role, &frame, begun_ns);
     }
+    if (run.answers + run.progress + run.frames > 0) note_sent(role, &run, clock_mono_ns() - begun_ns);
 }
 
 /* True: there may be more. */

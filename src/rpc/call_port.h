@@ -32,6 +32,7 @@ struct call_event {
     uint64_t timeout_ns;      /* left at arrival; CLOCK_NEVER = none */
     bool require_leader;      /* metadata hasleader: true */
     bool bad_api_version;     /* client-api-version is not valid UTF-8 */
+    char api_version[RPC_API_VERSION_BYTES]; /* the same, as rpc_metadata has it; "" = not told */
     bool ok;
 };
 

@@ -1,9 +1,12 @@
 /* rpc_call: see rpc_call.h. */
 #include "rpc/rpc_call.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "rpc/rpc_bytes.h"
+#include "rpc/rpc_metadata.h"
 
 void rpc_call_init(struct rpc_call *call, uint32_t slot)
 {
@@ -47,27 +50,6 @@ void rpc_call_open(struct rpc_call *call)
     call->is_watched = call->is_gone = call->is_answered = false;
 }
 
-static struct slice slice_of(const grpc_slice *slice) { return slice_make(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)); }
-
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static bool is_utf8(struct slice text)
-{
-    size_t i = 0;
-    while (i < text.size) {
-        uint8_t lead = text.data[i++];
-        if (lead < 0x80) continue;
-        unsigned more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-        if (lead < 0xc2 || lead > 0xf4 || text.size - i < more) return false;
-        uint8_t least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-        uint8_t most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-        for (; more > 0; more--, i++, least = 0x80, most = 0xbf) {
-            if (text.data[i] < least || text.data[i] > most) return false;
-        }
-    }
-    ASSERT(i == text.size);
-    return true;
-}
-
 static uint64_t time_left_ns(gpr_timespec deadline)
 {
     if (deadline.tv_sec == INT64_MAX) return CLOCK_NEVER;
@@ -79,19 +61,12 @@ static uint64_t time_left_ns(gpr_timespec deadline)
 
 void rpc_call_read_metadata(struct rpc_call *call, struct call_event *event)
 {
+    struct rpc_metadata metadata;
     ASSERT(call->state == RPC_CALL_OPEN);
-    event->require_leader = event->bad_api_version = false;
-    bool saw_leader = false, saw_version = false; /* of a repeated key the first value counts, as in etcd */
-    for (size_t i = 0; i < call->metadata.count; i++) {
-        const grpc_metadata *pair = &call->metadata.metadata[i];
-        if (!saw_leader && grpc_slice_str_cmp(pair->key, "hasleader") == 0) {
-            saw_leader = true;
-            event->require_leader = grpc_slice_str_cmp(pair->value, "true") == 0;
-        } else if (!saw_version && grpc_slice_str_cmp(pair->key, "client-api-version") == 0) {
-            saw_version = true;
-            event->bad_api_version = !is_utf8(slice_of(&pair->value));
-        }
-    }
+    rpc_metadata_read(&call->metadata, &metadata);
+    event->require_leader = metadata.require_leader;
+    event->bad_api_version = metadata.bad_api_version;
+    memcpy(event->api_version, metadata.api_version, sizeof(event->api_version));
     event->timeout_ns = time_left_ns(call->deadline);
     grpc_metadata_array_destroy(&call->metadata); /* a waiting call keeps none of it */
     grpc_metadata_array_init(&call->metadata);

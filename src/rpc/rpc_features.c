@@ -11,6 +11,12 @@ static const char *const NAMES[] = {
 };
 STATIC_ASSERT(sizeof NAMES / sizeof NAMES[0] == RPC_FEATURE_COUNT && RPC_FEATURE_COUNT <= 32, "a name and a bit each");
 
+const char *rpc_feature_name(enum rpc_feature feature)
+{
+    ASSERT(feature < RPC_FEATURE_COUNT);
+    return NAMES[feature];
+}
+
 void rpc_features_put(const struct rpc_features *features, struct buf *out)
 {
     buf_put_pb_bytes(out, 2, slice_from_string(KVD_VERSION));

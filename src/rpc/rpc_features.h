@@ -28,6 +28,8 @@ static inline bool rpc_features_have(const struct rpc_features *features, enum r
     return (features->bits >> feature & 1) != 0;
 }
 
+const char *rpc_feature_name(enum rpc_feature feature);
+
 /* FeaturesResponse without its header. */
 void rpc_features_put(const struct rpc_features *features, struct buf *out);
 /* False: the bytes are no FeaturesResponse. Names that we do not know are passed over. */

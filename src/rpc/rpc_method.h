@@ -8,6 +8,7 @@
 enum rpc_method_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_BIDI };
 /* The role that owns calls of the method, and so the completion queue that they live on. */
 enum rpc_method_owner { RPC_OWNER_NET, RPC_OWNER_WATCH };
+#define RPC_OWNERS 2
 
 enum rpc_method_id {
     RPC_KV_RANGE,
@@ -45,6 +46,9 @@ enum rpc_method_id {
     RPC_ELECTION_RESIGN,
     RPC_OTHER, /* in the table, not built yet */
 };
+
+/* A client's version as it tells it ("3.5"), with its zero. */
+#define RPC_API_VERSION_BYTES 16
 
 struct rpc_method {
     const char *path;            /* "/etcdserverpb.KV/Put" */

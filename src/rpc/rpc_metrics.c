@@ -20,7 +20,31 @@ static struct rpc_metrics_method *of(struct rpc_metrics *metrics, const struct r
     return &metrics->methods[at];
 }
 
-void rpc_metrics_start(struct rpc_metrics *metrics, const struct rpc_method *method) { METRIC_ADD(of(metrics, method), started, 1); }
+static size_t find_client(const struct rpc_metrics_clients *clients, size_t count, const char *version)
+{
+    size_t at = 0;
+    while (at < count && strcmp(clients->of[at].version, version) != 0) at++;
+    return at;
+}
+
+/* The last place is everybody's who comes when the others are taken. */
+static void count_client(struct rpc_metrics_clients *clients, const char *version, bool is_stream)
+{
+    size_t count = METRIC_GET(clients, count), at = find_client(clients, count, version);
+    ASSERT(strlen(version) < RPC_API_VERSION_BYTES);
+    if (at == RPC_METRICS_CLIENTS_MAX) at--;
+    if (at == count) {
+        snprintf(clients->of[at].version, sizeof(clients->of[at].version), "%s", at == RPC_METRICS_CLIENTS_MAX - 1 ? "other" : version);
+        atomic_store_explicit(&clients->count, count + 1, memory_order_release);
+    }
+    METRIC_ADD(&clients->of[at], calls[is_stream], 1);
+}
+
+void rpc_metrics_start(struct rpc_metrics *metrics, const struct rpc_method *method, const char *api_version)
+{
+    METRIC_ADD(of(metrics, method), started, 1);
+    count_client(&metrics->clients[method->owner], api_version[0] == '\0' ? "unknown" : api_version, method->kind != RPC_UNARY);
+}
 
 void rpc_metrics_receive(struct rpc_metrics *metrics, const struct rpc_method *method) { METRIC_ADD(of(metrics, method), received, 1); }
 
@@ -114,8 +138,31 @@ static void put_requests(struct buf *out, const struct rpc_metrics *metrics)
     }
 }
 
+/* Both owners may have met a version: the first of them tells for both. */
+static void put_clients(struct buf *out, const struct rpc_metrics *metrics)
+{
+    static const char name[] = "etcd_server_client_requests_total";
+    size_t counts[RPC_OWNERS];
+    metrics_put_family(out, METRICS_COUNTER, name, "Calls, by the version that their clients tell of themselves.");
+    for (size_t i = 0; i < RPC_OWNERS; i++) counts[i] = atomic_load_explicit(&metrics->clients[i].count, memory_order_acquire);
+    for (size_t n = 0; n < counts[0] + counts[1]; n++) {
+        const struct rpc_metrics_clients *mine = &metrics->clients[n >= counts[0]], *others = &metrics->clients[n < counts[0]];
+        size_t at = n < counts[0] ? n : n - counts[0];
+        size_t there = find_client(others, counts[n < counts[0]], mine->of[at].version);
+        bool is_there = there < counts[n < counts[0]];
+        if (is_there && n >= counts[0]) continue;
+        for (size_t is_stream = 0; is_stream < 2; is_stream++) {
+            char labels[LABELS_MAX];
+            uint64_t calls = METRIC_GET(&mine->of[at], calls[is_stream]) + (is_there ? METRIC_GET(&others->of[there], calls[is_stream]) : 0);
+            snprintf(labels, sizeof(labels), "client_api_version=\"%s\",type=\"%s\"", mine->of[at].version, is_stream ? "stream" : "unary");
+            if (calls > 0) metrics_put_u64(out, name, labels, calls);
+        }
+    }
+}
+
 void rpc_metrics_put(struct buf *out, const struct rpc_metrics *metrics)
 {
+    put_clients(out, metrics);
     put_counter(out, metrics, "grpc_server_started_total", "RPCs started on the server.", offsetof(struct rpc_metrics_method, started));
     put_handled(out, metrics);
     put_counter(out, metrics, "grpc_server_msg_received_total", "RPC messages received on the server.",

@@ -20,6 +20,7 @@
 #include "rpc/coalescer.h"
 #include "rpc/rpc_bytes.h"
 #include "rpc/rpc_homes.h"
+#include "rpc/rpc_metadata.h"
 #include "rpc/rpc_still.h"
 #include "rpc/rpc_tag.h"
 #include "rpc/rpc_wake.h"
@@ -124,16 +125,6 @@ static void arm(struct rpc_watch *watch, struct watch_arrival *arrival)
 static void arm_all(struct rpc_watch *watch)
 {
     for (uint32_t i = 0; i < WATCH_METHODS; i++) arm(watch, &watch->arrivals[i]);
-}
-
-/* Of a repeated key the first value counts, as in etcd. */
-static bool wants_leader(const grpc_metadata_array *metadata)
-{
-    for (size_t i = 0; i < metadata->count; i++) {
-        if (grpc_slice_str_cmp(metadata->metadata[i].key, "hasleader") != 0) continue;
-        return grpc_slice_str_cmp(metadata->metadata[i].value, "true") == 0;
-    }
-    return false;
 }
 
 static void start(struct watch_call *call, const grpc_op *ops, size_t op_count, struct rpc_signal *signal)
@@ -318,7 +309,8 @@ static struct watch_event event_of(const struct watch_call *call, enum watch_eve
 
 static size_t call_arrived(struct rpc_watch *watch, struct watch_arrival *arrival, bool ok, struct watch_event *out_event)
 {
-    bool require_leader = ok && wants_leader(&arrival->metadata);
+    struct rpc_metadata metadata;
+    rpc_metadata_read(&arrival->metadata, &metadata); /* empty where no call came */
     arrival->is_armed = false;
     watch->armed_count--;
     grpc_metadata_array_destroy(&arrival->metadata);
@@ -337,7 +329,8 @@ static size_t call_arrived(struct rpc_watch *watch, struct watch_arrival *arriva
     arrival->stream_count++;
     *out_event = event_of(call, WATCH_OPEN);
     out_event->address = slice_from_string(call->address);
-    out_event->require_leader = require_leader;
+    out_event->require_leader = metadata.require_leader;
+    memcpy(out_event->api_version, metadata.api_version, sizeof(out_event->api_version));
     out_event->ok = true;
     return 1;
 }

@@ -16,6 +16,7 @@
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "rpc/rpc_method.h"
 
 enum watch_method { WATCH_METHOD_WATCH, WATCH_METHOD_KEEP_ALIVE };
 #define WATCH_METHODS 2
@@ -35,6 +36,7 @@ struct watch_event {
     struct slice body;    /* borrowed until the next take */
     struct slice address; /* of the client, as "10.0.0.7:4242"; borrowed until CLOSED */
     bool require_leader;  /* metadata hasleader: true */
+    char api_version[RPC_API_VERSION_BYTES]; /* of OPEN: metadata client-api-version, as rpc_metadata has it; "" = not told */
     bool ok;
 };
 

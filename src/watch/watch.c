@@ -253,7 +253,7 @@ static bool tell_events(struct watch *watch, struct watcher *watcher, const stru
     watcher->was_told = true;
     note_told(watcher, memo->count, watch->head.size + memo->events->size);
     watch->stats.events += memo->count;
-    frame->stream->sending_events = memo->count;
+    frame->stream->sending_events = frame->event_count = memo->count;
     watch->stats.pending_events += memo->count;
     return true;
 }
@@ -280,6 +280,7 @@ static bool tell_watcher(struct watch *watch, struct watch_stream *stream, const
     ASSERT(watcher->state == WATCHER_LIVE);
     list_remove(&watcher->queue);
     if (!is_notify_due || watcher->next > watch->live + 1) return false;
+    frame->is_progress = true;
     watch_encode_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = watch->live});
     return true;
 }
@@ -298,6 +299,7 @@ static bool tell(struct watch *watch, struct watch_stream *stream, const struct 
     if (!list_is_empty(&stream->line) || !watch_state_has_words(watch, stream)) return false;
     ASSERT(stream->progress_count > 0);
     if (--stream->progress_count == 0) list_remove(&stream->of_progress);
+    frame->is_progress = true;
     watch_encode_head(watch, term, &(struct watch_response){.watch_id = -1, .revision = watch->live});
     return true;
 }

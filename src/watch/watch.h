@@ -66,6 +66,8 @@ struct watch_frame {
     struct slice head;          /* borrowed until the next call */
     struct blob *events;        /* behind the head; a reference; NULL = none */
     bool is_answer;             /* to a request: see watch_may_receive */
+    bool is_progress;           /* told by itself, or because it was asked for */
+    uint32_t event_count;
 };
 /* The next message of a stream that is not sending, streams in turn, WATCH_TURN_BYTES each; then it is sending. Takes what it cost off the budget.
  * False: none is ready, or the budget is used up (*budget = 0: there may be more). */

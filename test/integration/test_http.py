@@ -11,6 +11,7 @@ import re
 import socket
 import time
 
+import watches
 from http_pages import ask, scrape, value
 from kvtest import Client, Cluster, check, free_port, is_kvd, main, needs_kvd, rpc, wait_until
 
@@ -30,13 +31,15 @@ etcd_snap_fsync_duration_seconds etcd_snap_db_fsync_duration_seconds etcd_disk_b
 etcd_mvcc_hash_duration_seconds etcd_mvcc_hash_rev_duration_seconds etcd_snap_db_save_total_duration_seconds
 etcd_server_heartbeat_send_failures_total etcd_server_slow_apply_total etcd_server_slow_read_indexes_total
 etcd_server_read_indexes_failed_total etcd_server_snapshot_apply_in_progress_total etcd_cluster_version
-etcd_server_id etcd_server_version""".split()
+etcd_server_id etcd_server_version etcd_debugging_lease_ttl_total etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds
+etcd_debugging_snap_save_total_duration_seconds etcd_debugging_snap_save_marshalling_duration_seconds""".split()
 OURS = """etcd_mvcc_put_total etcd_mvcc_delete_total etcd_mvcc_range_total etcd_mvcc_txn_total kvd_heap_resident_bytes
 etcd_mvcc_db_open_read_transactions etcd_debugging_mvcc_total_put_size_in_bytes etcd_debugging_mvcc_db_compaction_last
 etcd_disk_wal_write_duration_seconds etcd_disk_wal_write_bytes_total etcd_disk_defrag_inflight etcd_server_range_duration_seconds
 etcd_server_apply_duration_seconds etcd_server_request_duration_seconds etcd_network_known_peers
 etcd_network_server_stream_failures_total etcd_network_snapshot_send_success etcd_network_snapshot_receive_success
-etcd_network_snapshot_send_total_duration_seconds etcd_network_snapshot_receive_total_duration_seconds kvd_raft_tail_bytes kvd_lane_bytes kvd_wal_disk_bytes kvd_leases os_fd_used os_fd_limit""".split()
+etcd_network_snapshot_send_total_duration_seconds etcd_network_snapshot_receive_total_duration_seconds kvd_raft_tail_bytes kvd_lane_bytes kvd_wal_disk_bytes kvd_leases
+etcd_server_client_requests_total etcd_server_feature_enabled os_fd_used os_fd_limit""".split()
 
 
 def health(port, query=""):
@@ -123,6 +126,57 @@ def test_what_commands_reads_leases_and_compactions_took_is_told():
         check(value(samples, "etcd_server_healthcheck", type="readyz", name="data_corruption") == 1, "the last probe")
 
 
+def test_what_watches_snapshots_and_clients_cost_is_told():
+    needs_kvd("names that came after 3.4")
+    with Cluster(1, flags=["--snapshot-count", "100"]) as cluster:
+        member = cluster.members[0]
+        client, port = member.client, member.client_port
+        before = scrape(port)
+        loop = "etcd_debugging_server_watch_send_loop_%s_count"
+        with watches.Stream(member.target, [("client-api-version", "3.6")]) as stream:
+            stream.open(b"key", range_end=b"kez")
+            for number in range(150):
+                client.put(b"key%d" % (number % 10), b"v" * 100)
+            told = 0
+            while told < 150:
+                told += len(stream.next().events)
+            stream.progress()
+            check(stream.next().watch_id == -1, "progress")
+            stream.cancel(0)
+            check(stream.next().canceled, "a cancel")
+            samples = scrape(port)
+        frames = value(samples, loop % "watch_stream_duration_seconds")
+        check(1 <= frames <= 150 and value(samples, loop % "watch_stream_duration_per_event_seconds") == frames, "messages with events: %s", frames)
+        total = value(samples, "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds_sum")
+        each = value(samples, "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds_sum")
+        check(0 < each <= total < 10, "the time for them: %s, by event %s", total, each)
+        check(value(samples, loop % "control_stream_duration_seconds") == 2, "created and canceled")
+        check(value(samples, loop % "progress_duration_seconds") == 1, "progress")
+        check(value(samples, "etcd_server_client_requests_total", type="stream", client_api_version="3.6") == 1, "streams")
+        check(value(samples, "etcd_server_client_requests_total", type="unary", client_api_version="unknown") >= 150, "calls")
+        check(value(samples, "promhttp_metric_handler_requests_total") - value(before, "promhttp_metric_handler_requests_total") == 1, "scrapes")
+        check(value(samples, "etcd_server_feature_enabled", name="put_ttl") == 1, "features")
+        saved = wait_until(lambda: _when_saved(port), 20, "a snapshot")
+        took = value(saved, "etcd_debugging_snap_save_total_duration_seconds_sum")
+        check(0 < value(saved, "etcd_debugging_snap_save_marshalling_duration_seconds_sum") <= took, "of %s s", took)
+        client.call("LeaseGrant", rpc.LeaseGrantRequest(TTL=600))
+        put = rpc.PutRequest(key=b"k", ttl=40)
+        client.call("Put", put)
+        client.call("Txn", rpc.TxnRequest(success=[rpc.RequestOp(request_put=put)], failure=[rpc.RequestOp(request_put=put)]))
+        client.call("Compact", rpc.CompactionRequest(revision=client.status().header.revision, physical=True))
+        samples = scrape(port)
+        ttl = "etcd_debugging_lease_ttl_total"
+        check(value(samples, ttl + "_sum") == 680 and value(samples, ttl + "_count") == 3, "TTLs: %s", value(samples, ttl + "_sum"))
+        check(value(samples, ttl + "_bucket", le="32") == 0 and value(samples, ttl + "_bucket", le="64") == 2, "TTLs by size")
+        check(value(samples, "etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds_count")
+              == value(samples, "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds_count") > 0, "steps of a compaction")
+
+
+def _when_saved(port):
+    samples = scrape(port)
+    return samples if value(samples, "etcd_debugging_snap_save_total_duration_seconds_count") > 0 else None
+
+
 def _when_expired(port):
     samples = scrape(port)
     return samples if value(samples, "etcd_debugging_server_lease_expired_total") == 1 else None
@@ -136,8 +190,7 @@ def test_status_and_metrics_say_where_the_bytes_are():
         for number in range(200):
             member.client.put(b"key%d" % number, b"v" * 20000)
         member.client.call("LeaseGrant", rpc.LeaseGrantRequest(TTL=600))
-        account = member.client.status().account
-        samples = scrape(member.client_port)
+        account, samples = wait_until(lambda: _when_at_rest(member), 10, "what the last write left behind is freed")
         check(account.keys == 200 and account.leases == 1, "%s", account)
         check(account.store_bytes - empty.store_bytes > 4000000, "the store: %s", account)
         check(account.raft_tail_bytes > 4000000, "the tail: %s", account)
@@ -150,6 +203,11 @@ def test_status_and_metrics_say_where_the_bytes_are():
             check(getattr(account, field) == value(samples, name), "%s: %s and %s", field, getattr(account, field), value(samples, name))
         status, kind, body = ask(member.client_port, "/debug/vars")
         check(status == 200 and kind == "application/json" and json.loads(body)["kvd"]["store_live_keys"] == 200, "%d %s", status, body)
+
+
+def _when_at_rest(member):
+    account, samples = member.client.status().account, scrape(member.client_port)
+    return (account, samples) if account.store_bytes == value(samples, "etcd_mvcc_db_total_size_in_bytes") else None
 
 
 def test_health_and_probes_follow_the_quorum():

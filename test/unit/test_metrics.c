@@ -1,5 +1,6 @@
 /* Are metrics what Prometheus takes: families with their series, buckets that add up, labels of peers and of methods? */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,12 +67,16 @@ END_TEST
 
 START_TEST(test_metrics_bounds_in_other_units_say_so)
 {
-    struct metrics_histogram one = {.sum_ns = 0};
+    struct metrics_histogram one = {.sum_ns = 0}, ttls = {.sum_ns = 0};
     metrics_observe(&one, METRICS_IN_MS, 3 * NS_PER_MS / 2);
     metrics_put_histogram(&out, "a", "", &one, METRICS_IN_MS);
     metrics_put_histogram(&out, "b", "", &one, METRICS_IN_100MS);
     metrics_put_histogram(&out, "c", "", &one, METRICS_FROM_100US_20);
     metrics_put_histogram(&out, "d", "", &one, METRICS_FROM_10MS);
+    metrics_put_histogram(&out, "e", "", &one, METRICS_IN_500US);
+    for (int i = 0; i < 3; i++) metrics_observe(&ttls, METRICS_IN_S, UINT64_C(9000000000)); /* in ns their sum would be more than fits */
+    metrics_observe(&ttls, METRICS_IN_S, 60);
+    metrics_put_histogram(&out, "f", "", &ttls, METRICS_IN_S);
     const char *got = text();
     expect(got, "a_bucket{le=\"1\"} 0\na_bucket{le=\"2\"} 1\n");
     expect(got, "a_bucket{le=\"4096\"} 1\na_bucket{le=\"+Inf\"} 1\na_sum 1.500000\na_count 1\n");
@@ -79,6 +84,12 @@ START_TEST(test_metrics_bounds_in_other_units_say_so)
     expect(got, "b_bucket{le=\"819200\"} 1\nb_bucket{le=\"+Inf\"}");
     expect(got, "c_bucket{le=\"52.4288\"} 1\nc_bucket{le=\"+Inf\"}");
     expect(got, "d_bucket{le=\"655.36\"} 1\nd_bucket{le=\"+Inf\"}");
+    expect(got, "e_bucket{le=\"0.5\"} 0\ne_bucket{le=\"1\"} 1\ne_bucket{le=\"2\"} 1\n");
+    expect(got, "e_bucket{le=\"4096\"} 1\ne_bucket{le=\"+Inf\"} 1\ne_sum 1.500000\n");
+    expect(got, "f_bucket{le=\"1\"} 0\n");
+    expect(got, "f_bucket{le=\"32\"} 0\nf_bucket{le=\"64\"} 1\n");
+    expect(got, "f_bucket{le=\"524288\"} 1\nf_bucket{le=\"1.048576e+06\"} 1\n");
+    expect(got, "f_bucket{le=\"8.388608e+06\"} 1\nf_bucket{le=\"+Inf\"} 4\nf_sum 27000000060\nf_count 4\n");
 }
 END_TEST
 
@@ -163,10 +174,10 @@ END_TEST
 START_TEST(test_metrics_calls_are_counted_by_method_and_code)
 {
     const struct rpc_method *put = rpc_method_find("/etcdserverpb.KV/Put"), *watch = rpc_method_find("/etcdserverpb.Watch/Watch");
-    rpc_metrics_start(&rpc, put);
+    rpc_metrics_start(&rpc, put, "");
     rpc_metrics_receive(&rpc, put);
     rpc_metrics_end(&rpc, put, ERR_COMPACTED, 20 * NS_PER_MS);
-    rpc_metrics_start(&rpc, watch);
+    rpc_metrics_start(&rpc, watch, "3.5");
     rpc_metrics_send(&rpc, watch);
     ck_assert_uint_eq(rpc_metrics_started(&rpc, RPC_KV_PUT), 1);
     ck_assert_uint_eq(rpc_metrics_started(&rpc, RPC_KV_RANGE), 0);
@@ -178,6 +189,34 @@ START_TEST(test_metrics_calls_are_counted_by_method_and_code)
     expect(got, "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 0\n");
     expect(got, "grpc_server_msg_sent_total{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\",grpc_type=\"bidi_stream\"} 1\n");
     expect(got, "grpc_server_handling_seconds_bucket{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\",le=\"0.025\"} 1\n");
+}
+END_TEST
+
+START_TEST(test_metrics_calls_are_counted_by_their_clients_versions_up_to_a_limit)
+{
+    const struct rpc_method *put = rpc_method_find("/etcdserverpb.KV/Put"), *watch = rpc_method_find("/etcdserverpb.Watch/Watch");
+    const struct rpc_method *stream = rpc_method_find("/etcdserverpb.Maintenance/Snapshot");
+    char version[RPC_API_VERSION_BYTES];
+    rpc_metrics_start(&rpc, put, "");
+    rpc_metrics_start(&rpc, put, "3.5");
+    rpc_metrics_start(&rpc, put, "3.5");
+    rpc_metrics_start(&rpc, watch, "3.5");
+    rpc_metrics_start(&rpc, stream, "3.5");
+    rpc_metrics_start(&rpc, watch, "3.6");
+    for (int i = 0; i < 100; i++) {
+        snprintf(version, sizeof version, "9.%d", i);
+        rpc_metrics_start(&rpc, put, version);
+    }
+    rpc_metrics_put(&out, &rpc);
+    const char *got = text();
+    expect(got, "# TYPE etcd_server_client_requests_total counter\n"
+                "etcd_server_client_requests_total{client_api_version=\"unknown\",type=\"unary\"} 1\n"
+                "etcd_server_client_requests_total{client_api_version=\"3.5\",type=\"unary\"} 2\n"
+                "etcd_server_client_requests_total{client_api_version=\"3.5\",type=\"stream\"} 2\n"
+                "etcd_server_client_requests_total{client_api_version=\"9.0\",type=\"unary\"} 1\n");
+    expect(got, "etcd_server_client_requests_total{client_api_version=\"9.12\",type=\"unary\"} 1\n"
+                "etcd_server_client_requests_total{client_api_version=\"other\",type=\"unary\"} 87\n"
+                "etcd_server_client_requests_total{client_api_version=\"3.6\",type=\"stream\"} 1\n#");
 }
 END_TEST
 
@@ -205,6 +244,7 @@ int main(void)
     tcase_add_test(cases, test_metrics_a_snapshot_is_sent_once_its_last_piece_is_and_given_up_when_nobody_asks);
     tcase_add_test(cases, test_metrics_every_family_has_its_head_and_peers_their_labels);
     tcase_add_test(cases, test_metrics_calls_are_counted_by_method_and_code);
+    tcase_add_test(cases, test_metrics_calls_are_counted_by_their_clients_versions_up_to_a_limit);
     tcase_add_test(cases, test_metrics_the_process_knows_itself);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

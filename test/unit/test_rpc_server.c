@@ -40,7 +40,7 @@ static void role_new(struct role *role, const struct call_event *event)
     case RPC_KV_DELETE_RANGE: port->reply(role->port, event->call, event->body.data[0], slice_empty(), NULL, 0); break;
     case RPC_KV_TXN: role->held_calls[atomic_fetch_add(&role->held, 1)] = event->call; break;
     case RPC_KV_COMPACT:
-        snprintf(text, sizeof text, "leader=%d bad=%d deadline=%d", event->require_leader, event->bad_api_version,
+        snprintf(text, sizeof text, "leader=%d version=%s bad=%d deadline=%d", event->require_leader, event->api_version, event->bad_api_version,
                  event->timeout_ns == CLOCK_NEVER ? -1 : (int)((event->timeout_ns + NS_PER_S / 2) / NS_PER_S));
         port->reply(role->port, event->call, ERR_OK, slice_from_string(text), NULL, 0);
         break;
@@ -353,11 +353,14 @@ START_TEST(test_rpc_server_reads_metadata_and_deadline)
 {
     grpc_metadata leader = pair("hasleader", "true"), other = pair("hasleader", "yes");
     grpc_metadata both[2] = {leader, pair("client-api-version", "3.5")};
-    check_metadata(NULL, 0, 0, "leader=0 bad=0 deadline=-1");
-    check_metadata(NULL, 0, 3000, "leader=0 bad=0 deadline=3");
-    check_metadata(&leader, 1, 0, "leader=1 bad=0 deadline=-1");
-    check_metadata(&other, 1, 0, "leader=0 bad=0 deadline=-1");
-    check_metadata(both, 2, 0, "leader=1 bad=0 deadline=-1");
+    grpc_metadata odd = pair("client-api-version", "3\"5"), large = pair("client-api-version", "0123456789012345");
+    check_metadata(NULL, 0, 0, "leader=0 version= bad=0 deadline=-1");
+    check_metadata(NULL, 0, 3000, "leader=0 version= bad=0 deadline=3");
+    check_metadata(&leader, 1, 0, "leader=1 version= bad=0 deadline=-1");
+    check_metadata(&other, 1, 0, "leader=0 version= bad=0 deadline=-1");
+    check_metadata(both, 2, 0, "leader=1 version=3.5 bad=0 deadline=-1");
+    check_metadata(&odd, 1, 0, "leader=0 version=other bad=0 deadline=-1");
+    check_metadata(&large, 1, 0, "leader=0 version=other bad=0 deadline=-1");
 }
 END_TEST
 
