@@ -52,12 +52,14 @@ enum ctl_exit credentials_read(const char *prompt, char out_text[CREDENTIALS_PAS
     return out_text[0] == '\0' ? ctl_fail(CTL_BAD_ARGS, "an empty password") : CTL_OK;
 }
 
-/* --- --user and --password ----------------------------------------------------------------------------------------------------- */
+/* --- --user, --password and --auth-jwt-token ------------------------------------------------------------------------------------------------ */
 
 enum ctl_exit credentials_prepare(struct ctl *ctl)
 {
     struct ctl_globals *globals = &ctl->globals;
     char password[CREDENTIALS_PASSWORD_MAX];
+    if (globals->auth_jwt_token[0] != '\0' && (globals->user[0] != '\0' || globals->password[0] != '\0'))
+        return ctl_fail(CTL_BAD_ARGS, "--auth-jwt-token goes without --user and --password");
     if (globals->user[0] == '\0' || globals->password[0] != '\0') return CTL_OK;
     ASSERT(ctl->secret == NULL);
     char *user = alloc_string(globals->user), *colon = strchr(user, ':');

@@ -70,6 +70,7 @@ static enum ctl_exit open_client(struct ctl *ctl)
         .timeout_ms = globals->command_timeout_ns == 0 ? KVD_FOREVER : milliseconds(globals->command_timeout_ns),
         .user = globals->user,
         .password = globals->user[0] == '\0' ? NULL : globals->password, /* one without a user is passed over, as by etcdctl */
+        .token = globals->auth_jwt_token,
     };
     char message[256];
     ctl->client = calls_new(&options, message, sizeof message);

@@ -31,7 +31,8 @@ enum ctl_format { CTL_SIMPLE, CTL_FIELDS, CTL_JSON, CTL_PROTOBUF, CTL_TABLE };
 struct ctl_globals {
     const char *endpoints, *write_out, *cert, *key, *cacert;
     const char *user, *password; /* as given, until credentials_prepare */
-    const char *auth_jwt_token, *discovery_srv, *discovery_srv_name; /* refused: not built yet */
+    const char *auth_jwt_token;  /* without them */
+    const char *discovery_srv, *discovery_srv_name; /* refused: not built yet */
     uint64_t dial_timeout_ns, command_timeout_ns, keepalive_time_ns, keepalive_timeout_ns;
     bool hex, insecure_transport, insecure_skip_verify, help;
 };

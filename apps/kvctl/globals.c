@@ -32,7 +32,7 @@ int globals_flags(struct ctl_globals *g, struct flag *out_flags)
         {"help", 'h', FLAG_BOOL, &g->help, NULL, "this text", GLOBALS, false},
         {"user", 0, FLAG_STRING, &g->user, "<name[:password]>", "who we are; a missing password is asked for", GLOBALS, false},
         {"password", 0, FLAG_STRING, &g->password, "<password>", "of --user, for all to see on this machine", GLOBALS, false},
-        {"auth-jwt-token", 0, FLAG_STRING, &g->auth_jwt_token, NULL, NULL, GLOBALS, false},
+        {"auth-jwt-token", 0, FLAG_STRING, &g->auth_jwt_token, "<token>", "a token that we have, without --user and --password", GLOBALS, false},
         {"discovery-srv", 'd', FLAG_STRING, &g->discovery_srv, NULL, NULL, GLOBALS, false},
         {"discovery-srv-name", 0, FLAG_STRING, &g->discovery_srv_name, NULL, NULL, GLOBALS, false},
         {"debug", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
@@ -83,8 +83,7 @@ static enum ctl_exit check_unbuilt(const struct ctl_globals *globals)
 {
     const struct {
         const char *value, *flag, *feature;
-    } unbuilt[] = {{globals->auth_jwt_token, "auth-jwt-token", "a token of one's own"},
-                   {globals->discovery_srv, "discovery-srv", "discovery by DNS"},
+    } unbuilt[] = {{globals->discovery_srv, "discovery-srv", "discovery by DNS"},
                    {globals->discovery_srv_name, "discovery-srv-name", "discovery by DNS"}};
     for (size_t i = 0; i < sizeof unbuilt / sizeof unbuilt[0]; i++) {
         ASSERT(unbuilt[i].value != NULL);

@@ -193,6 +193,7 @@ enum ctl_exit mirror_command_run(struct ctl *ctl, int count, const char **words)
     mirror.destination.globals.insecure_transport = options->dest_insecure;
     mirror.destination.globals.user = options->dest_user;
     mirror.destination.globals.password = options->dest_password;
+    mirror.destination.globals.auth_jwt_token = "";
     mirror.destination.globals.endpoints = words[0];
     code = ctl_connect(&mirror.destination, words[0]);
     if (code != CTL_OK) goto out;

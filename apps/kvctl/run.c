@@ -25,10 +25,15 @@ static enum ctl_exit run_command(struct ctl *ctl, const struct command *command,
     return code;
 }
 
-/* Of the shell's own: another user does not come with its password. */
-static void forget_password(struct ctl *ctl, const struct ctl_globals *base)
+/* Of the shell's own: another user does not come with its password or its token, nor another token with its user. */
+static void forget_credentials(struct ctl *ctl, const struct ctl_globals *base)
 {
-    if (base != NULL && ctl->globals.user != base->user && ctl->globals.password == base->password) ctl->globals.password = "";
+    struct ctl_globals *own = &ctl->globals;
+    if (base == NULL) return;
+    bool is_other_user = own->user != base->user, is_other_token = own->auth_jwt_token != base->auth_jwt_token;
+    if ((is_other_user || is_other_token) && own->password == base->password) own->password = "";
+    if (is_other_user && !is_other_token) own->auth_jwt_token = "";
+    if (is_other_token && !is_other_user) own->user = "";
 }
 
 static enum ctl_exit run_words(struct ctl *ctl, const struct ctl_globals *base, int argc, char **argv, const char **words)
@@ -61,7 +66,7 @@ static enum ctl_exit run_words(struct ctl *ctl, const struct ctl_globals *base, 
         help_command(command);
         return CTL_OK;
     }
-    forget_password(ctl, base);
+    forget_credentials(ctl, base);
     ASSERT(result.arguments_count >= used);
     ctl->before_dashes = result.before_dashes < used ? -1 : result.before_dashes - used;
     return run_command(ctl, command, result.arguments_count - used, words + used);

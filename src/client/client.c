@@ -243,6 +243,7 @@ static bool are_options_good(const struct kvd_client_options *options, char *out
     if (options->calls_max > 65536) return fail(out_text, text_size, "calls_max", "65536 at most");
     if (options->open_max > 16384) return fail(out_text, text_size, "open_max", "16384 at most");
     if (is_text(options->user) != is_text(options->password)) return fail(out_text, text_size, "a user needs a password, and a password a user", "");
+    if (is_text(options->token) && is_text(options->user)) return fail(out_text, text_size, "a token goes without a user and a password", "");
     int expected = 0, pid = (int)getpid();
     if (!atomic_compare_exchange_strong(&first_pid, &expected, pid) && expected != pid)
         return fail(out_text, text_size, "this process was forked from one that has used the library", "exec first");
@@ -278,6 +279,7 @@ static bool open_rpc(struct kvd_client *client, const struct kvd_client_options 
         .drain = drain,
         .user = options->user,
         .password = options->password,
+        .token = options->token,
     };
     client->rpc = rpc_client_new(&rpc, message, sizeof message);
     if (client->rpc == NULL) fail(out_text, text_size, message, "");

@@ -263,8 +263,9 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
     heap_init(&client->timers);
     list_init(&client->free_calls);
     rng_init(&client->rng, rng_seed_from_system());
-    rpc_client_auth_init(&client->auth, options->user, options->password);
-    if (open_conns(client, options, out_message, message_size)) return client;
+    bool is_good = rpc_client_auth_init(&client->auth, options->user, options->password, options->token);
+    if (!is_good) snprintf(out_message, message_size, "a token is printable ASCII");
+    if (is_good && open_conns(client, options, out_message, message_size)) return client;
     rpc_client_free(client);
     return NULL;
 }

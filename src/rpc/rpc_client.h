@@ -60,6 +60,7 @@ struct rpc_client_options {
     struct rpc_client_tls tls;    /* borrowed until rpc_client_new returns */
     const struct rpc_client_drain *drain; /* outlives the client; NULL = each write leaves at once */
     const char *user, *password;  /* calls carry a token that this user is given, if there is authentication; NULL or "" = none */
+    const char *token;            /* without a user: calls carry this one; NULL or "" = none */
 };
 
 /* One message of a stream; `body` is borrowed. False: enough, the call ends with CANCELLED. Must not pump. */

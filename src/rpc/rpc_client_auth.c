@@ -11,19 +11,36 @@
 
 static const char PATH[] = "/etcdserverpb.Auth/Authenticate";
 
-void rpc_client_auth_init(struct rpc_client_auth *auth, const char *user, const char *password)
-{
-    *auth = (struct rpc_client_auth){.state = RPC_CLIENT_AUTH_UNASKED};
-    list_init(&auth->waiting);
-    if (user == NULL || user[0] == '\0') return;
-    auth->user = alloc_string(user);
-    auth->password = alloc_string(password == NULL ? "" : password);
-}
-
 static void drop_token(struct rpc_client_auth *auth)
 {
     if (auth->has_token) grpc_slice_unref(auth->token);
     auth->has_token = false;
+}
+
+/* What gRPC would not send is no token. */
+static bool set_token(struct rpc_client_auth *auth, struct slice token)
+{
+    ASSERT(!auth->has_token);
+    auth->token = grpc_slice_from_copied_buffer((const char *)token.data, token.size);
+    auth->has_token = true;
+    if (token.size > 0 && grpc_header_nonbin_value_is_legal(auth->token)) return true;
+    drop_token(auth);
+    return false;
+}
+
+bool rpc_client_auth_init(struct rpc_client_auth *auth, const char *user, const char *password, const char *token)
+{
+    *auth = (struct rpc_client_auth){.state = RPC_CLIENT_AUTH_UNASKED};
+    list_init(&auth->waiting);
+    if (token != NULL && token[0] != '\0') {
+        ASSERT(user == NULL || user[0] == '\0');
+        auth->state = RPC_CLIENT_AUTH_KNOWN;
+        return set_token(auth, slice_from_string(token));
+    }
+    if (user == NULL || user[0] == '\0') return true;
+    auth->user = alloc_string(user);
+    auth->password = alloc_string(password == NULL ? "" : password);
+    return true;
 }
 
 void rpc_client_auth_deinit(struct rpc_client_auth *auth)
@@ -43,9 +60,7 @@ static bool take_token(struct rpc_client_auth *auth, struct slice response)
     struct slice token = slice_empty();
     while (reader_pb_field(&reader, &field))
         if (field.number == 2 && field.wire == PB_BYTES) token = field.bytes;
-    if (reader.bad || token.size == 0) return false;
-    auth->token = grpc_slice_from_copied_buffer((const char *)token.data, token.size);
-    return auth->has_token = true;
+    return !reader.bad && set_token(auth, token);
 }
 
 static bool is_off(const struct rpc_client_result *result)
@@ -66,7 +81,7 @@ static void on_answer(void *context, const struct rpc_client_result *result)
     auth->number++;
     if (auth->state == RPC_CLIENT_AUTH_UNASKED && result->code == ERR_CODE_OK) {
         failed.code = ERR_CODE_INTERNAL;
-        failed.text = "the server answered Authenticate without a token";
+        failed.text = "the server answered Authenticate without a token that calls can carry";
     }
     list_init(&waiting); /* apart, because a call-back may start calls, which ask anew */
     for (struct list *node; (node = list_pop_front(&auth->waiting)) != NULL;) list_push_back(&waiting, node);
@@ -101,7 +116,7 @@ bool rpc_client_auth_holds(struct rpc_client *client, struct rpc_client_call *ca
 void rpc_client_drop_token(struct rpc_client *client)
 {
     struct rpc_client_auth *auth = &client->auth;
-    if (auth->state != RPC_CLIENT_AUTH_KNOWN) return;
+    if (auth->user == NULL || auth->state != RPC_CLIENT_AUTH_KNOWN) return;
     drop_token(auth);
     auth->state = RPC_CLIENT_AUTH_UNASKED;
 }

@@ -1,4 +1,4 @@
-/* rpc_client_auth: the token that calls carry when the client has a user: got from Authenticate before the first call, and again when a
+/* rpc_client_auth: the token that calls carry: the one that the client was given, which stays; or, when it has a user, got from Authenticate before the first call, and again when a
  * server does not take it. Where authentication is not enabled, calls go without one (as etcd's client does it).
  *
  * Calls that come while there is no answer yet wait here, each until its own deadline. A call that was refused for its token did nothing,
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "base/list.h"
 
 struct rpc_client;
@@ -18,7 +19,7 @@ struct rpc_client_call;
 
 enum rpc_client_auth_state { RPC_CLIENT_AUTH_UNASKED, RPC_CLIENT_AUTH_ASKING, RPC_CLIENT_AUTH_KNOWN };
 struct rpc_client_auth {
-    char *user, *password; /* NULL = calls carry no token */
+    char *user, *password; /* NULL = calls carry no token, or the one that was given */
     enum rpc_client_auth_state state;
     bool has_token;        /* KNOWN without one: there is no authentication */
     grpc_slice token;
@@ -26,7 +27,8 @@ struct rpc_client_auth {
     struct list waiting;   /* calls; each has a timer for its deadline */
 };
 
-void rpc_client_auth_init(struct rpc_client_auth *auth, const char *user, const char *password); /* NULL or "": none */
+/* NULL or "": none; a token goes without a user. False: calls cannot carry such a token. */
+MUST_USE bool rpc_client_auth_init(struct rpc_client_auth *auth, const char *user, const char *password, const char *token);
 void rpc_client_auth_deinit(struct rpc_client_auth *auth);
 /* True: the call waits here until there is an answer; it is attempted then, or ends. */
 bool rpc_client_auth_holds(struct rpc_client *client, struct rpc_client_call *call);

@@ -157,7 +157,10 @@ mistakes() {
     ends_with 1 "unknown flag: --nope" get --nope
     ends_with 1 "\"x\" for --limit: expected a whole number" get k --limit=x
     ends_with 4 "\"yaml\": it is simple" get k -w yaml
-    ends_with 4 "--auth-jwt-token: .* is not supported" --auth-jwt-token x get k
+    ends_with 4 "--discovery-srv: .* is not supported" --discovery-srv x get k
+    ends_with 128 "--auth-jwt-token goes without --user" --endpoints "$endpoint" --auth-jwt-token x --user root:a get k
+    ends_with 128 "--auth-jwt-token goes without --user" --endpoints "$endpoint" --auth-jwt-token x --password a get k
+    ends_with 128 "a token is printable ASCII" --endpoints "$endpoint" --auth-jwt-token $'x\ny' get k
     ends_with 128 "--user is a name, a colon and a password" --endpoints "$endpoint" --user root: get k
     ends_with 128 "a password is expected on standard input" --endpoints "$endpoint" --user root get k
     ends_with 128 "put command needs" --endpoints "$endpoint" put a b c

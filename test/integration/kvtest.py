@@ -111,6 +111,7 @@ METHODS = {
     "Proclaim": ("/v3electionpb.Election/Proclaim", electionpb.ProclaimResponse),
     "Leader": ("/v3electionpb.Election/Leader", electionpb.LeaderResponse),
     "Resign": ("/v3electionpb.Election/Resign", electionpb.ResignResponse),
+    "Authenticate": ("/etcdserverpb.Auth/Authenticate", rpc.AuthenticateResponse),
     "Health": ("/grpc.health.v1.Health/Check", health.HealthCheckResponse),
     "Features": ("/kvd.v1.Extra/Features", extra.FeaturesResponse),
     "History": ("/kvd.v1.Extra/History", extra.HistoryResponse),

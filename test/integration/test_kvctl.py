@@ -272,14 +272,14 @@ def test_an_answer_in_pieces():
         check(code == 1 and "future revision" in errors, "%d %s", code, errors)
 
 
-def typed(member, words, answer):
+def typed(member, words, answer, question=": "):
     """kvctl on a terminal: what it shows until it asks, and all that it shows afterwards."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(KVCTL, [KVCTL, "--endpoints", member.target] + words, clean_environment())
     shown = [b"", b""]
     try:
-        while not shown[0].endswith(b": "):
+        while not shown[0].endswith(question.encode()):
             shown[0] += os.read(terminal, 1)
         os.write(terminal, answer)
         while True:
@@ -288,6 +288,28 @@ def typed(member, words, answer):
         return shown[0].decode(), shown[1].decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         os.close(terminal)
+
+
+def token_of(member, name, password):
+    return member.client.call("Authenticate", rpc.AuthenticateRequest(name=name, password=password)).token
+
+
+def test_a_token_of_ones_own_is_carried_and_no_other_is_asked_for():
+    with Cluster(1, binary=REFERENCE_BINARY) as cluster:
+        member = cluster.members[0]
+        for line in ("user add root:top", "user add u:p", "role add r", "role grant-permission r readwrite p/ --prefix", "user grant-role u r", "auth enable"):
+            check(kvctl(member, *line.split())[0] == 0, "%s", line)
+        token = token_of(member, "u", "p")
+        check(kvctl(member, "--auth-jwt-token", token, "put", "p/a", "1")[:2] == (0, "OK\n"), "its put")
+        for prefix in ("KVCTL", "ETCDCTL"):
+            done = kvctl(member, "get", "p/a", environment={prefix + "_AUTH_JWT_TOKEN": token})
+            check(done[:2] == (0, "p/a\n1\n"), "the environment's: %s", done)
+        code, _, text = kvctl(member, "--auth-jwt-token", token, "get", "q")
+        check(code == 1 and "permission denied" in text, "what it may not: %d %s", code, text)
+        code, _, text = kvctl(member, "--auth-jwt-token", token + "x", "put", "p/b", "1")
+        check(code == 1 and "invalid auth token" in text, "another one: %d %s", code, text)
+        shown = typed(member, ["--auth-jwt-token", token], b"get p/a\n--user root:top get p/a\n--auth-jwt-token none get p/a\nquit\n", "> ")
+        check(shown[1].count("p/a\r\n1\r\n") == 2 and "invalid auth token" in shown[1], "lines of a shell with other credentials: %s", shown)
 
 
 def test_a_user_gets_a_token_and_another_one_when_it_is_not_taken():

@@ -27,16 +27,18 @@ static void tear_down(void)
     rpc_process_deinit();
 }
 
-static void connect_to(uint16_t port)
+static void connect_as(uint16_t port, const char *user, const char *password, const char *token)
 {
     char endpoint[64], message[256] = "";
     const char *endpoints[] = {endpoint};
     snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", port);
     const struct rpc_client_options options = {.endpoints = endpoints, .endpoint_count = 1, .calls_max = CALLS,
-                                               .dial_timeout_ns = 300 * NS_PER_MS, .user = "root", .password = "secret"};
+                                               .dial_timeout_ns = 300 * NS_PER_MS, .user = user, .password = password, .token = token};
     client = rpc_client_new(&options, message, sizeof message);
-    ck_assert_msg(client != NULL, "%s", message);
+    ck_assert_str_eq(message, client != NULL ? "" : "a token is printable ASCII");
 }
+
+static void connect_to(uint16_t port) { connect_as(port, "root", "secret", NULL); }
 
 static void serve(unsigned script_size, const int *script)
 {
@@ -155,7 +157,7 @@ START_TEST(test_rpc_client_calls_that_wait_for_the_token_have_their_own_ends)
     fake_ring(fake);
     for (size_t i = 0; i < CALLS - 2; i++) {
         finish(&others[i]);
-        ck_assert_str_eq(others[i].text, "the server answered Authenticate without a token");
+        ck_assert_str_eq(others[i].text, "the server answered Authenticate without a token that calls can carry");
         ck_assert_int_eq((int)others[i].result.code, ERR_CODE_INTERNAL);
     }
     ck_assert_uint_eq(atomic_load(&fake->started), 1);
@@ -163,6 +165,29 @@ START_TEST(test_rpc_client_calls_that_wait_for_the_token_have_their_own_ends)
     rpc_client_free(client);
     client = NULL;
     ck_assert_int_eq((int)late.result.code, ERR_CODE_CANCELLED);
+}
+END_TEST
+
+START_TEST(test_rpc_client_carries_the_token_that_it_was_given_and_asks_for_none)
+{
+    fake = fake_start(0, 2, (const int[]){ERR_OK, ERR_INVALID_AUTH_TOKEN});
+    connect_as(fake->door.port, "", NULL, "header.claims.signature");
+    check_put(ERR_CODE_OK, "", 1, 1);
+    rpc_client_drop_token(client);
+    check_put(ERR_CODE_UNAUTHENTICATED, "etcdserver: invalid auth token", 1, 2);
+}
+END_TEST
+
+START_TEST(test_rpc_client_refuses_a_token_that_no_call_can_carry)
+{
+    const char *const bad[] = {"a\nb", "\x7f", "\xc3\xa4"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        connect_as(1, NULL, NULL, bad[i]);
+        ck_assert_ptr_null(client);
+    }
+    fake = fake_start(0, 1, (const int[]){ERR_OK});
+    connect_as(fake->door.port, "root", "a\nb", NULL); /* which is the token that this server gives */
+    check_put(ERR_CODE_INTERNAL, "the server answered Authenticate without a token that calls can carry", 0, 1);
 }
 END_TEST
 
@@ -188,6 +213,8 @@ int main(void)
     tcase_add_test(tokens, test_rpc_client_gives_up_when_every_token_is_refused);
     tcase_add_test(tokens, test_rpc_client_says_why_a_user_is_refused_and_asks_again_for_the_next_call);
     tcase_add_test(tokens, test_rpc_client_calls_that_wait_for_the_token_have_their_own_ends);
+    tcase_add_test(tokens, test_rpc_client_carries_the_token_that_it_was_given_and_asks_for_none);
+    tcase_add_test(tokens, test_rpc_client_refuses_a_token_that_no_call_can_carry);
     tcase_add_test(tokens, test_rpc_client_says_that_nobody_is_there_to_be_asked);
     suite_add_tcase(suite, tokens);
     SRunner *runner = srunner_create(suite);

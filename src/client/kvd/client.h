@@ -86,6 +86,8 @@ struct kvd_client_options {
     const char *user, *password;  /* both, or neither. Calls carry a token, which is got before the first of them, and again when a server
                                    * does not take it; where authentication is not enabled they go without. A user who is refused ends every
                                    * call that wants a token, with the server's words */
+    const char *token;            /* instead of them: one that was got elsewhere, a JWT say; all calls carry it, and none is asked for. Printable
+                                   * ASCII */
 };
 
 struct kvd_client;
