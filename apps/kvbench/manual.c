@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/roff.h"
+
 #define EXIT_STATUS_COUNT 4
 static const char *const EXIT_STATUS[EXIT_STATUS_COUNT] = {"measured; single errors are in the result", "every operation failed, a stream ended, or nothing could be measured",
                                                            "the command line is wrong", "a file could not be written"};
@@ -47,62 +49,6 @@ void manual_help_of_compare(void)
 
 /* --- the manual page --------------------------------------------------------------------------------------------------------- */
 
-/* Text of one line, safe from being taken for a request of roff. */
-static void put_text(const char *text)
-{
-    if (*text == '.' || *text == '\'') fputs("\\&", stdout);
-    for (; *text != '\0' && *text != '\n'; text++) {
-        switch (*text) {
-        case '\\': fputs("\\e", stdout); break;
-        case '-': fputs("\\-", stdout); break;
-        case '\'': fputs("\\(aq", stdout); break;
-        case '`': fputs("\\(ga", stdout); break;
-        case '~': fputs("\\(ti", stdout); break;
-        case '^': fputs("\\(ha", stdout); break;
-        default: putchar(*text);
-        }
-    }
-}
-
-static void put_block(const char *text)
-{
-    printf(".PP\n.nf\n");
-    for (const char *at = text; *at != '\0'; at++) {
-        if (at != text && at[-1] != '\n') continue;
-        put_text(at);
-        putchar('\n');
-    }
-    printf(".fi\n");
-}
-
-static void put_flag(const struct flag *flag)
-{
-    printf(".TP\n");
-    if (flag->letter != 0) printf("\\fB\\-%c\\fR, ", flag->letter);
-    printf("\\fB");
-    put_text("--");
-    put_text(flag->name);
-    printf("\\fR");
-    if (flag->value_name != NULL) {
-        printf(" \\fI");
-        put_text(flag->value_name);
-        printf("\\fR");
-    }
-    putchar('\n');
-    put_text(flag->help);
-    struct buf value;
-    buf_init(&value);
-    flags_value_text(flag, false, &value);
-    buf_put_u8(&value, 0);
-    if (value.size > 1) {
-        printf(" (default ");
-        put_text((const char *)buf_slice(&value).data);
-        putchar(')');
-    }
-    buf_deinit(&value);
-    putchar('\n');
-}
-
 /* Of nearly all workloads: it stands among the options, not with each of them. */
 static bool is_common(const struct settings_flag *flag) { return __builtin_popcount(flag->of & OF_WORKLOADS) > COMMAND_COUNT / 2; }
 
@@ -122,23 +68,23 @@ void manual_page(void)
     for (int i = 0; i < COMMAND_COUNT; i++) {
         const struct command_row *row = settings_command((enum command)i);
         printf(".SS \"");
-        put_text(row->name);
+        roff_put_text(row->name);
         printf("\"\n");
-        put_text(row->summary);
+        roff_put_text(row->summary);
         printf(".\n");
         for (int k = 0; k < count; k++) /* what not all have */
-            if ((all[k].of & OF(i)) != 0 && !is_common(&all[k])) put_flag(&all[k].flag);
-        put_block(row->examples);
+            if ((all[k].of & OF(i)) != 0 && !is_common(&all[k])) roff_put_flag(&all[k].flag);
+        roff_put_block(row->examples);
     }
     printf(".SH COMPARISON\n.SS \"compare\"\n");
-    put_text(settings_compare()->summary);
+    roff_put_text(settings_compare()->summary);
     printf(".\n");
     for (int k = 0; k < count; k++)
-        if (all[k].of == OF_COMPARE) put_flag(&all[k].flag);
-    put_block(settings_compare()->examples);
+        if (all[k].of == OF_COMPARE) roff_put_flag(&all[k].flag);
+    roff_put_block(settings_compare()->examples);
     printf(".SH OPTIONS\n");
     for (int k = 0; k < count; k++)
-        if (is_common(&all[k])) put_flag(&all[k].flag);
+        if (is_common(&all[k])) roff_put_flag(&all[k].flag);
     printf(".SH \"EXIT STATUS\"\n");
     for (int i = 0; i < EXIT_STATUS_COUNT; i++) printf(".TP\n%d\n%s\n", i, EXIT_STATUS[i]);
     printf(".SH \"SEE ALSO\"\n.BR kvctl (1),\n.BR kvd (8)\n");

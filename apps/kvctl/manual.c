@@ -4,65 +4,9 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/roff.h"
 #include "commands.h"
 #include "globals.h"
-
-/* A character beyond ASCII, of valid UTF-8, by its number; the last byte of it. */
-static const char *put_wide(const char *at)
-{
-    unsigned char first = (unsigned char)*at;
-    uint32_t code = first < 0xe0 ? first & 0x1fu : first < 0xf0 ? first & 0x0fu : first & 0x07u;
-    for (; ((unsigned char)at[1] & 0xc0) == 0x80; at++) code = code << 6 | ((unsigned char)at[1] & 0x3fu);
-    printf("\\[u%04X]", (unsigned)code);
-    return at;
-}
-
-/* Text of one line, safe from being taken for a request of roff. */
-static void put_text(const char *text)
-{
-    if (*text == '.' || *text == '\'') fputs("\\&", stdout);
-    for (; *text != '\0' && *text != '\n'; text++) {
-        if (*text == '\\') fputs("\\e", stdout);
-        else if (*text == '-') fputs("\\-", stdout);
-        else if (*text == '\'') fputs("\\(aq", stdout);
-        else if (*text == '`') fputs("\\(ga", stdout);
-        else if (*text == '~') fputs("\\(ti", stdout);
-        else if (*text == '^') fputs("\\(ha", stdout);
-        else if ((unsigned char)*text >= 0x80) text = put_wide(text);
-        else putchar(*text);
-    }
-}
-
-/* A block that stays as it is, line by line. */
-static void put_block(const char *text)
-{
-    printf(".PP\n.nf\n");
-    for (const char *at = text; *at != '\0'; at++) {
-        if (at != text && at[-1] != '\n') continue;
-        put_text(at);
-        putchar('\n');
-    }
-    printf(".fi\n");
-}
-
-static void put_flag(const struct flag *flag)
-{
-    if (flag->help == NULL) return;
-    printf(".TP\n");
-    if (flag->letter != 0) printf("\\fB\\-%c\\fR, ", flag->letter);
-    printf("\\fB");
-    put_text("--");
-    put_text(flag->name);
-    printf("\\fR");
-    if (flag->value_name != NULL) {
-        printf(" \\fI");
-        put_text(flag->value_name);
-        printf("\\fR");
-    }
-    putchar('\n');
-    put_text(flag->help);
-    putchar('\n');
-}
 
 static void put_command(const struct command *command)
 {
@@ -70,18 +14,18 @@ static void put_command(const struct command *command)
     struct flag flags[COMMANDS_FLAGS_MAX];
     int flag_count = commands_flags(command, &options, flags);
     printf(".SS \"");
-    put_text(command->name);
+    roff_put_text(command->name);
     printf("\"\n\\fBkvctl ");
-    put_text(command->name);
+    roff_put_text(command->name);
     printf("\\fR");
     if (flag_count > 0) printf(" [flags]");
     printf(" \\fI");
-    put_text(command->usage);
+    roff_put_text(command->usage);
     printf("\\fR\n.PP\n");
-    put_text(command->summary);
+    roff_put_text(command->summary);
     printf(".\n");
-    for (int i = 0; i < flag_count; i++) put_flag(&flags[i]);
-    put_block(command->examples);
+    for (int i = 0; i < flag_count; i++) roff_put_flag(&flags[i]);
+    roff_put_block(command->examples);
 }
 
 static void put_end(void)
@@ -109,7 +53,7 @@ enum ctl_exit manual_command(struct ctl *ctl, int count, const char **words)
            "tells more. They are kept in\n.I history/kvcli_history\n(CLIENT_HISTORY_DIR, CLIENT_HISTORY_FILE).\n");
     printf(".SH \"GLOBAL OPTIONS\"\n");
     int flag_count = globals_flags(&globals, flags);
-    for (int i = 0; i < flag_count; i++) put_flag(&flags[i]);
+    for (int i = 0; i < flag_count; i++) roff_put_flag(&flags[i]);
     printf(".SH COMMANDS\n");
     for (size_t i = 0; i < command_count; i++)
         if (commands[i].examples != NULL) put_command(&commands[i]);

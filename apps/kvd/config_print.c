@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/roff.h"
 #include "settings.h"
 
 #define WIDTH_MAX 60 /* of a column */
@@ -253,46 +254,20 @@ void config_print_example(void)
 
 /* --- kvd(8) ------------------------------------------------------------------------------------------------------------------ */
 
-/* What roff would take for its own is escaped. */
-static void print_roff(const char *text)
-{
-    for (const char *at = text; *at != '\0'; at++) {
-        if (*at == '\\') printf("\\e");
-        else if (*at == '-') printf("\\-");
-        else if ((*at == '.' || *at == '\'') && at == text) printf("\\&%c", *at);
-        else putchar(*at);
-    }
-}
-
 static void print_man_settings(const struct options *options, bool is_env)
 {
-    struct buf value;
     const char *group = "";
     int count;
     const struct setting *table = settings_table(&count);
-    buf_init(&value);
     for (int i = 0; i < count; i++) {
         char name[FLAGS_VARIABLE_MAX];
         settings_env_name(&table[i], name);
         if (is_env ? table[i].scope != SETTING_CLUSTER && table[i].env_name == NULL : table[i].scope == SETTING_CLUSTER) continue;
         if (!is_env && strcmp(group, table[i].group) != 0) printf(".SS \"%s\"\n", table[i].group);
         group = table[i].group;
-        printf(".TP\n.B ");
-        if (!is_env) printf("\\-\\-");
-        print_roff(is_env ? name : table[i].name);
-        if (table[i].value_name != NULL) printf(" \\fI%s\\fR", table[i].value_name);
-        printf("\n");
-        print_roff(table[i].help);
-        buf_clear(&value);
-        flags_value_text(&options->flags[i], false, &value);
-        if (value.size > 0) {
-            printf(" (default ");
-            print_roff(text_of(&value));
-            printf(")");
-        }
-        printf("\n");
+        if (is_env) roff_put_setting(name, &options->flags[i], table[i].help);
+        else roff_put_flag(&options->flags[i]);
     }
-    buf_deinit(&value);
 }
 
 void config_print_man(void)

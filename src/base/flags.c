@@ -309,12 +309,17 @@ void flags_value_text(const struct flag *flag, bool is_whole, struct buf *out_te
 }
 
 /* What nobody has set is still the default. Nothing is said of 0, false and "": the flag's text explains those. */
+void flags_default_text(const struct flag *flag, struct buf *out_text)
+{
+    if (flag->is_set || flag->target == NULL) return;
+    if (flag->kind != FLAG_STRING || *(const char *const *)flag->target != NULL) flags_value_text(flag, false, out_text);
+}
+
 static void print_default(const struct flag *flag)
 {
     struct buf text;
-    if (flag->is_set || flag->target == NULL) return;
     buf_init(&text);
-    if (flag->kind != FLAG_STRING || *(const char *const *)flag->target != NULL) flags_value_text(flag, false, &text);
+    flags_default_text(flag, &text);
     if (text.size > 0) printf(" (default %.*s)", (int)text.size, (const char *)buf_slice(&text).data);
     buf_deinit(&text);
 }

@@ -50,6 +50,8 @@ const char *flags_kind_text(enum flag_kind kind); /* what its values look like: 
 void flags_variable_name(const char *prefix, const char *name, char out_text[FLAGS_VARIABLE_MAX]);
 /* A value as its kind is written; "" for 0, false and "" unless `is_whole`. Appended to out_text. */
 void flags_value_text(const struct flag *flag, bool is_whole, struct buf *out_text);
+/* What the flag is when nobody sets it, likewise; nothing where it was set. */
+void flags_default_text(const struct flag *flag, struct buf *out_text);
 /* To stdout, grouped, aligned; what a flag is when nobody sets it stands behind its text (read from its target). */
 void flags_print_help(const struct flag *flags, int flag_count);
 

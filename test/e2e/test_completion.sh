@@ -112,6 +112,10 @@ pages_are_well_formed() {
     for command in put "lease grant" "role grant-permission"; do
         expect_match "kvctl.1 tells of $command" "kvctl $command" man -l "$e2e_dir/kvctl.1"
     done
+    expect_match "kvctl.1 tells of defaults" "for the whole command \(default 5s\)" man -l "$e2e_dir/kvctl.1"
+    "$e2e_root/bin/kvd" --print man >"$e2e_dir/kvd.8"
+    expect "kvd.8" "" lint "$e2e_dir/kvd.8"
+    expect_match "kvd.8 tells of a flag" "--heartbeat-interval <ms>" man -l "$e2e_dir/kvd.8"
     "$e2e_root/bin/kvbench" man >"$e2e_dir/kvbench.1"
     expect "kvbench.1" "" lint "$e2e_dir/kvbench.1"
     for word in "watch-latency" "no coordinated|was due" "a-pids" "EXIT STATUS"; do

@@ -91,7 +91,7 @@ what_is_in_force_is_told() {
     # Every line of the example that is commented out is a setting, too.
     sed 's/^#\(SERVER_\)/\1/' "$e2e_root/config.example.env" >all.env
     expect "all of the example is good" "" not_of all.env
-    expect_match "the man page" '^\.B .-.-wal.-segment.-entries.-max' "$kvd" --print man
+    expect_match "the man page" '^.fB.-.-wal.-segment.-entries.-max' "$kvd" --print man
     expect_match "--help names the file's flags" '--config-file' "$kvd" --help
 }
 
