@@ -19,6 +19,7 @@
 #define FUZZ_TARGETS(X)  \
     X(raft_frame, 20000) \
     X(peer_hello, 20000) \
+    X(door_hello, 20000) \
     X(kv_request, 5000)  \
     X(wal, 2000)         \
     X(snapshot, 2000)    \

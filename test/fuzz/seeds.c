@@ -250,6 +250,15 @@ static const struct text config[] = {
                           "peer-transport-security:\n  a: [b]\nlisten-peer-urls: \"a\\nb\"\n---\nname: d\n"),
     TEXT("yaml-broken", "ya: [1, {b: 2]\n"),
 };
+/* A ClientHello with ALPN: of gRPC, of others, in two records, cut off. */
+#define HELLO_HEAD "\x03\x03" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" "\x00\x00\x02\x13\x01\x01\x00"
+static const struct text door_hello[] = {
+    TEXT("grpc", "\x16\x03\x01\x00\x38\x01\x00\x00\x34" HELLO_HEAD "\x00\x09\x00\x10\x00\x05\x00\x03\x02h2"),
+    TEXT("both", "\x16\x03\x01\x00\x41\x01\x00\x00\x3d" HELLO_HEAD "\x00\x12\x00\x10\x00\x0e\x00\x0c\x02h2\x08http/1.1"),
+    TEXT("none", "\x16\x03\x01\x00\x2d\x01\x00\x00\x29" HELLO_HEAD),
+    TEXT("pieces", "\x16\x03\x01\x00\x02\x01\x00\x16\x03\x01\x00\x36\x00\x34" HELLO_HEAD "\x00\x09\x00\x10\x00\x05\x00\x03\x02h2\x14\x03\x03"),
+    TEXT("cut", "\x16\x03\x01\x00\x38\x01\x00\x00\x34" HELLO_HEAD "\x00\x09\x00\x10"),
+};
 static const struct text kvctl[] = {
     TEXT("compare", "mod(\"k\\x41\\u00e9\") != \"17\""),
     TEXT("value", "value(\"a\")=\"\\101\\n\""),
@@ -390,6 +399,7 @@ const char *seeds_make(const char *target, size_t place, struct buf *out)
 {
     if (strcmp(target, "raft_frame") == 0) return raft_frame(place, out);
     if (strcmp(target, "peer_hello") == 0) return peer_hello(place, out);
+    if (strcmp(target, "door_hello") == 0) return text_of(door_hello, COUNT(door_hello), place, out);
     if (strcmp(target, "kv_request") == 0) return kv_request(place, out);
     if (strcmp(target, "entry") == 0) return entry(place, out);
     if (strcmp(target, "wal") == 0) return text_of(wal, COUNT(wal), place, out);
