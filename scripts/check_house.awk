@@ -18,6 +18,7 @@ BEGIN {
     allowed["tools"] = "base raft storage proto"
     fence["ck"] = "src/pipeline/ring.h"
     fence["microhttpd"] = "src/rpc/http_front.c"
+    fence["gnutls"] = "src/rpc/http_front.c src/rpc/http_tls.c"
     fence["urcu"] = "src/storage/rcu.h src/storage/rcu.c"
     banned = "malloc calloc realloc free strdup strndup strcpy strcat sprintf vsprintf usleep sleep assert"
     split(banned, banned_names, " ")
@@ -70,13 +71,14 @@ function code_of(line, out, i, c, two, quote)
     return out
 }
 
-# What an include leads to: a room, "proto", "grpc", "ck", "urcu", "rpc_client", "rpc_features", or "" (the C library and the like).
+# What an include leads to: a room, "proto", "grpc", "ck", "gnutls", "urcu", "rpc_client", "rpc_features", or "" (the C library and the like).
 function target_of(path, is_quoted, parts)
 {
     if (path ~ /\.pb-c\.h$/ || path ~ /^protobuf-c\//) return "proto"
     if (path ~ /^(grpc|grpcpp|absl)\// || path ~ /^src\/core\//) return "grpc"
     if (path ~ /^ck_/) return "ck"
     if (path ~ /^microhttpd/) return "microhttpd"
+    if (path ~ /^gnutls\//) return "gnutls"
     if (path ~ /^urcu/) return "urcu"
     if (!is_quoted || path !~ /\//) return ""
     if (room ~ /^(client|apps\/kvctl)$/ && path == "rpc/rpc_features.h") return "rpc_features"
