@@ -289,7 +289,7 @@ void config_print_man(void)
            "these have names of their own:\n");
     print_man_settings(&options, true);
     printf(".SH SIGNALS\n.TP\n.B SIGTERM, SIGINT\nhand leadership over, answer what is in flight, end within 1.5 s; a second one ends it at once\n"
-           ".TP\n.B SIGHUP\nreads the configuration again; the log level takes effect, the rest is named in the log if it has changed\n"
+           ".TP\n.B SIGHUP\nreads the configuration again; the log level takes effect, and what the files of the clients' certificate, key and CA hold does for new connections; the rest is named in the log if it has changed\n"
            ".TP\n.B SIGUSR1\nlogs where the memory is\n"
            ".SH EXIT STATUS\n0 stopped by a signal; 1 refused or failed, with the reason on the last line; 2 a command line that cannot be read\n"
            ".SH SEE ALSO\nkvctl(1)\n");

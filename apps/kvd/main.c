@@ -86,13 +86,23 @@ static void on_ping(struct supervisor *supervisor)
     }
 }
 
-/* SIGHUP: the command line, the environment as it was, and the file as it is now. What can change while a member runs does: the log level. */
-static void reload(const struct program *program)
+/* The files that were named at the start: others need a restart. */
+static void reload_certificate(struct node *node)
+{
+    char why[2048];
+    if (node_reload_tls(node, why, sizeof(why))) return;
+    LOG(ERROR, "the certificate cannot be read again; the one before stays in force", LOG_F_TEXT("error", why));
+}
+
+/* SIGHUP: the command line, the environment as it was, and the files as they are now. What can change while a member runs does: the log
+ * level, and what the files of the certificate hold. */
+static void reload(struct node *node, const struct program *program)
 {
     struct options *options = ALLOC(struct options);
     struct buf others;
     buf_init(&others);
     if (options_init(options, program->argc, program->argv) == OPTIONS_RUN) {
+        reload_certificate(node);
         log_set_level(options->log_level);
         options_difference(program->options, options, "log-level", &others);
         LOG(INFO, "configuration is read again", LOG_F_TEXT("log-level", options->log_level_text));
@@ -117,7 +127,7 @@ static void on_signal(struct supervisor *supervisor)
     }
     if (number == SIGHUP) {
         if (supervisor->is_ready) process_notify_reloading();
-        reload(supervisor->program);
+        reload(supervisor->node, supervisor->program);
         if (supervisor->is_ready) process_notify_ready();
         return;
     }

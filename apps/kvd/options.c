@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/nearest.h"
 #include "config_file.h"
+#include "rpc/rpc_tls.h"
 #include "settings.h"
 
 #define PLACE_BYTES_MAX 4224
@@ -49,6 +50,7 @@ static void set_defaults(struct options *options)
     options->log_format_text = "json";
     options->discovery = options->discovery_endpoints = options->discovery_srv = "";
     options->is_force_new_cluster = false;
+    options->refused = (struct options_refused){"", "", "", "", "", "", "", "", "", "", "", "", false, false, false};
     options->cluster = (struct options_cluster){.node_count = 3,
                                                 .client_port_base = 2379,
                                                 .peer_port_base = 2380,
@@ -216,12 +218,56 @@ static void check_refused(struct options *options)
     }
 }
 
+/* Of TLS: passed over, they would leave a port more open than it was said to be. */
+static void check_refused_tls(struct options *options)
+{
+#define OWN_PORT "traffic between members is plain: keep their port on a network of your own"
+    static const struct {
+        const char *name, *allowed, *why;
+    } list[] = {
+        {"auto-tls", "", "make a certificate and give it with --cert-file and --key-file"},
+        {"ca-file", "", "use --trusted-ca-file and --client-cert-auth"},
+        {"client-crl-file", "", "certificates are not looked up in a list of revoked ones"},
+        {"client-cert-allowed-hostname", "", "clients with any certificate of the trusted CA are let in"},
+        {"tls-min-version", "TLS1.2", "TLS 1.2 and 1.3 are spoken"},
+        {"tls-max-version", "TLS1.3", "TLS 1.2 and 1.3 are spoken"},
+        {"peer-auto-tls", "", OWN_PORT},          {"peer-ca-file", "", OWN_PORT},
+        {"peer-cert-allowed-cn", "", OWN_PORT},   {"peer-cert-allowed-hostname", "", OWN_PORT},
+        {"peer-cert-file", "", OWN_PORT},         {"peer-client-cert-auth", "", OWN_PORT},
+        {"peer-crl-file", "", OWN_PORT},          {"peer-key-file", "", OWN_PORT},
+        {"peer-trusted-ca-file", "", OWN_PORT},
+    };
+#undef OWN_PORT
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        const struct flag *flag = &options->flags[place_of(options, list[i].name)];
+        const char *text = flag->kind == FLAG_BOOL ? "" : *(const char *const *)flag->target;
+        bool is_said = flag->kind == FLAG_BOOL ? *(const bool *)flag->target : text[0] != '\0' && strcmp(text, list[i].allowed) != 0;
+        char message[256];
+        snprintf(message, sizeof(message), "--%s%s%.32s is not supported by this version: %s", list[i].name,
+                 list[i].allowed[0] == '\0' ? "" : "=", list[i].allowed[0] == '\0' ? "" : text, list[i].why);
+        if (is_said) complain_of(options, list[i].name, message);
+    }
+}
+
+static void check_certificate(struct options *options)
+{
+    static const char *const flags[] = {"", "cert-file", "key-file", "trusted-ca-file"};
+    const struct config *config = &options->config;
+    const struct rpc_tls_files files = {.certificate = config->cert_file, .key = config->key_file, .trusted_ca = config->trusted_ca_file};
+    char why[1792], message[1900];
+    if (files.certificate[0] == '\0') return;
+    enum rpc_tls_file file = rpc_tls_check(&files, why, sizeof(why));
+    snprintf(message, sizeof(message), "--%s: %s", flags[file], why);
+    if (file != RPC_TLS_NONE) complain_of(options, flags[file], message);
+}
+
 void options_check_values(struct options *options)
 {
     char text[512];
     bool is_console = strcmp(options->log_format_text, "console") == 0;
     options->log_format = is_console ? LOG_FORMAT_CONSOLE : LOG_FORMAT_JSON;
     check_refused(options);
+    check_refused_tls(options);
     if (!log_level_from_text(options->log_level_text, &options->log_level)) {
         snprintf(text, sizeof(text), "unknown --log-level \"%.200s\"", options->log_level_text);
         complain_of(options, "log-level", text);
@@ -230,7 +276,9 @@ void options_check_values(struct options *options)
         snprintf(text, sizeof(text), "unknown --log-format \"%.200s\"", options->log_format_text);
         complain_of(options, "log-format", text);
     }
-    if (config_check_all(&options->config, on_config, options) && is_advertise_missing(options))
+    if (!config_check_all(&options->config, on_config, options)) return;
+    check_certificate(options);
+    if (is_advertise_missing(options))
         complain_of(options, "advertise-client-urls", "--advertise-client-urls is required when --listen-client-urls is set explicitly");
 }
 
@@ -478,6 +526,9 @@ void options_print_help(const struct options *options)
            "      --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380\n"
            "                                             one of three members; b and c are started alike\n"
            "  ETCD_NAME=a ETCD_DATA_DIR=/var/lib/kvd kvd   the same names in the environment\n"
+           "  kvd --listen-client-urls https://10.0.0.1:2379 --advertise-client-urls https://10.0.0.1:2379 \\\n"
+           "      --cert-file a.pem --key-file a.key --trusted-ca-file ca.pem\n"
+           "                                             TLS for clients, who must have a certificate\n"
            "  kvd --config-file /etc/etcd/etcd.conf.yml  etcd's own file\n"
            "  kvd --config-file config.env --node 2      the second member of a cluster on this machine\n"
            "  kvd --check-config config.env              what is in force and where it comes from, or all mistakes\n\n"

@@ -33,6 +33,14 @@ struct options_cluster {
     const char *client_servers, *client_history_dir, *client_history_file;
 };
 
+/* What is refused if it says something else than what kvd does anyway. */
+struct options_refused {
+    const char *ca_file, *client_crl_file, *client_cert_allowed_hostname, *tls_min_version, *tls_max_version;
+    const char *peer_ca_file, *peer_cert_allowed_cn, *peer_cert_allowed_hostname, *peer_cert_file, *peer_crl_file, *peer_key_file,
+        *peer_trusted_ca_file;
+    bool auto_tls, peer_auto_tls, peer_client_cert_auth;
+};
+
 enum options_from { OPTIONS_DEFAULT, OPTIONS_FLAG, OPTIONS_VARIABLE, OPTIONS_FILE, OPTIONS_NODE /* the member's number */ };
 struct options_origin {
     enum options_from from;
@@ -52,6 +60,7 @@ struct options {
     const char *log_format_text;
     const char *discovery, *discovery_endpoints, *discovery_srv; /* refused if they say something */
     bool is_force_new_cluster;                                   /* refused if set */
+    struct options_refused refused;
     const char *config_file;
     uint64_t node; /* 0 = not said */
     const char *write_out;
@@ -95,7 +104,7 @@ void options_complain(struct options *options, uint32_t line, const char *hint, 
     __attribute__((format(printf, 4, 5)));
 /* What config.env says becomes the settings of one member, from 1; cluster.node_count is at least that. */
 void options_make_node(struct options *options, uint64_t node);
-/* All that can be said of values beside each other, noted as mistakes. */
+/* All that can be said of values beside each other, and of the certificates that they name, noted as mistakes. */
 void options_check_values(struct options *options);
 
 #endif

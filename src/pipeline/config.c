@@ -33,6 +33,9 @@ void config_init(struct config *config)
         .advertise_client_urls = "http://localhost:2379",
         .listen_peer_urls = "http://localhost:2380",
         .listen_metrics_urls = "",
+        .cert_file = "",
+        .key_file = "",
+        .trusted_ca_file = "",
         .initial_advertise_peer_urls = "http://localhost:2380",
         .initial_cluster = "",
         .initial_cluster_state = "new",
@@ -197,14 +200,18 @@ static void derive(struct config *config)
 
 /* --- URLs ---------------------------------------------------------------------------------------------------------------- */
 
-enum use { USE_LISTEN, USE_PEERS, USE_CLIENTS }; /* bound here; dialled by members; told to clients */
+/* Bound here, with a certificate for TLS or without; bound for members; dialled by members; told to clients. */
+enum use { USE_LISTEN_TLS, USE_LISTEN, USE_LISTEN_PEERS, USE_PEERS, USE_CLIENTS };
 
 /* What is asked of one URL beyond its form. NULL, or the complaint. */
 static const char *url_complaint(const struct config_url *url, enum use use)
 {
     struct in6_addr address;
-    if (url->is_tls && use != USE_CLIENTS) return "https and unixs (TLS) are not supported by this version; use http or unix";
-    if (url->is_unix || use != USE_LISTEN || strcmp(url->host, "localhost") == 0) return NULL;
+    bool is_bound = use == USE_LISTEN_TLS || use == USE_LISTEN || use == USE_LISTEN_PEERS;
+    if (url->is_tls && use == USE_LISTEN) return "https and unixs (TLS) need --cert-file and --key-file";
+    if (url->is_tls && (use == USE_LISTEN_PEERS || use == USE_PEERS))
+        return "https and unixs (TLS) between members are not supported by this version; use http or unix";
+    if (url->is_unix || !is_bound || strcmp(url->host, "localhost") == 0) return NULL;
     ASSERT(url->host[0] != '\0');
     char host[sizeof(url->host)];
     snprintf(host, sizeof(host), "%s", url->host);
@@ -227,6 +234,34 @@ static void check_urls(const char *flag, const char *urls, enum use use, struct 
     }
 }
 
+/* Certificates that nobody would be shown are a mistake, not a precaution. */
+static void check_tls(const struct config *config, struct complaints *complaints)
+{
+    struct config_url urls[CONFIG_URLS_MAX];
+    char why[512];
+    bool has_certificate = config->cert_file[0] != '\0', has_key = config->key_file[0] != '\0', has_ca = config->trusted_ca_file[0] != '\0';
+    bool has_tls = false;
+    const char *const lists[] = {config->listen_client_urls, config->listen_metrics_urls};
+    for (int list = 0; list < 2; list++) {
+        int count = config_parse_urls(lists[list], urls, CONFIG_URLS_MAX, why, sizeof(why));
+        for (int i = 0; i < count; i++) has_tls = has_tls || urls[i].is_tls;
+    }
+    if (has_certificate && !has_key) complain(complaints, "cert-file", "--cert-file needs --key-file, the private key of the certificate");
+    if (has_key && !has_certificate) complain(complaints, "key-file", "--key-file needs --cert-file, the certificate of the key");
+    if (config->client_cert_auth && !has_ca)
+        complain(complaints, "client-cert-auth", "--client-cert-auth needs --trusted-ca-file, the CA of the clients' certificates");
+    if (has_ca && !has_certificate)
+        complain(complaints, "trusted-ca-file", "--trusted-ca-file needs --cert-file and --key-file: clients show certificates in TLS only");
+    if (has_certificate && has_key && !has_tls)
+        complain(complaints, "cert-file", "--cert-file is given, and no URL of --listen-client-urls is https: clients would talk in plain text");
+}
+
+/* Listeners of clients may speak TLS once there is a certificate. */
+static enum use use_of_clients(const struct config *config)
+{
+    return config->cert_file[0] != '\0' && config->key_file[0] != '\0' ? USE_LISTEN_TLS : USE_LISTEN;
+}
+
 bool config_check_all(struct config *config, config_complaint_fn *fn, void *context)
 {
     struct complaints complaints = {.fn = fn, .context = context};
@@ -235,9 +270,10 @@ bool config_check_all(struct config *config, config_complaint_fn *fn, void *cont
     check_numbers(config, &complaints);
     check_words(config, &complaints);
     check_names(config, &complaints);
-    check_urls("listen-peer-urls", config->listen_peer_urls, USE_LISTEN, &complaints);
-    check_urls("listen-client-urls", config->listen_client_urls, USE_LISTEN, &complaints);
-    if (config->listen_metrics_urls[0] != '\0') check_urls("listen-metrics-urls", config->listen_metrics_urls, USE_LISTEN, &complaints);
+    check_tls(config, &complaints);
+    check_urls("listen-peer-urls", config->listen_peer_urls, USE_LISTEN_PEERS, &complaints);
+    check_urls("listen-client-urls", config->listen_client_urls, use_of_clients(config), &complaints);
+    if (config->listen_metrics_urls[0] != '\0') check_urls("listen-metrics-urls", config->listen_metrics_urls, use_of_clients(config), &complaints);
     check_urls("initial-advertise-peer-urls", config->initial_advertise_peer_urls, USE_PEERS, &complaints);
     check_urls("advertise-client-urls", config->advertise_client_urls, USE_CLIENTS, &complaints);
     if (strlen(config->data_dir) + strlen(config->name) + 8 > sizeof(config->data_dir_path)) {

@@ -28,6 +28,9 @@ struct config {
     const char *advertise_client_urls;
     const char *listen_peer_urls;
     const char *listen_metrics_urls;      /* "" = none */
+    const char *cert_file, *key_file;     /* of https URLs for clients; "" = none */
+    const char *trusted_ca_file;          /* whose certificates clients must show; "" = they need none */
+    bool client_cert_auth;                /* says the same, and needs trusted_ca_file */
     const char *initial_advertise_peer_urls;
     const char *initial_cluster;
     const char *initial_cluster_state;
@@ -82,7 +85,7 @@ struct config {
 };
 
 void config_init(struct config *config);  /* the defaults of the flags */
-/* Checks every value and relation, fills the derived part. False: out_message says which flag and why. */
+/* Checks every value and relation, but opens no file; fills the derived part. False: out_message says which flag and why. */
 bool config_check(struct config *config, char *out_message, size_t message_size);
 /* One complaint: about this flag, or about it among others. */
 typedef void config_complaint_fn(void *context, const char *flag, const char *message);

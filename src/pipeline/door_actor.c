@@ -26,6 +26,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "pipeline/door_hello.h"
 #include "pipeline/door_listen.h"
 #include "pipeline/door_preface.h"
 #include "rpc/coalescer.h"
@@ -50,11 +51,12 @@ struct connection {
     uint64_t deadline_ns;
     int descriptor;
     int port;
+    bool is_tls;
     enum connection_state state;
 };
 
 struct port {
-    struct door_target target; /* of HTTP/2; none on the metrics port */
+    struct door_target target, tls_target; /* of HTTP/2; none on the metrics port */
     int descriptor_limit; /* the first number that is refused */
     struct list pending;  /* in order of arrival = of deadlines */
     uint32_t pending_count;
@@ -72,6 +74,7 @@ struct door_actor {
     uint64_t now_ns;          /* of the last step */
     int event_count;          /* that wait has taken for the next step */
     struct epoll_event events[EVENTS_MAX];
+    uint8_t first[DOOR_HELLO_BYTES_MAX]; /* bytes of the connection that is looked at */
     struct port ports[PORT_COUNT];
     struct door_listen listeners[PORT_COUNT * DOOR_LISTEN_MAX];
     int listener_ports[PORT_COUNT * DOOR_LISTEN_MAX];
@@ -127,14 +130,18 @@ static int give_up(struct door_actor *door, struct connection *connection)
 
 static void hand_on(struct door_actor *door, struct connection *connection)
 {
-    const struct door_target *target = &door->ports[connection->port].target;
+    const struct port *port = &door->ports[connection->port];
+    const struct door_target *target = connection->is_tls ? &port->tls_target : &port->target;
     target->adopt(target->context, give_up(door, connection));
 }
 
-static void serve_http1(struct door_actor *door, struct connection *connection)
+/* Where HTTP/1.1 of this connection is served; false = nowhere. */
+static bool find_http1(const struct door_actor *door, const struct connection *connection, enum door_http_place *out_place)
 {
-    enum door_http_place place = connection->port == PORT_METRICS ? DOOR_HTTP_METRICS : DOOR_HTTP_CLIENT;
-    door_http_adopt(door->http, place, give_up(door, connection));
+    bool is_metrics = connection->port == PORT_METRICS;
+    *out_place = connection->is_tls ? (is_metrics ? DOOR_HTTP_METRICS_TLS : DOOR_HTTP_CLIENT_TLS)
+                                    : (is_metrics ? DOOR_HTTP_METRICS : DOOR_HTTP_CLIENT);
+    return door->http != NULL && connection->port != PORT_PEER && door_http_has(door->http, *out_place);
 }
 
 /* Reads away what the client still says; closes at its end. */
@@ -154,12 +161,17 @@ static void drain_leaving(struct door_actor *door, struct connection *connection
 
 static void answer_http1(struct door_actor *door, struct connection *connection)
 {
-    static const char answer[] =
+    static const char no_http1[] =
         "HTTP/1.1 505 HTTP Version Not Supported\r\n"
         "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 50\r\nConnection: close\r\n\r\n"
         "this port speaks gRPC: HTTP/2 with prior knowledge";
-    ASSERT(connection->state == CONNECTION_LOOKING && connection->port != PORT_METRICS);
-    ssize_t sent = send(connection->descriptor, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    static const char no_plain[] =
+        "HTTP/1.1 400 Bad Request\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 31\r\nConnection: close\r\n\r\n"
+        "this port speaks TLS: https://\n";
+    const char *answer = connection->is_tls ? no_plain : no_http1;
+    ASSERT(connection->state == CONNECTION_LOOKING);
+    ssize_t sent = send(connection->descriptor, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 || shutdown(connection->descriptor, SHUT_WR) != 0) {
         connection_close(door, connection);
         return;
@@ -168,31 +180,60 @@ static void answer_http1(struct door_actor *door, struct connection *connection)
     drain_leaving(door, connection);
 }
 
+static void serve_http1(struct door_actor *door, struct connection *connection)
+{
+    enum door_http_place place;
+    if (find_http1(door, connection, &place)) door_http_adopt(door->http, place, give_up(door, connection));
+    else if (connection->is_tls) connection_close(door, connection); /* there is no answer before a handshake */
+    else answer_http1(door, connection);
+}
+
+static void serve_http2(struct door_actor *door, struct connection *connection)
+{
+    if (connection->port == PORT_METRICS) connection_close(door, connection);
+    else hand_on(door, connection);
+}
+
+static void look_at_plain(struct door_actor *door, struct connection *connection, struct slice bytes)
+{
+    switch (door_preface_of(bytes)) {
+    case DOOR_PREFACE_MORE: break;
+    case DOOR_PREFACE_HTTP2: serve_http2(door, connection); break;
+    case DOOR_PREFACE_HTTP1: serve_http1(door, connection); break;
+    case DOOR_PREFACE_OTHER: connection_close(door, connection); break;
+    }
+}
+
+/* Who speaks plain HTTP/1.1 here is told; to others nothing can be said that they would understand. */
+static void look_at_tls(struct door_actor *door, struct connection *connection, struct slice bytes)
+{
+    if (door_preface_of(bytes) == DOOR_PREFACE_HTTP1) {
+        answer_http1(door, connection);
+        return;
+    }
+    switch (door_hello_of(bytes)) {
+    case DOOR_HELLO_MORE: break;
+    case DOOR_HELLO_HTTP2: serve_http2(door, connection); break;
+    case DOOR_HELLO_HTTP1: serve_http1(door, connection); break;
+    case DOOR_HELLO_OTHER: /* the beginning of a method may still become one */
+        if (door_preface_of(bytes) != DOOR_PREFACE_MORE) connection_close(door, connection);
+        break;
+    }
+}
+
 static void look(struct door_actor *door, struct connection *connection)
 {
-    uint8_t bytes[DOOR_PREFACE_BYTES];
     ASSERT(connection->state == CONNECTION_LOOKING);
-    ssize_t size = recv(connection->descriptor, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+    size_t wanted = connection->is_tls ? sizeof(door->first) : DOOR_PREFACE_BYTES;
+    ssize_t size = recv(connection->descriptor, door->first, wanted, MSG_PEEK | MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size <= 0) {
         connection_close(door, connection);
         return;
     }
-    switch (door_preface_of(slice_make(bytes, (size_t)size))) {
-    case DOOR_PREFACE_MORE:
-        break;
-    case DOOR_PREFACE_HTTP2:
-        if (connection->port == PORT_METRICS) connection_close(door, connection);
-        else hand_on(door, connection);
-        break;
-    case DOOR_PREFACE_HTTP1:
-        if (door->http != NULL && connection->port != PORT_PEER) serve_http1(door, connection);
-        else answer_http1(door, connection);
-        break;
-    case DOOR_PREFACE_OTHER:
-        connection_close(door, connection);
-        break;
-    }
+    struct slice bytes = slice_make(door->first, (size_t)size);
+    if (connection->is_tls) look_at_tls(door, connection, bytes);
+    else look_at_plain(door, connection, bytes);
 }
 
 static void on_connection(struct door_actor *door, int index, uint32_t events)
@@ -247,8 +288,9 @@ static bool refuse_by_reserve(struct door_actor *door, int listener)
     return door->reserve >= 0;
 }
 
-static void admit(struct door_actor *door, int port_number, int descriptor)
+static void admit(struct door_actor *door, int listener, int descriptor)
 {
+    int port_number = door->listener_ports[listener];
     struct port *port = &door->ports[port_number];
     if (descriptor >= port->descriptor_limit) {
         refuse(door, port_number, descriptor);
@@ -259,6 +301,7 @@ static void admit(struct door_actor *door, int port_number, int descriptor)
     struct connection *connection = LIST_ENTRY(list_pop_front(&door->free), struct connection, node);
     connection->descriptor = descriptor;
     connection->port = port_number;
+    connection->is_tls = door->listeners[listener].is_tls;
     connection->state = CONNECTION_LOOKING;
     connection->deadline_ns = door->now_ns + DOOR_PREFACE_TIMEOUT_NS;
     port->pending_count++;
@@ -280,7 +323,7 @@ static void on_listener(struct door_actor *door, int index)
         bool is_short = error == EMFILE || error == ENFILE;
         bool is_poor = error == ENOBUFS || error == ENOMEM;
         if (error == EAGAIN) return;
-        if (descriptor >= 0) admit(door, door->listener_ports[index], descriptor);
+        if (descriptor >= 0) admit(door, index, descriptor);
         if (is_poor || (is_short && !refuse_by_reserve(door, index))) {
             set_accepting(door, false);
             return;
@@ -459,8 +502,10 @@ static bool open_descriptors(struct door_actor *door, char *out_message, size_t 
     bool is_open = door->epoll >= 0 && door->stuck_epoll >= 0 && door->ring_descriptor >= 0 && door->reserve >= 0 &&
                    watch(door, EPOLL_CTL_ADD, door->ring_descriptor, EPOLLIN, event_data(EVENT_RING, 0)) &&
                    watch(door, EPOLL_CTL_ADD, door->stuck_epoll, EPOLLIN, event_data(EVENT_STUCK, 0));
-    for (int i = 0; is_open && door->http != NULL && i < DOOR_HTTP_PLACES; i++)
+    for (int i = 0; is_open && door->http != NULL && i < DOOR_HTTP_PLACES; i++) {
+        if (!door_http_has(door->http, (enum door_http_place)i)) continue;
         is_open = watch(door, EPOLL_CTL_ADD, door_http_descriptor(door->http, (enum door_http_place)i), EPOLLIN, event_data(EVENT_HTTP, i));
+    }
     if (!is_open) snprintf(out_message, message_size, "cannot open the descriptors of the door: %s", strerror(errno));
     return is_open;
 }
@@ -473,6 +518,7 @@ struct door_actor *door_actor_new(const struct door_options *options, char *out_
     door->shared = options->shared;
     door->http = options->http;
     door->ports[PORT_CLIENT].target = options->client;
+    door->ports[PORT_CLIENT].tls_target = options->client_tls;
     door->ports[PORT_PEER].target = options->peer;
     for (int i = 0; i < PORT_COUNT; i++)
         list_init(&door->ports[i].pending);

@@ -5,7 +5,8 @@
  * one at or above the port's limit (RLIMIT_NOFILE less a reserve for WAL, snapshots and, on the client port, peers) is
  * closed at once and counted. On EMFILE the reserve descriptor is given up to accept and close, so that the queue does
  * not stand. A connection that has not shown an HTTP/2 preface after DOOR_PREFACE_TIMEOUT_NS is closed; what a port
- * does not speak gets a short answer that says so; when too many wait, the one that has waited longest goes. Peers have a
+ * does not speak gets a short answer that says so; of a TLS connection the ClientHello tells which of the two it is
+ * (door_hello); when too many wait, the one that has waited longest goes. Peers have a
  * reserve of their own: the peer port accepts while the client port refuses. It also finishes sockets whose coalesced
  * write met a full kernel buffer (door_actor_finish, coalescer). Owner: the node. Thread: door; it waits in its epoll
  * only. Limits: DOOR_PENDING_MAX connections without a preface, a third of them for each port.
@@ -29,6 +30,7 @@ struct door_options {
     const struct config *config;
     struct shared *shared;
     struct door_target client;
+    struct door_target client_tls; /* of https:// URLs, with the ClientHello to come; needed if there are any */
     struct door_target peer;
     struct door_http *http; /* borrowed: speaks HTTP/1.1 with clients and on the metrics URLs; NULL = nobody does */
 };

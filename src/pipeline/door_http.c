@@ -20,7 +20,7 @@ enum need { NEED_NOTHING, NEED_LOCAL, NEED_READ };
 
 struct front {
     struct door_http *http;
-    struct http_front *front;
+    struct http_front *front; /* NULL = the place is not there */
     enum door_http_place place;
 };
 struct page;
@@ -241,7 +241,7 @@ static bool is_page_of(const struct page *page, const struct http_exchange *exch
 static const struct page *find_page(const struct http_exchange *exchange, enum door_http_place place)
 {
     for (size_t i = 0; i < sizeof(PAGES) / sizeof(PAGES[0]); i++) {
-        bool is_here = place == DOOR_HTTP_CLIENT || PAGES[i].is_on_metrics;
+        bool is_here = place == DOOR_HTTP_CLIENT || place == DOOR_HTTP_CLIENT_TLS || PAGES[i].is_on_metrics;
         if (is_here && is_page_of(&PAGES[i], exchange)) return &PAGES[i];
     }
     return NULL;
@@ -337,7 +337,9 @@ struct door_http *door_http_new(const struct door_http_options *options)
         struct front *front = &http->fronts[i];
         front->http = http;
         front->place = (enum door_http_place)i;
-        front->front = http_front_new(&(struct http_front_owner){.serve = serve, .forget = forget, .context = front});
+        struct rpc_tls *tls = i == DOOR_HTTP_CLIENT_TLS || i == DOOR_HTTP_METRICS_TLS ? options->tls : NULL;
+        if (tls == NULL && i != DOOR_HTTP_CLIENT && i != DOOR_HTTP_METRICS) continue;
+        front->front = http_front_new(&(struct http_front_owner){.serve = serve, .forget = forget, .context = front}, tls);
         is_open = is_open && front->front != NULL;
     }
     if (is_open) return http;
@@ -369,6 +371,8 @@ void door_http_set_lanes(struct door_http *http, struct lane *to_net, struct lan
     http->from_net = from_net;
 }
 
+bool door_http_has(const struct door_http *http, enum door_http_place place) { return http->fronts[place].front != NULL; }
+
 void door_http_adopt(struct door_http *http, enum door_http_place place, int descriptor)
 {
     http_front_adopt(http->fronts[place].front, descriptor);
@@ -384,6 +388,7 @@ void door_http_step(struct door_http *http, uint64_t now_ns)
     while (http->from_net != NULL && lane_take(http->from_net, &mail)) take_checked(http, &mail);
     http->deadline_ns = CLOCK_NEVER;
     for (int i = 0; i < DOOR_HTTP_PLACES; i++) {
+        if (!door_http_has(http, (enum door_http_place)i)) continue;
         http_front_step(http->fronts[i].front);
         uint64_t wait_ns = http_front_wait_ns(http->fronts[i].front);
         if (wait_ns < CLOCK_NEVER - now_ns && now_ns + wait_ns < http->deadline_ns) http->deadline_ns = now_ns + wait_ns;

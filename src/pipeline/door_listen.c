@@ -174,6 +174,7 @@ int door_listen_open(const char *urls, struct door_listen *out_listeners, char *
                 door_listen_close(&opened[--count]);
             return -1;
         }
+        for (int k = 0; k < added; k++) opened[count + k].is_tls = parsed[i].is_tls;
         count += added;
     }
     ASSERT(count > 0 && count <= DOOR_LISTEN_MAX);

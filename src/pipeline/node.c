@@ -24,6 +24,7 @@ struct node {
     struct fs *fs, *wal_fs, *snap_fs, *work_fs;
     struct data_dir dir;
     bool has_dir;
+    struct rpc_tls *tls; /* NULL = clients talk in plain text */
     struct rpc_server *server;
     struct rpc_peer *peers;
 
@@ -115,6 +116,7 @@ static void make_ports(struct node *node)
         .keepalive_interval_ns = config->keepalive_interval_ns,
         .keepalive_timeout_ns = config->keepalive_timeout_ns,
         .memory_bytes_max = 512u << 20,
+        .tls = node->tls,
     });
     struct rpc_peer_options options = {
         .reconnect_min_ns = 50 * NS_PER_MS,
@@ -144,6 +146,33 @@ static bool recover(struct node *node, const struct config *config, char *out_me
     return line_recover(&node->line, &options, out_message, size);
 }
 
+static void log_certificate(struct rpc_tls *tls)
+{
+    struct rpc_tls_identity identity;
+    rpc_tls_identify(tls, &identity);
+    LOG(INFO, "certificate for clients", LOG_F_TEXT("subject", identity.subject), LOG_F_TEXT("serial", identity.serial),
+        LOG_F_TEXT("not-after", identity.not_after), LOG_F_TEXT("client-certificates", rpc_tls_needs_client(tls) ? "required" : "not asked for"));
+    if (identity.is_expired) LOG(WARN, "the certificate for clients has expired", LOG_F_TEXT("not-after", identity.not_after));
+}
+
+/* False: message. */
+static bool read_certificate(struct node *node, const struct config *config, char *out_message, size_t size)
+{
+    const struct rpc_tls_files files = {.certificate = config->cert_file, .key = config->key_file, .trusted_ca = config->trusted_ca_file};
+    if (config->cert_file[0] == '\0') return true;
+    node->tls = rpc_tls_new(&files, out_message, size);
+    if (node->tls != NULL) log_certificate(node->tls);
+    return node->tls != NULL;
+}
+
+bool node_reload_tls(struct node *node, char *out_message, size_t message_size)
+{
+    if (node->tls == NULL) return true;
+    if (!rpc_tls_reload(node->tls, out_message, message_size)) return false;
+    log_certificate(node->tls);
+    return true;
+}
+
 struct node *node_open(const struct config *config, char *out_message, size_t message_size)
 {
     struct node *node = ALLOC(struct node);
@@ -151,7 +180,7 @@ struct node *node_open(const struct config *config, char *out_message, size_t me
     actor_init(&node->main, &main_table);
     if (node->main_event < 0) {
         snprintf(out_message, message_size, "eventfd: %s", strerror(errno));
-    } else if (recover(node, config, out_message, message_size)) {
+    } else if (read_certificate(node, config, out_message, message_size) && recover(node, config, out_message, message_size)) {
         make_ports(node);
         line_connect(&node->line, &(struct line_ports){.calls = rpc_server_port(node->server),
                                                        .peers = rpc_peer_port(node->peers),
@@ -171,6 +200,7 @@ void node_close(struct node *node)
     door_actor_free(node->door);
     rpc_peer_free(node->peers);
     rpc_server_free(node->server);
+    rpc_tls_free(node->tls);
     rcu_wait(rcu_system());
     line_deinit(&node->line);
     if (node->has_dir) data_dir_close(&node->dir);
@@ -185,19 +215,22 @@ void node_close(struct node *node)
 /* --- start and stop --- */
 
 static void adopt_client(void *context, int descriptor) { rpc_server_adopt(((struct node *)context)->server, descriptor); }
+static void adopt_client_tls(void *context, int descriptor) { rpc_server_adopt_tls(((struct node *)context)->server, descriptor); }
 static void adopt_peer(void *context, int descriptor) { rpc_peer_adopt(((struct node *)context)->peers, descriptor); }
 
 void node_finish_write(void *context, int descriptor) { door_actor_finish(((struct node *)context)->door, descriptor); }
 
 bool node_start(struct node *node, char *out_message, size_t message_size)
 {
-    node->http = door_http_new(&(struct door_http_options){.config = &node->line.config, .shared = &node->line.shared, .self = node_member_id(node)});
+    node->http = door_http_new(&(struct door_http_options){.config = &node->line.config, .shared = &node->line.shared, .self = node_member_id(node),
+                                                             .tls = node->tls});
     if (node->http == NULL) {
         snprintf(out_message, message_size, "cannot open the HTTP front: %s", strerror(errno));
         return false;
     }
     struct door_options options = {.config = &node->line.config, .shared = &node->line.shared, .http = node->http,
                                    .client = {.adopt = adopt_client, .context = node},
+                                   .client_tls = {.adopt = adopt_client_tls, .context = node},
                                    .peer = {.adopt = adopt_peer, .context = node}};
     node->door = door_actor_new(&options, out_message, message_size);
     if (node->door == NULL) return false;

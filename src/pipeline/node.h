@@ -40,6 +40,10 @@ uint32_t node_ping(struct node *node, char *out_names, size_t size);
 /* Phase 1 and 2: refuse new calls, hand leadership over, drain for at most timeout_ns; then join. Main's lanes are drained inside. */
 void node_stop(struct node *node, uint64_t timeout_ns);
 
+/* Reads certificate, key and CA again, for connections from now on, and logs what they are. False: out_message, and those before stay in
+ * force. True without TLS. Main's thread, blocking on the files. */
+bool node_reload_tls(struct node *node, char *out_message, size_t message_size);
+
 const struct shared *node_shared(const struct node *node);
 uint64_t node_member_id(const struct node *node);
 uint64_t node_cluster_id(const struct node *node);

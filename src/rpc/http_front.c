@@ -4,6 +4,7 @@
  * Whoever is not answered inside of that call is suspended; the answer resumes it, and handle() is called again. */
 #include "rpc/http_front.h"
 
+#include <gnutls/abstract.h>
 #include <microhttpd.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,9 +13,11 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "rpc/http_tls.h"
 
 struct http_front {
     struct http_front_owner owner;
+    struct http_tls *tls; /* NULL = plain */
     struct MHD_Daemon *daemon;
     int descriptor;
     struct list waiting; /* suspended */
@@ -92,16 +95,48 @@ static void complete(void *context, struct MHD_Connection *connection, void **ex
     *exchange_of = NULL;
 }
 
-struct http_front *http_front_new(const struct http_front_owner *owner)
+/* Before its handshake, and when it is gone. */
+static void note_connection(void *context, struct MHD_Connection *connection, void **credentials, enum MHD_ConnectionNotificationCode code)
+{
+    struct http_front *front = context;
+    if (front->tls == NULL) return;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        http_tls_end(front->tls, *credentials);
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    ASSERT(info != NULL);
+    *credentials = http_tls_begin(front->tls, info->tls_session);
+}
+
+/* The daemon's own certificate, which it insists on, is none: each connection has its credentials from http_tls. */
+static int no_certificate(gnutls_session_t session, const gnutls_datum_t *authorities, int authority_count, const gnutls_pk_algorithm_t *algorithms,
+                          int algorithm_count, gnutls_pcert_st **out_certificates, unsigned *out_count, gnutls_privkey_t *out_key)
+{
+    (void)session, (void)authorities, (void)authority_count, (void)algorithms, (void)algorithm_count;
+    (void)out_certificates, (void)out_count, (void)out_key;
+    return -1;
+}
+
+struct http_front *http_front_new(const struct http_front_owner *owner, struct rpc_tls *tls)
 {
     ASSERT(owner->serve != NULL && owner->forget != NULL);
     struct http_front *front = ALLOC(struct http_front);
     front->owner = *owner;
     list_init(&front->waiting);
-    front->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, front,
+    if (tls != NULL) front->tls = http_tls_new(tls);
+    struct MHD_OptionItem tls_options[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HTTP_TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)no_certificate},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls != NULL ? MHD_USE_TLS : 0);
+    front->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, front,
                                      MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_NOTIFY_COMPLETED, complete, front,
+                                     MHD_OPTION_NOTIFY_CONNECTION, note_connection, front,
                                      MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_FRONT_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_FRONT_TIMEOUT_S,
-                                     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_FRONT_HEAD_BYTES, MHD_OPTION_END);
+                                     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_FRONT_HEAD_BYTES,
+                                     MHD_OPTION_ARRAY, tls != NULL ? tls_options : &tls_options[2], MHD_OPTION_END);
     const union MHD_DaemonInfo *info = front->daemon == NULL ? NULL : MHD_get_daemon_info(front->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (info == NULL) {
         http_front_free(front);
@@ -123,6 +158,7 @@ void http_front_free(struct http_front *front)
         http_front_step(front); /* nothing may be suspended when it stops */
         MHD_stop_daemon(front->daemon);
     }
+    http_tls_free(front->tls);
     alloc_free(front);
 }
 

@@ -5,6 +5,7 @@
  * never end: what is not a whole request after HTTP_FRONT_TIMEOUT_S is closed, bodies are thrown away, heads over HTTP_FRONT_HEAD_BYTES
  * are refused. Owner: http_front_new/_free; an exchange is the front's. Thread: one, the door's.
  * Limits: HTTP_FRONT_CONNECTIONS_MAX at once; one more is closed.
+ * With an rpc_tls every connection of the front is TLS: libmicrohttpd's, that is GnuTLS's (http_tls).
  */
 #ifndef RPC_HTTP_FRONT_H
 #define RPC_HTTP_FRONT_H
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "rpc/rpc_tls.h"
 
 #define HTTP_FRONT_CONNECTIONS_MAX 64
 #define HTTP_FRONT_HEAD_BYTES 16384
@@ -27,7 +29,8 @@ struct http_front_owner {
     void (*forget)(void *context, struct http_exchange *exchange);
     void *context;
 };
-struct http_front *http_front_new(const struct http_front_owner *owner); /* NULL: no descriptors, or no memory */
+/* NULL: no descriptors, or no memory. `tls` is borrowed; NULL = plain. */
+struct http_front *http_front_new(const struct http_front_owner *owner, struct rpc_tls *tls);
 void http_front_free(struct http_front *front);                          /* closes all connections; accepts NULL */
 int http_front_descriptor(const struct http_front *front);               /* readable: http_front_step is due */
 /* Takes the connected descriptor (non-blocking, nothing consumed); http_front_step is due. */

@@ -3,15 +3,13 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <grpc/grpc_security.h>
-
 #include "base/assert.h"
 #include "rpc/coalescer.h"
-
-#define LISTENER_NAME "external:kvd"
 
 /* The argument points at rpc_listener.handler, which outlives the server: nothing to copy or free. */
 static void *arg_copy(void *pointer) { return pointer; }
@@ -19,9 +17,10 @@ static void arg_destroy(void *pointer) { (void)pointer; }
 static int arg_compare(void *a, void *b) { return (a > b) - (a < b); }
 static const grpc_arg_pointer_vtable ARG_TABLE = {.copy = arg_copy, .destroy = arg_destroy, .cmp = arg_compare};
 
-void rpc_listener_init(struct rpc_listener *listener)
+void rpc_listener_init(struct rpc_listener *listener, const char *name)
 {
-    ASSERT(listener != NULL);
+    ASSERT(listener != NULL && strncmp(name, "external:", 9) == 0);
+    listener->name = name;
     listener->handler = NULL;
     int error = pthread_mutex_init(&listener->lock, NULL);
     ASSERT(error == 0);
@@ -29,15 +28,15 @@ void rpc_listener_init(struct rpc_listener *listener)
 
 grpc_arg rpc_listener_arg(struct rpc_listener *listener)
 {
-    char *key = LISTENER_NAME; /* gRPC's struct lacks the const */
+    char *key = (char *)(uintptr_t)listener->name; /* gRPC's struct lacks the const */
     return (grpc_arg){.type = GRPC_ARG_POINTER, .key = key, .value.pointer = {.p = &listener->handler, .vtable = &ARG_TABLE}};
 }
 
-void rpc_listener_bind(struct rpc_listener *listener, grpc_server *server)
+void rpc_listener_bind(struct rpc_listener *listener, grpc_server *server, grpc_server_credentials *credentials)
 {
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
-    (void)grpc_server_add_http2_port(server, LISTENER_NAME, credentials); /* an external port's number is 0, as is a failure's */
-    grpc_server_credentials_release(credentials);
+    grpc_server_credentials *own = credentials == NULL ? grpc_insecure_server_credentials_create() : NULL;
+    (void)grpc_server_add_http2_port(server, listener->name, own != NULL ? own : credentials); /* an external port's number is 0, as is a failure's */
+    if (own != NULL) grpc_server_credentials_release(own);
     ASSERT(listener->handler != NULL);
 }
 

@@ -318,13 +318,13 @@ struct rpc_peer *rpc_peer_new(const struct rpc_peer_options *options)
     peer->options = *options;
     rng_init(&peer->rng, options->seed);
     list_init(&peer->ins);
-    rpc_listener_init(&peer->listener);
+    rpc_listener_init(&peer->listener, "external:peers");
     rpc_signal_inbox_init_roused(&peer->inbox, rouse_role, &peer->port);
     rpc_signal_init(&peer->callbacks_closed, RPC_TAG_SHUTDOWN, &peer->inbox);
     rpc_signal_init(&peer->shutdown, RPC_TAG_SHUTDOWN, &peer->inbox);
     rpc_signal_init(&peer->arrived, RPC_TAG_IN_ARRIVED, &peer->inbox);
     make_server(peer);
-    rpc_listener_bind(&peer->listener, peer->server);
+    rpc_listener_bind(&peer->listener, peer->server, NULL);
     grpc_server_start(peer->server);
     rpc_unknown_init(&peer->unknown, peer->server, options->queue, &peer->inbox, false);
     arm(peer);

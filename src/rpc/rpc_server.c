@@ -50,6 +50,7 @@ struct rpc_server {
     grpc_server *server;
     grpc_resource_quota *quota;
     struct rpc_listener listener;
+    struct rpc_listener tls_listener; /* bound if there is TLS */
     struct rpc_wake wake;
     struct rpc_signal_inbox inbox; /* of calls that wait */
     struct rpc_homes homes;
@@ -336,6 +337,7 @@ static void server_refuse(struct call_port *port)
     ASSERT(!server->is_shut_down);
     server->is_refusing = true;
     rpc_listener_close(&server->listener);
+    rpc_listener_close(&server->tls_listener);
     RPC_TAG_RELEASE(&server->shutdown);
     grpc_server_shutdown_and_notify(server->server, server->queue, &server->shutdown);
 }
@@ -369,7 +371,9 @@ static void make_server(struct rpc_server *server)
         rpc_arg_integer(GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES_MAX),
         {.type = GRPC_ARG_POINTER, .key = GRPC_ARG_RESOURCE_QUOTA,
          .value.pointer = {.p = server->quota, .vtable = grpc_resource_quota_arg_vtable()}},
+        rpc_arg_integer(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, RPC_SERVER_HANDSHAKE_NS / NS_PER_MS),
         rpc_listener_arg(&server->listener),
+        rpc_listener_arg(&server->tls_listener),
     };
     grpc_channel_args channel_args = {.num_args = sizeof args / sizeof args[0], .args = args};
     server->server = grpc_server_create(&channel_args, NULL);
@@ -411,6 +415,15 @@ static void make_slots(struct rpc_server *server)
     ASSERT(server->free_count == server->slot_count);
 }
 
+static void bind_listeners(struct rpc_server *server)
+{
+    rpc_listener_bind(&server->listener, server->server, NULL);
+    if (server->options.tls == NULL) return;
+    grpc_server_credentials *credentials = rpc_tls_credentials(server->options.tls);
+    rpc_listener_bind(&server->tls_listener, server->server, credentials);
+    grpc_server_credentials_release(credentials);
+}
+
 struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
 {
     ASSERT(options->calls_max > 0 && options->calls_max < UINT32_MAX / 2);
@@ -419,14 +432,15 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     server->port.table = &PORT_TABLE;
     server->options = *options;
     server->shutdown.kind = RPC_TAG_SHUTDOWN;
-    rpc_listener_init(&server->listener);
+    rpc_listener_init(&server->listener, "external:clients");
+    rpc_listener_init(&server->tls_listener, "external:clients-tls");
     make_server(server);
     register_methods(server);
     if (options->streams_max[WATCH_METHOD_WATCH] > 0) server->watch = rpc_watch_new(server->server, options->streams_max);
     make_slots(server);
     rpc_signal_inbox_init(&server->inbox, &server->wake);
     rpc_homes_init(&server->homes, &server->inbox, server->slot_count);
-    rpc_listener_bind(&server->listener, server->server);
+    bind_listeners(server);
     grpc_server_start(server->server);
     rpc_wake_init(&server->wake, server->queue);
     if (server->watch != NULL) rpc_watch_start(server->watch);
@@ -452,6 +466,12 @@ void rpc_server_adopt(struct rpc_server *server, int descriptor)
 {
     ASSERT(server->server != NULL);
     rpc_listener_adopt(&server->listener, descriptor);
+}
+
+void rpc_server_adopt_tls(struct rpc_server *server, int descriptor)
+{
+    ASSERT(server->options.tls != NULL);
+    rpc_listener_adopt(&server->tls_listener, descriptor);
 }
 
 grpc_completion_queue *rpc_server_queue(struct rpc_server *server) { return server->queue; }
@@ -527,6 +547,7 @@ void rpc_server_free(struct rpc_server *server)
     grpc_completion_queue_destroy(server->queue);
     grpc_resource_quota_unref(server->quota);
     rpc_listener_deinit(&server->listener);
+    rpc_listener_deinit(&server->tls_listener);
     alloc_free(server->methods);
     alloc_free(server->calls);
     alloc_free(server->free_slots);

@@ -219,7 +219,7 @@ def test_both_forms_of_flags_and_the_environment_are_read():
 def test_flags_that_are_not_built_are_accepted_with_one_warning_each():
     needs_kvd("flags of later versions")
     # In all forms: with "=", with the value as the next word, bare, with one dash, repeated; of 3.4 to 3.7 and older.
-    flags = ["--enable-grpc-gateway=true", "--client-cert-auth", "-auto-tls=false",
+    flags = ["--enable-grpc-gateway=true", "--memory-mlock", "-socket-reuse-port=false",
              "--feature-gates=InitialCorruptCheck=true", "--experimental-initial-corrupt-check=true",
              "--experimental-compact-hash-check-enabled",
              "--strict-reconfig-check", "--logger=zap", "--log-outputs=stderr", "--metrics=extensive", "--enable-v2=false",

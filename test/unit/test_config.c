@@ -132,15 +132,43 @@ START_TEST(test_config_only_addresses_can_be_listened_on)
 }
 END_TEST
 
-START_TEST(test_config_tls_is_refused_where_this_member_would_have_to_speak_it)
+START_TEST(test_config_tls_between_members_is_refused)
+{
+    config.listen_peer_urls = "unixs:///run/kvd.sock";
+    refused("--listen-peer-urls: https and unixs (TLS) between members are not supported");
+    config.initial_advertise_peer_urls = "https://127.0.0.1:2380";
+    refused("--initial-advertise-peer-urls: https and unixs (TLS) between members are not supported");
+    config.advertise_client_urls = "https://kvd.example:443"; /* something in front of it may */
+    ck_assert_msg(check(), "%s", message);
+}
+END_TEST
+
+START_TEST(test_config_tls_for_clients_needs_all_of_its_files)
 {
     config.listen_client_urls = "https://127.0.0.1:2379";
-    refused("--listen-client-urls: https and unixs (TLS) are not supported");
-    config.listen_peer_urls = "unixs:///run/kvd.sock";
-    refused("--listen-peer-urls: https and unixs (TLS) are not supported");
-    config.initial_advertise_peer_urls = "https://127.0.0.1:2380";
-    refused("--initial-advertise-peer-urls: https and unixs (TLS) are not supported");
-    config.advertise_client_urls = "https://kvd.example:443"; /* something in front of it may */
+    refused("--listen-client-urls: https and unixs (TLS) need --cert-file and --key-file");
+    config.listen_metrics_urls = "https://127.0.0.1:2381";
+    refused("--listen-metrics-urls: https and unixs (TLS) need --cert-file and --key-file");
+    config.cert_file = "a.pem";
+    refused("--cert-file needs --key-file");
+    config.key_file = "a.key";
+    refused("--key-file needs --cert-file");
+    config.client_cert_auth = true;
+    refused("--client-cert-auth needs --trusted-ca-file");
+    config.trusted_ca_file = "ca.pem";
+    refused("--trusted-ca-file needs --cert-file and --key-file");
+    config.cert_file = "a.pem";
+    config.key_file = "a.key";
+    refused("no URL of --listen-client-urls is https");
+    config.cert_file = "a.pem";
+    config.key_file = "a.key";
+    config.listen_client_urls = "https://127.0.0.1:2379,http://127.0.0.1:2378,unixs:///run/kvd.sock"; /* as etcd: each as it says */
+    ck_assert_msg(check(), "%s", message);
+    config.trusted_ca_file = "ca.pem";
+    config.client_cert_auth = true;
+    ck_assert_msg(check(), "%s", message);
+    config.listen_client_urls = "http://127.0.0.1:2379";
+    config.listen_metrics_urls = "https://127.0.0.1:2381";
     ck_assert_msg(check(), "%s", message);
 }
 END_TEST
@@ -275,7 +303,8 @@ int main(void)
     tcase_add_test(tests, test_config_each_bad_value_is_named);
     tcase_add_test(tests, test_config_each_url_list_is_checked_and_named);
     tcase_add_test(tests, test_config_only_addresses_can_be_listened_on);
-    tcase_add_test(tests, test_config_tls_is_refused_where_this_member_would_have_to_speak_it);
+    tcase_add_test(tests, test_config_tls_between_members_is_refused);
+    tcase_add_test(tests, test_config_tls_for_clients_needs_all_of_its_files);
     tcase_add_test(tests, test_config_a_member_without_initial_cluster_is_alone_by_all_its_urls);
     tcase_add_test(tests, test_config_limits_are_derived_and_related);
     tcase_add_test(tests, test_config_quota_zero_is_two_gibibytes_and_negative_is_none);

@@ -369,6 +369,32 @@ START_TEST(test_config_file_env_ports_must_not_meet_and_the_member_must_be_said)
 }
 END_TEST
 
+/* What etcd can and kvd cannot is refused where it is asked for, and passed over where it is not. */
+START_TEST(test_config_file_of_certificates)
+{
+    static const char *const asked[] = {"--auto-tls", "--peer-auto-tls=true", "--ca-file=x", "--client-crl-file=x", "--peer-crl-file=x",
+                                        "--client-cert-allowed-hostname=x", "--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2", "--peer-ca-file=x",
+                                        "--peer-cert-allowed-cn=x", "--peer-cert-allowed-hostname=x", "--peer-cert-file=x", "--peer-key-file=x",
+                                        "--peer-client-cert-auth", "--peer-trusted-ca-file=x"};
+    static const char *const empty[] = {"--auto-tls=false", "--peer-auto-tls=false", "--client-crl-file=", "--tls-min-version=TLS1.2",
+                                        "--tls-max-version=TLS1.3", "--peer-cert-file=", "--cert-file=", "--client-cert-auth=false"};
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        ck_assert_msg(run(asked[i], NULL, NULL, NULL) == OPTIONS_INVALID, "%s", asked[i]);
+        ck_assert_msg(strstr(options.message, " is not supported by this version: ") != NULL, "%s", options.message);
+        ck_assert_msg(strncmp(options.message, asked[i], strcspn(asked[i], "=")) == 0, "%s", options.message);
+        options_deinit(&options);
+    }
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        ck_assert_msg(run(empty[i], NULL, NULL, NULL) == OPTIONS_RUN, "%s: %s", empty[i], options.message);
+        options_deinit(&options);
+    }
+    const char *text = "listen-client-urls: https://127.0.0.1:2379\nadvertise-client-urls: https://127.0.0.1:2379\n"
+                       "client-transport-security:\n  cert-file: /nonexistent/a.pem\n  key-file: /nonexistent/a.key\n";
+    ck_assert_int_eq(run("--check-config", file_of("c.yml", text), NULL, NULL), OPTIONS_CHECK);
+    EXPECT(":4: --cert-file: the certificate file /nonexistent/a.pem cannot be read: No such file or directory");
+}
+END_TEST
+
 START_TEST(test_config_file_an_empty_file_leaves_all_open)
 {
     ck_assert_int_eq(run("--config-file", file_of("c.env", ""), "--node=3", NULL), OPTIONS_RUN);
@@ -405,6 +431,7 @@ int main(void)
     tcase_add_test(tcase, test_config_file_env_every_name_of_the_users_takes_effect);
     tcase_add_test(tcase, test_config_file_env_with_many_kinds_of_mistakes);
     tcase_add_test(tcase, test_config_file_env_ports_must_not_meet_and_the_member_must_be_said);
+    tcase_add_test(tcase, test_config_file_of_certificates);
     tcase_add_test(tcase, test_config_file_an_empty_file_leaves_all_open);
     tcase_add_test(tcase, test_config_file_more_mistakes_than_are_kept_are_counted);
     suite_add_tcase(suite, tcase);

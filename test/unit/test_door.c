@@ -27,7 +27,7 @@ struct port_end {
 };
 static struct config config;
 static struct shared shared;
-static struct port_end client_end, peer_end;
+static struct port_end client_end, client_tls_end, peer_end;
 static struct door_actor *door;
 static uint64_t now_ns;
 static char message[512];
@@ -45,6 +45,7 @@ static bool open_door(const char *client_urls, const char *peer_urls)
     config.listen_client_urls = client_urls;
     config.listen_peer_urls = peer_urls;
     struct door_options options = {.config = &config, .shared = &shared, .client = {.adopt = adopt, .context = &client_end},
+                                   .client_tls = {.adopt = adopt, .context = &client_tls_end},
                                    .peer = {.adopt = adopt, .context = &peer_end}};
     door = door_actor_new(&options, message, sizeof message);
     now_ns = NS_PER_S;
@@ -60,6 +61,7 @@ static void tear_down(void)
 {
     door_actor_free(door);
     for (int i = 0; i < client_end.count; i++) close(client_end.adopted[i]);
+    for (int i = 0; i < client_tls_end.count; i++) close(client_tls_end.adopted[i]);
     for (int i = 0; i < peer_end.count; i++) close(peer_end.adopted[i]);
 }
 
@@ -446,6 +448,53 @@ START_TEST(test_door_finishes_sockets_whose_buffer_was_full)
 END_TEST
 #endif
 
+/* gRPC's: an ALPN of h2 alone. */
+static const char hello[] = "\x16\x03\x01\x00\x38\x01\x00\x00\x34\x03\x03"
+                            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                            "\x00\x00\x02\x13\x01\x01\x00\x00\x09\x00\x10\x00\x05\x00\x03\x02h2";
+
+/* What the door has said on this connection. */
+static void expect_said(int fd, const char *beginning, const char *end)
+{
+    char bytes[1000];
+    ssize_t size = recv(fd, bytes, sizeof bytes - 1, MSG_DONTWAIT);
+    ck_assert_int_gt(size, 0);
+    bytes[size] = '\0';
+    ck_assert_msg(strncmp(bytes, beginning, strlen(beginning)) == 0 && strstr(bytes, end) != NULL, "%s", bytes);
+}
+
+START_TEST(test_door_tells_tls_from_plain_by_the_listener)
+{
+    char got[200];
+    door_actor_free(door);
+    ck_assert_msg(open_door("http://127.0.0.1:0,https://127.0.0.1:0", "http://127.0.0.1:0"), "%s", message);
+    uint16_t plain = (uint16_t)atoi(strchr(door_actor_client_addresses(door), ':') + 1), tls = port_of(door_actor_client_addresses(door));
+    int good = dial_port(tls), other = dial_port(plain), web = dial_port(tls), preface = dial_port(tls), garbage = dial_port(tls), half = dial_port(tls);
+    for (size_t i = 0; i < sizeof hello - 1; i++) {
+        ck_assert_int_eq(client_tls_end.count, 0);
+        say(good, &hello[i], 1);
+        step();
+    }
+    ck_assert_int_eq(client_tls_end.count, 1);
+    ck_assert_int_eq(recv(client_tls_end.adopted[0], got, sizeof got, 0), sizeof hello - 1);
+    say(other, hello, sizeof hello - 1);
+    say(web, "GET / HTTP/1.1\r\n\r\n", 18);
+    say(preface, PREFACE, 24);
+    say(garbage, "\x16garbage", 8);
+    say(half, hello, 20);
+    step();
+    ck_assert_int_eq(client_tls_end.count, 1);
+    ck_assert_int_eq(client_end.count, 0);
+    expect_said(web, "HTTP/1.1 400 ", "\r\n\r\nthis port speaks TLS: https://");
+    ck_assert(is_closed(other) && is_closed(preface) && is_closed(garbage) && !is_closed(half));
+    now_ns += DOOR_PREFACE_TIMEOUT_NS;
+    step();
+    ck_assert(is_closed(half));
+    const int ends[] = {good, other, web, preface, garbage, half};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) close(ends[i]);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("door");
@@ -459,6 +508,7 @@ int main(void)
     tcase_add_test(tests, test_door_with_few_descriptors_refuses_clients_keeps_room_and_serves_on);
     tcase_add_test(tests, test_door_without_any_descriptor_refuses_by_its_reserve_and_comes_back);
     tcase_add_test(tests, test_door_listens_on_every_kind_of_address);
+    tcase_add_test(tests, test_door_tells_tls_from_plain_by_the_listener);
     tcase_add_test(tests, test_door_says_why_it_cannot_listen);
     tcase_add_test(tests, test_door_answers_main_and_closes_its_ports_when_told);
 #ifdef KVD_COALESCE
