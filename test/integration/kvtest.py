@@ -147,12 +147,19 @@ class Reply:
         return "%s %r" % (self.code, self.text) if self.response is None else "OK " + str(self.response)
 
 
+def open_channel(target, credentials=None):
+    """A connection of its own; plain without credentials."""
+    if credentials is None:
+        return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+    return grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+
+
 class Client:
     """One connection to one member. `call` raises grpc.RpcError; `ask` answers a Reply; `send` does not wait."""
 
-    def __init__(self, target):
+    def __init__(self, target, credentials=None):
         self.target = target
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(target, credentials)
         self._stubs = {
             name: self._channel.unary_unary(path, request_serializer=_encode, response_deserializer=kind.FromString)
             for name, (path, kind) in METHODS.items()
@@ -191,10 +198,12 @@ class Client:
 
 
 class Stream:
-    """One bidirectional stream. With is_reading false nothing is taken from it until `read` is called."""
+    """One bidirectional stream. With is_reading false nothing is taken from it until `read` is called. `beside`: a stream whose connection
+    it shares, and which is closed last."""
 
-    def __init__(self, target, path, response_class, metadata=(), is_reading=True):
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+    def __init__(self, target, path, response_class, metadata=(), is_reading=True, credentials=None, beside=None):
+        self._is_owner = beside is None
+        self._channel = open_channel(target, credentials) if beside is None else beside._channel
         self._requests = queue.Queue()
         self._responses = queue.Queue()
         call = self._channel.stream_stream(path, request_serializer=_encode, response_deserializer=response_class.FromString)
@@ -252,7 +261,8 @@ class Stream:
     def close(self):
         self.call.cancel()
         self._requests.put(None)
-        self._channel.close()
+        if self._is_owner:
+            self._channel.close()
 
     def __enter__(self):
         return self
