@@ -24,13 +24,17 @@ deps:
 deps-build:
 	@scripts/deps build
 
-build:
+# Configured once, and when the presets change; what else it stands on, ninja looks at.
+configured := build/release/build.ninja
+$(configured): CMakePresets.json
 	cmake --preset release
+	@touch $@
+
+build: $(configured)
 	cmake --build --preset release -j $(JOBS)
 
 # What `make server` needs: the programs without tests and benchmarks.
-programs:
-	cmake --preset release
+programs: $(configured)
 	cmake --build --preset release -j $(JOBS) --target kvd kvctl kvbench readwal readstate readsnapshot readpb
 
 package: deps programs

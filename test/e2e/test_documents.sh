@@ -52,7 +52,7 @@ fi
 running=0
 for page in "${pages[@]}" test/e2e/documents/wrong.md; do
     run_page "$page" "$e2e_dir/${page//\//_}" &
-    if ((++running >= 2)); then
+    if ((++running >= 3)); then # much of it waits
         wait -n
         running=$((running - 1))
     fi
