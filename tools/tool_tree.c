@@ -78,24 +78,6 @@ static void put_json_string(struct buf *out, struct slice value)
     buf_put_u8(out, '"');
 }
 
-static void put_base64(struct buf *out, struct slice value)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    buf_reserve(out, (value.size + 2) / 3 * 4);
-    for (size_t i = 0; i < value.size; i += 3) {
-        size_t left = value.size - i;
-        uint32_t word = (uint32_t)value.data[i] << 16;
-        if (left > 1) word |= (uint32_t)value.data[i + 1] << 8;
-        if (left > 2) word |= value.data[i + 2];
-        ASSERT(word < 1u << 24);
-        uint8_t *place = buf_extend(out, 4);
-        place[0] = (uint8_t)digits[word >> 18];
-        place[1] = (uint8_t)digits[word >> 12 & 63];
-        place[2] = left > 1 ? (uint8_t)digits[word >> 6 & 63] : '=';
-        place[3] = left > 2 ? (uint8_t)digits[word & 63] : '=';
-    }
-}
-
 /* ---- fields ---- */
 
 static void begin_line(struct tool_tree *tree, const char *name, bool has_value)
@@ -220,7 +202,7 @@ void tool_tree_base64(struct tool_tree *tree, const char *name, struct slice val
     const char *quote = tree->style == TOOL_TREE_JSON ? "\"" : "";
     begin(tree, name);
     buf_printf(&tree->text, "%s", quote);
-    put_base64(&tree->text, value);
+    buf_put_base64(&tree->text, value);
     buf_printf(&tree->text, "%s", quote);
     end(tree);
 }

@@ -131,6 +131,21 @@ static void put_groups(void)
     }
 }
 
+/* The end of a loop over the words that stand there: the command among them is `typed`. */
+static void put_typed(void)
+{
+    printf("        help) ;;\n"
+           "        *)\n"
+           "            case $typed in\n"
+           "            '') typed=$word ;;\n"
+           "            ");
+    put_groups();
+    printf(") typed=\"$typed $word\" ;;\n"
+           "            esac ;;\n"
+           "        esac\n"
+           "    done\n");
+}
+
 static void put_globals(void)
 {
     printf("    local globals='");
@@ -152,18 +167,9 @@ static void print_bash(void)
            "        word=${COMP_WORDS[i]}\n"
            "        case $word in\n"
            "        =) ((i++)) ;;\n"
-           "        -*) [[ $valued == *\" $word \"* && ${COMP_WORDS[i+1]} != = ]] && ((i++)) ;;\n"
-           "        help) ;;\n"
-           "        *)\n"
-           "            case $typed in\n"
-           "            '') typed=$word ;;\n"
-           "            ");
-    put_groups();
-    printf(") typed=\"$typed $word\" ;;\n"
-           "            esac ;;\n"
-           "        esac\n"
-           "    done\n"
-           "    case $prev in\n"
+           "        -*) [[ $valued == *\" $word \"* && ${COMP_WORDS[i+1]} != = ]] && ((i++)) ;;\n");
+    put_typed();
+    printf("    case $prev in\n"
            "    -w|--write-out) words='" FORMATS "' cur=${cur#=} ;;\n"
            "    --order) words='" ORDERS "' ;;\n"
            "    --sort-by) words='" TARGETS "' ;;\n"
@@ -234,17 +240,8 @@ static void print_zsh(void)
            "        word=${words[i]}\n"
            "        case $word in\n"
            "        -*=*) ;;\n"
-           "        -*) [[ $valued == *\" $word \"* ]] && ((i++)) ;;\n"
-           "        help) ;;\n"
-           "        *)\n"
-           "            case $typed in\n"
-           "            '') typed=$word ;;\n"
-           "            ");
-    put_groups();
-    printf(") typed=\"$typed $word\" ;;\n"
-           "            esac ;;\n"
-           "        esac\n"
-           "    done\n");
+           "        -*) [[ $valued == *\" $word \"* ]] && ((i++)) ;;\n");
+    put_typed();
     put_zsh_values();
     printf("    local offered=''\n    case $typed in\n    '') ;;\n");
     size_t count;

@@ -129,21 +129,9 @@ void json_text(struct json *json, const char *name, const char *value)
 
 void json_bytes(struct json *json, const char *name, struct slice value)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (value.size == 0 && name != NULL) return;
     begin(json, name);
     buf_put_u8(&json->text, '"');
-    for (size_t i = 0; i < value.size; i += 3) {
-        size_t left = value.size - i;
-        uint32_t word = (uint32_t)value.data[i] << 16;
-        if (left > 1) word |= (uint32_t)value.data[i + 1] << 8;
-        if (left > 2) word |= value.data[i + 2];
-        ASSERT(word < 1u << 24);
-        uint8_t *place = buf_extend(&json->text, 4);
-        place[0] = (uint8_t)digits[word >> 18];
-        place[1] = (uint8_t)digits[word >> 12 & 63];
-        place[2] = left > 1 ? (uint8_t)digits[word >> 6 & 63] : '=';
-        place[3] = left > 2 ? (uint8_t)digits[word & 63] : '=';
-    }
+    buf_put_base64(&json->text, value);
     buf_put_u8(&json->text, '"');
 }

@@ -90,6 +90,24 @@ void buf_put_varint(struct buf *buf, uint64_t value)
     ASSERT(buf->size <= buf->capacity);
 }
 
+void buf_put_base64(struct buf *buf, struct slice bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    buf_reserve(buf, (bytes.size + 2) / 3 * 4);
+    for (size_t i = 0; i < bytes.size; i += 3) {
+        size_t left = bytes.size - i;
+        uint32_t word = (uint32_t)bytes.data[i] << 16;
+        if (left > 1) word |= (uint32_t)bytes.data[i + 1] << 8;
+        if (left > 2) word |= bytes.data[i + 2];
+        ASSERT(word < 1u << 24);
+        uint8_t *place = buf_extend(buf, 4);
+        place[0] = (uint8_t)digits[word >> 18];
+        place[1] = (uint8_t)digits[word >> 12 & 63];
+        place[2] = left > 1 ? (uint8_t)digits[word >> 6 & 63] : '=';
+        place[3] = left > 2 ? (uint8_t)digits[word & 63] : '=';
+    }
+}
+
 void buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list arguments, again;

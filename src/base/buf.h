@@ -24,6 +24,7 @@ void buf_shrink(struct buf *buf);                     /* gives back what is rese
 uint8_t *buf_extend(struct buf *buf, size_t more);    /* appends `more` uninitialised bytes, returns their place */
 void buf_put(struct buf *buf, const void *data, size_t size);
 void buf_put_slice(struct buf *buf, struct slice bytes);
+void buf_put_base64(struct buf *buf, struct slice bytes); /* with its padding, without line ends */
 void buf_put_u8(struct buf *buf, uint8_t value);
 void buf_put_u16(struct buf *buf, uint16_t value);    /* little endian */
 void buf_put_u32(struct buf *buf, uint32_t value);

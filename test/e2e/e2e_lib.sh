@@ -8,6 +8,7 @@ e2e_modules=$e2e_root/build/clients
 e2e_passed=0
 e2e_failed=0
 e2e_skipped=0
+e2e_started=() # processes that the test began itself, beside the cluster: ended with it
 export KVD_CONFIG=$e2e_dir/config.env
 
 e2e_free_ports() {
@@ -60,6 +61,12 @@ END
 e2e_finish() {
     local status=$?
     trap - EXIT
+    set +e
+    for pid in ${e2e_started[@]+"${e2e_started[@]}"}; do
+        kill -KILL "$pid"
+        wait "$pid"
+    done 2>/dev/null
+    set -e
     "$e2e_root/scripts/stop_servers.sh" >>"$e2e_dir/stop.out" 2>&1 || true
     if ((status != 0)); then
         e2e_failed=$((e2e_failed + 1))

@@ -8,19 +8,6 @@ kvd=$e2e_root/bin/kvd
 kvctl=$e2e_root/bin/kvctl
 scripts=$e2e_root/scripts
 unset ETCDCTL_ENDPOINTS KVCTL_ENDPOINTS
-started=()
-
-finish() {
-    local status=$?
-    set +e
-    for pid in ${started[@]+"${started[@]}"}; do
-        kill -KILL "$pid"
-        wait "$pid"
-    done 2>/dev/null
-    (exit "$status")
-    e2e_finish
-}
-trap finish EXIT
 
 # mistakes EXPECTED_FILE COMMAND...: exits with 1 and says exactly this on stderr
 mistakes() {
@@ -152,15 +139,15 @@ tls-min-version: 'TLS1.2'
 tls-max-version: 'TLS1.3'
 END
         ETCD_NAME=void "$kvd" --config-file "$e2e_dir/etcd$i.conf.yml" >"$e2e_dir/etcd$i.log" 2>&1 </dev/null &
-        started+=($!)
+        e2e_started+=($!)
     done
     expect "a cluster by etcd's files" OK "$kvctl" --endpoints "http://127.0.0.1:$((base + 20))" --command-timeout 20s put file yaml
     expect_match "of three" 'infra2, http://127.0.0.1:' "$kvctl" --endpoints "http://127.0.0.1:$base" member list
     expect_match "the file is all that counts, and that is said" 'other flags and environment variables are ignored' cat "$e2e_dir/etcd0.log"
     expect_match "its log level" '"level":"debug"|etcd0.conf.yml' cat "$e2e_dir/etcd0.log"
-    for pid in "${started[@]}"; do kill -TERM "$pid"; done
-    for pid in "${started[@]}"; do wait "$pid" || e2e_fail "a member ended with $?" "$(tail -n 1 "$e2e_dir/etcd0.log")"; done
-    started=()
+    for pid in "${e2e_started[@]}"; do kill -TERM "$pid"; done
+    for pid in "${e2e_started[@]}"; do wait "$pid" || e2e_fail "a member ended with $?" "$(tail -n 1 "$e2e_dir/etcd0.log")"; done
+    e2e_started=()
 }
 
 # holds_several DIRECTORY LEAST...: each has at least so many files

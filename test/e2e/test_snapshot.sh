@@ -9,19 +9,6 @@ unset ETCDCTL_ENDPOINTS KVCTL_ENDPOINTS
 kvctl=${KVCTL_BINARY:-$e2e_root/bin/kvctl}
 kvd=$e2e_root/bin/kvd
 saved=$e2e_dir/backup.db
-started=()
-
-finish() {
-    local status=$?
-    set +e
-    for pid in "${started[@]}"; do
-        kill -KILL "$pid"
-        wait "$pid"
-    done 2>/dev/null
-    (exit "$status")
-    e2e_finish
-}
-trap finish EXIT
 
 client_of() { echo "http://127.0.0.1:$((e2e_port + 10 * $1 + $2))"; }
 old() { "$kvctl" --endpoints "$endpoint" "$@"; }
@@ -49,7 +36,7 @@ serve() {
     local log=$1 url=http://127.0.0.1:$2
     shift 2
     "$kvd" --listen-client-urls "$url" --advertise-client-urls "$url" "$@" >"$log" 2>&1 </dev/null &
-    started+=($!)
+    e2e_started+=($!)
 }
 
 ready() {
@@ -101,7 +88,7 @@ serve_etcd() {
     command -v etcd >/dev/null || return
     etcd --data-dir "$e2e_dir/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" --listen-peer-urls "$(client_of 4 1)" \
         --initial-advertise-peer-urls "$(client_of 4 1)" --initial-cluster "default=$(client_of 4 1)" >"$e2e_dir/etcd.log" 2>&1 &
-    started+=($!)
+    e2e_started+=($!)
     for ((i = 0; i < 100; i++)); do
         etcdctl --endpoints "$etcd" endpoint health >/dev/null 2>&1 && return
         sleep 0.1

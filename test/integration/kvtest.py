@@ -538,6 +538,26 @@ class Cluster:
 # The runner
 
 
+_shared = []
+
+
+def shared_cluster():
+    """Three members with a leader, for all tests of a file that leave them as they were; ended by main."""
+    if not _shared:
+        cluster = Cluster(3)
+        cluster.__enter__()
+        cluster.leader()
+        _shared.append(cluster)
+    return _shared[0]
+
+
+def take_shared_cluster():
+    """For a test that takes it apart, and ends it."""
+    cluster = shared_cluster()
+    _shared.clear()
+    return cluster
+
+
 def main(namespace, budget_s):
     """Runs every test_* function of a module in the order of its text (or those named on the command line), prints one
     line for each and the sum, and fails above twice the written budget."""
@@ -566,6 +586,8 @@ def main(namespace, budget_s):
             else:
                 traceback.print_exc()
         print("%-72s %s %.1f s" % (name, verdict, time.monotonic() - start), flush=True)
+    if _shared:
+        take_shared_cluster().__exit__(None, None, None)
     spent = time.monotonic() - suite_start
     limit_s = 2 * budget_s * (20 if IS_LONG else 1)
     print("# %s: %.1f s of %d s" % (suite, spent, budget_s), flush=True)

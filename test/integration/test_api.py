@@ -20,7 +20,7 @@ from google.protobuf import descriptor_pb2
 
 import requests
 from kvtest import (BINARY, CHANNEL_OPTIONS, IS_SHORT, ROOT, Client, Cluster, check, health, is_kvd, main, needs_kvd, pick,
-                    rpc, wait_until)
+                    rpc, shared_cluster, take_shared_cluster, wait_until)
 
 BUDGET_S = 45
 MIB = 1 << 20
@@ -43,21 +43,10 @@ NO_SPACE = (EXHAUSTED, "etcdserver: mvcc: database space exceeded")
 NO_LEADER = ("UNAVAILABLE", "etcdserver: no leader")
 TIMEOUT = ("UNAVAILABLE", "etcdserver: request timed out")
 
-_shared = []        # the cluster of three, while it runs
-
-
-def _cluster():
-    if not _shared:
-        cluster = Cluster(3)
-        cluster.__enter__()
-        cluster.leader()
-        _shared.append(cluster)
-    return _shared[0]
-
 
 def _clients():
     """A client of every member, the leader's first; each test gets keys of its own below its prefix."""
-    cluster = _cluster()
+    cluster = shared_cluster()
     leader = cluster.leader()
     return [leader.client] + [member.client for member in cluster.members if member is not leader]
 
@@ -401,7 +390,7 @@ def test_headers_name_the_member_that_answers():
     members = _clients()[0].call("MemberList", rpc.MemberListRequest()).members
     by_url = {url: member.ID for member in members for url in member.clientURLs}
     clusters = set()
-    for member in _cluster().members:
+    for member in shared_cluster().members:
         status = member.client.status()
         for reply in (member.client.get(MISSING), member.client.get(MISSING, serializable=True), _txn(member.client),
                       member.client.put(b"header", b"1"), _txn(member.client, _put(b"header")),
@@ -439,7 +428,7 @@ def test_a_negative_quota_is_none():
 
 
 def test_member_list_is_sorted_and_complete_and_its_header_has_no_revision():
-    cluster = _cluster()
+    cluster = shared_cluster()
     expected = {member.name: (member.peer_url, member.client_url) for member in cluster.members}
     for client, linearizable in itertools.product(_clients(), (False, True)):
         reply = client.call("MemberList", rpc.MemberListRequest(linearizable=linearizable))
@@ -490,7 +479,7 @@ def test_health_watch_tells_at_once_and_stays_open():
 
 def test_requests_may_come_gzipped():
     needs_kvd("gzip")
-    for member in _cluster().members:
+    for member in shared_cluster().members:
         with _raw_channel(member) as channel:
             put = channel.unary_unary("/etcdserverpb.KV/Put", response_deserializer=rpc.PutResponse.FromString)
             body = rpc.PutRequest(key=b"gzip", value=b"v" * 100000).SerializeToString()
@@ -521,7 +510,7 @@ BUILT = ("/etcdserverpb.KV/", "Lease/LeaseGrant", "Lease/LeaseRevoke", "Lease/Le
 
 def test_authenticate_says_that_there_is_no_authentication():
     needs_kvd("a server without authentication")
-    with _raw_channel(_cluster().members[0]) as channel:
+    with _raw_channel(shared_cluster().members[0]) as channel:
         try:
             channel.unary_unary("/etcdserverpb.Auth/Authenticate")(rpc.AuthenticateRequest(name="root", password="x").SerializeToString(), timeout=10)
             check(False, "there is an answer")
@@ -533,7 +522,7 @@ def test_every_method_that_is_not_built_answers_unimplemented():
     needs_kvd("missing methods")
     methods = list(_methods())
     check(len(methods) == 42 + 2 + 5 + 2, "%d methods", len(methods))
-    for member in _cluster().members:
+    for member in shared_cluster().members:
         with _raw_channel(member) as channel:
             for path, is_client_stream, is_server_stream in methods:
                 if any(name in path for name in BUILT):
@@ -576,7 +565,7 @@ def test_a_stream_merged_equals_the_unary_answer():
         client.put(b"stream/%03d" % n, b"v" * chance.choice((0, 10, 1000, 50000)))
     revision = _revision(client)
     lengths = []
-    for member in _cluster().members:
+    for member in shared_cluster().members:
         with _raw_channel(member) as channel:
             for _ in range(pick(10, 40, 400)):
                 start, end = sorted(b"stream/%03d" % chance.randrange(300) for _ in range(2))
@@ -600,7 +589,7 @@ def test_a_stream_refuses_what_it_does_not_support():
              ({"key": b"a", "revision": 1 << 50}, FUTURE_REV)]
     cases += [({"key": b"a", name: 1}, ("UNIMPLEMENTED", "RangeStream does not support revision filters"))
               for name in requests.FILTERS]
-    for member in _cluster().members:
+    for member in shared_cluster().members:
         with _raw_channel(member) as channel:
             for options, expected in cases:
                 try:
@@ -699,7 +688,7 @@ def test_reads_beside_compactions_see_one_revision_or_are_compacted():
                 else:
                     check(all(kv.mod_revision <= revision for kv in reply.response.kvs), "a pair of the future")
                     counts["old"] += 1
-    members = _cluster().members
+    members = shared_cluster().members
     _run_all(write, *[lambda m=m: read_now(m) for m in members], lambda: read_old(members[0]))
     print("# reads at now %(now)d, at an old revision %(old)d, compacted %(compacted)d" % counts)
     check(counts["now"] > 10, "%s", counts)
@@ -710,7 +699,7 @@ def test_reads_beside_compactions_see_one_revision_or_are_compacted():
 
 
 def test_hasleader_is_let_pass_while_there_is_one():
-    for member in _cluster().members:
+    for member in shared_cluster().members:
         with _raw_channel(member) as channel:
             call = channel.unary_unary("/etcdserverpb.KV/Range")
             call(rpc.RangeRequest(key=b"a").SerializeToString(), timeout=10, metadata=[("hasleader", "true")])
@@ -766,12 +755,10 @@ def test_periodic_auto_compaction_keeps_the_retention():
 
 
 def test_the_three_members_are_well_after_all_of_this():
-    cluster = _cluster()
-    clients = _clients()
+    clients, cluster = _clients(), take_shared_cluster()
     newest = clients[0].put(b"last", b"1").header.revision
     for client in clients:
         check(client.get(b"last").header.revision >= newest, "a member lags")
-    _shared.clear()
     cluster.__exit__(None, None, None)
 
 

@@ -6,27 +6,16 @@ import os
 import random
 import subprocess
 
-from kvtest import REFERENCE_BINARY, ROOT, Cluster, Skip, check, clean_environment, extra, main, needs_kvd, pick, rpc, wait_until
+from kvtest import (REFERENCE_BINARY, ROOT, Cluster, Skip, check, clean_environment, extra, main, needs_kvd, pick, rpc, shared_cluster,
+                    take_shared_cluster, wait_until)
 from watches import Stream
 
 BUDGET_S = 60
 
-_shared = []
-
-
-def _three():
-    """Three members for all tests that leave them as they were; the last test takes them apart."""
-    if not _shared:
-        cluster = Cluster(3)
-        cluster.__enter__()
-        cluster.leader()
-        _shared.append(cluster)
-    return _shared[0]
-
 
 def test_every_member_says_what_it_can_do():
     needs_kvd("an etcd has no kvd.v1")
-    cluster = _three()
+    cluster = shared_cluster()
     for member in cluster.members:
         answer = member.client.call("Features", extra.FeaturesRequest())
         check("kvd" in answer.features and answer.version != "", "%s", answer)
@@ -92,7 +81,7 @@ def write_much(client, rng, count):
 
 def test_the_history_is_what_was_written_on_every_member_in_both_orders_and_any_pages():
     rng = random.Random(7)
-    cluster = _three()
+    cluster = shared_cluster()
     log = write_much(cluster.members[0].client, rng, pick(60, 200, 2000))
     for member in cluster.members:
         for limit in (1, 7, 10000):
@@ -173,7 +162,7 @@ def _wait_for_silence(cluster):
 
 
 def test_every_member_tells_its_own_watchers_as_they_are():
-    cluster = _three()
+    cluster = shared_cluster()
     _wait_for_silence(cluster)
     members = cluster.members
     cluster.leader()
@@ -219,7 +208,7 @@ def test_a_client_that_does_not_read_is_seen_to_be_behind():
 
 
 def test_an_operator_cancels_one_watcher_and_nothing_else():
-    cluster = _three()
+    cluster = shared_cluster()
     _wait_for_silence(cluster)
     first, second = cluster.members[0], cluster.members[1]
     cluster.leader()
@@ -333,7 +322,7 @@ def test_kvctl_prints_the_history_in_every_format():
 
 
 def test_kvctl_lists_the_clusters_watchers_and_cancels_one():
-    cluster = _three()
+    cluster = shared_cluster()
     _wait_for_silence(cluster)
     cluster.leader()
     targets = [member.target for member in cluster.members]
@@ -382,8 +371,7 @@ def test_kvctl_says_when_the_server_is_an_etcd():
 
 
 def test_a_member_without_a_majority_tells_only_what_it_knows():
-    cluster = _three()
-    _shared.clear()
+    cluster = take_shared_cluster()
     member = cluster.members[0]
     revision = member.client.put(b"alone", b"1").header.revision
     wait_until(lambda: member.client.get(b"alone", serializable=True).kvs, 10, "the put on the member that was asked")

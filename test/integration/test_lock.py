@@ -15,7 +15,7 @@ import time
 import grpc
 
 from kvtest import (CHANNEL_OPTIONS, IS_SHORT, REFERENCE_BINARY, Client, Cluster, Failure, Skip, check, clean_environment, electionpb, lockpb,
-                    main, needs_kvd, pick, rpc, wait_until)
+                    main, needs_kvd, pick, rpc, shared_cluster, wait_until)
 
 BUDGET_S = 40
 SESSION_EXPIRED = ("UNKNOWN", "mutex: session is expired")
@@ -27,19 +27,10 @@ WAIT_S = 10.0
 WAITS_MAX = 4096
 LATE_S = 6                  # by how much an expiry may be late on a busy machine
 
-_shared = []
-
-
-def _cluster():
-    if not _shared:
-        _shared.append(Cluster(3).__enter__())
-        _shared[0].leader()
-    return _shared[0]
-
 
 def _clients():
-    leader = _cluster().leader()
-    return [leader.client] + [member.client for member in _cluster().members if member is not leader]
+    leader = shared_cluster().leader()
+    return [leader.client] + [member.client for member in shared_cluster().members if member is not leader]
 
 
 def _outcome(reply):
@@ -271,7 +262,7 @@ def test_who_gives_up_leaves_no_key_and_the_next_one_goes_on():
         late = Client.wait(_lock(member_client, b"leave", _grant(clients[0]), 0.2))
         check(late.code == "DEADLINE_EXCEEDED", "%s", late)
         wait_until(lambda before=before: _keys(clients[0], b"leave") == before, WAIT_S, "a deadline leaves no key")
-    gone = Client(_cluster().members[1].target)
+    gone = Client(shared_cluster().members[1].target)
     lost = [_lock(gone, b"leave", _grant(clients[0])), _campaign(gone, b"leave", _grant(clients[0]), b"v")]
     _wait_for_keys(clients[0], b"leave", 3)
     last = _grant(clients[0])
@@ -410,7 +401,7 @@ def test_mutual_exclusion_among_20_clients_through_kills():
 
 
 def test_an_election_is_observed_alike_on_every_member():
-    clients, cluster = _clients(), _cluster()
+    clients, cluster = _clients(), shared_cluster()
     observers = [Observer(member, b"elect") for member in cluster.members]
     with contextlib.ExitStack() as stack:
         for observer in observers:
@@ -440,7 +431,7 @@ def test_an_election_is_observed_alike_on_every_member():
 
 def test_etcdctl_locks_and_elects_in_the_same_queues():
     """Its locks are made by the client, of leases, keys and watches: the same keys, so that both kinds wait for each other."""
-    clients, cluster = _clients(), _cluster()
+    clients, cluster = _clients(), shared_cluster()
     command = ["etcdctl", "--endpoints", cluster.members[1].target]
     key = clients[0].call("Lock", lockpb.LockRequest(name=b"ctl", lease=_grant(clients[0]))).key
     locker = subprocess.Popen(command + ["lock", "ctl", "echo", "inside"], stdout=subprocess.PIPE, env=clean_environment())
@@ -471,7 +462,7 @@ def test_etcdctl_locks_and_elects_in_the_same_queues():
 
 def test_a_member_that_stops_ends_what_waits_there_and_takes_its_keys_back():
     needs_kvd("a stop that ends waiting calls with its reason")
-    clients, cluster = _clients(), _cluster()
+    clients, cluster = _clients(), shared_cluster()
     key = clients[0].call("Lock", lockpb.LockRequest(name=b"stop", lease=_grant(clients[0]))).key
     for member in (cluster.followers()[0], cluster.leader()):
         observer = Observer(member, b"stop")
@@ -520,8 +511,4 @@ def test_calls_that_wait_are_limited_and_cost_others_nothing():
 
 
 if __name__ == "__main__":
-    try:
-        main(globals(), BUDGET_S)
-    finally:
-        for shared_cluster in _shared:
-            shared_cluster.__exit__(None, None, None)
+    main(globals(), BUDGET_S)

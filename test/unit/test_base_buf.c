@@ -268,6 +268,19 @@ START_TEST(test_buf_clear_keeps_the_memory_and_printf_appends)
 }
 END_TEST
 
+START_TEST(test_buf_base64_is_padded_to_whole_groups)
+{
+    static const char *const wanted[] = {"", "+w==", "+/8=", "+/8A", "+/8AZg=="};
+    for (size_t size = 0; size < 5; size++) {
+        struct buf buf;
+        buf_init(&buf);
+        buf_put_base64(&buf, slice_make((const uint8_t *)"\xfb\xff\x00" "f", size));
+        ck_assert(slice_equal(buf_slice(&buf), slice_from_string(wanted[size])));
+        buf_deinit(&buf);
+    }
+}
+END_TEST
+
 START_TEST(test_slices_compare_by_bytes_then_by_length)
 {
     ck_assert_int_lt(slice_compare(slice_from_string("a"), slice_from_string("b")), 0);
@@ -296,6 +309,7 @@ int main(void)
     tcase_add_test(tests, test_buf_shrink_gives_back_what_is_not_used);
     tcase_add_test(tests, test_buf_take_blob_hands_the_bytes_over_without_a_copy);
     tcase_add_test(tests, test_buf_clear_keeps_the_memory_and_printf_appends);
+    tcase_add_test(tests, test_buf_base64_is_padded_to_whole_groups);
     tcase_add_test(tests, test_slices_compare_by_bytes_then_by_length);
     Suite *suite = suite_create("base_buf");
     suite_add_tcase(suite, tests);

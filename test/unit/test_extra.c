@@ -5,38 +5,22 @@
 #include <stdlib.h>
 
 #include "kvd/extra.pb-c.h"
-#include "lib/kv_rig.h"
+#include "lib/service_rig.h"
 #include "rpc/rpc_features.h"
-#include "rpc/service.h"
 
 #define FEATURES "/kvd.v1.Extra/Features"
 #define HISTORY "/kvd.v1.Extra/History"
 
-static struct kv_rig rig;
-static struct arena scratch;
-static struct service_env env;
+static struct service_rig rig;
 
 static void set_up(void)
 {
-    kv_rig_init(&rig);
-    arena_init(&scratch, 64 << 20);
-    env = (struct service_env){.machine = rig.machine, .limits = {.txn_ops_max = 128}, .max_request_bytes = 1536 * 1024,
-                               .gather_bytes_max = SIZE_MAX, .cluster_id = 7, .member_id = 8, .term = 3, .leader = 8,
-                               .scratch = &scratch};
+    service_rig_init(&rig);
 }
 
 static void tear_down(void)
 {
-    arena_deinit(&scratch);
-    kv_rig_deinit(&rig);
-}
-
-static struct service_plan plan_of(const char *path, struct slice request)
-{
-    struct service_plan plan;
-    arena_reset(&scratch);
-    service_plan(&env, rpc_method_find(path), request, &plan);
-    return plan;
+    service_rig_deinit(&rig);
 }
 
 START_TEST(test_extra_features_are_told_by_every_member_in_any_state)
@@ -45,12 +29,12 @@ START_TEST(test_extra_features_are_told_by_every_member_in_any_state)
     enum err err = ERR_OK;
     struct rpc_features features;
     buf_init(&out);
-    env.leader = 0;
-    env.is_learner = true;
-    struct service_plan plan = plan_of(FEATURES, slice_empty());
+    rig.env.leader = 0;
+    rig.env.is_learner = true;
+    struct service_plan plan = service_rig_plan(&rig, FEATURES, slice_empty());
     ck_assert_int_eq(plan.action, SERVICE_READ);
     ck_assert(!plan.linearizable);
-    ck_assert_int_eq(service_job_step(plan.job, &env, SIZE_MAX, &out, &err), SERVICE_DONE);
+    ck_assert_int_eq(service_job_step(plan.job, &rig.env, SIZE_MAX, &out, &err), SERVICE_DONE);
     Kvd__V1__FeaturesResponse *response = kvd__v1__features_response__unpack(NULL, out.size, out.blob->data);
     ck_assert_ptr_nonnull(response);
     ck_assert_uint_eq(response->header->member_id, 8);
@@ -89,8 +73,8 @@ END_TEST
 
 START_TEST(test_extra_what_is_no_request_is_refused)
 {
-    ck_assert_int_eq(plan_of(FEATURES, slice_from_string("\x0a\x05q")).err, ERR_MALFORMED);
-    struct service_plan plan = plan_of(FEATURES, slice_from_string("\x0a\x01q")); /* a field of a later version */
+    ck_assert_int_eq(service_rig_plan(&rig, FEATURES, slice_from_string("\x0a\x05q")).err, ERR_MALFORMED);
+    struct service_plan plan = service_rig_plan(&rig, FEATURES, slice_from_string("\x0a\x01q")); /* a field of a later version */
     ck_assert_int_eq(plan.err, ERR_OK);
     service_job_free(plan.job);
 }
@@ -123,7 +107,7 @@ static struct buf encode(const struct ask *ask)
 static struct service_job *begin(const struct ask *ask)
 {
     struct buf request = encode(ask);
-    struct service_plan plan = plan_of(HISTORY, buf_slice(&request));
+    struct service_plan plan = service_rig_plan(&rig, HISTORY, buf_slice(&request));
     buf_deinit(&request);
     ck_assert_int_eq(plan.err, ERR_OK);
     ck_assert(!plan.linearizable);
@@ -145,7 +129,7 @@ static enum err finish(struct service_job *job, struct buf *out)
 {
     enum err err = ERR_OK;
     enum service_progress progress = SERVICE_MORE;
-    while (progress == SERVICE_MORE) progress = service_job_step(job, &env, 60, out, &err);
+    while (progress == SERVICE_MORE) progress = service_job_step(job, &rig.env, 60, out, &err);
     service_job_free(job);
     return progress == SERVICE_DONE ? ERR_OK : err;
 }
@@ -153,7 +137,7 @@ static enum err finish(struct service_job *job, struct buf *out)
 static enum err outcome(const struct ask *ask)
 {
     struct buf request = encode(ask), out;
-    struct service_plan plan = plan_of(HISTORY, buf_slice(&request));
+    struct service_plan plan = service_rig_plan(&rig, HISTORY, buf_slice(&request));
     enum err err = plan.err;
     buf_init(&out);
     if (err == ERR_OK) err = finish(plan.job, &out);
@@ -168,30 +152,30 @@ static void fill(int count, int keys)
     for (int i = 0; i < count; i++) {
         char text[32];
         snprintf(text, sizeof text, "k%d=value%d", i % keys, i);
-        ck_assert_str_ne(kv_rig_put(&rig, text), "");
+        ck_assert_str_ne(kv_rig_put(&rig.kv, text), "");
     }
 }
 
 static void compact(int64_t revision)
 {
-    ck_assert_int_eq(kv_rig_compact(&rig, revision, false), ERR_OK);
-    while (mvcc_compact_step(rig.mvcc, 100)) continue;
-    state_machine_publish(rig.machine);
+    ck_assert_int_eq(kv_rig_compact(&rig.kv, revision, false), ERR_OK);
+    while (mvcc_compact_step(rig.kv.mvcc, 100)) continue;
+    state_machine_publish(rig.kv.machine);
 }
 
 /* The mark moves when apply executes, the view when it publishes: a step in between reads the old view and gets no pin for it. */
-static void compact_unpublished(int64_t revision) { ck_assert_int_eq(mvcc_compact(rig.mvcc, revision), ERR_OK); }
+static void compact_unpublished(int64_t revision) { ck_assert_int_eq(mvcc_compact(rig.kv.mvcc, revision), ERR_OK); }
 
 START_TEST(test_extra_history_keeps_its_window_while_a_compaction_passes)
 {
     for (int oldest_first = 0; oldest_first < 2; oldest_first++) {
         struct buf out;
         enum err err = ERR_OK;
-        int64_t first = mvcc_view_revision(mvcc_view(rig.mvcc)) + 1;
+        int64_t first = mvcc_view_revision(mvcc_view(rig.kv.mvcc)) + 1;
         buf_init(&out);
         fill(100, 5);
         struct service_job *job = begin(&(struct ask){.key = "k", .range_end = "l", .from = first, .oldest_first = oldest_first != 0});
-        ck_assert_int_eq(service_job_step(job, &env, 60, &out, &err), SERVICE_MORE);
+        ck_assert_int_eq(service_job_step(job, &rig.env, 60, &out, &err), SERVICE_MORE);
         fill(10, 5);
         compact(first + 105);
         ck_assert_int_eq(finish(job, &out), ERR_OK);
@@ -204,8 +188,8 @@ START_TEST(test_extra_history_keeps_its_window_while_a_compaction_passes)
         kvd__v1__history_response__free_unpacked(response, NULL);
         buf_deinit(&out);
     }
-    ck_assert(!mvcc_compact_step(rig.mvcc, 1000)); /* and its pin is gone */
-    ck_assert_int_eq(mvcc_compact_done_revision(rig.mvcc), mvcc_view_compact_revision(mvcc_view(rig.mvcc)));
+    ck_assert(!mvcc_compact_step(rig.kv.mvcc, 1000)); /* and its pin is gone */
+    ck_assert_int_eq(mvcc_compact_done_revision(rig.kv.mvcc), mvcc_view_compact_revision(mvcc_view(rig.kv.mvcc)));
 }
 END_TEST
 
@@ -214,14 +198,14 @@ START_TEST(test_extra_history_that_no_pin_holds_begins_anew_or_is_compacted)
     for (int is_named = 0; is_named < 2; is_named++) {
         struct buf out;
         enum err err = ERR_OK;
-        int64_t first = mvcc_view_revision(mvcc_view(rig.mvcc)) + 1;
+        int64_t first = mvcc_view_revision(mvcc_view(rig.kv.mvcc)) + 1;
         buf_init(&out);
         fill(20, 5);
         struct service_job *job = begin(&(struct ask){.key = "k", .range_end = "l", .from = is_named != 0 ? first : 0});
         compact_unpublished(first + 10);
-        enum service_progress progress = service_job_step(job, &env, 60, &out, &err);
+        enum service_progress progress = service_job_step(job, &rig.env, 60, &out, &err);
         ck_assert_int_eq(progress, is_named != 0 ? SERVICE_FAILED : SERVICE_MORE);
-        state_machine_publish(rig.machine);
+        state_machine_publish(rig.kv.machine);
         if (is_named != 0) {
             ck_assert_int_eq(err, ERR_COMPACTED);
             service_job_free(job);
@@ -243,10 +227,10 @@ START_TEST(test_extra_history_pages_that_a_compaction_overtakes_end_or_are_refus
 {
     for (int oldest_first = 0; oldest_first < 2; oldest_first++) {
         struct buf out;
-        int64_t first = mvcc_view_revision(mvcc_view(rig.mvcc)) + 1;
+        int64_t first = mvcc_view_revision(mvcc_view(rig.kv.mvcc)) + 1;
         struct ask ask = {.key = "k", .range_end = "l", .limit = 5, .oldest_first = oldest_first != 0};
         fill(30, 3);
-        if (oldest_first != 0) ask.from = mvcc_view_compact_revision(mvcc_view(rig.mvcc));
+        if (oldest_first != 0) ask.from = mvcc_view_compact_revision(mvcc_view(rig.kv.mvcc));
         buf_init(&out);
         ck_assert_int_eq(finish(begin(&ask), &out), ERR_OK);
         Kvd__V1__HistoryResponse *response = unpack(&out);
@@ -304,12 +288,12 @@ START_TEST(test_extra_history_refuses_what_it_cannot_answer)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         ck_assert_msg(outcome(&cases[i].ask) == cases[i].err, "case %zu: %s", i, err_name(outcome(&cases[i].ask)));
-    ck_assert_int_eq(plan_of(HISTORY, slice_from_string("\x0a\x05q")).err, ERR_MALFORMED);
-    ck_assert_int_eq(plan_of(HISTORY, slice_from_string("\x08\x05")).err, ERR_MALFORMED);
+    ck_assert_int_eq(service_rig_plan(&rig, HISTORY, slice_from_string("\x0a\x05q")).err, ERR_MALFORMED);
+    ck_assert_int_eq(service_rig_plan(&rig, HISTORY, slice_from_string("\x08\x05")).err, ERR_MALFORMED);
     struct buf request = encode(&(struct ask){.key = "k0"});
     request.blob->data[request.size - 1] = 0; /* serializable */
-    env.is_learner = true;
-    ck_assert_int_eq(plan_of(HISTORY, buf_slice(&request)).err, ERR_NOT_SUPPORTED_FOR_LEARNER);
+    rig.env.is_learner = true;
+    ck_assert_int_eq(service_rig_plan(&rig, HISTORY, buf_slice(&request)).err, ERR_NOT_SUPPORTED_FOR_LEARNER);
     buf_deinit(&request);
 }
 END_TEST
@@ -323,8 +307,8 @@ START_TEST(test_extra_history_pages_are_bounded_in_bytes_and_tombstones_are_told
     memset(value->data, 'v', value->size);
     buf_put_pb_bytes(&put, 1, slice_from_string("big"));
     buf_put_pb_bytes(&put, 2, blob_slice(value));
-    for (int i = 0; i < 3; i++) ck_assert_int_eq(kv_rig_apply(&rig, COMMAND_PUT, buf_slice(&put)), ERR_OK);
-    ck_assert_str_ne(kv_rig_delete(&rig, "big"), "");
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(kv_rig_apply(&rig.kv, COMMAND_PUT, buf_slice(&put)), ERR_OK);
+    ck_assert_str_ne(kv_rig_delete(&rig.kv, "big"), "");
     ck_assert_int_eq(finish(begin(&(struct ask){.key = "big"}), &out), ERR_OK);
     Kvd__V1__HistoryResponse *response = unpack(&out);
     ck_assert_uint_eq(response->n_events, 3);

@@ -3,48 +3,32 @@
 #include <stdlib.h>
 
 #include "etcdserverpb/rpc.pb-c.h"
-#include "lib/kv_rig.h"
 #include "lib/kv_text.h"
-#include "rpc/service.h"
+#include "lib/service_rig.h"
 
-static struct kv_rig rig;
-static struct arena scratch;
-static struct service_env env;
+static struct service_rig rig;
 static struct buf out;
 
 static void set_up(void)
 {
-    kv_rig_init(&rig);
-    arena_init(&scratch, 64 << 20);
+    service_rig_init(&rig);
     buf_init(&out);
-    env = (struct service_env){.machine = rig.machine, .limits = {.txn_ops_max = 128}, .max_request_bytes = 1536 * 1024,
-                               .gather_bytes_max = SIZE_MAX, .cluster_id = 7, .member_id = 8, .term = 3, .leader = 8,
-                               .scratch = &scratch};
 }
 
 static void tear_down(void)
 {
     buf_deinit(&out);
-    arena_deinit(&scratch);
-    kv_rig_deinit(&rig);
-}
-
-static struct service_plan plan_of(const char *path, struct slice request)
-{
-    struct service_plan plan;
-    arena_reset(&scratch);
-    service_plan(&env, rpc_method_find(path), request, &plan);
-    return plan;
+    service_rig_deinit(&rig);
 }
 
 /* A method that this member answers by itself; its response is in `out`. */
 static enum err ask(const char *path, struct slice request)
 {
-    struct service_plan plan = plan_of(path, request);
+    struct service_plan plan = service_rig_plan(&rig, path, request);
     enum err err = plan.err;
     buf_clear(&out);
     ck_assert_uint_ne(plan.action, SERVICE_PROPOSE);
-    if (plan.action == SERVICE_READ && service_job_step(plan.job, &env, 1000000, &out, &err) == SERVICE_DONE) err = ERR_OK;
+    if (plan.action == SERVICE_READ && service_job_step(plan.job, &rig.env, 1000000, &out, &err) == SERVICE_DONE) err = ERR_OK;
     service_job_free(plan.job);
     return err;
 }
@@ -60,7 +44,7 @@ static struct slice alarm_request(int32_t action, int32_t type, uint64_t member)
 
 static void apply_alarm(int32_t action, int32_t type, uint64_t member)
 {
-    ck_assert_int_eq(kv_rig_apply(&rig, COMMAND_ALARM, alarm_request(action, type, member)), ERR_OK);
+    ck_assert_int_eq(kv_rig_apply(&rig.kv, COMMAND_ALARM, alarm_request(action, type, member)), ERR_OK);
 }
 
 static struct service_plan plan_of_put(const char *text)
@@ -68,18 +52,18 @@ static struct service_plan plan_of_put(const char *text)
     static struct buf request;
     buf_deinit(&request);
     request = kv_text_put(text);
-    return plan_of("/etcdserverpb.KV/Put", buf_slice(&request));
+    return service_rig_plan(&rig, "/etcdserverpb.KV/Put", buf_slice(&request));
 }
 
 START_TEST(test_maintenance_reached_quota_proposes_the_alarm_in_the_puts_stead)
 {
-    env.quota_bytes = 1;
+    rig.env.quota_bytes = 1;
     struct service_plan plan = plan_of_put("a=1");
     ck_assert_int_eq(plan.action, SERVICE_PROPOSE);
     ck_assert_int_eq(plan.kind, COMMAND_ALARM);
     ck_assert_int_eq(plan.refusal, ERR_NO_SPACE);
-    ck_assert_int_eq(kv_rig_apply(&rig, plan.kind, plan.body), ERR_OK);
-    ck_assert(alarm_list_has(state_machine_alarms(rig.machine), ALARM_NOSPACE, 8));
+    ck_assert_int_eq(kv_rig_apply(&rig.kv, plan.kind, plan.body), ERR_OK);
+    ck_assert(alarm_list_has(state_machine_alarms(rig.kv.machine), ALARM_NOSPACE, 8));
     plan = plan_of_put("a=1");
     ck_assert_int_eq(plan.action, SERVICE_REFUSE);
     ck_assert_int_eq(plan.err, ERR_NO_SPACE);
@@ -92,10 +76,10 @@ START_TEST(test_maintenance_nospace_alarm_of_any_member_refuses_before_proposing
     ck_assert_int_eq(plan_of_put("a=1").err, ERR_NO_SPACE);
     ck_assert_int_eq(plan_of_put("=1").err, ERR_EMPTY_KEY);
     struct buf range = kv_text_delete("a"), txn = kv_text_txn("then put(a=1)"), deletes = kv_text_txn("then del(a)");
-    ck_assert_int_eq(plan_of("/etcdserverpb.KV/DeleteRange", buf_slice(&range)).action, SERVICE_PROPOSE);
-    ck_assert_int_eq(plan_of("/etcdserverpb.KV/Txn", buf_slice(&txn)).err, ERR_NO_SPACE);
-    ck_assert_int_eq(plan_of("/etcdserverpb.KV/Txn", buf_slice(&deletes)).action, SERVICE_PROPOSE);
-    ck_assert_int_eq(plan_of("/etcdserverpb.KV/Compact", slice_from_string("\x08\x01")).action, SERVICE_PROPOSE);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.KV/DeleteRange", buf_slice(&range)).action, SERVICE_PROPOSE);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.KV/Txn", buf_slice(&txn)).err, ERR_NO_SPACE);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.KV/Txn", buf_slice(&deletes)).action, SERVICE_PROPOSE);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.KV/Compact", slice_from_string("\x08\x01")).action, SERVICE_PROPOSE);
     buf_deinit(&range);
     buf_deinit(&txn);
     buf_deinit(&deletes);
@@ -105,18 +89,18 @@ END_TEST
 START_TEST(test_maintenance_corrupt_member_serves_no_reads_and_its_neighbours_do)
 {
     struct buf range = kv_text_range("a,local"), txn = kv_text_txn("then get(a)"), request = kv_text_delete("a");
-    kv_rig_put(&rig, "a=1");
+    kv_rig_put(&rig.kv, "a=1");
     apply_alarm(ALARM_ACTIVATE, ALARM_CORRUPT, 99);
     ck_assert_int_eq(ask("/etcdserverpb.KV/Range", buf_slice(&range)), ERR_OK);
-    ck_assert_int_eq(plan_of("/etcdserverpb.KV/DeleteRange", buf_slice(&request)).err, ERR_CORRUPT);
-    ck_assert_int_eq(plan_of("/etcdserverpb.KV/Compact", slice_from_string("\x08\x01")).err, ERR_CORRUPT);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.KV/DeleteRange", buf_slice(&request)).err, ERR_CORRUPT);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.KV/Compact", slice_from_string("\x08\x01")).err, ERR_CORRUPT);
     ck_assert_int_eq(plan_of_put("a=1").err, ERR_CORRUPT);
     /* A read that was planned before is not answered after. */
-    struct service_plan plan = plan_of("/etcdserverpb.KV/Range", buf_slice(&range));
+    struct service_plan plan = service_rig_plan(&rig, "/etcdserverpb.KV/Range", buf_slice(&range));
     enum err err = ERR_OK;
     apply_alarm(ALARM_ACTIVATE, ALARM_CORRUPT, 8);
     buf_clear(&out);
-    ck_assert_int_eq(service_job_step(plan.job, &env, 1000, &out, &err), SERVICE_FAILED);
+    ck_assert_int_eq(service_job_step(plan.job, &rig.env, 1000, &out, &err), SERVICE_FAILED);
     ck_assert_int_eq(err, ERR_CORRUPT);
     service_job_free(plan.job);
     ck_assert_int_eq(ask("/etcdserverpb.KV/Txn", buf_slice(&txn)), ERR_CORRUPT);
@@ -148,21 +132,21 @@ START_TEST(test_maintenance_alarms_are_got_by_type_and_changed_through_the_log)
     ck_assert_uint_eq(alarms_listed(ALARM_NONE, 2), 3); /* as etcd does */
     ck_assert_uint_eq(alarms_listed(ALARM_NOSPACE, 0), 2);
     ck_assert_uint_eq(alarms_listed(ALARM_CORRUPT, 9), 1);
-    struct service_plan plan = plan_of("/etcdserverpb.Maintenance/Alarm", alarm_request(ALARM_GET, 0, 0));
+    struct service_plan plan = service_rig_plan(&rig, "/etcdserverpb.Maintenance/Alarm", alarm_request(ALARM_GET, 0, 0));
     ck_assert(plan.linearizable);
     service_job_free(plan.job);
-    plan = plan_of("/etcdserverpb.Maintenance/Alarm", alarm_request(ALARM_DEACTIVATE, ALARM_NOSPACE, 1));
+    plan = service_rig_plan(&rig, "/etcdserverpb.Maintenance/Alarm", alarm_request(ALARM_DEACTIVATE, ALARM_NOSPACE, 1));
     ck_assert_int_eq(plan.action, SERVICE_PROPOSE);
     ck_assert_int_eq(plan.kind, COMMAND_ALARM);
     ck_assert_int_eq(plan.refusal, ERR_OK);
-    ck_assert_int_eq(plan_of("/etcdserverpb.Maintenance/Alarm", slice_from_string("\x0a\x01x")).err, ERR_MALFORMED);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.Maintenance/Alarm", slice_from_string("\x0a\x01x")).err, ERR_MALFORMED);
 }
 END_TEST
 
 START_TEST(test_maintenance_status_shows_alarms_behind_a_missing_leader)
 {
     apply_alarm(ALARM_ACTIVATE, ALARM_NOSPACE, 42);
-    env.leader = 0;
+    rig.env.leader = 0;
     ck_assert_int_eq(ask("/etcdserverpb.Maintenance/Status", slice_empty()), ERR_OK);
     Etcdserverpb__StatusResponse *status = etcdserverpb__status_response__unpack(NULL, out.size, out.blob->data);
     ck_assert_uint_eq(status->n_errors, 2);
@@ -186,7 +170,7 @@ static enum err hash_at(int64_t revision, Etcdserverpb__HashKVResponse **out_res
 START_TEST(test_maintenance_hash_of_a_revision_keeps_to_the_rules_of_reads)
 {
     Etcdserverpb__HashKVResponse *now, *then;
-    for (int i = 0; i < 9; i++) kv_rig_put(&rig, "a=1");
+    for (int i = 0; i < 9; i++) kv_rig_put(&rig.kv, "a=1");
     ck_assert_int_eq(hash_at(11, &now), ERR_FUTURE_REV);
     ck_assert_int_eq(hash_at(0, &now), ERR_OK);
     ck_assert_int_eq(now->hash_revision, 10);
@@ -201,7 +185,7 @@ START_TEST(test_maintenance_hash_of_a_revision_keeps_to_the_rules_of_reads)
     etcdserverpb__hash_response__free_unpacked(whole, NULL);
     etcdserverpb__hash_kvresponse__free_unpacked(now, NULL);
     etcdserverpb__hash_kvresponse__free_unpacked(then, NULL);
-    ck_assert_int_eq(kv_rig_compact(&rig, 6, false), ERR_OK);
+    ck_assert_int_eq(kv_rig_compact(&rig.kv, 6, false), ERR_OK);
     ck_assert_int_eq(hash_at(5, &then), ERR_COMPACTED);
     ck_assert_int_eq(hash_at(6, &then), ERR_OK);
     ck_assert_int_eq(then->compact_revision, 6);
@@ -213,14 +197,14 @@ START_TEST(test_maintenance_leader_moves_only_from_the_leader_and_to_a_voter)
 {
     struct buf request;
     buf_init(&request);
-    uint64_t voter = state_machine_cluster(rig.machine)->members[0].id;
+    uint64_t voter = state_machine_cluster(rig.kv.machine)->members[0].id;
     buf_put_pb_varint(&request, 1, voter);
-    struct service_plan plan = plan_of("/etcdserverpb.Maintenance/MoveLeader", buf_slice(&request));
+    struct service_plan plan = service_rig_plan(&rig, "/etcdserverpb.Maintenance/MoveLeader", buf_slice(&request));
     ck_assert_int_eq(plan.action, SERVICE_MOVE_LEADER);
     ck_assert_uint_eq(plan.target, voter);
-    ck_assert_int_eq(plan_of("/etcdserverpb.Maintenance/MoveLeader", slice_empty()).err, ERR_BAD_LEADER_TRANSFEREE);
-    env.leader = 9;
-    ck_assert_int_eq(plan_of("/etcdserverpb.Maintenance/MoveLeader", buf_slice(&request)).err, ERR_NOT_LEADER);
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.Maintenance/MoveLeader", slice_empty()).err, ERR_BAD_LEADER_TRANSFEREE);
+    rig.env.leader = 9;
+    ck_assert_int_eq(service_rig_plan(&rig, "/etcdserverpb.Maintenance/MoveLeader", buf_slice(&request)).err, ERR_NOT_LEADER);
     buf_deinit(&request);
 }
 END_TEST

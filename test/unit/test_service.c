@@ -6,37 +6,22 @@
 #include "base/assert.h"
 #include "base/rng.h"
 #include "etcdserverpb/rpc.pb-c.h"
-#include "lib/kv_rig.h"
 #include "lib/kv_text.h"
-#include "rpc/service.h"
+#include "lib/service_rig.h"
 
-#define MAX_REQUEST_BYTES (1536 * 1024)
+#define MAX_REQUEST_BYTES (1536 * 1024) /* service_rig's */
 
-static struct kv_rig rig;
-static struct arena scratch;
-static struct service_env env;
+static struct service_rig rig;
 
 static void set_up(void)
 {
-    kv_rig_init(&rig);
-    arena_init(&scratch, 64 << 20);
-    env = (struct service_env){.machine = rig.machine, .limits = {.txn_ops_max = 128}, .max_request_bytes = MAX_REQUEST_BYTES,
-                               .gather_bytes_max = SIZE_MAX, .lease_ttl_min = 2, .cluster_id = 7, .member_id = 8, .term = 3, .leader = 8,
-                               .scratch = &scratch};
+    service_rig_init(&rig);
+    rig.env.lease_ttl_min = 2;
 }
 
 static void tear_down(void)
 {
-    arena_deinit(&scratch);
-    kv_rig_deinit(&rig);
-}
-
-static struct service_plan plan_of(const char *path, struct slice request)
-{
-    struct service_plan plan;
-    arena_reset(&scratch);
-    service_plan(&env, rpc_method_find(path), request, &plan);
-    return plan;
+    service_rig_deinit(&rig);
 }
 
 /* --- a read that a compaction overtakes ------------------------------------------------------------------------------------- */
@@ -46,18 +31,18 @@ static void fill(int count)
     for (int i = 0; i < count; i++) {
         char text[32];
         snprintf(text, sizeof text, "k%04d=value", i);
-        ck_assert_str_ne(kv_rig_put(&rig, text), "");
+        ck_assert_str_ne(kv_rig_put(&rig.kv, text), "");
     }
 }
 
 /* The mark moves when apply executes, the view when it publishes: a step in between reads the old view and gets no pin for it. */
 static void compact_unpublished(void)
 {
-    int64_t revision = mvcc_view_revision(mvcc_view(rig.mvcc));
-    mvcc_begin(rig.mvcc);
-    mvcc_put(rig.mvcc, slice_from_string("new"), slice_from_string("1"), 0);
-    (void)mvcc_commit(rig.mvcc);
-    ck_assert_int_eq(mvcc_compact(rig.mvcc, revision + 1), ERR_OK);
+    int64_t revision = mvcc_view_revision(mvcc_view(rig.kv.mvcc));
+    mvcc_begin(rig.kv.mvcc);
+    mvcc_put(rig.kv.mvcc, slice_from_string("new"), slice_from_string("1"), 0);
+    (void)mvcc_commit(rig.kv.mvcc);
+    ck_assert_int_eq(mvcc_compact(rig.kv.mvcc, revision + 1), ERR_OK);
 }
 
 static void check_pairs(size_t count, int64_t more_or_count, Etcdserverpb__RangeResponse *response)
@@ -65,7 +50,7 @@ static void check_pairs(size_t count, int64_t more_or_count, Etcdserverpb__Range
     ck_assert_uint_eq(response->n_kvs, count);
     ck_assert_int_eq(response->count, more_or_count);
     ck_assert_ptr_nonnull(response->header);
-    ck_assert_int_eq(response->header->revision, mvcc_view_revision(mvcc_view(rig.mvcc)));
+    ck_assert_int_eq(response->header->revision, mvcc_view_revision(mvcc_view(rig.kv.mvcc)));
     ck_assert_uint_eq(response->header->cluster_id, 7);
     ck_assert_uint_eq(response->header->member_id, 8);
     ck_assert_uint_eq(response->header->raft_term, 3);
@@ -76,15 +61,15 @@ START_TEST(test_service_range_overtaken_by_a_compaction_answers_with_the_newer_h
     struct buf out, request = kv_text_range("*..*,local");
     enum err err = ERR_OK;
     fill(100);
-    struct service_plan plan = plan_of("/etcdserverpb.KV/Range", buf_slice(&request));
+    struct service_plan plan = service_rig_plan(&rig, "/etcdserverpb.KV/Range", buf_slice(&request));
     ck_assert_int_eq(plan.action, SERVICE_READ);
     ck_assert(!plan.linearizable);
     compact_unpublished();
     buf_init(&out);
-    ck_assert_int_eq(service_job_step(plan.job, &env, 200, &out, &err), SERVICE_MORE);
+    ck_assert_int_eq(service_job_step(plan.job, &rig.env, 200, &out, &err), SERVICE_MORE);
     ck_assert_uint_eq(out.size, 0);
-    mvcc_publish(rig.mvcc);
-    while (service_job_step(plan.job, &env, 200, &out, &err) == SERVICE_MORE) {}
+    mvcc_publish(rig.kv.mvcc);
+    while (service_job_step(plan.job, &rig.env, 200, &out, &err) == SERVICE_MORE) {}
     ck_assert_int_eq(err, ERR_OK);
     Etcdserverpb__RangeResponse *response = etcdserverpb__range_response__unpack(NULL, out.size, out.blob->data);
     ck_assert_ptr_nonnull(response);
@@ -102,17 +87,17 @@ START_TEST(test_service_stream_overtaken_by_a_compaction_begins_anew_without_an_
     enum err err = ERR_OK;
     enum service_progress progress = SERVICE_MORE;
     fill(100);
-    struct service_plan plan = plan_of("/etcdserverpb.KV/RangeStream", buf_slice(&request));
+    struct service_plan plan = service_rig_plan(&rig, "/etcdserverpb.KV/RangeStream", buf_slice(&request));
     ck_assert_int_eq(plan.action, SERVICE_READ);
     compact_unpublished();
     buf_init(&out);
     buf_init(&merged);
-    ck_assert_int_eq(service_job_step(plan.job, &env, 200, &out, &err), SERVICE_MORE);
+    ck_assert_int_eq(service_job_step(plan.job, &rig.env, 200, &out, &err), SERVICE_MORE);
     ck_assert_uint_eq(out.size, 0);
-    mvcc_publish(rig.mvcc);
+    mvcc_publish(rig.kv.mvcc);
     for (size_t step = 0; progress == SERVICE_MORE; step++) {
         buf_clear(&out);
-        progress = service_job_step(plan.job, &env, 200, &out, &err);
+        progress = service_job_step(plan.job, &rig.env, 200, &out, &err);
         Etcdserverpb__RangeStreamResponse *one = etcdserverpb__range_stream_response__unpack(NULL, out.size, out.blob->data);
         ck_assert_ptr_nonnull(one);
         ck_assert((one->range_response->header != NULL) == (progress == SERVICE_DONE));
@@ -139,7 +124,7 @@ END_TEST
 
 static enum err refusal(const char *path, struct slice request)
 {
-    struct service_plan plan = plan_of(path, request);
+    struct service_plan plan = service_rig_plan(&rig, path, request);
     if (plan.action == SERVICE_READ) service_job_free(plan.job);
     return plan.refusal != ERR_OK ? plan.refusal : plan.err;
 }
@@ -164,7 +149,7 @@ START_TEST(test_service_space_is_asked_before_the_rules_of_a_put_and_only_for_pu
 {
     fill(10);
     ck_assert_int_eq(refusal_of_put("a=1"), ERR_OK);
-    env.quota_bytes = 1;
+    rig.env.quota_bytes = 1;
     ck_assert_int_eq(refusal_of_put("a=1"), ERR_NO_SPACE);
     ck_assert_int_eq(refusal_of_put("=1"), ERR_NO_SPACE);
     ck_assert_int_eq(refusal_of_txn("then put(a=1)"), ERR_NO_SPACE);
@@ -179,25 +164,25 @@ END_TEST
 
 START_TEST(test_service_quota_counts_what_compaction_can_free)
 {
-    for (int i = 0; i < 5000; i++) ck_assert_str_ne(kv_rig_put(&rig, "a=some value"), "");
+    for (int i = 0; i < 5000; i++) ck_assert_str_ne(kv_rig_put(&rig.kv, "a=some value"), "");
     uint64_t bytes = 0, live_bytes = 0;
-    mvcc_view_sizes(mvcc_view(rig.mvcc), &bytes, &live_bytes);
+    mvcc_view_sizes(mvcc_view(rig.kv.mvcc), &bytes, &live_bytes);
     ck_assert_uint_gt(bytes, 100 * live_bytes);
-    env.quota_bytes = bytes;
+    rig.env.quota_bytes = bytes;
     ck_assert_int_eq(refusal_of_put("a=1"), ERR_NO_SPACE);
-    ck_assert_int_eq(kv_rig_compact(&rig, mvcc_view_revision(mvcc_view(rig.mvcc)), false), ERR_OK);
-    while (mvcc_compact_step(rig.mvcc, 1000)) {}
-    mvcc_publish(rig.mvcc);
-    while (mvcc_reclaim_step(rig.mvcc, 1000)) {}
-    ck_assert(mvcc_is_unpublished(rig.mvcc)); /* nothing is written meanwhile, yet the readers must hear of it */
-    mvcc_publish(rig.mvcc);
+    ck_assert_int_eq(kv_rig_compact(&rig.kv, mvcc_view_revision(mvcc_view(rig.kv.mvcc)), false), ERR_OK);
+    while (mvcc_compact_step(rig.kv.mvcc, 1000)) {}
+    mvcc_publish(rig.kv.mvcc);
+    while (mvcc_reclaim_step(rig.kv.mvcc, 1000)) {}
+    ck_assert(mvcc_is_unpublished(rig.kv.mvcc)); /* nothing is written meanwhile, yet the readers must hear of it */
+    mvcc_publish(rig.kv.mvcc);
     ck_assert_int_eq(refusal_of_put("a=1"), ERR_OK);
 }
 END_TEST
 
 START_TEST(test_service_full_disk_refuses_every_write_and_no_read)
 {
-    env.no_space = true;
+    rig.env.no_space = true;
     ck_assert_int_eq(refusal_of_put("a=1"), ERR_NO_SPACE);
     ck_assert_int_eq(refusal_of_txn("then del(a)"), ERR_NO_SPACE);
     ck_assert_int_eq(refusal_of_txn("then get(a)"), ERR_OK);
@@ -220,7 +205,7 @@ START_TEST(test_service_unknown_fields_do_not_reach_the_log)
     buf_init(&txn);
     buf_put_pb_bytes(&txn, 2, buf_slice(&op));
     buf_put_pb_bytes(&txn, 77, slice_from_string("more"));
-    struct service_plan plan = plan_of("/etcdserverpb.KV/Txn", buf_slice(&txn));
+    struct service_plan plan = service_rig_plan(&rig, "/etcdserverpb.KV/Txn", buf_slice(&txn));
     ck_assert_int_eq(plan.action, SERVICE_PROPOSE);
     ck_assert(slice_equal(plan.body, buf_slice(&clean)));
     buf_init(&dirty);
@@ -233,12 +218,12 @@ END_TEST
 
 static void decide_version(void)
 {
-    ck_assert_int_eq(kv_rig_apply(&rig, COMMAND_CLUSTER_VERSION_SET, slice_from_string("\x0a\x05" "3.6.0")), ERR_OK);
+    ck_assert_int_eq(kv_rig_apply(&rig.kv, COMMAND_CLUSTER_VERSION_SET, slice_from_string("\x0a\x05" "3.6.0")), ERR_OK);
 }
 
 static void assert_plan(const char *path, struct buf request, uint32_t level, uint32_t ids, int64_t ttl)
 {
-    struct service_plan plan = plan_of(path, buf_slice(&request));
+    struct service_plan plan = service_rig_plan(&rig, path, buf_slice(&request));
     ck_assert_int_eq(plan.action, SERVICE_PROPOSE);
     ck_assert(plan.level == level && plan.chosen_lease_ids == ids && plan.chosen_ttl == ttl);
     ck_assert(slice_equal(plan.body, buf_slice(&request)));
@@ -286,16 +271,16 @@ static struct buf mutated(struct rng *rng, struct slice from)
 static void run_plan(struct service_plan *plan)
 {
     enum err err = ERR_OK;
-    rig.level = plan->level;
-    rig.lease_ids = plan->chosen_lease_ids;
-    if (plan->action == SERVICE_PROPOSE) (void)kv_rig_apply(&rig, plan->kind, plan->body);
+    rig.kv.level = plan->level;
+    rig.kv.lease_ids = plan->chosen_lease_ids;
+    if (plan->action == SERVICE_PROPOSE) (void)kv_rig_apply(&rig.kv, plan->kind, plan->body);
     if (plan->action != SERVICE_READ) return;
     enum service_progress progress = SERVICE_MORE;
     struct buf out;
     buf_init(&out);
     for (int steps = 0; progress == SERVICE_MORE && steps < 1000; steps++) {
         buf_clear(&out);
-        progress = service_job_step(plan->job, &env, 300, &out, &err);
+        progress = service_job_step(plan->job, &rig.env, 300, &out, &err);
     }
     ck_assert_int_ne(progress, SERVICE_MORE);
     buf_deinit(&out);
@@ -327,7 +312,7 @@ START_TEST(test_service_mutated_requests_do_no_harm_at_the_door_nor_in_the_log)
         size_t n = (size_t)rng_below(&rng, sizeof SEEDS / sizeof SEEDS[0]);
         struct buf seed = SEEDS[n].build(SEEDS[n].text);
         struct buf bytes = mutated(&rng, buf_slice(&seed));
-        struct service_plan plan = plan_of(SEEDS[n].path, buf_slice(&bytes));
+        struct service_plan plan = service_rig_plan(&rig, SEEDS[n].path, buf_slice(&bytes));
         proposed += plan.action == SERVICE_PROPOSE;
         refused += plan.action == SERVICE_REFUSE;
         run_plan(&plan);
@@ -344,7 +329,7 @@ START_TEST(test_service_learner_answers_serializable_ranges_status_snapshot_and_
     size_t count = 0;
     const struct rpc_method *methods = rpc_method_table(&count);
     struct buf local = kv_text_range("a,local"), range = kv_text_range("a");
-    env.is_learner = true;
+    rig.env.is_learner = true;
     ck_assert_int_eq(refusal("/etcdserverpb.KV/Range", buf_slice(&range)), ERR_NOT_SUPPORTED_FOR_LEARNER);
     for (size_t i = 0; i < count; i++) {
         bool may = strstr(methods[i].path, "KV/Range") != NULL && methods[i].id == RPC_KV_RANGE;
@@ -381,12 +366,12 @@ START_TEST(test_service_status_says_no_leader_and_leaves_out_an_unlimited_quota)
 {
     struct buf out;
     enum err err = ERR_OK;
-    env.leader = 0;
-    env.commit_index = 12;
-    env.applied_index = 11;
-    struct service_plan plan = plan_of("/etcdserverpb.Maintenance/Status", slice_empty());
+    rig.env.leader = 0;
+    rig.env.commit_index = 12;
+    rig.env.applied_index = 11;
+    struct service_plan plan = service_rig_plan(&rig, "/etcdserverpb.Maintenance/Status", slice_empty());
     buf_init(&out);
-    ck_assert_int_eq(service_job_step(plan.job, &env, 1000, &out, &err), SERVICE_DONE);
+    ck_assert_int_eq(service_job_step(plan.job, &rig.env, 1000, &out, &err), SERVICE_DONE);
     Etcdserverpb__StatusResponse *status = etcdserverpb__status_response__unpack(NULL, out.size, out.blob->data);
     ck_assert_ptr_nonnull(status);
     ck_assert_uint_eq(status->leader, 0);
