@@ -36,7 +36,7 @@ void sim_bytes_value(uint64_t token, struct buf *out)
     memset(buf_extend(out, padding), 'p', padding);
 }
 
-static void put_key(struct buf *out, uint32_t field, uint32_t key)
+void sim_bytes_put_key(struct buf *out, uint32_t field, uint32_t key)
 {
     struct buf text;
     buf_init(&text);
@@ -74,8 +74,8 @@ static void put_number(struct buf *out, uint32_t field, int64_t number)
 static void put_range(const struct kv_step *step, bool serializable, struct buf *out)
 {
     if (step->is_page) put_page_key(out, step->first);
-    else put_key(out, 1, step->first);
-    if (step->is_page || step->end > step->first + 1) put_key(out, 2, step->end);
+    else sim_bytes_put_key(out, 1, step->first);
+    if (step->is_page || step->end > step->first + 1) sim_bytes_put_key(out, 2, step->end);
     put_number(out, 3, step->limit);
     put_number(out, 4, step->at_revision);
     put_number(out, 5, (int64_t)step->sort);
@@ -95,7 +95,7 @@ static void put_step(const struct kv_step *step, bool serializable, struct buf *
         put_range(step, serializable, out);
         return;
     }
-    put_key(out, 1, step->first);
+    sim_bytes_put_key(out, 1, step->first);
     if (step->kind == KV_STEP_PUT) {
         put_value(out, 2, step->token);
         put_number(out, 3, step->lease);
@@ -103,7 +103,7 @@ static void put_step(const struct kv_step *step, bool serializable, struct buf *
         put_number(out, 1000, step->ttl);
         return;
     }
-    if (step->end > step->first + 1) put_key(out, 2, step->end);
+    if (step->end > step->first + 1) sim_bytes_put_key(out, 2, step->end);
     if (step->wants_previous) buf_put_pb_varint(out, 3, 1);
 }
 
@@ -134,7 +134,7 @@ static void put_compare(const struct kv_compare *compare, struct buf *out)
     buf_init(&body);
     buf_put_pb_varint(&body, 1, (uint64_t)compare->relation);
     buf_put_pb_varint(&body, 2, (uint64_t)compare->target);
-    put_key(&body, 3, compare->key);
+    sim_bytes_put_key(&body, 3, compare->key);
     if (compare->target == KV_TARGET_VALUE) {
         put_value(&body, 7, compare->token);
     } else {

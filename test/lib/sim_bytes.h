@@ -12,6 +12,7 @@
 
 uint64_t sim_bytes_token(uint64_t number, uint32_t padding); /* the token of the number'th value */
 void sim_bytes_key(uint32_t key, struct buf *out);
+void sim_bytes_put_key(struct buf *out, uint32_t field, uint32_t key); /* as a field of a message */
 void sim_bytes_value(uint64_t token, struct buf *out);
 bool sim_bytes_read_key(struct slice key, uint32_t *out_key);       /* false: no client wrote such bytes */
 bool sim_bytes_read_value(struct slice value, uint64_t *out_token);

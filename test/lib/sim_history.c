@@ -61,20 +61,11 @@ static void draw(struct sim_history *history)
     history->serializable = below(history, 3) == 2;
 }
 
-static void put_key(struct buf *out, uint32_t field, uint32_t key)
-{
-    struct buf text;
-    buf_init(&text);
-    sim_bytes_key(key, &text);
-    buf_put_pb_bytes(out, field, buf_slice(&text));
-    buf_deinit(&text);
-}
-
 static void put_request(const struct sim_history *history, struct buf *out)
 {
-    put_key(out, 1, history->first);
+    sim_bytes_put_key(out, 1, history->first);
     if (history->is_open) buf_put_pb_bytes(out, 2, slice_make("", 1));
-    else if (history->end > history->first + 1) put_key(out, 2, history->end);
+    else if (history->end > history->first + 1) sim_bytes_put_key(out, 2, history->end);
     if (history->from > 0) buf_put_pb_varint(out, 3, (uint64_t)history->from);
     if (history->to > 0) buf_put_pb_varint(out, 4, (uint64_t)history->to);
     if (history->oldest_first) buf_put_pb_varint(out, 5, 1);

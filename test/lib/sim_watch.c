@@ -46,24 +46,15 @@ static void say(struct sim_watch *watch, struct sim_watch_stream *stream, uint32
 
 static bool has_room(const struct sim_watch_stream *stream) { return stream->awaited_count + 2 < SIM_WATCH_AWAITED; }
 
-static void put_key(struct buf *out, uint32_t field, uint32_t key)
-{
-    struct buf text;
-    buf_init(&text);
-    sim_bytes_key(key, &text);
-    buf_put_pb_bytes(out, field, buf_slice(&text));
-    buf_deinit(&text);
-}
-
 static void put_interval(struct buf *out, const struct sim_watcher *watcher)
 {
     static const char zero[1] = "";
     char prefix[8];
     switch ((enum shape)watcher->shape) {
-    case SHAPE_KEY: put_key(out, 1, watcher->first); break;
+    case SHAPE_KEY: sim_bytes_put_key(out, 1, watcher->first); break;
     case SHAPE_RANGE:
-        put_key(out, 1, watcher->first);
-        put_key(out, 2, watcher->end);
+        sim_bytes_put_key(out, 1, watcher->first);
+        sim_bytes_put_key(out, 2, watcher->end);
         break;
     case SHAPE_PREFIX:
         prefix[0] = watcher->first >= SIM_BYTES_PLACES ? 'l' : 'k';
@@ -73,7 +64,7 @@ static void put_interval(struct buf *out, const struct sim_watcher *watcher)
         buf_put_pb_bytes(out, 2, slice_make(prefix, 2));
         break;
     case SHAPE_FROM:
-        put_key(out, 1, watcher->first);
+        sim_bytes_put_key(out, 1, watcher->first);
         buf_put_pb_bytes(out, 2, slice_make(zero, 1));
         break;
     case SHAPE_ALL: buf_put_pb_bytes(out, 2, slice_make(zero, 1)); break; /* an empty key is the first one */
@@ -123,8 +114,8 @@ static void create_badly(struct sim_watch *watch, struct sim_watch_stream *strea
 {
     struct buf body;
     buf_init(&body);
-    put_key(&body, 1, 7);
-    if (below(watch, 2) == 0) put_key(&body, 2, 3);
+    sim_bytes_put_key(&body, 1, 7);
+    if (below(watch, 2) == 0) sim_bytes_put_key(&body, 2, 3);
     else buf_put_pb_varint(&body, 3, (uint64_t)INT64_C(-5));
     say(watch, stream, 1, &body, &(struct sim_awaited){.kind = SIM_AWAITED_REFUSAL});
     buf_deinit(&body);

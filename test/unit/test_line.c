@@ -150,17 +150,26 @@ START_TEST(test_a_physical_compaction_that_waits_for_a_reader_is_answered_though
 }
 END_TEST
 
-/* One read is asked for, others come meanwhile: net wakes nobody for them, and one question more is enough for all. */
-START_TEST(test_reads_that_come_while_a_follower_asks_go_with_its_next_question)
+/* Of a new world (the caller frees it), whose members have "k" = "v" and nothing to do. */
+static struct world_member *follower_of_three(uint64_t seed)
 {
-    struct world *world = world_new(&(struct world_options){.seed = 7, .members = 3});
+    struct world *world = world_new(&(struct world_options){.seed = seed, .members = 3});
     enum err err;
     struct slice bytes;
     wait_ready(world, 3);
     run_until(world, put(world, 0, "k", "v"), &err, &bytes);
     ck_assert_int_eq(err, ERR_OK);
     world_run(world, NS_PER_S);
-    struct world_member *member = &world->members[(world_leader(world) + 1) % 3];
+    return &world->members[(world_leader(world) + 1) % 3];
+}
+
+/* One read is asked for, others come meanwhile: net wakes nobody for them, and one question more is enough for all. */
+START_TEST(test_reads_that_come_while_a_follower_asks_go_with_its_next_question)
+{
+    struct world_member *member = follower_of_three(7);
+    struct world *world = member->world;
+    enum err err;
+    struct slice bytes;
     struct line *line = &member->line;
     uint64_t first_id = line->raft.next_id, calls[4];
     for (uint32_t i = 0; i < 4; i++) {
@@ -188,14 +197,10 @@ END_TEST
 /* The question is lost: all that waited for it are asked for again, together. */
 START_TEST(test_reads_of_a_follower_whose_question_is_lost_are_asked_for_again)
 {
-    struct world *world = world_new(&(struct world_options){.seed = 8, .members = 3});
+    struct world_member *member = follower_of_three(8);
+    struct world *world = member->world;
     enum err err;
     struct slice bytes;
-    wait_ready(world, 3);
-    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
-    ck_assert_int_eq(err, ERR_OK);
-    world_run(world, NS_PER_S);
-    struct world_member *member = &world->members[(world_leader(world) + 1) % 3];
     struct raft_actor *raft = &member->line.raft;
     uint64_t calls[3];
     for (uint32_t i = 0; i < 3; i++) {
