@@ -19,31 +19,48 @@ struct fs_sim {
 
 /* ---- bytes ---- */
 
+/* Nobody else sees what is written to them from now on. */
+static void bytes_own(struct sim_bytes *bytes, uint64_t capacity)
+{
+    struct sim_buffer *buffer = bytes->buffer;
+    bool is_shared = buffer != NULL && buffer->users > 1, fits = buffer != NULL && capacity <= buffer->capacity;
+    if (fits && !is_shared) return;
+    if (!fits) capacity *= 2;
+    bytes->buffer = alloc_resize(is_shared ? NULL : buffer, sizeof *buffer + capacity);
+    if (is_shared) memcpy(bytes->buffer->data, buffer->data, bytes->size);
+    if (is_shared) buffer->users--;
+    bytes->buffer->users = 1;
+    bytes->buffer->capacity = capacity;
+}
+
 void fs_sim_bytes_resize(struct sim_bytes *bytes, uint64_t size)
 {
-    if (size > bytes->capacity) {
-        bytes->capacity = size * 2;
-        bytes->data = alloc_resize(bytes->data, bytes->capacity);
+    if (size > bytes->size) {
+        bytes_own(bytes, size);
+        memset(bytes->buffer->data + bytes->size, 0, size - bytes->size);
     }
-    if (size > bytes->size) memset(bytes->data + bytes->size, 0, size - bytes->size);
     bytes->size = size;
 }
 
 void fs_sim_bytes_write(struct sim_bytes *bytes, uint64_t offset, const void *data, uint64_t size)
 {
     if (offset + size > bytes->size) fs_sim_bytes_resize(bytes, offset + size);
-    if (size > 0) memcpy(bytes->data + offset, data, size);
+    if (size == 0) return;
+    bytes_own(bytes, bytes->size);
+    memcpy(bytes->buffer->data + offset, data, size);
+}
+
+void fs_sim_bytes_free(struct sim_bytes *bytes)
+{
+    if (bytes->buffer != NULL && --bytes->buffer->users == 0) alloc_free(bytes->buffer);
+    *bytes = (struct sim_bytes){.size = 0};
 }
 
 void fs_sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from)
 {
-    if (from->size > to->capacity) {
-        alloc_free(to->data); /* not resized: what it held is of no use */
-        to->data = alloc_new(from->size);
-        to->capacity = from->size;
-    }
-    to->size = from->size;
-    if (from->size > 0) memcpy(to->data, from->data, from->size);
+    fs_sim_bytes_free(to);
+    *to = *from;
+    if (to->buffer != NULL) to->buffer->users++;
 }
 
 /* ---- names ---- */
@@ -170,8 +187,8 @@ void fs_sim_disk_free(struct fs_sim_disk *disk)
 {
     if (disk == NULL) return;
     for (size_t i = 0; i < disk->inode_count; i++) {
-        alloc_free(disk->inodes[i]->now.data);
-        alloc_free(disk->inodes[i]->durable.data);
+        fs_sim_bytes_free(&disk->inodes[i]->now);
+        fs_sim_bytes_free(&disk->inodes[i]->durable);
         alloc_free(disk->inodes[i]->changes);
         alloc_free(disk->inodes[i]);
     }
@@ -198,12 +215,17 @@ struct sim_inode *fs_sim_disk_find(const struct fs_sim_disk *disk, const char *p
     return at == SIM_GONE ? NULL : disk->inodes[disk->now.list[at].inode];
 }
 
+static void inode_reserve(struct sim_inode *inode, size_t more)
+{
+    size_t wanted = inode->change_count + more;
+    if (wanted <= inode->change_capacity) return;
+    inode->change_capacity = wanted > inode->change_capacity * 2 ? wanted : inode->change_capacity * 2;
+    inode->changes = alloc_resize(inode->changes, inode->change_capacity * sizeof *inode->changes);
+}
+
 static struct sim_change *inode_change(struct fs_sim_disk *disk, struct sim_inode *inode)
 {
-    if (inode->change_count == inode->change_capacity) {
-        inode->change_capacity = inode->change_capacity == 0 ? 16 : inode->change_capacity * 2;
-        inode->changes = alloc_resize(inode->changes, inode->change_capacity * sizeof *inode->changes);
-    }
+    inode_reserve(inode, 1);
     struct sim_change *change = &inode->changes[inode->change_count++];
     change->number = ++disk->change_number;
     change->is_size = false;
@@ -214,13 +236,14 @@ static void inode_write(struct fs_sim_disk *disk, struct sim_inode *inode, uint6
 {
     if (size == 0) return;
     fs_sim_bytes_write(&inode->now, offset, data, size);
+    inode_reserve(inode, size / FS_SIM_SECTOR + 3);
     for (uint64_t place = offset / FS_SIM_SECTOR; place * FS_SIM_SECTOR < offset + size; place++) {
         struct sim_change *change = inode_change(disk, inode);
         uint64_t start = place * FS_SIM_SECTOR;
         uint64_t length = inode->now.size - start < FS_SIM_SECTOR ? inode->now.size - start : FS_SIM_SECTOR;
         change->place = place;
-        memset(change->data, 0, sizeof change->data);
-        memcpy(change->data, inode->now.data + start, length);
+        memcpy(change->data, inode->now.buffer->data + start, length);
+        memset(change->data + length, 0, FS_SIM_SECTOR - length);
     }
     struct sim_change *change = inode_change(disk, inode);
     change->is_size = true;
@@ -344,7 +367,7 @@ static int run_read(struct fs_op *op)
     const struct sim_bytes *bytes = &op->file->inode->now;
     uint64_t left = op->offset < bytes->size ? bytes->size - op->offset : 0;
     op->result = op->size < left ? op->size : left;
-    if (op->result > 0) memcpy(op->memory, bytes->data + op->offset, op->result);
+    if (op->result > 0) memcpy(op->memory, bytes->buffer->data + op->offset, op->result);
     return 0;
 }
 

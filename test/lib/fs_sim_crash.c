@@ -187,7 +187,7 @@ void fs_sim_peek(const struct fs_sim_disk *disk, const char *path, uint64_t offs
 {
     const struct sim_inode *inode = fs_sim_disk_find(disk, path);
     ASSERT(inode != NULL && offset + size <= inode->now.size);
-    memcpy(out_bytes, inode->now.data + offset, size);
+    if (size > 0) memcpy(out_bytes, inode->now.buffer->data + offset, size);
 }
 
 void fs_sim_flip(struct fs_sim_disk *disk, const char *path, uint64_t offset, uint8_t mask)

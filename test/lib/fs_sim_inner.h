@@ -3,10 +3,15 @@
 #define TEST_LIB_FS_SIM_INNER_H
 #include "lib/fs_sim.h"
 
-struct sim_bytes {
-    uint8_t *data;
-    uint64_t size;
+/* A copy shares its bytes with what it was made from until one of the two changes: disks are copied at every look, and mostly only read. */
+struct sim_buffer {
+    size_t users;
     uint64_t capacity;
+    uint8_t data[];
+};
+struct sim_bytes {
+    struct sim_buffer *buffer; /* NULL = none yet */
+    uint64_t size;
 };
 
 /* A sector write, or a change of size, that a power loss may take. */
@@ -73,6 +78,7 @@ struct fs_file {
 
 void fs_sim_bytes_resize(struct sim_bytes *bytes, uint64_t size);
 void fs_sim_bytes_write(struct sim_bytes *bytes, uint64_t offset, const void *data, uint64_t size);
+void fs_sim_bytes_free(struct sim_bytes *bytes);
 void fs_sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from);
 void fs_sim_names_set(struct sim_names *names, const char *path, size_t inode); /* SIM_GONE: takes it out */
 void fs_sim_names_clear(struct sim_names *names);

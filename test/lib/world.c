@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #define NAP_NS (60 * NS_PER_MS)
+#define CALLS_MAX 512 /* more than all clients of a world together; room for a process's would be cleared at each start */
 
 /* --- roles --- */
 
@@ -122,6 +123,7 @@ static const struct rcu_table rcu_table = {.retire = retire, .wait = wait};
 
 static void set_limits(const struct world_options *options, struct config *config)
 {
+    config->calls_max = CALLS_MAX;
     LIMIT(calls_max, options->calls_max);
     LIMIT(lane_calls, options->lane_calls);
     LIMIT(lane_peer, options->lane_peer);

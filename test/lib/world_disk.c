@@ -144,7 +144,7 @@ void world_disk_set_late(struct fs *fs, bool is_late) { ((struct world_fs *)fs)-
 /* The role that submitted them is rung. */
 static void tend_fs(struct world_member *member, struct world_fs *fs, const struct actor *role_of_fs)
 {
-    if (is_stuck(fs)) return;
+    if (fs->due_count == 0 || is_stuck(fs)) return;
     for (uint32_t i = 0; i < fs->due_count;) {
         if (fs->due_ns[i] > member->world->now_ns) {
             i++;
@@ -339,11 +339,14 @@ static bool take_newest_away(struct world_member *member, struct fs_sim_disk *di
 
 void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log)
 {
-    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash), *again = fs_sim_copy(disk); /* a start changes what it starts from */
+    const struct world *world = member->world;
+    bool is_only_loss = world->counts.snap_faults + world->counts.start_faults == 0 && crash->names != FS_SIM_NAMES_RANDOM;
+    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash), *again = NULL;
     struct world_disk_log older;
     probe_disk(member, disk, out_log);
-    bool is_only_loss = member->world->counts.snap_faults + member->world->counts.start_faults == 0 && crash->names != FS_SIM_NAMES_RANDOM;
-    if (is_only_loss && out_log->is_good && out_log->snapshot_index > 0 && take_newest_away(member, again, out_log->snapshot_index)) {
+    bool may_lack = is_only_loss && out_log->is_good && out_log->snapshot_index > 0;
+    if (may_lack) again = fs_sim_crash(member->disk, crash); /* a start changed the other */
+    if (may_lack && take_newest_away(member, again, out_log->snapshot_index)) {
         probe_disk(member, again, &older);
         bool is_own = out_log->snapshot_index <= member->watch.posted_index; /* else it was got, and is ahead of the log */
         bool reaches = older.is_good && (!is_own || (older.last_index >= out_log->last_index && older.last_index >= out_log->snapshot_index));
