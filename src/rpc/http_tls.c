@@ -2,6 +2,7 @@
 #include "rpc/http_tls.h"
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <openssl/crypto.h>
 
 #include "base/alloc.h"
@@ -89,6 +90,14 @@ static void refresh(struct http_tls *tls)
     *tls->now = (struct http_credentials){.handle = handle, .generation = generation, .holders = 1};
 }
 
+/* As OpenSSL does for gRPC: a certificate that is for servers only is no client's. */
+static void verify_client(gnutls_session_t session)
+{
+    static unsigned char client[] = GNUTLS_KP_TLS_WWW_CLIENT;
+    static gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = client}; /* constant; GnuTLS's declaration lacks the const */
+    gnutls_session_set_verify_cert2(session, &purpose, 1, 0);
+}
+
 struct http_credentials *http_tls_begin(struct http_tls *tls, void *session)
 {
     ASSERT(session != NULL);
@@ -98,7 +107,7 @@ struct http_credentials *http_tls_begin(struct http_tls *tls, void *session)
     int code = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, tls->now->handle);
     ASSERT(code == GNUTLS_E_SUCCESS);
     gnutls_certificate_server_set_request(session, needs_client ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
-    if (needs_client) gnutls_session_set_verify_cert(session, NULL, 0);
+    if (needs_client) verify_client(session);
     tls->now->holders++;
     return tls->now;
 }

@@ -46,11 +46,11 @@ def make_ca(name):
             "-subj", "/CN=" + name, "-days", "10")
 
 
-def make_certificate(name, serial, ca="ca"):
+def make_certificate(name, serial, ca="ca", more=""):
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj",
             "/CN=" + name)
     openssl("x509", "-req", "-in", name + ".csr", "-CA", ca + ".pem", "-CAkey", ca + ".key", "-out", name + ".pem", "-days", "10", "-set_serial",
-            "0x%X" % serial, "-extfile", "/dev/stdin", text="subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+            "0x%X" % serial, "-extfile", "/dev/stdin", text="subjectAltName=IP:127.0.0.1,DNS:localhost\n" + more)
 
 
 def make_certificates():
@@ -60,6 +60,8 @@ def make_certificates():
     make_certificate("next", 0x2222)
     make_certificate("client", 0x3333)
     make_certificate("foreign", 0x4444, ca="stranger")
+    make_certificate("purposeful", 0x5555, more="extendedKeyUsage=clientAuth\n")
+    make_certificate("purposeless", 0x6666, more="extendedKeyUsage=serverAuth\n")
 
 
 def install(certificate, key=None):
@@ -242,10 +244,12 @@ def test_clients_must_show_a_certificate_where_it_is_asked_for():
             code, out, error = run(*tool_words(tool, member.client_url, "client"), "put", "a", "b")
             check((code, out) == (0, "OK\n"), "with one: %s%s", out, error)
         check_refused(member, (None, "ca"), ("foreign", "ca"))
-        for wrong in (None, "foreign"):
+        for wrong in (None, "foreign", "purposeless"):
             check_refused_client(member, credentials(wrong))
-        check(ask_https(member.client_port, "/health", "client")[0] == 200, "a page with a certificate")
-        for wrong in (None, "foreign"):
+        for right in ("client", "purposeful"):
+            check(ask_https(member.client_port, "/health", right)[0] == 200, "a page with a certificate")
+            check(serial_of(member.client_port, client=right) == 0x1111, "gRPC's side")
+        for wrong in (None, "foreign", "purposeless"):
             try:
                 status = ask_https(member.client_port, "/health", wrong)
                 check(False, "a page without: %s", status)
