@@ -4,6 +4,8 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 
+#define ROOMY_MAX (MVCC_NODE_LEAF_MAX * 9 / 10) /* keys of a leaf that takes some of its neighbour's: fewer at once, and it would be full again soon */
+
 static struct mvcc_node *new_node(struct mvcc_index *index, uint32_t level)
 {
     struct mvcc_node *node = mvcc_node_new(index->batch, level);
@@ -170,6 +172,38 @@ static void insert_splitting(struct mvcc_index *index, struct mvcc_index_path *p
     grow_root(index, carry);
 }
 
+static bool is_roomy(const struct mvcc_node *parent, uint32_t slot)
+{
+    return slot < parent->count && mvcc_node_inner(parent)->children[slot]->count <= ROOMY_MAX;
+}
+
+/* Evens out the leaves at `slot` and `slot` + 1. */
+static void even(struct mvcc_index *index, struct mvcc_node *parent, uint32_t slot)
+{
+    struct mvcc_node_inner *inner = mvcc_node_inner(parent);
+    struct mvcc_node *left = inner->children[slot] = own(index, inner->children[slot]);
+    struct mvcc_node *right = inner->children[slot + 1] = own(index, inner->children[slot + 1]);
+    struct mvcc_node_text *separator = mvcc_node_leaf_even(left, right);
+    index->reclaim->bytes += sizeof *separator + separator->size;
+    inner->lives[slot] = mvcc_node_live(left);
+    inner->lives[slot + 1] = mvcc_node_live(right);
+    mvcc_reclaim_text(index->reclaim, mvcc_node_inner_separate(parent, slot + 1, separator));
+}
+
+/* The full leaf at the end of the path, which is the batch's own. False: nobody has room, or keys come in order, which splitting at the end
+ * suits best. */
+static bool spill(struct mvcc_index *index, const struct mvcc_index_path *path)
+{
+    uint32_t level = path->depth - 1;
+    if (level == 0 || path->slots[level] == 0 || path->slots[level] == path->nodes[level]->count) return false;
+    struct mvcc_node *parent = path->nodes[level - 1];
+    uint32_t slot = path->slots[level - 1];
+    if (slot > 0 && is_roomy(parent, slot - 1)) even(index, parent, slot - 1);
+    else if (is_roomy(parent, slot + 1)) even(index, parent, slot);
+    else return false;
+    return true;
+}
+
 void mvcc_index_set(struct mvcc_index *index, struct mvcc_index_path *path, struct mvcc_record *record)
 {
     own_path(index, path);
@@ -185,6 +219,11 @@ void mvcc_index_set(struct mvcc_index *index, struct mvcc_index_path *path, stru
         return;
     }
     index->keys++;
+    if (leaf->count == MVCC_NODE_LEAF_MAX && spill(index, path)) {
+        (void)mvcc_index_seek(index, mvcc_record_key(record), path);
+        leaf = path->nodes[path->depth - 1];
+        slot = path->slots[path->depth - 1];
+    }
     if (leaf->count == MVCC_NODE_LEAF_MAX) {
         insert_splitting(index, path, record, is_live);
         return;

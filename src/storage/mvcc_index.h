@@ -3,6 +3,7 @@
  * The writer changes nodes that the running batch made in place and copies all others; what it replaces goes to mvcc_reclaim. A root is a whole
  * immutable tree for everybody who got it by a published view. Deleted keys stay until compaction removes them, so that old revisions are
  * found from the newest record.
+ * A full leaf evens out with a neighbour that has room before it is split, so that leaves are fuller (83 % instead of 69 with keys in random order).
  * Nodes below a quarter full join a neighbour if both fill at most three quarters; an empty one goes in any case.
  * Owner: embedded in struct mvcc. Thread: functions with `struct mvcc_index *` the writer; those with a root any reader.
  * Limits: MVCC_INDEX_DEPTH_MAX levels (nodes that split keep half, so 10^12 keys fit many times).

@@ -114,12 +114,12 @@ static void rehead(struct mvcc_node *node, bool has_heads)
 {
     uint32_t first = first_slot(node);
     if (node->count <= first) return;
-    for (uint32_t slot = first; slot < node->count && node->level == 0; slot++) {
-        __builtin_prefetch(mvcc_node_leaf(node)->records[slot]);
-    }
     struct slice text = text_at(node, first);
     uint32_t size = common_size(text, text_at(node, node->count - 1u), MVCC_NODE_PREFIX_MAX);
     if (has_heads && size == node->prefix_size) return;
+    for (uint32_t slot = first; slot < node->count && node->level == 0; slot++) {
+        __builtin_prefetch(mvcc_node_leaf(node)->records[slot]);
+    }
     memcpy(node->prefix, text.data, size);
     node->prefix_size = (uint8_t)size;
     uint64_t *heads = heads_of_mine(node);
@@ -309,6 +309,60 @@ void mvcc_node_leaf_remove(struct mvcc_node *node, uint32_t slot)
     SHIFT(leaf->records, slot + 1, node->count, -1);
     node->live = (node->live & below(slot)) | (node->live >> 1 & ~below(slot));
     node->count--;
+}
+
+/* The first `count` of right go behind left. */
+static void pass_left(struct mvcc_node *left, struct mvcc_node *right, uint32_t count)
+{
+    struct mvcc_node_leaf *to = mvcc_node_leaf(left), *from = mvcc_node_leaf(right);
+    memcpy(to->heads + left->count, from->heads, count * sizeof(uint64_t));
+    memcpy(to->records + left->count, from->records, count * sizeof(void *));
+    SHIFT(from->heads, count, right->count, -(int32_t)count);
+    SHIFT(from->records, count, right->count, -(int32_t)count);
+    left->live |= (right->live & below(count)) << left->count;
+    right->live >>= count;
+}
+
+/* The last `count` of left go before right. */
+static void pass_right(struct mvcc_node *left, struct mvcc_node *right, uint32_t count)
+{
+    struct mvcc_node_leaf *from = mvcc_node_leaf(left), *to = mvcc_node_leaf(right);
+    uint32_t stay = left->count - count;
+    SHIFT(to->heads, 0, right->count, (int32_t)count);
+    SHIFT(to->records, 0, right->count, (int32_t)count);
+    memcpy(to->heads, from->heads + stay, count * sizeof(uint64_t));
+    memcpy(to->records, from->records + stay, count * sizeof(void *));
+    right->live = right->live << count | left->live >> stay;
+    left->live &= below(stay);
+}
+
+/* Heads can move between nodes that strip the same prefix. */
+struct mvcc_node_text *mvcc_node_leaf_even(struct mvcc_node *left, struct mvcc_node *right)
+{
+    uint32_t total = (uint32_t)left->count + right->count, stay = total / 2;
+    ASSERT(left->level == 0 && right->level == 0 && left->count > 0 && right->count > 0);
+    admit(left, slice_make(right->prefix, right->prefix_size));
+    admit(right, slice_make(left->prefix, left->prefix_size));
+    ASSERT(left->prefix_size == right->prefix_size);
+    if (left->count < stay) pass_left(left, right, stay - left->count);
+    else pass_right(left, right, left->count - stay);
+    left->count = (uint16_t)stay;
+    right->count = (uint16_t)(total - stay);
+    rehead(left, true);
+    rehead(right, true);
+    return mvcc_node_separator(text_at(left, stay - 1), text_at(right, 0));
+}
+
+struct mvcc_node_text *mvcc_node_inner_separate(struct mvcc_node *node, uint32_t slot, struct mvcc_node_text *separator)
+{
+    struct mvcc_node_inner *inner = mvcc_node_inner(node);
+    ASSERT(slot > 0 && slot < node->count && separator != NULL);
+    struct slice text = slice_make(separator->data, separator->size);
+    struct mvcc_node_text *old = inner->separators[slot];
+    admit(node, text);
+    inner->heads[slot] = head_of(text, node->prefix_size);
+    inner->separators[slot] = separator;
+    return old;
 }
 
 struct mvcc_node_text *mvcc_node_inner_remove(struct mvcc_node *node, uint32_t slot)

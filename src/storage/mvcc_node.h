@@ -98,6 +98,10 @@ void mvcc_node_inner_insert(struct mvcc_node *node, uint32_t slot, struct mvcc_n
 struct mvcc_node_carry mvcc_node_leaf_split(struct mvcc_node *node, uint32_t slot, struct mvcc_record *record, bool is_live);
 struct mvcc_node_carry mvcc_node_inner_split(struct mvcc_node *node, uint32_t slot, struct mvcc_node_carry carry);
 void mvcc_node_leaf_remove(struct mvcc_node *node, uint32_t slot);
+/* Evens out two neighbours; returns the separator that belongs between them now. */
+struct mvcc_node_text *mvcc_node_leaf_even(struct mvcc_node *left, struct mvcc_node *right);
+/* Puts another separator in front of a child; returns the one that was there. */
+struct mvcc_node_text *mvcc_node_inner_separate(struct mvcc_node *node, uint32_t slot, struct mvcc_node_text *separator);
 /* Returns the separator that is not needed any more, or NULL. */
 struct mvcc_node_text *mvcc_node_inner_remove(struct mvcc_node *node, uint32_t slot);
 /* Moves all of `right` behind `left`; `separator` stands between them (an inner node takes it, a leaf leaves it to the caller). */
