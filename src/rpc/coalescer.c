@@ -5,8 +5,14 @@
  * syscall(). gRPC orders its own writes to a socket: a write never overlaps the next one, whatever threads they run on.
  *
  * States of a descriptor: idle (no buffer) → held (a corked thread's list names it) → idle, or → stuck (the stuck function's owner
- * names it) → idle. Whoever sends does so with the descriptor's lock held, so that bytes leave in order; `held` is also read without
+ * names it) → idle. What was put off and met a full kernel is held without being in a list, until gRPC repeats the write that met it. Whoever sends does so with the descriptor's lock held, so that bytes leave in order; `held` is also read without
  * the lock, to keep the way of everybody else's writes short: gRPC's own order makes a write see what the write before it stored.
+ *
+ * Window updates. Each message that a stream receives makes gRPC write how much room there is again, 26 bytes that wake whoever sent the
+ * message and tell him what he need not know yet. So a write of nothing else is not even held: its numbers are added up beside the
+ * descriptor, and go before the next other write, or once they are COALESCER_UPDATE_BYTES_MAX. A sender always has the rest of its window
+ * meanwhile: 65,535 bytes at least, unless a SETTINGS frame of ours said less (gRPC, out of memory); then nothing is put off. What is being written
+ * is known to begin with a frame where the write before it was taken whole, and was one that gRPC had no need to divide.
  *
  * Why EAGAIN may be answered for a write that finds the kernel's buffer full of held bytes: send() itself has just met EAGAIN on this
  * socket, so the edge that gRPC's epoll waits for is still to come.
@@ -31,6 +37,17 @@
 #include "base/assert.h"
 #include "rpc/rpc_tag.h"
 
+#define UPDATES_MAX 2         /* a stream's and the connection's */
+#define FRAME_HEAD_BYTES 9
+#define UPDATE_FRAME_BYTES 13
+#define WINDOW_BYTES 65535    /* that every stream begins with */
+#define PARTS_MAX 128         /* gRPC divides a write of more than 260 */
+enum { FRAME_SETTINGS = 4, FRAME_WINDOW_UPDATE = 8, SETTING_INITIAL_WINDOW = 4 };
+
+struct coalescer_update {
+    uint32_t stream, bytes;
+};
+
 struct coalescer_buffer {
     struct coalescer_buffer *next; /* in the pool */
     size_t begin, end;             /* bytes held */
@@ -39,9 +56,14 @@ struct coalescer_buffer {
 
 struct coalescer_entry {
     pthread_mutex_t lock;
-    atomic_bool held; /* buffer != NULL */
+    atomic_bool held; /* there is a buffer, or updates */
+    bool is_listed;   /* a corked thread's list has it, or the stuck function's owner */
     bool is_stuck;    /* the stuck function's owner will flush */
+    atomic_bool is_eager;  /* no update is put off */
+    atomic_bool is_midway; /* the next write may begin inside a frame */
     struct coalescer_buffer *buffer;
+    struct coalescer_update updates[UPDATES_MAX];
+    uint32_t update_count;
 };
 
 /* The process's one table: descriptors are the process's, too. All zeros is every member's initial state. */
@@ -88,9 +110,99 @@ static void entry_release(struct coalescer_entry *entry)
     ASSERT(entry->buffer != NULL);
     pool_give(entry->buffer);
     entry->buffer = NULL;
-    entry->is_stuck = false;
-    atomic_store(&entry->held, false);
+    entry->is_listed = entry->is_stuck = false;
+    atomic_store(&entry->held, entry->update_count > 0);
 }
+
+/* --- window updates --- */
+
+static uint32_t read_u32(const uint8_t *from) { return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3]; }
+
+static uint8_t *write_u32(uint8_t *to, uint32_t number)
+{
+    for (int i = 0; i < 4; i++) to[i] = (uint8_t)(number >> (24 - 8 * i));
+    return to + 4;
+}
+
+/* Of a message that is nothing else; 0: it is something else. */
+static uint32_t read_updates(const struct msghdr *message, struct coalescer_update out_updates[UPDATES_MAX])
+{
+    static const uint8_t head[] = {0, 0, 4, FRAME_WINDOW_UPDATE, 0};
+    uint8_t bytes[UPDATES_MAX * UPDATE_FRAME_BYTES];
+    size_t size = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        if (message->msg_iov[i].iov_len > sizeof bytes - size) return 0;
+        if (message->msg_iov[i].iov_len > 0) memcpy(bytes + size, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+        size += message->msg_iov[i].iov_len;
+    }
+    uint32_t count = (uint32_t)(size / UPDATE_FRAME_BYTES);
+    if (size != count * UPDATE_FRAME_BYTES) return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *frame = bytes + i * UPDATE_FRAME_BYTES;
+        if (memcmp(frame, head, sizeof head) != 0) return 0;
+        out_updates[i] = (struct coalescer_update){.stream = read_u32(frame + 5), .bytes = read_u32(frame + FRAME_HEAD_BYTES)};
+    }
+    return count;
+}
+
+static bool add_update(struct coalescer_update *updates, uint32_t *count, struct coalescer_update update)
+{
+    uint32_t i = 0;
+    while (i < *count && updates[i].stream != update.stream) i++;
+    if (i == UPDATES_MAX || update.bytes > COALESCER_UPDATE_BYTES_MAX) return false;
+    if (i == *count) updates[(*count)++] = (struct coalescer_update){.stream = update.stream};
+    updates[i].bytes += update.bytes;
+    return updates[i].bytes <= COALESCER_UPDATE_BYTES_MAX;
+}
+
+/* With the lock held. False: they are to be written, and what was put off before them. */
+static bool put_off(struct coalescer_entry *entry, const struct coalescer_update *updates, uint32_t count)
+{
+    struct coalescer_update sums[UPDATES_MAX];
+    uint32_t sum_count = entry->update_count;
+    memcpy(sums, entry->updates, sizeof sums);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!add_update(sums, &sum_count, updates[i])) return false;
+    }
+    memcpy(entry->updates, sums, sizeof sums);
+    entry->update_count = sum_count;
+    atomic_store(&entry->held, true);
+    return true;
+}
+
+/* With what was put off in front. */
+static bool take_buffer(struct coalescer_entry *entry)
+{
+    if (entry->buffer != NULL) return true;
+    struct coalescer_buffer *buffer = entry->buffer = pool_take();
+    if (buffer == NULL) return false;
+    for (uint32_t i = 0; i < entry->update_count; i++) {
+        static const uint8_t head[] = {0, 0, 4, FRAME_WINDOW_UPDATE, 0};
+        uint8_t *to = buffer->bytes + buffer->end;
+        memcpy(to, head, sizeof head);
+        to = write_u32(write_u32(to + sizeof head, entry->updates[i].stream), entry->updates[i].bytes);
+        buffer->end = (size_t)(to - buffer->bytes);
+    }
+    entry->update_count = 0;
+    atomic_store(&entry->held, true);
+    return true;
+}
+
+/* A write that is no update: does it say how much a stream may send before it is told more? */
+static void look_for_settings(struct coalescer_entry *entry, const struct msghdr *message)
+{
+    const struct iovec *first = message->msg_iov;
+    if (message->msg_iovlen == 0 || first->iov_len < FRAME_HEAD_BYTES || atomic_load_explicit(&entry->is_midway, memory_order_relaxed)) return;
+    const uint8_t *frame = first->iov_base;
+    size_t size = (size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2];
+    if (frame[3] != FRAME_SETTINGS || frame[4] != 0 || size > first->iov_len - FRAME_HEAD_BYTES) return;
+    for (const uint8_t *at = frame + FRAME_HEAD_BYTES; at + 6 <= frame + FRAME_HEAD_BYTES + size; at += 6) {
+        bool is_window = at[0] == 0 && at[1] == SETTING_INITIAL_WINDOW;
+        if (is_window) atomic_store_explicit(&entry->is_eager, read_u32(at + 2) < WINDOW_BYTES, memory_order_relaxed);
+    }
+}
+
+/* --- writes --- */
 
 /* Sends what is held, with the lock held. False = the kernel takes no more now. */
 static bool entry_flush(struct coalescer_entry *entry, int descriptor)
@@ -112,12 +224,10 @@ static bool entry_flush(struct coalescer_entry *entry, int descriptor)
 /* Appends the message to what is held, with the lock held. False = there is no room. */
 static bool entry_hold(struct coalescer_entry *entry, int descriptor, const struct msghdr *message, size_t size)
 {
-    if (entry->buffer == NULL) {
-        if (corked.count == COALESCER_BUFFERS_MAX) return false;
-        entry->buffer = pool_take();
-        if (entry->buffer == NULL) return false;
-        atomic_store(&entry->held, true);
+    if (!entry->is_listed) {
+        if (corked.count == COALESCER_BUFFERS_MAX || !take_buffer(entry)) return false;
         corked.descriptors[corked.count++] = descriptor;
+        entry->is_listed = true;
     }
     struct coalescer_buffer *buffer = entry->buffer;
     ASSERT(buffer->end <= COALESCER_BUFFER_BYTES);
@@ -142,24 +252,53 @@ static size_t message_size(const struct msghdr *message)
     return size;
 }
 
+static void note_end(struct coalescer_entry *entry, const struct msghdr *message, bool is_whole)
+{
+    bool is_midway = !is_whole || message->msg_iovlen > PARTS_MAX;
+    bool was_midway = atomic_load_explicit(&entry->is_midway, memory_order_relaxed);
+    if (is_midway != was_midway) atomic_store_explicit(&entry->is_midway, is_midway, memory_order_relaxed);
+}
+
+/* To the kernel, behind what is held. */
+static ssize_t write_now(struct coalescer_entry *entry, int descriptor, const struct msghdr *message, int flags, size_t size)
+{
+    ssize_t sent = syscall(SYS_sendmsg, descriptor, message, flags);
+    if (sent >= 0) note_end(entry, message, (size_t)sent == size);
+    return sent;
+}
+
+/* What was put off goes before; without a buffer for it, it waits on. False: gRPC writes again when the socket takes more, and that flushes. */
+static bool flush_all(struct coalescer_entry *entry, int descriptor)
+{
+    if (entry->update_count > 0) (void)take_buffer(entry);
+    return entry_flush(entry, descriptor);
+}
+
 /* In place of libc's: what gRPC calls. */
 __attribute__((visibility("default"))) ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
 {
     struct coalescer_entry *entry = entry_of(descriptor);
-    bool may_hold = corked.is_corked && (flags & ~(MSG_NOSIGNAL | MSG_DONTWAIT)) == 0 && message->msg_controllen == 0 &&
-                    message->msg_name == NULL;
-    if (entry == NULL || (!may_hold && !atomic_load(&entry->held))) return syscall(SYS_sendmsg, descriptor, message, flags);
+    struct coalescer_update updates[UPDATES_MAX];
+    bool is_plain = (flags & ~(MSG_NOSIGNAL | MSG_DONTWAIT)) == 0 && message->msg_controllen == 0 && message->msg_name == NULL;
+    if (entry == NULL || !is_plain) return syscall(SYS_sendmsg, descriptor, message, flags);
+    bool is_known = !atomic_load_explicit(&entry->is_midway, memory_order_relaxed) && !atomic_load_explicit(&entry->is_eager, memory_order_relaxed);
+    uint32_t update_count = is_known ? read_updates(message, updates) : 0;
+    if (update_count == 0) look_for_settings(entry, message);
     size_t size = message_size(message);
+    if (!corked.is_corked && update_count == 0 && !atomic_load(&entry->held)) return write_now(entry, descriptor, message, flags, size);
     pthread_mutex_lock(&entry->lock);
-    bool is_held = may_hold && size <= COALESCER_WRITE_BYTES_MAX && entry_hold(entry, descriptor, message, size);
-    bool is_full = !is_held && !entry_flush(entry, descriptor);
+    bool is_put_off = update_count > 0 && entry->buffer == NULL && put_off(entry, updates, update_count);
+    bool may_hold = !is_put_off && corked.is_corked && size <= COALESCER_WRITE_BYTES_MAX;
+    bool is_held = may_hold && entry_hold(entry, descriptor, message, size);
+    bool is_full = !is_put_off && !is_held && !flush_all(entry, descriptor);
     pthread_mutex_unlock(&entry->lock);
-    if (is_held) return (ssize_t)size;
+    if (is_held) note_end(entry, message, true);
+    if (is_put_off || is_held) return (ssize_t)size;
     if (is_full) {
         errno = EAGAIN;
         return -1;
     }
-    return syscall(SYS_sendmsg, descriptor, message, flags);
+    return write_now(entry, descriptor, message, flags, size);
 }
 
 /* The last chance of what is held; then the number may belong to another connection. */
@@ -168,7 +307,9 @@ static void forget(int descriptor)
     struct coalescer_entry *entry = entry_of(descriptor);
     if (entry == NULL || !atomic_load(&entry->held)) return;
     pthread_mutex_lock(&entry->lock);
+    entry->update_count = 0; /* nobody will send any more */
     if (!entry_flush(entry, descriptor)) entry_release(entry);
+    atomic_store(&entry->held, false);
     ASSERT(entry->buffer == NULL && !entry->is_stuck);
     pthread_mutex_unlock(&entry->lock);
 }
@@ -176,6 +317,9 @@ static void forget(int descriptor)
 __attribute__((visibility("default"))) int close(int descriptor)
 {
     forget(descriptor);
+    struct coalescer_entry *entry = entry_of(descriptor);
+    if (entry != NULL && atomic_load_explicit(&entry->is_eager, memory_order_relaxed)) atomic_store(&entry->is_eager, false);
+    if (entry != NULL && atomic_load_explicit(&entry->is_midway, memory_order_relaxed)) atomic_store(&entry->is_midway, false);
     return (int)syscall(SYS_close, descriptor);
 }
 

@@ -3,6 +3,7 @@
  *
  * A thread that is corked has its small writes on sockets held; uncork sends them. Other threads' writes on the same socket go
  * behind what is held, close() and shutdown() send it first, so that order is kept and a reused descriptor starts clean.
+ * HTTP/2's window updates alone are put off, corked or not, until something else is written to the socket or they are many (coalescer.c).
  * A socket whose kernel buffer is full when its turn comes is handed to the stuck function, whose owner waits until it is writable
  * (EPOLLOUT) and calls coalescer_flush_fd until that says true. Without one the thread's next uncork tries again.
  *
@@ -19,6 +20,7 @@
 #define COALESCER_DESCRIPTORS_MAX 65536 /* sockets with higher numbers are never held */
 #define COALESCER_BUFFERS_MAX 256
 #define COALESCER_BUFFER_BYTES 65536
+#define COALESCER_UPDATE_BYTES_MAX 16384 /* of the 65,535 that a sender has: what it is not told of yet */
 #define COALESCER_WRITE_BYTES_MAX 16384 /* larger writes are not copied: they go directly, behind what is held */
 
 typedef void coalescer_stuck_fn(void *context, int descriptor);

@@ -217,6 +217,137 @@ START_TEST(test_coalescer_write_to_a_dead_connection_is_dropped)
 }
 END_TEST
 
+/* ---- window updates ---- */
+
+#define FRAME(stream, bytes) 0, 0, 4, 8, 0, 0, 0, 0, (stream), 0, 0, (uint8_t)((bytes) >> 8), (uint8_t)(bytes)
+#define SETTINGS(window) 0, 0, 12, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100, 0, 4, 0, 0, (uint8_t)((window) >> 8), (uint8_t)(window)
+
+#define WRITE(...) \
+    do { \
+        static const uint8_t written[] = {__VA_ARGS__}; \
+        struct iovec part = {.iov_base = memcpy(room, written, sizeof written), .iov_len = sizeof written}; \
+        struct msghdr whole = {.msg_iov = &part, .msg_iovlen = 1}; \
+        ck_assert_int_eq(sendmsg(ends[0], &whole, MSG_NOSIGNAL), (ssize_t)sizeof written); \
+    } while (0)
+#define EXPECT_BYTES(...) \
+    do { \
+        static const uint8_t wanted[] = {__VA_ARGS__}; \
+        ck_assert_int_eq(recv(ends[1], room, sizeof wanted, MSG_DONTWAIT), (ssize_t)sizeof wanted); \
+        ck_assert_mem_eq(room, wanted, sizeof wanted); \
+    } while (0)
+static uint8_t room[256];
+
+START_TEST(test_coalescer_window_updates_are_added_up_until_something_else_is_written)
+{
+    if (_i == 1) coalescer_cork();
+    WRITE(FRAME(1, 100), FRAME(0, 100));
+    WRITE(FRAME(0, 50));
+    WRITE(FRAME(1, 7));
+    ck_assert(coalescer_flush_fd(ends[0]));
+    (void)coalescer_uncork();
+    expect(ends[1], "");
+    if (_i == 1) coalescer_cork();
+    say("word");
+    (void)coalescer_uncork();
+    EXPECT_BYTES(FRAME(1, 107), FRAME(0, 150), 'w', 'o', 'r', 'd');
+    say("once");
+    expect(ends[1], "once");
+}
+END_TEST
+
+START_TEST(test_coalescer_many_window_updates_are_written)
+{
+    WRITE(FRAME(1, 16000), FRAME(0, 300));
+    WRITE(FRAME(1, 384));
+    expect(ends[1], "");
+    WRITE(FRAME(1, 1));
+    EXPECT_BYTES(FRAME(1, 16384), FRAME(0, 300));
+    EXPECT_BYTES(FRAME(1, 1));
+    WRITE(FRAME(1, 5), FRAME(0, 5));
+    WRITE(FRAME(3, 5));
+    EXPECT_BYTES(FRAME(1, 5), FRAME(0, 5));
+    EXPECT_BYTES(FRAME(3, 5));
+    WRITE(FRAME(3, 20000));
+    EXPECT_BYTES(FRAME(3, 20000));
+}
+END_TEST
+
+START_TEST(test_coalescer_small_windows_are_told_at_once)
+{
+    WRITE(FRAME(1, 10));
+    WRITE(SETTINGS(1024));
+    EXPECT_BYTES(FRAME(1, 10));
+    EXPECT_BYTES(SETTINGS(1024));
+    WRITE(FRAME(1, 10));
+    EXPECT_BYTES(FRAME(1, 10));
+    WRITE(SETTINGS(65535));
+    EXPECT_BYTES(SETTINGS(65535));
+    WRITE(FRAME(1, 10));
+    expect(ends[1], "");
+}
+END_TEST
+
+/* The rest of a write that the kernel did not take whole is anything, and belongs where it is. */
+START_TEST(test_coalescer_the_rest_of_a_write_is_no_window_update)
+{
+    static const uint8_t update[] = {FRAME(1, 10)};
+    char block[100000] = {0};
+    ssize_t sent;
+    int small = 4096;
+    ck_assert_int_eq(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    do sent = write_bytes(ends[0], block, sizeof block);
+    while (sent == (ssize_t)sizeof block);
+    if (sent < 0) ck_assert_int_eq(errno, EAGAIN);
+    while (recv(ends[1], block, sizeof block, MSG_DONTWAIT) > 0) continue;
+    if (sent < 0) return; /* this kernel takes all or nothing */
+    ck_assert_int_eq(write_bytes(ends[0], update, sizeof update), (ssize_t)sizeof update);
+    EXPECT_BYTES(FRAME(1, 10));
+    ck_assert_int_eq(write_bytes(ends[0], update, sizeof update), (ssize_t)sizeof update);
+    expect(ends[1], "");
+}
+END_TEST
+
+START_TEST(test_coalescer_window_updates_before_a_full_socket_come_out_in_order)
+{
+    char block[1000] = {0};
+    size_t size = 0;
+    ssize_t sent;
+    WRITE(FRAME(1, 10));
+    expect(ends[1], "");
+    while ((sent = send(ends[0], block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0) size += (size_t)sent;
+    ck_assert_int_eq(write_bytes(ends[0], "late", 4), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+    coalescer_cork();
+    say("late"); /* as gRPC repeats it */
+    ck_assert_uint_eq(coalescer_uncork(), 1);
+    for (size_t got = 0; got < size; got += (size_t)sent) {
+        sent = recv(ends[1], block, size - got < sizeof block ? size - got : sizeof block, MSG_DONTWAIT);
+        ck_assert_int_gt(sent, 0);
+    }
+    ck_assert_uint_eq(coalescer_uncork(), 0);
+    EXPECT_BYTES(FRAME(1, 10), 'l', 'a', 't', 'e');
+}
+END_TEST
+
+START_TEST(test_coalescer_window_updates_of_a_closed_connection_are_forgotten)
+{
+    int other[2], old = ends[0];
+    WRITE(FRAME(1, 10));
+    WRITE(SETTINGS(7));
+    WRITE(FRAME(1, 10));
+    close(ends[0]);
+    open_pair(other);
+    ck_assert_int_eq(other[0], old);
+    ends[0] = other[0];
+    ends[1] = other[1];
+    WRITE(FRAME(1, 11)); /* put off again */
+    expect(ends[1], "");
+    say("x");
+    EXPECT_BYTES(FRAME(1, 11));
+    expect(ends[1], "x");
+}
+END_TEST
+
 START_TEST(test_coalescer_gets_grpcs_writes)
 {
     rpc_process_init();
@@ -327,6 +458,12 @@ int main(void)
     tcase_add_test(tests, test_coalescer_full_socket_is_handed_to_the_stuck_function_once);
     tcase_add_test(tests, test_coalescer_sockets_beyond_its_buffers_are_written_directly);
     tcase_add_test(tests, test_coalescer_write_to_a_dead_connection_is_dropped);
+    tcase_add_loop_test(tests, test_coalescer_window_updates_are_added_up_until_something_else_is_written, 0, 2);
+    tcase_add_test(tests, test_coalescer_many_window_updates_are_written);
+    tcase_add_test(tests, test_coalescer_small_windows_are_told_at_once);
+    tcase_add_test(tests, test_coalescer_the_rest_of_a_write_is_no_window_update);
+    tcase_add_test(tests, test_coalescer_window_updates_before_a_full_socket_come_out_in_order);
+    tcase_add_test(tests, test_coalescer_window_updates_of_a_closed_connection_are_forgotten);
     tcase_add_test(tests, test_coalescer_gets_grpcs_writes);
     tcase_add_loop_test(tests, test_coalescer_streams_to_slow_readers_stay_whole_and_in_order, 0, 2);
     Suite *suite = suite_create("coalescer");
