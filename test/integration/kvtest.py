@@ -443,7 +443,19 @@ class Member:
         return self.wait_exit(timeout_s)
 
     def pause(self):
+        """Until one thread has taken the signal, which a busy machine may run late, the others go on: so it waits for all."""
         self.process.send_signal(signal.SIGSTOP)
+        wait_until(self.is_paused, 10, "a member to stop")
+
+    def is_paused(self):
+        states = []
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            try:
+                with open(f"/proc/{self.process.pid}/task/{task}/stat", encoding="utf-8") as file:
+                    states.append(file.read().rpartition(")")[2].split()[0])
+            except FileNotFoundError:
+                pass # it ended meanwhile
+        return set(states) <= {"T", "t"}
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
