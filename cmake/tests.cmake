@@ -38,6 +38,6 @@ kvd_test_programs(bench)
 # What the simulator's build is for (preset sim): the programs that simulate --mutants asks whether they see a planted bug.
 set(sim_programs test_world test_raft_random test_raft_trace test_raft_paper test_raft_paper_log test_raft_thesis test_raft_edges
     test_raft_members test_raft_quorum test_raft_snapshot test_wal test_wal_crash test_wal_damage test_wal_fault test_wal_head
-    test_wal_head_damage test_wal_line test_mvcc_model test_mvcc_paging test_mvcc_tree test_range test_txn test_state_machine test_alarm test_line
+    test_wal_head_damage test_wal_reuse test_wal_line test_mvcc_model test_mvcc_paging test_mvcc_tree test_range test_txn test_state_machine test_alarm test_line
     test_rpc_client test_restore test_lock_call test_lock_stop test_snap_pull test_snapshot_file test_snapshot_dir test_peer_past test_keep_alive test_lease test_mvcc_stress test_buggify)
 add_custom_target(sim_programs DEPENDS ${sim_programs})

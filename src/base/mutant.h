@@ -150,6 +150,10 @@
     X(D119, "who waits until something is applied does not ask to be woken", "a wake-up that is lost")                                   \
     X(D120, "the hash of the past takes in what was written since", "HashKV at a revision is compared between members")                  \
     X(D121, "a snapshot that is to go and cannot be removed is forgotten", "everything that can grow has a limit")                       \
+    X(D130, "the file of an old segment is written before it has lost its name durably", "recycled log files")                           \
+    X(D131, "every segment has the same seal", "recycled log files: torn or damaged")                                                    \
+    X(D132, "a write torn over what the file held before is taken for damage", "recycled log files: torn or damaged")                    \
+    X(D133, "a file that was recycled while it was read is read to its end", "recycled log files")                                       \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -196,7 +196,7 @@ static enum err check_aside(struct restore *restore)
         error = list(restore->options->fs, restore->wal_aside, &names);
         bool is_log = true;
         for (size_t i = 0; i < names.count; i++)
-            is_log = is_log && (strstr(names.names[i], ".wal") != NULL || strcmp(names.names[i], WAL_SPARE_NAME) == 0);
+            is_log = is_log && (strstr(names.names[i], ".wal") != NULL || wal_spare_is_name(names.names[i]));
         if (error == 0 && !is_log) err = refuse(restore, ERR_STOPPED, "%s: in the way: a restore works there", restore->wal_aside);
         names_free(&names);
     }

@@ -86,7 +86,7 @@ void wal_get_stats(const struct wal *wal, struct wal_stats *out_stats)
     *out_stats = wal->stats;
     out_stats->first_index = wal_old_first_index(&wal->old, wal->current.first_index);
     out_stats->segments_held = wal->old.count + 1;
-    out_stats->disk_bytes = wal->old.bytes + wal->current.capacity + wal->spare.allocated_bytes;
+    out_stats->disk_bytes = wal->old.bytes + wal->current.capacity + wal_spare_disk_bytes(&wal->spare);
 }
 
 static uint64_t wal_reserve(const struct wal *wal)
@@ -177,7 +177,8 @@ static void wal_batch_durable(struct wal *wal, uint64_t now_ns)
         ASSERT(wal->retired.sequence == 0);
         wal->last_used_bytes = wal->current.offset;
         const struct wal_segment *full = &wal->current;
-        wal_old_add(&wal->old, &(struct wal_old_segment){full->sequence, full->first_index, full->offset});
+        wal_old_add(&wal->old, &(struct wal_old_segment){
+                                   .sequence = full->sequence, .first_index = full->first_index, .bytes = full->offset});
         if (wal->next.is_reset) wal->old.void_sequence = wal->next.sequence;
         wal->retired = wal->current;
         wal->retired_truncated = false;
@@ -304,8 +305,10 @@ static void wal_rotate(struct wal *wal, const struct wal_plan *plan, uint64_t no
 {
     ASSERT(wal->next.sequence == 0 && wal->retired.sequence == 0);
     uint64_t capacity = 0;
-    struct fs_file *file = wal_spare_take(&wal->spare, &capacity);
+    struct fs_file *file = wal_spare_take(&wal->spare, &capacity, &wal->next.former);
     wal->next.sequence = wal->current.sequence + 1;
+    wal->next.is_own = true;
+    if (wal->next.former != 0) wal->stats.reused++;
     wal_core_segment_begin(wal, &wal->next, wal_core_first_index(wal, plan), capacity, file);
     wal_core_encode(wal, plan, &wal->next, true);
     wal_submit(wal, WAL_PHASE_WRITE, now_ns);
@@ -355,8 +358,8 @@ static bool wal_start_batch(struct wal *wal, uint64_t now_ns)
 
 /* ---- chores beside the batches ---- */
 
-/* What a full segment did not use goes back to the file system; and a segment shorter than its head says tells a later start that
- * there was a next one. Nothing depends on it: errors are ignored. */
+/* What a full segment did not use goes back to the file system; a segment shorter than its head says tells a later start that there was a
+ * next one; and of a shortened one it is known what it holds. Nothing depends on it: errors are ignored. */
 static bool wal_retire(struct wal *wal)
 {
     struct wal_segment *retired = &wal->retired;
@@ -377,18 +380,37 @@ static void wal_retire_done(struct wal *wal)
     wal->retired_in_flight = false;
     if (wal->retired_op.kind == FS_TRUNCATE) {
         wal->retired_truncated = true;
+        if (wal->retired_op.error == 0 && wal->retired.is_own) wal_old_set_whole(&wal->old, wal->retired.sequence);
         return;
     }
     wal->retired.file = NULL;
     wal_core_segment_close(wal, &wal->retired);
 }
 
-/* A spare is made when nobody waits, or when the current segment is half full. */
+/* Old segments go, and what was one of them may wait for its next use: not a file larger than it will ever be wanted. */
+static bool wal_drop_old(struct wal *wal, uint64_t now_ns)
+{
+    struct wal_old *old = &wal->old;
+    if (wal->suspect_index != 0) return false; /* until then they may be the only place where entries stand that this member has lost */
+    bool may_keep = wal_spare_has_room(&wal->spare) && old->count > 0 && old->segments[0].bytes <= wal->options.segment_bytes;
+    return wal_old_step(old, wal->current.first_index, wal->retired.sequence, may_keep, now_ns);
+}
+
+static void wal_old_gone(struct wal *wal, uint64_t now_ns)
+{
+    struct wal_old_segment segment;
+    wal_old_done(&wal->old, now_ns);
+    if (!wal_old_take_kept(&wal->old, &segment)) return;
+    wal_spare_keep(&wal->spare, &(struct wal_spare_kept){.sequence = segment.sequence, .bytes = segment.bytes});
+}
+
+/* A spare is made when nobody waits, or when the current segment is half full; not while an old segment is just becoming one. */
 static bool wal_make_spare(struct wal *wal, uint64_t now_ns)
 {
     if (wal->next.sequence != 0) return false; /* it still holds the spare's name */
     bool is_urgent = wal->current.offset >= wal->current.capacity / 2 || wal->spare.phase != WAL_SPARE_NONE;
     if (!is_urgent && !list_is_empty(&wal->queue)) return false;
+    if (wal->spare.phase == WAL_SPARE_NONE && wal->old.in_flight) return false;
     if (wal->spare.phase == WAL_SPARE_NONE) wal_spare_want(&wal->spare, wal_spare_bytes(wal));
     return wal_spare_step(&wal->spare, now_ns);
 }
@@ -403,7 +425,7 @@ static bool wal_take_done_of(struct wal *wal, struct fs *fs, uint64_t now_ns)
         } else if (op == &wal->spare.op) {
             wal_spare_done(&wal->spare, now_ns);
         } else if (op == &wal->old.op) {
-            wal_old_done(&wal->old, now_ns);
+            wal_old_gone(wal, now_ns);
         } else {
             ASSERT(op == &wal->retired_op);
             wal_retire_done(wal);
@@ -438,9 +460,8 @@ bool wal_step(struct wal *wal, uint64_t now_ns)
     if (retry_rename) wal_submit(wal, WAL_PHASE_RENAME, now_ns);
     if (wal_take_done(wal, now_ns) || retry_rename) moved = true;
     if (wal_retire(wal)) moved = true;
+    if (wal_drop_old(wal, now_ns)) moved = true;
     if (wal_make_spare(wal, now_ns)) moved = true;
-    bool may_drop = wal->suspect_index == 0; /* until then they may be the only place where entries stand that this member has lost */
-    if (may_drop && wal_old_step(&wal->old, wal->current.first_index, wal->retired.sequence, now_ns)) moved = true;
     if (wal_take_done(wal, now_ns)) moved = true;
     return moved;
 }

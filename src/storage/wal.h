@@ -117,10 +117,10 @@ MUST_USE enum err wal_fetch_read(struct wal_fetch *fetch, uint64_t first_index, 
 void wal_entries_free(struct raft_entry *entries, size_t count);
 
 struct wal_stats {
-    uint64_t batches, syncs, bytes, entries, segments, sync_ns_max, sync_ns_last, write_ns_last; /* segments: found and made so far */
+    uint64_t batches, syncs, bytes, entries, segments, reused, sync_ns_max, sync_ns_last, write_ns_last; /* segments: found and made so far */
     uint64_t first_index;   /* of the oldest segment that counts */
-    uint64_t segments_held; /* files in the directory, the spare not counted */
-    uint64_t disk_bytes;    /* theirs, the spare's counted */
+    uint64_t segments_held; /* files in the directory, spares not counted */
+    uint64_t disk_bytes;    /* theirs, spares counted */
 };
 void wal_get_stats(const struct wal *wal, struct wal_stats *out_stats);
 

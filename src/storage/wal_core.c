@@ -45,7 +45,8 @@ static struct wal_format_head core_head(const struct wal *wal, const struct wal_
                                     .suspect_index = wal->suspect_index,
                                     .suspect_term = wal->suspect_term,
                                     .reset_index = reset == NULL ? 0 : reset->index,
-                                    .reset_term = reset == NULL ? 0 : reset->term};
+                                    .reset_term = reset == NULL ? 0 : reset->term,
+                                    .former = segment->former};
 }
 
 uint64_t wal_core_first_index(const struct wal *wal, const struct wal_plan *plan)

@@ -26,7 +26,9 @@ struct wal_segment {
     uint64_t capacity;
     uint64_t offset;   /* the next batch goes here */
     uint64_t entries;
+    uint64_t former;   /* the segment whose file it was; 0 = none */
     bool is_reset;     /* older segments are void once this one has its name */
+    bool is_own;       /* this process made it: it holds nothing but batches up to offset */
     struct fs_file *file;
     char *path;
 };
@@ -114,6 +116,7 @@ void wal_core_encode(struct wal *wal, const struct wal_plan *plan, struct wal_se
 /* The first index of a segment that `plan` begins, and the bytes of that batch as its first one. */
 uint64_t wal_core_first_index(const struct wal *wal, const struct wal_plan *plan);
 uint64_t wal_core_head_bytes(const struct wal *wal, const struct wal_plan *plan);
+/* What segment->former and ->is_own say stays. */
 void wal_core_segment_begin(struct wal *wal, struct wal_segment *segment, uint64_t first_index, uint64_t capacity,
                             struct fs_file *file);
 void wal_core_segment_close(struct wal *wal, struct wal_segment *segment);

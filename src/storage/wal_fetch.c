@@ -6,8 +6,10 @@
  * Where the intact log ends the newest version of an entry known committed is the final one, too: it was durable before it was
  * committed, so it has been read. What the writer is just writing is not intact yet and is taken for the end.
  *
- * The writer removes segments at the same time. A file that is gone since the listing asks for a new listing; what stands before
- * the oldest one, before a reset, or before damage for which a snapshot stands, is not in the log any more.
+ * The writer removes segments at the same time, and uses their files again. A file that is gone since the listing asks for a new listing;
+ * what stands before the oldest one, before a reset, or before damage for which a snapshot stands, is not in the log any more. A file that is
+ * used again has lost its name before its bytes change, and those that are another segment's are never taken for this one's: so where nothing
+ * intact follows, the name is looked for before that is believed.
  *
  * A few positions are remembered, so that followers who read on in order do not read a segment from its start each time.
  */
@@ -17,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/buggify.h"
+#include "base/mutant.h"
 #include "storage/wal.h"
 #include "storage/wal_reader.h"
 
@@ -150,6 +153,17 @@ static void fetch_take_record(struct wal_fetch *fetch, const struct wal_format_r
     fetch->bytes += record->data.size;
 }
 
+/* Has the segment that is read still its name? If not, its bytes may be another's already, and where they end says nothing. */
+static bool fetch_is_there(struct wal_fetch *fetch)
+{
+    struct wal_reader *reader = &fetch->reader;
+    if (reader->at == reader->segment_count || MUTANT(D133)) return true;
+    struct fs_file *file = NULL;
+    reader->error = fs_open(reader->fs, reader->path, FS_READ, &file);
+    fs_close(reader->fs, file);
+    return reader->error == 0;
+}
+
 /* Is this damage behind which recovery has let the log begin, and not the end? Where nothing stood behind the end once, only the writer
  * has been since. */
 static bool fetch_skip(struct wal_fetch *fetch)
@@ -172,8 +186,13 @@ static enum err fetch_scan(struct wal_fetch *fetch)
     struct wal_format_batch batch;
     enum wal_reader_verdict verdict = wal_reader_next(&fetch->reader, &batch);
     for (;; verdict = wal_reader_next(&fetch->reader, &batch)) {
+        if (verdict == WAL_READER_END && !fetch_is_there(fetch)) verdict = WAL_READER_FAILED;
         if (verdict == WAL_READER_END && fetch_skip(fetch)) continue;
         if (verdict != WAL_READER_BATCH) break;
+        if (batch.has_head && batch.head.sequence != fetch->reader.last.sequence && !fetch_is_there(fetch)) {
+            verdict = WAL_READER_FAILED;
+            break;
+        }
         if (batch.has_head && wal_format_is_reset(&batch.head)) {
             fetch_drop(fetch, 0);
             if (batch.head.reset_index >= fetch->first_index) return ERR_COMPACTED;

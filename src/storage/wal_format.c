@@ -11,15 +11,16 @@
  *      8  u64 segment id                      28  u32 lag: batch sequence minus the highest batch known durable
  *     32  476 bytes of payload                508  u32 seal, the last to be written: without it the write stopped inside the block
  *
- * The segment id mixes cluster, member and segment sequence: bytes of a recycled file, of another member, or of a misdirected
- * write never pass for a block of this segment, and zeros never carry a valid checksum.
+ * The segment id mixes cluster, member and segment sequence: bytes of a file's former life, of another member, or of a misdirected
+ * write never pass for a block of this segment, and zeros never carry a valid checksum. The seal is mixed of the segment id, and is not 0.
  *
  * PAYLOAD, over all blocks of a batch, without the stamps:
  *
  *     [segment head, 128]   only in the first batch of a segment, so that the magic stands at offset 32 of the file:
  *                           "kvd-wal\n", u16 major, u16 minor, u32 checksum kind, u64 incompatible-feature bits, u64 cluster,
  *                           u64 member, u64 sequence, u64 first index, u64 capacity, u64 suspect index, u64 suspect term,
- *                           u64 reset index, u64 reset term (with feature bit 1; bit 2: they are 0), zeros
+ *                           u64 reset index, u64 reset term (with feature bit 1; bit 2: they are 0), u64 former sequence (with
+ *                           feature bit 4: the segment that the file was before), zeros
  *     batch header, 56      u32 bytes of records, u32 records, u64 term, u64 vote, u64 commit, u64 last index, u64 last term,
  *                           u32 flags (1 = mark), u32 zero
  *     records               24 + data: u8 kind, u8 entry kind, u16 zero, u32 data bytes, u64 index, u64 term
@@ -34,8 +35,12 @@
  * So the first batch of a segment repeats term, vote, commit and configuration, and every batch carries the whole hard state:
  * the newest batch is the only truth for them.
  *
- * A SEGMENT is made as "spare": zeros are written over its whole length and synced, so that later writes change no metadata.
- * Its first batch is written and synced while it is still called so; then it is renamed and the directory synced. A file with a
+ * A SEGMENT is made as "spare": zeros are written over its whole length and synced, so that later writes change no metadata. Or it is the
+ * file of one that the log does not need any more: that is renamed to "spare-SEQUENCE" and the directory synced before a byte of it changes,
+ * so that a crash brings it back as it was, or not at all; and only what it lacks in length is filled with zeros. Only a file that this
+ * process has filled itself and shortened to its batches is used again: all that it holds is intact blocks of one segment, whose
+ * sequence the new head names, and behind them zeros. A start removes all spares, and so never meets a segment id twice.
+ * Its first batch is written and synced while it is still called a spare; then it is renamed and the directory synced. A file with a
  * segment's name therefore holds a durable first batch: damage there is always corruption. A segment ends where the first batch
  * of the next one says: batches up to (that one's sequence - 1) count, whatever lies behind them. That is how a damaged tail is
  * cut without touching it: a new segment is begun. Afterwards the file is shortened to what counts of it: one that is shorter than its
@@ -53,12 +58,17 @@
  * RECOVERY reads from the oldest segment, batch after batch. At the first place where the next batch n is not intact:
  *   any intact block behind it with a durable mark >= n, or a later segment: CORRUPT. n was durable; refuse, change nothing.
  *   else no trace of n: the CLEAN end.
- *   else some block of n is zeros, has no seal, or carries an older stamp: TORN. The write never completed, so nobody was told: cut.
+ *   else some block of n is zeros, carries another stamp, or has no seal: TORN. The write never completed, so nobody was told: cut.
  *   else all blocks are there and a checksum is wrong: SUSPECT. The batch may have been acknowledged. The log ends before it, and
  *        the next segment's head remembers (suspect index, suspect term) until the commit index has passed that position. Term
  *        and vote are taken from the batch's header or, if its first block is damaged, from its trailer: a vote must not be given
  *        twice, nor an older term be served. If both ends are damaged nobody knows them: refuse.
  *        The only voter of the newest configuration has nobody to ask: it remembers nothing, and says so.
+ * What the file held in a former life counts as zeros do. Its intact blocks carry another segment id: no trace, no mark, and no part of
+ * what is cut. Where n was written over them and a block came through in part, its checksum is wrong and its end is zeros or the former
+ * segment's seal: no seal. The end of a block that was damaged later is neither, unless just these 32 bits became one of the two. A bit that
+ * flips in what stands behind the end makes a block that is nobody's, as in zeros: the block before or behind it is none of n, so TORN,
+ * and the log goes on in a new segment. Files without bit 4 hold nothing but zeros there.
  * With a snapshot up to s, what is CORRUPT or missing is no refusal if it can only have held entries up to s: the log then begins
  * with the next intact batch of that segment, if its first entry is at most s + 1, or else with the next segment that begins at
  * s + 1 or before. Term, vote and commit index are the newest batch's all the same. A log that ends before s, or holds an
@@ -87,7 +97,6 @@
 
 #define WAL_FORMAT_END_MAGIC UINT32_C(0x0a444e45) /* "END\n" */
 #define WAL_FORMAT_FLAG_MARK 1u
-#define WAL_FORMAT_SEAL_MAGIC UINT32_C(0x2e64766b) /* "kvd." */
 
 STATIC_ASSERT(WAL_FORMAT_HEAD + WAL_FORMAT_BATCH <= WAL_FORMAT_PAYLOAD, "head and batch header share the first block");
 
@@ -212,7 +221,7 @@ static void head_encode(const struct wal_format_head *head, uint8_t *at)
     put_u16(at + 8, head->major);
     put_u16(at + 10, head->minor);
     put_u32(at + 12, head->checksum_kind);
-    put_u64(at + 16, head->features);
+    put_u64(at + 16, (head->features & ~WAL_FORMAT_FEATURE_REUSED) | (head->former == 0 ? 0 : WAL_FORMAT_FEATURE_REUSED));
     put_u64(at + 24, head->cluster_id);
     put_u64(at + 32, head->member_id);
     put_u64(at + 40, head->sequence);
@@ -222,6 +231,7 @@ static void head_encode(const struct wal_format_head *head, uint8_t *at)
     put_u64(at + 72, head->suspect_term);
     put_u64(at + 80, head->reset_index);
     put_u64(at + 88, head->reset_term);
+    put_u64(at + 96, head->former);
 }
 
 void wal_format_writer_begin(struct wal_format_writer *writer, const struct wal_format_head *head_or_null, uint64_t bytes)
@@ -308,6 +318,14 @@ static void trailer_encode(struct wal_format_writer *writer, const struct wal_fo
     ASSERT(writer->payload == (size_t)blocks * WAL_FORMAT_PAYLOAD);
 }
 
+/* Differs from that of other segments in about half of its bits: some that flip make of it neither another's nor zeros. */
+static uint32_t seal_of(uint64_t segment_id)
+{
+    uint64_t mixed = mix(MUTANT(D131) ? 1 : segment_id);
+    uint32_t seal = (uint32_t)(mixed ^ mixed >> 32);
+    return seal == 0 ? 1 : seal;
+}
+
 struct slice wal_format_writer_finish(struct wal_format_writer *writer, const struct wal_format_stamp *stamp,
                                       const struct wal_format_batch *batch)
 {
@@ -324,7 +342,7 @@ struct slice wal_format_writer_finish(struct wal_format_writer *writer, const st
         put_u64(block + 16, stamp->batch);
         put_u32(block + 24, blocks);
         put_u32(block + 28, (uint32_t)(stamp->batch - stamp->durable));
-        put_u32(block + WAL_FORMAT_BLOCK - WAL_FORMAT_SEAL, WAL_FORMAT_SEAL_MAGIC);
+        put_u32(block + WAL_FORMAT_BLOCK - WAL_FORMAT_SEAL, seal_of(stamp->segment_id));
         put_u32(block, crc32c(0, block + 4, WAL_FORMAT_BLOCK - 4));
     }
     return slice_make(writer->memory, (size_t)blocks * WAL_FORMAT_BLOCK);
@@ -338,11 +356,7 @@ enum wal_format_class wal_format_classify(const uint8_t *block, struct wal_forma
     struct reader reader = reader_make(slice_make(block, WAL_FORMAT_STAMP));
     uint32_t crc = reader_u32(&reader);
     if (crc == 0 && block[4] == 0 && memcmp(block + 4, block + 5, WAL_FORMAT_BLOCK - 5) == 0) return WAL_FORMAT_ZERO;
-    if (crc != crc32c(0, block + 4, WAL_FORMAT_BLOCK - 4)) {
-        static const uint8_t unwritten[WAL_FORMAT_SEAL];
-        bool has_end = memcmp(block + WAL_FORMAT_BLOCK - WAL_FORMAT_SEAL, unwritten, WAL_FORMAT_SEAL) != 0;
-        return has_end ? WAL_FORMAT_BAD : WAL_FORMAT_UNFINISHED;
-    }
+    if (crc != crc32c(0, block + 4, WAL_FORMAT_BLOCK - 4)) return WAL_FORMAT_BAD;
     struct wal_format_stamp stamp = {.block = reader_u32(&reader), .segment_id = 0};
     stamp.segment_id = reader_u64(&reader);
     stamp.batch = reader_u64(&reader);
@@ -353,6 +367,18 @@ enum wal_format_class wal_format_classify(const uint8_t *block, struct wal_forma
     ASSERT(!reader.bad);
     *out_stamp = stamp;
     return WAL_FORMAT_GOOD;
+}
+
+bool wal_format_is_unfinished(const uint8_t *block, uint64_t former_id)
+{
+    struct reader reader = reader_make(slice_make(block + WAL_FORMAT_BLOCK - WAL_FORMAT_SEAL, WAL_FORMAT_SEAL));
+    uint32_t end = reader_u32(&reader);
+    return end == 0 || (former_id != 0 && end == seal_of(former_id) && !MUTANT(D132));
+}
+
+uint64_t wal_format_former_id(const struct wal_format_head *head)
+{
+    return head->former == 0 ? 0 : wal_format_segment_id(head->cluster_id, head->member_id, head->former);
 }
 
 bool wal_format_head_decode(const uint8_t *block, struct wal_format_head *out_head)
@@ -373,7 +399,9 @@ bool wal_format_head_decode(const uint8_t *block, struct wal_format_head *out_he
     head.suspect_term = reader_u64(&reader);
     head.reset_index = reader_u64(&reader);
     head.reset_term = reader_u64(&reader);
+    head.former = reader_u64(&reader);
     ASSERT(!reader.bad);
+    if ((head.features & WAL_FORMAT_FEATURE_REUSED) == 0) head.former = 0;
     if (!wal_format_is_reset(&head)) head.reset_index = head.reset_term = 0;
     *out_head = head;
     return true;

@@ -18,7 +18,9 @@
 #define WAL_FORMAT_MINOR 1
 #define WAL_FORMAT_FEATURE_RESET UINT64_C(1) /* the head voids all older segments */
 #define WAL_FORMAT_FEATURE_EMPTY UINT64_C(2) /* with RESET: the log begins anew at index 1, behind nothing */
-#define WAL_FORMAT_FEATURES_KNOWN (WAL_FORMAT_FEATURE_RESET | WAL_FORMAT_FEATURE_EMPTY) /* incompatible-feature bits that this program understands */
+#define WAL_FORMAT_FEATURE_REUSED UINT64_C(4) /* the file was another segment before: behind the end may stand what that one left */
+/* Incompatible-feature bits that this program understands. */
+#define WAL_FORMAT_FEATURES_KNOWN (WAL_FORMAT_FEATURE_RESET | WAL_FORMAT_FEATURE_EMPTY | WAL_FORMAT_FEATURE_REUSED)
 #define WAL_FORMAT_CHECKSUM_CRC32C 1
 
 #define WAL_FORMAT_BLOCK 512u
@@ -47,7 +49,6 @@ struct wal_format_stamp {
 enum wal_format_class {
     WAL_FORMAT_ZERO, /* never written */
     WAL_FORMAT_GOOD, /* intact; the stamp says whose it is */
-    WAL_FORMAT_UNFINISHED, /* its write stopped inside: the end is as never written */
     WAL_FORMAT_BAD,  /* none of these */
 };
 
@@ -66,6 +67,7 @@ struct wal_format_head {
     uint64_t suspect_term;
     uint64_t reset_index;   /* of wal_format_is_reset: behind this position */
     uint64_t reset_term;
+    uint64_t former;        /* sequence of the segment that the file was before; 0 = it was new. Says whether FEATURE_REUSED is set */
 };
 /* The log begins anew with this segment, and older ones are void. */
 static inline bool wal_format_is_reset(const struct wal_format_head *head) { return (head->features & WAL_FORMAT_FEATURE_RESET) != 0; }
@@ -116,6 +118,11 @@ struct slice wal_format_writer_finish(struct wal_format_writer *writer, const st
                                       const struct wal_format_batch *batch);
 
 enum wal_format_class wal_format_classify(const uint8_t *block, struct wal_format_stamp *out_stamp);
+/* Of a WAL_FORMAT_BAD block: its write stopped inside, for its end is as it was before: zeros, or the seal of the segment that the file was
+ * before (0 = none). */
+bool wal_format_is_unfinished(const uint8_t *block, uint64_t former_id);
+/* The segment id that wal_format_is_unfinished asks for, of a segment with this head. */
+uint64_t wal_format_former_id(const struct wal_format_head *head);
 /* The head out of an intact first block. False if the magic is not there. */
 bool wal_format_head_decode(const uint8_t *block, struct wal_format_head *out_head);
 bool wal_format_head_is_supported(const struct wal_format_head *head);

@@ -36,7 +36,8 @@ static struct wal *open_new(const struct wal_options *options, const struct wal_
     size_t old_count = recover->reader.segment_count - (recover->needs_segment ? 0 : 1); /* the last one goes on */
     for (size_t i = 0; i < old_count; i++) {
         const struct wal_reader_segment *segment = &recover->reader.segments[i];
-        wal_old_add(&wal->old, &(struct wal_old_segment){segment->sequence, segment->first_index, segment->bytes});
+        wal_old_add(&wal->old, &(struct wal_old_segment){
+                                   .sequence = segment->sequence, .first_index = segment->first_index, .bytes = segment->bytes});
     }
     wal_spare_init(&wal->spare, wal->chores, wal->directory, options->unsafe_no_fsync);
     return wal;
@@ -92,6 +93,7 @@ static enum err open_segment(struct wal *wal, struct wal_recover *recover)
         return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be made: %s", wal->spare.path, strerror(error));
     }
     wal->current.sequence = recover->sequence + 1;
+    wal->current.is_own = true;
     wal_core_segment_begin(wal, &wal->current, wal_core_first_index(wal, &plan), capacity, file);
     error = open_write_first(wal, &wal->current, &plan);
     if (error != 0) {
@@ -124,13 +126,38 @@ static enum err open_existing(struct wal *wal, struct wal_recover *recover)
     return ERR_OK;
 }
 
-/* A spare that was being made when the process ended is made anew: how far it got is not known. */
-static enum err open_drop_spare(struct wal *wal, struct wal_recover *recover)
+struct spare_name {
+    char name[WAL_SPARE_NAME_SIZE];
+};
+
+static void take_spare_name(void *owner, const char *name)
 {
-    struct fs_op unlink = {.kind = FS_UNLINK, .path = wal->spare.path};
-    int error = fs_run(wal->options.fs, &unlink);
-    if (error == 0 || error == ENOENT) return ERR_OK;
-    return wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be removed: %s", wal->spare.path, strerror(error));
+    struct spare_name *found = owner;
+    if (wal_spare_is_name(name)) (void)snprintf(found->name, sizeof found->name, "%s", name);
+}
+
+/* Spares that were left when the process ended are made anew: how far the making got, or which batch they held, is not known. */
+static enum err open_drop_spares(struct wal *wal, struct wal_recover *recover)
+{
+    struct fs *fs = wal->options.fs;
+    size_t size = strlen(wal->directory) + 1 + WAL_SPARE_NAME_SIZE;
+    char *path = alloc_string(wal->directory);
+    enum err err = ERR_OK;
+    for (bool is_there = true; is_there && err == ERR_OK;) {
+        struct spare_name found = {.name = ""};
+        struct fs_op list = {.kind = FS_LIST, .path = wal->directory, .list_fn = take_spare_name, .owner = &found};
+        int error = fs_run(fs, &list);
+        is_there = found.name[0] != '\0';
+        if (error == 0 && is_there) {
+            path = alloc_resize(path, size);
+            (void)snprintf(path, size, "%s/%s", wal->directory, found.name);
+            struct fs_op unlink = {.kind = FS_UNLINK, .path = path};
+            error = fs_run(fs, &unlink);
+        }
+        if (error != 0) err = wal_recover_refuse(recover, ERR_STOPPED, "%s: cannot be removed: %s", path, strerror(error));
+    }
+    alloc_free(path);
+    return err;
 }
 
 static bool options_are_valid(const struct wal_options *options)
@@ -162,7 +189,7 @@ enum err wal_open(const struct wal_options *options, struct slice conf, wal_entr
     err = wal_repair(&recover);
     if (err != ERR_OK) goto out;
     wal = open_new(options, &recover);
-    err = open_drop_spare(wal, &recover);
+    err = open_drop_spares(wal, &recover);
     if (err != ERR_OK) goto out;
     err = recover.needs_segment ? open_segment(wal, &recover) : open_existing(wal, &recover);
     if (err != ERR_OK) goto out;

@@ -267,7 +267,7 @@ static enum err take_batch(struct wal_recover *recover, const struct wal_format_
 struct survey {
     uint64_t durable_max; /* of all intact blocks of this segment from here on */
     uint32_t blocks;      /* of the batch that should stand here; 0 = no intact block of it */
-    uint64_t end;         /* behind the last block that is not zeros */
+    uint64_t end;         /* behind the last block that is of this segment, or of nobody */
     bool first_is_bad;    /* the block here is neither intact nor zeros */
     bool any_bad;
 };
@@ -285,13 +285,14 @@ static enum err survey_rest(struct wal_recover *recover, struct survey *out_surv
         struct wal_format_stamp stamp;
         enum wal_format_class class = wal_format_classify(block, &stamp);
         if (class == WAL_FORMAT_ZERO) continue;
+        if (class == WAL_FORMAT_GOOD && stamp.segment_id != reader->head_stamp.segment_id) continue; /* what the file held before */
         survey.end = offset + WAL_FORMAT_BLOCK;
         if (class != WAL_FORMAT_GOOD) {
             survey.any_bad = true;
             if (offset == start) survey.first_is_bad = true;
             continue;
         }
-        if (stamp.segment_id != reader->head_stamp.segment_id || stamp.batch < reader->next_batch) continue;
+        if (stamp.batch < reader->next_batch) continue;
         if (stamp.durable > survey.durable_max) survey.durable_max = stamp.durable;
         bool in_place = offset == start + (uint64_t)stamp.block * WAL_FORMAT_BLOCK;
         if (stamp.batch == reader->next_batch && in_place) survey.blocks = stamp.blocks;
@@ -300,10 +301,12 @@ static enum err survey_rest(struct wal_recover *recover, struct survey *out_surv
     return ERR_OK;
 }
 
-/* The first block of the expected batch that is not intact and in place; the batch's own offset if all of them are. */
+/* The first block of the expected batch that is not intact and in place; the batch's own offset if all of them are. Torn: of one of them
+ * the disk has nothing (zeros, what the file held before) or only the beginning. */
 static uint64_t first_damage(struct wal_recover *recover, uint32_t blocks, bool *out_is_torn)
 {
     struct wal_reader *reader = &recover->reader;
+    uint64_t former_id = reader->head_ok ? wal_format_former_id(&reader->head) : 0;
     uint64_t damage = UINT64_MAX;
     bool is_torn = false;
     for (uint32_t i = 0; i < blocks; i++) {
@@ -315,8 +318,8 @@ static uint64_t first_damage(struct wal_recover *recover, uint32_t blocks, bool 
                        stamp.batch == reader->next_batch && stamp.block == i;
         if (is_ours) continue;
         if (damage == UINT64_MAX) damage = offset;
-        if (class != WAL_FORMAT_BAD) is_torn = true; /* zeros, an unfinished write, an older stamp */
-        if (block == NULL) break;                    /* beyond the end of the file */
+        if (block == NULL || class != WAL_FORMAT_BAD || wal_format_is_unfinished(block, former_id)) is_torn = true;
+        if (block == NULL) break; /* beyond the end of the file */
     }
     *out_is_torn = is_torn;
     return damage == UINT64_MAX ? reader->offset : damage;
@@ -453,7 +456,8 @@ static enum err judge_middle(struct wal_recover *recover)
     bool is_torn = false;
     const uint8_t *block = wal_reader_block(reader, reader->offset);
     struct wal_format_stamp stamp;
-    bool first_ok = block != NULL && wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD && stamp.batch == reader->next_batch;
+    bool first_ok = block != NULL && wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD && stamp.batch == reader->next_batch &&
+                    stamp.segment_id == reader->head_stamp.segment_id;
     return refuse_corrupt(recover, first_damage(recover, first_ok ? stamp.blocks : 1, &is_torn),
                           "damaged, although the next segment says that this was durable");
 }

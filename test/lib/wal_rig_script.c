@@ -147,3 +147,22 @@ enum err wal_rig_script_heads(struct wal_rig *rig, struct wal_rig_promise *promi
     wal_rig_script_idle(rig, promise);
     return ERR_OK;
 }
+
+enum err wal_rig_script_reuse(struct wal_rig *rig, struct wal_rig_promise *promise)
+{
+    enum err err = wal_rig_open(rig);
+    if (err != ERR_OK) return err;
+    append_each(rig, promise, 1, 8, 1);
+    for (uint64_t first = 9; first < 33; first += 6) {
+        append_each(rig, promise, first, first + 4, 1);
+        snapshot_taken(rig, promise, first - 3, 1);
+        snapshot_taken(rig, promise, first - 1, 1);
+        wal_rig_append(rig, first + 5, 1, 1, first, 1300);
+        wal_drop_head(rig->wal, first - 3); /* in the step in which the append may begin a segment */
+        wal_rig_script_run(rig, promise);
+    }
+    struct wal_stats stats;
+    wal_get_stats(rig->wal, &stats);
+    ck_assert_uint_ge(stats.reused, 3);
+    return ERR_OK;
+}

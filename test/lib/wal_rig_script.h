@@ -22,6 +22,9 @@ enum err wal_rig_script(struct wal_rig *rig, struct wal_rig_promise *promise);
 /* A script of its own for the head of the log: snapshots of the member's own with segments dropped behind them, three from others with
  * resets, votes in between, and what waits while they are under way. */
 enum err wal_rig_script_heads(struct wal_rig *rig, struct wal_rig_promise *promise);
+/* A third one for files that are used again: the oldest segment goes just when a new one was begun, so that it becomes the next one, and so on
+ * until most files have had several lives. */
+enum err wal_rig_script_reuse(struct wal_rig *rig, struct wal_rig_promise *promise);
 void wal_rig_script_run(struct wal_rig *rig, struct wal_rig_promise *promise);  /* steps until nothing moves */
 void wal_rig_script_idle(struct wal_rig *rig, struct wal_rig_promise *promise); /* the same, a second later */
 

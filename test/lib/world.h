@@ -155,7 +155,7 @@ struct world_counts {
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
     uint64_t snap_faults, unlink_faults, probes_older;
-    uint64_t repeats, late_chores, start_faults, refused_reads, suspect_votes;
+    uint64_t repeats, late_chores, reused_files, start_faults, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */
     uint64_t leases_granted, leases_expired, checkpoints; /* entries of the committed log */

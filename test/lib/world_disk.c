@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/world_inner.h"
+#include "storage/wal_spare.h"
 
 #define FAST_NS (400 * NS_PER_US)
 #define SLOW_NS (300 * NS_PER_MS)
@@ -72,6 +73,8 @@ static void submit(struct fs *base, struct fs_op *op)
 {
     struct world_fs *fs = (struct world_fs *)base;
     world_note(fs->member->world, "file", fs->member->number, op->kind, op->size);
+    bool is_reused = &fs->fs == fs->member->work_fs && op->kind == FS_OPEN && (op->flags & FS_CREATE) == 0;
+    if (is_reused) fs->member->world->counts.reused_files++;
     if (fails_at_once(op->kind)) (void)draw_failure(fs, op->kind);
     if (op->kind == FS_UNLINK) draw_removal(fs, op);
     fs_submit(fs->inner, op);
@@ -91,6 +94,7 @@ static void submit(struct fs *base, struct fs_op *op)
 static bool is_grave(const struct world_fs *fs, const struct fs_op *op)
 {
     if (&fs->fs == fs->member->snap_fs) return false; /* a snapshot that fails is not trusted, and the log is still whole */
+    if (op->kind == FS_RENAME && wal_spare_is_name(strrchr(op->path2, '/') + 1)) return false; /* an old segment that is not kept is removed */
     bool changes = op->kind == FS_PWRITE || op->kind == FS_FDATASYNC || op->kind == FS_FSYNC_DIR || op->kind == FS_RENAME ||
                    op->kind == FS_ALLOCATE || op->kind == FS_OPEN;
     bool is_made = op->kind == FS_PWRITE || op->kind == FS_FDATASYNC; /* room was made before: there cannot be too little */

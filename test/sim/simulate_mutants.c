@@ -33,7 +33,7 @@ static const char *const programs[] = {
     "test_raft_random", "test_raft_quorum", "test_raft_paper", "test_raft_paper_log", "test_raft_thesis", "test_raft_members", "test_raft_snapshot",
     "test_keep_alive", "test_lease", "test_txn", "test_peer_past",
     "test_state_machine", "test_alarm", "test_wal_damage", "test_range", "test_mvcc_tree", "test_mvcc_paging", "test_wal_line", "test_wal_fault", "test_wal",
-    "test_wal_head", "test_wal_head_damage", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
+    "test_wal_head", "test_wal_head_damage", "test_wal_reuse", "test_mvcc_stress", "test_mvcc_model", "test_line", "test_wal_crash", "test_raft_edges", "test_raft_trace", "test_rpc_client",
     "test_restore", "test_lock_call", "test_lock_stop", "test_snap_pull", "test_snapshot_file", "test_snapshot_dir",
 };
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
@@ -43,7 +43,7 @@ static const char *const unseen[] = {
     "P2", "P3", "P4", "P5", "D8", "D9", "D11", /* a world does not change its configuration */
     "D17",
     "D16",                                     /* costs time, not truth */
-    "P22",                                     /* log files are not recycled: nothing of another segment is ever in one */
+    "P22",                                     /* what a file held before has lower numbers than what comes next in it */
     "P37",                                     /* nor does anybody put an old disk back */
     "P34A",                                    /* nor a client of the library */
     "D117",                                    /* one member at a time loses something */

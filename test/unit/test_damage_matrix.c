@@ -19,6 +19,7 @@
 #include "lib/damage_rig.h"
 #include "storage/snapshot_format.h"
 #include "storage/wal_format.h"
+#include "storage/wal_spare.h"
 
 enum outcome { CLEAN, REPAIRED, FELL_BACK, ASKED, REFUSED, STOPPED, STEPPED_DOWN, WENT_ON, NO_ROOM, SHUT_OUT, LOST_OPENLY, NOT_NOTICED, OUTCOMES };
 static const char *const outcome_names[OUTCOMES] = {
@@ -101,6 +102,15 @@ static void flip_all_snapshots(struct damage_rig *rig, int argument)
 }
 
 enum { OLDEST_SEGMENT, MIDDLE_SEGMENT, LAST_SEGMENT, NEWEST_SNAPSHOT, OLDER_SNAPSHOT, IDENTITY, SPARE, LOCK };
+static void choose_spare(const struct damage_rig *rig, char out_path[128])
+{
+    char name[64];
+    snprintf(out_path, 128, DAMAGE_RIG_WAL "/" WAL_SPARE_NAME);
+    for (size_t i = 0; fs_sim_name(world_disk(rig->world, rig->target), DAMAGE_RIG_WAL, i, name, sizeof name); i++) {
+        if (wal_spare_is_name(name)) snprintf(out_path, 128, DAMAGE_RIG_WAL "/%s", name);
+    }
+}
+
 static void choose_file(const struct damage_rig *rig, int file, char out_path[128])
 {
     if (file == OLDEST_SEGMENT) damage_rig_segment(rig, 0, out_path);
@@ -108,7 +118,7 @@ static void choose_file(const struct damage_rig *rig, int file, char out_path[12
     if (file == LAST_SEGMENT) damage_rig_segment(rig, -1, out_path);
     if (file == NEWEST_SNAPSHOT || file == OLDER_SNAPSHOT) damage_rig_snapshot(rig, file == OLDER_SNAPSHOT, out_path);
     if (file == IDENTITY) snprintf(out_path, 128, DAMAGE_RIG_IDENTITY);
-    if (file == SPARE) snprintf(out_path, 128, DAMAGE_RIG_WAL "/spare");
+    if (file == SPARE) choose_spare(rig, out_path);
     if (file == LOCK) snprintf(out_path, 128, "/data/LOCK");
 }
 

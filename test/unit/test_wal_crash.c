@@ -3,7 +3,7 @@
  * A fixed script is cut at every operation that changes the disk; at each cut the sectors not yet synced are kept, lost, torn,
  * garbled and mixed, and so are the names. What recovery finds must be the state after one append, none older than the newest
  * acknowledged one. The same for a script of snapshots, on which the log's head is dropped and reset: recovery is then told of the newest
- * snapshot that was on disk at the cut, or of the one before it. Then a second crash, in the recovery and after it, and page caches that lie. KVD_TEST_LONG=1 runs every point,
+ * snapshot that was on disk at the cut, or of the one before it; and for a script in which each segment's file is used again. Then a second crash, in the recovery and after it, and page caches that lie. KVD_TEST_LONG=1 runs every point,
  * without it every operation and a part of the ways to lose power there.
  */
 #include <check.h>
@@ -240,6 +240,7 @@ static void check_second_crash(struct wal_rig *rig, const struct fs_sim_disk *cu
     struct rng rng;
     rng_init(&rng, turn);
     wal_rig_move(rig, fs_sim_crash(cut, crash));
+    tell_snapshot(rig, promise, turn / 16 % 2);
     uint64_t number = recover_and_check(rig, promise, what);
     uint64_t appended = rig->appended;
     struct wal_rig_state *saved[4];
@@ -274,6 +275,20 @@ static void check_second_crash(struct wal_rig *rig, const struct fs_sim_disk *cu
 START_TEST(test_wal_second_crash_loses_nothing_either)
 {
     enumerate(wal_rig_script, check_second_crash, 400);
+}
+END_TEST
+
+/* Whose bytes are in a file, and which name has it, when it is a segment for the second and third time? */
+START_TEST(test_wal_crash_while_files_are_used_again_loses_nothing_and_brings_nothing_back)
+{
+    enumerate(wal_rig_script_reuse, check_head_crash, 2000);
+}
+END_TEST
+
+START_TEST(test_wal_crash_in_and_after_a_recovery_of_files_that_were_used_again_loses_nothing_either)
+{
+    enumerate(wal_rig_script_reuse, check_head_crash_in_recovery, 1000);
+    enumerate(wal_rig_script_reuse, check_second_crash, 200);
 }
 END_TEST
 
@@ -361,6 +376,8 @@ int main(void)
     tcase_add_test(crash, test_wal_crash_while_the_head_of_the_log_is_dropped_or_reset_leaves_the_old_log_or_the_new);
     tcase_add_test(crash, test_wal_crash_in_a_recovery_with_snapshots_loses_nothing_either);
     tcase_add_test(crash, test_wal_second_crash_loses_nothing_either);
+    tcase_add_test(crash, test_wal_crash_while_files_are_used_again_loses_nothing_and_brings_nothing_back);
+    tcase_add_test(crash, test_wal_crash_in_and_after_a_recovery_of_files_that_were_used_again_loses_nothing_either);
     tcase_add_test(crash, test_wal_acknowledges_nothing_before_it_is_on_disk);
     tcase_add_test(crash, test_wal_recovery_does_not_trust_the_page_cache);
     Suite *suite = suite_create("wal_crash");

@@ -730,8 +730,8 @@ START_TEST(test_wal_of_a_newer_format_is_refused_as_such)
         set_head(&rig, path, 1, 9, 0);
         expect_refusal(&rig, ERR_STOPPED, path, "checksum kind 9");
         move_to(&rig, whole);
-        set_head(&rig, path, 1, 1, 4);
-        expect_refusal(&rig, ERR_STOPPED, path, "incompatible features 4");
+        set_head(&rig, path, 1, 1, 8);
+        expect_refusal(&rig, ERR_STOPPED, path, "incompatible features 8");
         move_to(&rig, whole);
         fs_sim_poke(rig.disk, path, 40, "\x02", 1); /* a format whose checksums we cannot know: say what it may be */
         expect_refusal(&rig, ERR_CORRUPT, path, "a newer program has written it");

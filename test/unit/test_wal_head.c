@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "lib/wal_rig.h"
 #include "storage/wal_format.h"
+#include "storage/wal_spare.h"
 
 static void open_ok(struct wal_rig *rig)
 {
@@ -96,19 +97,21 @@ START_TEST(test_wal_head_drops_the_segments_that_a_snapshot_stands_for_and_no_ot
 }
 END_TEST
 
-START_TEST(test_wal_head_bytes_on_disk_shrink_by_what_is_dropped)
+START_TEST(test_wal_head_bytes_on_disk_shrink_by_what_is_dropped_and_not_kept_for_use_again)
 {
     struct wal_rig rig;
     rig_of_sixty(&rig);
+    append_up_to(&rig, 150);
     struct wal_stats before = stats_of(&rig);
-    wal_drop_head(rig.wal, 40);
+    wal_drop_head(rig.wal, 140);
     wal_drop_head(rig.wal, 20); /* changes nothing */
     wal_rig_run(&rig);
     struct wal_stats after = stats_of(&rig);
     ck_assert_uint_lt(after.disk_bytes, before.disk_bytes);
     ck_assert_uint_eq(after.disk_bytes, fs_sim_used(rig.disk));
-    ck_assert_uint_gt(after.first_index, 30);
-    wal_rig_snapshot(&rig, 40, term_of(40));
+    ck_assert_uint_gt(before.segments_held, after.segments_held + WAL_SPARE_KEPT_MAX);
+    ck_assert_uint_gt(after.first_index, 130);
+    wal_rig_snapshot(&rig, 140, term_of(140));
     reopen_ok(&rig);
     ck_assert_uint_eq(stats_of(&rig).first_index, after.first_index);
     wal_rig_deinit(&rig);
@@ -409,6 +412,7 @@ START_TEST(test_wal_hole_behind_what_came_back_is_a_lost_head_once_the_snapshots
         ck_assert(wal_rig_segment(&rig, cases[i].kept, path, sizeof path));
         fs_sim_remove(rig.disk, path);
         ck_assert_int_eq(wal_rig_open(&rig), ERR_CORRUPT);
+        wal_rig_close(&rig);
         rig.options.may_ask_others = true;
         enum err err = wal_rig_open(&rig);
         ck_assert_msg((err == ERR_OK) == !cases[i].is_refused, "case %lu: %s", (unsigned long)i, rig.found.message);
@@ -475,6 +479,8 @@ struct turn_fs {
     struct wal_rig *rig;
     uint64_t countdown; /* 1 = at the next operation */
     bool resets;
+    uint64_t drop_index;
+    void (*go_on)(struct wal_rig *rig);
 };
 
 static void turn_run(struct fs *fs, struct fs_op *op)
@@ -485,24 +491,28 @@ static void turn_run(struct fs *fs, struct fs_op *op)
             wal_rig_reset(turn->rig, 100, 8, 8);
             wal_rig_append(turn->rig, 101, 2, 8, 100, 100);
         } else {
-            wal_drop_head(turn->rig->wal, 45);
+            wal_drop_head(turn->rig->wal, turn->drop_index);
         }
         wal_rig_run(turn->rig);
+        if (turn->go_on != NULL) turn->go_on(turn->rig);
     }
     (void)fs_run(turn->inner, op);
 }
 
-/* Whatever the moment: the entries that count, or the news that they are gone. */
+static void append_many(struct wal_rig *rig) { append_up_to(rig, 130); }
+
+/* Whatever the moment: the entries that count, or the news that they are gone, also when others stand in their files. */
 START_TEST(test_wal_fetch_copes_with_segments_that_go_while_it_reads)
 {
     static const struct fs_table table = {.run = turn_run};
     size_t oks = 0, gone = 0;
-    for (int resets = 0; resets < 2; resets++) {
+    for (int kind = 0; kind < 3; kind++) {
         for (uint64_t countdown = 1; countdown < 60; countdown++) {
             struct wal_rig rig;
             uint64_t term = 0;
             rig_of_sixty(&rig);
-            struct turn_fs turn = {.fs = {.table = &table}, .rig = &rig, .countdown = countdown, .resets = resets != 0};
+            struct turn_fs turn = {.fs = {.table = &table}, .rig = &rig, .countdown = countdown, .resets = kind == 1,
+                                   .drop_index = 45, .go_on = kind == 2 ? append_many : NULL};
             turn.inner = fs_sim_new(rig.disk, true);
             struct wal_fetch *reader = wal_fetch_new(&turn.fs, WAL_RIG_DIRECTORY);
             enum err err = fetch(reader, 12, 40, &term);
@@ -521,12 +531,59 @@ START_TEST(test_wal_fetch_copes_with_segments_that_go_while_it_reads)
 }
 END_TEST
 
+#define LARGE 60000u
+
+static void append_large(struct wal_rig *rig)
+{
+    for (uint64_t index = 125; index <= 320; index++) {
+        wal_rig_append(rig, index, 1, 2, index - 1, LARGE);
+        wal_rig_run(rig);
+    }
+}
+
+/* A segment of several of the reader's windows, whose entries are overwritten in a later one: where others stand in its file in the middle of
+ * the reading, what was read of it so far is not the version that counts. */
+START_TEST(test_wal_fetch_believes_no_end_in_a_file_that_is_used_again)
+{
+    static const struct fs_table table = {.run = turn_run};
+    size_t gone = 0;
+    for (uint64_t countdown = 1; countdown < 30; countdown += 2) {
+        struct wal_rig rig;
+        uint64_t term = 0;
+        wal_rig_init(&rig);
+        rig.options.segment_bytes = 3 << 20;
+        rig.options.batch_bytes_max = 1 << 20;
+        open_ok(&rig);
+        for (uint64_t index = 1; index <= 90; index++) {
+            wal_rig_append(&rig, index, 1, 1, index <= 40 ? index - 1 : 40, LARGE);
+            if (index == 50) wal_drop_head(rig.wal, 20); /* so that what waits is used up before the turn */
+            wal_rig_run(&rig);
+        }
+        for (uint64_t index = 45; index <= 124; index++) {
+            wal_rig_append(&rig, index, 1, 2, index == 45 ? 40 : index - 1, LARGE);
+            wal_rig_run(&rig);
+        }
+        struct turn_fs turn = {.fs = {.table = &table}, .rig = &rig, .countdown = countdown, .drop_index = 120, .go_on = append_large};
+        turn.inner = fs_sim_new(rig.disk, true);
+        struct wal_fetch *reader = wal_fetch_new(&turn.fs, WAL_RIG_DIRECTORY);
+        enum err err = fetch(reader, 46, 60, &term);
+        ck_assert(err == ERR_OK || err == ERR_COMPACTED);
+        if (err == ERR_OK) ck_assert_uint_eq(term, 2);
+        gone += err == ERR_COMPACTED ? 1 : 0;
+        wal_fetch_free(reader);
+        fs_free(turn.inner);
+        wal_rig_deinit(&rig);
+    }
+    ck_assert_uint_gt(gone, 5);
+}
+END_TEST
+
 int main(void)
 {
     TCase *head = tcase_create("head");
     tcase_set_timeout(head, 60);
     tcase_add_test(head, test_wal_head_drops_the_segments_that_a_snapshot_stands_for_and_no_other);
-    tcase_add_test(head, test_wal_head_bytes_on_disk_shrink_by_what_is_dropped);
+    tcase_add_test(head, test_wal_head_bytes_on_disk_shrink_by_what_is_dropped_and_not_kept_for_use_again);
     tcase_add_test(head, test_wal_head_keeps_some_segments_more_where_told);
     tcase_add_test(head, test_wal_head_may_be_overwritten_below_the_first_entry_of_the_oldest_segment);
     tcase_add_test(head, test_wal_head_configuration_behind_the_snapshot_counts);
@@ -541,6 +598,7 @@ int main(void)
     tcase_add_test(head, test_wal_damage_that_the_snapshot_covers_is_said_each_time_until_its_segment_goes);
     tcase_add_test(head, test_wal_hole_behind_what_came_back_is_a_lost_head_once_the_snapshots_are_lost);
     tcase_add_test(head, test_wal_fetch_tells_what_was_dropped_from_what_cannot_be_read);
+    tcase_add_test(head, test_wal_fetch_believes_no_end_in_a_file_that_is_used_again);
     tcase_add_test(head, test_wal_fetch_copes_with_segments_that_go_while_it_reads);
     Suite *suite = suite_create("wal_head");
     suite_add_tcase(suite, head);
