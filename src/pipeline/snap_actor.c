@@ -283,6 +283,7 @@ void snap_actor_init(struct snap_actor *role, const struct snap_options *options
     role->fetch = options->fetch;
     role->dir = options->dir;
     snapshot_dir_set_fs(role->dir, role->fs);
+    snapshot_dir_purge(role->dir, role->config->max_snapshots); /* what could not be removed before the start, too */
     role->note.metrics = &role->shared->metrics;
     snap_serve_init(&role->serve, role->fs, role->dir, role->self);
     snap_streams_init(&role->streams, role->fs, role->dir);
