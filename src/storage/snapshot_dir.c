@@ -356,6 +356,6 @@ bool snapshot_dir_step(struct snapshot_dir *dir, uint64_t now_ns)
 
 uint64_t snapshot_dir_deadline_ns(const struct snapshot_dir *dir)
 {
-    bool waits = !dir->is_removing && !dir->is_listing && (dir->left_count > 0 || lists_again(dir));
+    bool waits = !dir->is_removing && !dir->is_listing && !snapshot_dir_is_idle(dir);
     return waits ? dir->again_ns : UINT64_MAX;
 }
