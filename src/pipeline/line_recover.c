@@ -10,6 +10,7 @@
 #include "pipeline/first_start.h"
 
 #define BROKEN_TEXT 1024
+#define UNREAD_TEXT 256
 #define PUBLISH_EVERY 4096 /* entries replayed between two publishes: bounds what waits for reclamation */
 
 struct replay {
@@ -66,17 +67,24 @@ static void make_uuid(uint8_t uuid[16])
 
 /* --- the newest snapshot --- */
 
-/* `context` keeps them, the newest first: a start that fails in the end says them, too. */
-static void report_broken(void *context, const char *message)
+/* What a start that fails in the end says of them, too. There may be many, and one that the disk may yet give must not be lost among them. */
+struct broken {
+    char unread[UNREAD_TEXT]; /* the newest such */
+    char text[BROKEN_TEXT];   /* the others, the newest first */
+};
+
+static void report_broken(void *context, const char *message, bool is_unread)
 {
-    char *broken = context;
-    size_t length = strlen(broken);
-    snprintf(broken + length, BROKEN_TEXT - length, "%s%s", length == 0 ? "" : ", ", message);
+    struct broken *broken = context;
+    size_t length = strlen(broken->text);
+    bool is_first = is_unread && broken->unread[0] == '\0';
+    if (is_first) snprintf(broken->unread, sizeof(broken->unread), "%s", message);
+    else snprintf(broken->text + length, sizeof(broken->text) - length, "%s%s", length == 0 ? "" : ", ", message);
     LOG(WARN, "a snapshot is damaged: falling back to the one before it, or to the log", LOG_F_TEXT("found", message));
 }
 
-static bool load_snapshot(const struct line_recover_options *options, struct line_recovered *line, char broken[BROKEN_TEXT],
-                          char *out_message, size_t size)
+static bool load_snapshot(const struct line_recover_options *options, struct line_recovered *line, struct broken *broken, char *out_message,
+                          size_t size)
 {
     struct state_machine_loaded *loaded = NULL;
     uint64_t cluster_id = line->identity.cluster_id;
@@ -279,8 +287,8 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
     struct replay replay = {0};
     bool is_good = load_identity(options, &line.identity, out_message, message_size);
     if (!is_good) return false;
-    char broken[BROKEN_TEXT] = "";
-    if (!load_snapshot(options, &line, broken, out_message, message_size)) return false;
+    struct broken broken = {.text = ""};
+    if (!load_snapshot(options, &line, &broken, out_message, message_size)) return false;
     replay.machine = line.machine;
     if (state_machine_applied_index(line.machine) > 0) {
         is_good = raft_conf_decode(state_machine_conf(line.machine), &replay.conf);
@@ -299,8 +307,10 @@ bool line_recover_state(const struct line_recover_options *options, struct line_
         line.taken.log_bytes = replay.bytes;
         *out = line;
     } else {
+        bool has_both = broken.unread[0] != '\0' && broken.text[0] != '\0', has_any = broken.unread[0] != '\0' || broken.text[0] != '\0';
         size_t length = strlen(out_message);
-        if (broken[0] != '\0') snprintf(out_message + length, message_size - length, "; and what could stand for it cannot be used: %s", broken);
+        if (has_any) snprintf(out_message + length, message_size - length, "; and what could stand for it cannot be used: %s%s%s", broken.unread,
+                              has_both ? ", " : "", broken.text);
         rcu_wait(options->rcu); /* what the replay published before it met the damage may still be on its way back */
         state_machine_free(line.machine);
         snapshot_dir_close(&line.snapshots);

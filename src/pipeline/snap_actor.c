@@ -50,9 +50,12 @@ static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_
     role->writer_want = mail->take.want;
     if (role->want_posted <= role->writer_want) role->want_posted = 0;
     want(role);
-    bool is_left = snapshot_dir_is_left(role->dir, image->index, image->term);
-    if (is_left || snapshot_dir_has(role->dir, image->index, image->term)) {
-        taken_at_once(role, image, is_left ? ERR_STOPPED : ERR_OK);
+    bool is_there = snapshot_dir_has(role->dir, image->index, image->term);
+    char *tmp_path = snapshot_dir_file(role->dir, image->index, image->term, true);
+    bool is_claimed = is_there || snapshot_dir_claim(role->dir, image->index, image->term, tmp_path);
+    alloc_free(tmp_path);
+    if (is_there || !is_claimed) {
+        taken_at_once(role, image, is_there ? ERR_OK : ERR_STOPPED);
         return;
     }
     role->writer_start_ns = now_ns;

@@ -100,6 +100,18 @@ static bool is_stale(const struct snap_pull *pull, uint64_t from, uint64_t now_n
     return now_ns - pull->progress_ns > patience_ns;
 }
 
+/* The paths are the next pull's if nothing is in their way. */
+static bool claim(struct snap_pull *pull, uint64_t index, uint64_t term)
+{
+    pull->path = snapshot_dir_file(pull->dir, index, term, false);
+    pull->tmp_path = aside(pull->path);
+    if (snapshot_dir_claim(pull->dir, index, term, pull->tmp_path)) return true;
+    alloc_free(pull->path);
+    alloc_free(pull->tmp_path);
+    pull->path = pull->tmp_path = NULL;
+    return false;
+}
+
 void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint64_t term, uint64_t now_ns)
 {
     ASSERT(from != RAFT_NONE && index > 0);
@@ -109,12 +121,10 @@ void snap_pull_offer(struct snap_pull *pull, uint64_t from, uint64_t index, uint
         pull->not_before_ns = now_ns; /* the offer comes again, and nothing speaks against it */
         return;
     }
-    if (pull->phase != SNAP_PULL_IDLE || now_ns < pull->not_before_ns || snapshot_dir_is_left(pull->dir, index, term)) return;
+    if (pull->phase != SNAP_PULL_IDLE || now_ns < pull->not_before_ns || !claim(pull, index, term)) return;
     pull->from = from;
     pull->index = index;
     pull->term = term;
-    pull->path = snapshot_dir_file(pull->dir, index, term, false);
-    pull->tmp_path = aside(pull->path);
     pull->progress_ns = now_ns;
     pull->is_overdue = false;
     pull->window = 1;

@@ -146,7 +146,7 @@ enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_id, snapsh
         if (is_unsupported || err == ERR_CLUSTER_ID_MISMATCH) return err;
         dir->entries[at].is_broken = true;
         dir->entries[at].is_unread = err != ERR_CORRUPT;
-        if (report_fn != NULL) report_fn(context, out_message);
+        if (report_fn != NULL) report_fn(context, out_message, dir->entries[at].is_unread);
     }
     *out_loaded = NULL;
     return ERR_OK;
@@ -167,22 +167,42 @@ bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t t
     return false;
 }
 
+static void forget_left(struct snapshot_dir *dir, size_t at)
+{
+    ASSERT(at < dir->left_count && !(at == 0 && dir->is_removing));
+    alloc_free(dir->left[at]);
+    memmove(&dir->left[at], &dir->left[at + 1], (dir->left_count - at - 1) * sizeof dir->left[0]);
+    dir->left_count--;
+}
+
 /* What was to go under this name has been replaced, and stays. False: a removal is under way, and nobody knows which of the two it hits. */
 static bool keep_name(struct snapshot_dir *dir, uint64_t index, uint64_t term)
 {
     bool is_hit = false;
     if (dir->left_count == 0) return true;
     char *path = snapshot_dir_file(dir, index, term, false);
-    for (size_t at = dir->left_count; at > 0; at--) {
+    for (size_t at = dir->left_count; at > 0 && !is_hit; at--) {
         if (strcmp(dir->left[at - 1], path) != 0) continue;
-        is_hit = is_hit || (at == 1 && dir->is_removing);
-        if (is_hit) break;
-        alloc_free(dir->left[at - 1]);
-        memmove(&dir->left[at - 1], &dir->left[at], (dir->left_count - at) * sizeof dir->left[0]);
-        dir->left_count--;
+        is_hit = at == 1 && dir->is_removing;
+        if (!is_hit) forget_left(dir, at - 1);
     }
     alloc_free(path);
     return !is_hit;
+}
+
+bool snapshot_dir_claim(struct snapshot_dir *dir, uint64_t index, uint64_t term, const char *tmp_path)
+{
+    bool is_free = true;
+    if (dir->left_count == 0) return true;
+    char *path = snapshot_dir_file(dir, index, term, false);
+    for (size_t at = dir->left_count; at > 0; at--) {
+        bool is_whole = strcmp(dir->left[at - 1], path) == 0, is_hit = at == 1 && dir->is_removing;
+        if (!is_whole && strcmp(dir->left[at - 1], tmp_path) != 0) continue;
+        if (is_whole || is_hit) is_free = false;
+        else forget_left(dir, at - 1);
+    }
+    alloc_free(path);
+    return is_free;
 }
 
 void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term)
@@ -263,20 +283,9 @@ bool snapshot_dir_is_idle(const struct snapshot_dir *dir)
 void snapshot_dir_leave(struct snapshot_dir *dir, const char *path, uint64_t now_ns)
 {
     ASSERT(strncmp(path, dir->path, strlen(dir->path)) == 0);
-    if (dir->left_count == SNAPSHOT_DIR_MAX) return; /* one that is not finished is seen by the next start; another one by age */
+    if (dir->left_count == SNAPSHOT_DIR_LEFT_MAX) return; /* one that is not finished is seen by the next start; another one by age */
     dir->left[dir->left_count++] = alloc_string(path);
     if (dir->left_count == 1) dir->again_ns = now_ns + SNAPSHOT_DIR_AGAIN_NS;
-}
-
-/* The names of what is not finished begin with that of the whole. */
-bool snapshot_dir_is_left(const struct snapshot_dir *dir, uint64_t index, uint64_t term)
-{
-    bool is_left = false;
-    if (dir->left_count == 0) return false;
-    char *path = snapshot_dir_file(dir, index, term, false);
-    for (size_t at = 0; at < dir->left_count; at++) is_left = is_left || strncmp(dir->left[at], path, strlen(path)) == 0;
-    alloc_free(path);
-    return is_left;
 }
 
 int snapshot_dir_take_error(struct snapshot_dir *dir, const char **out_path)
@@ -311,7 +320,7 @@ static void take_older(void *owner, const char *name)
     uint64_t index = 0, term = 0;
     ASSERT(dir->is_listing && dir->count > 0);
     if (!snapshot_format_parse_name(name, &index, &term) || !is_before(&dir->entries[dir->count - 1], index, term)) return;
-    if (dir->left_count == SNAPSHOT_DIR_MAX) dir->has_more = true;
+    if (dir->left_count >= SNAPSHOT_DIR_MAX) dir->has_more = true;
     else dir->left[dir->left_count++] = snapshot_dir_file(dir, index, term, false);
 }
 STATIC_ASSERT(offsetof(struct snapshot_dir, io) == 0, "whose operation it is");

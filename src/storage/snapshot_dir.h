@@ -4,9 +4,11 @@
  * was left by a crash and is removed. Broken ones are reported and skipped; they stay until they are old enough to go.
  *
  * A file that is to go and that the disk does not remove is tried again, beside the others, until it is gone: their number is bounded once the
- * disk lets them go. Until then nobody begins another of its name; one that had begun and comes to its end takes the name over.
+ * disk lets them go. One that was not finished is written over by the next of its name (snapshot_dir_claim), a whole one has to go first; one
+ * that had begun and comes to its end takes the name over.
  * Owner: snapshot_dir_open/_close. Thread: start-up, then the snap role, with its fs. Limits: the SNAPSHOT_DIR_MAX newest files are
- * known, and as many that are to go; if there are more, the directory is listed again when those are gone.
+ * known, and as many that go with their age; if there are more, the directory is listed again when those are gone. SNAPSHOT_DIR_LEFT_MAX in all
+ * that are to go: unfinished ones beyond that wait for the next start.
  */
 #ifndef STORAGE_SNAPSHOT_DIR_H
 #define STORAGE_SNAPSHOT_DIR_H
@@ -20,6 +22,7 @@
 #include "storage/state_machine.h"
 
 #define SNAPSHOT_DIR_MAX 64
+#define SNAPSHOT_DIR_LEFT_MAX 192 /* more than what goes with its age may take, so that what its maker could not remove has room */
 #define SNAPSHOT_DIR_AGAIN_NS (UINT64_C(10) * 1000 * 1000 * 1000) /* behind a removal that failed */
 
 struct snapshot_dir_entry {
@@ -34,7 +37,7 @@ struct snapshot_dir {
     struct snapshot_dir_entry entries[SNAPSHOT_DIR_MAX]; /* newest (highest index) first */
     size_t count;
     size_t keep;    /* purge down to so many good ones */
-    char *left[SNAPSHOT_DIR_MAX]; /* paths of what is to go; the first one is next, or under way */
+    char *left[SNAPSHOT_DIR_LEFT_MAX]; /* paths of what is to go; the first one is next, or under way */
     size_t left_count;
     bool has_more;  /* older ones than are known, perhaps */
     bool is_removing, is_listing;
@@ -48,8 +51,8 @@ MUST_USE enum err snapshot_dir_open(struct fs *fs, const char *path, struct snap
 void snapshot_dir_set_fs(struct snapshot_dir *dir, struct fs *fs);
 void snapshot_dir_close(struct snapshot_dir *dir); /* accepts one that is all zeros; no operation may be in flight */
 /* Start-up, blocking: the newest good one loaded; *out_loaded NULL: there is none. Each broken one is reported by `report_fn` (may be NULL)
- * and marked. Fails if the newest that is not damaged was written by a newer program, or for another cluster. */
-typedef void snapshot_dir_report_fn(void *context, const char *message);
+ * (`is_unread`: the disk did not give its bytes) and marked. Fails if the newest that is not damaged was written by a newer program, or for another cluster. */
+typedef void snapshot_dir_report_fn(void *context, const char *message, bool is_unread);
 MUST_USE enum err snapshot_dir_load(struct snapshot_dir *dir, uint64_t cluster_id, snapshot_dir_report_fn *report_fn, void *context,
                                     struct state_machine_loaded **out_loaded, char *out_message, size_t message_size);
 
@@ -70,8 +73,9 @@ char *snapshot_dir_file(const struct snapshot_dir *dir, uint64_t index, uint64_t
 void snapshot_dir_purge(struct snapshot_dir *dir, size_t keep);
 /* A file of this directory that its maker could not remove. */
 void snapshot_dir_leave(struct snapshot_dir *dir, const char *path, uint64_t now_ns);
-/* A file of that position, whole or not, is still to go: none may be made. */
-bool snapshot_dir_is_left(const struct snapshot_dir *dir, uint64_t index, uint64_t term);
+/* Before one of that position is made as `tmp_path`: what was to go under this name stays, to be written over. False: a whole one is still to go,
+ * or the removal is under way, and none may be made. */
+bool snapshot_dir_claim(struct snapshot_dir *dir, uint64_t index, uint64_t term, const char *tmp_path);
 /* Once for each removal that failed: errno, and of which file (until the next step). 0 = none has. */
 int snapshot_dir_take_error(struct snapshot_dir *dir, const char **out_path);
 /* True: can go on at once. False: waits for a completion or its deadline, or nothing is left to do. */

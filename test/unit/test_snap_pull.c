@@ -469,7 +469,7 @@ START_TEST(test_snap_pull_survives_every_failure_of_its_disk)
 }
 END_TEST
 
-/* Nothing of that name is begun while the rest of it is still to go. */
+/* Nothing of that name is begun while a whole one is still to go. */
 START_TEST(test_snap_pull_that_could_not_remove_what_it_had_goes_on_behind_it)
 {
     struct scene scene;
@@ -480,7 +480,7 @@ START_TEST(test_snap_pull_that_could_not_remove_what_it_had_goes_on_behind_it)
     run(&scene);
     ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
     char *path = snapshot_dir_file(&scene.to_dir, INDEX, scene.term, false);
-    ck_assert(fs_sim_exists(scene.to_disk, path) && snapshot_dir_is_left(&scene.to_dir, INDEX, scene.term));
+    ck_assert(fs_sim_exists(scene.to_disk, path) && !snapshot_dir_claim(&scene.to_dir, INDEX, scene.term, ""));
     scene.now_ns += 3 * NS_PER_S;
     offer(&scene);
     ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
@@ -491,6 +491,27 @@ START_TEST(test_snap_pull_that_could_not_remove_what_it_had_goes_on_behind_it)
     offer(&scene);
     run(&scene);
     expect_whole(&scene);
+    scene_deinit(&scene);
+}
+END_TEST
+
+/* What was not finished, and could not be removed, keeps nobody waiting. */
+START_TEST(test_snap_pull_writes_over_the_rest_that_could_not_be_removed)
+{
+    struct scene scene;
+    scene_init(&scene, 120);
+    fs_sim_fail(scene.to_disk, FS_PWRITE, 1, EIO);
+    fs_sim_fail(scene.to_disk, FS_UNLINK, 1, EACCES);
+    offer(&scene);
+    run(&scene);
+    ck_assert_int_eq(scene.pull.phase, SNAP_PULL_IDLE);
+    ck_assert_uint_eq(scene.to_dir.left_count, 1);
+    scene.now_ns += 3 * NS_PER_S;
+    ck_assert_uint_lt(scene.now_ns, snapshot_dir_deadline_ns(&scene.to_dir));
+    offer(&scene);
+    run(&scene);
+    expect_whole(&scene);
+    ck_assert(snapshot_dir_is_idle(&scene.to_dir));
     scene_deinit(&scene);
 }
 END_TEST
@@ -675,6 +696,7 @@ int main(void)
     tcase_add_test(pull, test_snap_pull_pieces_that_do_not_fit_do_no_harm);
     tcase_add_test(pull, test_snap_pull_survives_every_failure_of_its_disk);
     tcase_add_test(pull, test_snap_pull_that_could_not_remove_what_it_had_goes_on_behind_it);
+    tcase_add_test(pull, test_snap_pull_writes_over_the_rest_that_could_not_be_removed);
     tcase_add_test(pull, test_snap_pull_from_a_disk_that_fails_once_succeeds_later);
     tcase_add_test(pull, test_snap_pull_from_a_disk_that_fails_each_time_says_so);
     tcase_add_test(stream, test_snap_stream_tells_the_file_padded_and_its_sum);

@@ -57,6 +57,14 @@ static bool exists(const struct scene *scene, uint64_t index)
     return is_there;
 }
 
+static bool claims(struct scene *scene, uint64_t index)
+{
+    char *tmp = snapshot_dir_file(&scene->dir, index, 3, true);
+    bool is_free = snapshot_dir_claim(&scene->dir, index, 3, tmp);
+    alloc_free(tmp);
+    return is_free;
+}
+
 static void run(struct scene *scene)
 {
     while (snapshot_dir_step(&scene->dir, scene->now_ns)) ck_assert_ptr_nonnull(scene->dir.path);
@@ -106,13 +114,13 @@ START_TEST(test_a_file_that_cannot_be_removed_is_told_and_tried_again)
         ck_assert_int_eq(snapshot_dir_take_error(&scene.dir, &path), errors[i]);
         ck_assert_ptr_nonnull(strstr(path, "64.snap"));
         ck_assert_int_eq(snapshot_dir_take_error(&scene.dir, &path), 0); /* once */
-        ck_assert(!snapshot_dir_is_idle(&scene.dir) && snapshot_dir_is_left(&scene.dir, 100, 3) && !snapshot_dir_is_left(&scene.dir, 500, 3));
+        ck_assert(!snapshot_dir_is_idle(&scene.dir) && !claims(&scene, 100) && claims(&scene, 500));
         ck_assert_uint_eq(files_of(&scene), 5);
         ck_assert_uint_eq(snapshot_dir_good(&scene.dir, 1)->index, 400);
         scene.now_ns = snapshot_dir_deadline_ns(&scene.dir);
         ck_assert_uint_eq(scene.now_ns, 1 + SNAPSHOT_DIR_AGAIN_NS);
         run(&scene);
-        ck_assert(snapshot_dir_is_idle(&scene.dir) && !snapshot_dir_is_left(&scene.dir, 100, 3));
+        ck_assert(snapshot_dir_is_idle(&scene.dir) && claims(&scene, 100));
         ck_assert_uint_eq(files_of(&scene), 2);
         ck_assert(exists(&scene, 400) && exists(&scene, 500));
         scene_deinit(&scene);
@@ -203,15 +211,41 @@ START_TEST(test_a_name_that_is_to_go_is_taken_over_by_who_comes_to_its_end)
     ck_assert_str_eq(snapshot_writer_left(writer), path);
     snapshot_dir_leave(&scene.dir, snapshot_writer_left(writer), scene.now_ns);
     snapshot_writer_free(writer);
-    ck_assert(snapshot_dir_is_left(&scene.dir, 900, 3) && !snapshot_dir_has(&scene.dir, 900, 3));
+    ck_assert(!claims(&scene, 900) && !snapshot_dir_has(&scene.dir, 900, 3));
     run(&scene);
     ck_assert(fs_sim_exists(scene.disk, path)); /* its time has not come */
     snapshot_dir_add(&scene.dir, 900, 3);
     scene.now_ns += SNAPSHOT_DIR_AGAIN_NS;
     run(&scene);
-    ck_assert(fs_sim_exists(scene.disk, path) && snapshot_dir_has(&scene.dir, 900, 3) && !snapshot_dir_is_left(&scene.dir, 900, 3));
+    ck_assert(fs_sim_exists(scene.disk, path) && snapshot_dir_has(&scene.dir, 900, 3) && claims(&scene, 900));
     alloc_free(path);
     snapshot_rig_store_deinit(&store);
+    scene_deinit(&scene);
+}
+END_TEST
+
+/* What was not finished is written over; a whole one has to go first, and so has one that is just being removed. */
+START_TEST(test_a_name_is_claimed_unless_something_whole_or_a_removal_is_in_its_way)
+{
+    struct scene scene;
+    scene_init(&scene, 1);
+    char *tmp = snapshot_dir_file(&scene.dir, 900, 3, true), *whole = snapshot_dir_file(&scene.dir, 800, 3, false);
+    snapshot_rig_put(scene.fs, tmp, slice_from_string("x"));
+    snapshot_dir_leave(&scene.dir, tmp, scene.now_ns);
+    snapshot_dir_leave(&scene.dir, whole, scene.now_ns);
+    ck_assert(claims(&scene, 900) && !claims(&scene, 800));
+    ck_assert_uint_eq(scene.dir.left_count, 1);
+    scene.now_ns += SNAPSHOT_DIR_AGAIN_NS;
+    run(&scene);
+    ck_assert(fs_sim_exists(scene.disk, tmp) && snapshot_dir_is_idle(&scene.dir) && claims(&scene, 800));
+    snapshot_dir_leave(&scene.dir, tmp, scene.now_ns);
+    scene.now_ns += SNAPSHOT_DIR_AGAIN_NS;
+    ck_assert(snapshot_dir_step(&scene.dir, scene.now_ns)); /* it is under way */
+    ck_assert(!claims(&scene, 900));
+    run(&scene);
+    ck_assert(!fs_sim_exists(scene.disk, tmp) && claims(&scene, 900));
+    alloc_free(tmp);
+    alloc_free(whole);
     scene_deinit(&scene);
 }
 END_TEST
@@ -222,6 +256,7 @@ int main(void)
     TCase *tcase = tcase_create("dir");
     tcase_add_test(tcase, test_old_ones_go_and_the_newest_good_ones_stay);
     tcase_add_test(tcase, test_a_file_that_cannot_be_removed_is_told_and_tried_again);
+    tcase_add_test(tcase, test_a_name_is_claimed_unless_something_whole_or_a_removal_is_in_its_way);
     tcase_add_test(tcase, test_one_that_stays_keeps_no_other_one);
     tcase_add_test(tcase, test_what_somebody_else_removed_is_gone);
     tcase_add_test(tcase, test_what_a_disk_did_not_remove_for_long_goes_in_the_end);

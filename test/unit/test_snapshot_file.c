@@ -45,8 +45,9 @@ static void scene_deinit(struct scene *scene)
     fs_sim_disk_free(scene->disk);
 }
 
-static void count_report(void *context, const char *message)
+static void count_report(void *context, const char *message, bool is_unread)
 {
+    (void)is_unread;
     ck_assert_ptr_nonnull(strstr(message, ".snap: "));
     (*(int *)context)++;
 }
