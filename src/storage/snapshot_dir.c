@@ -167,49 +167,35 @@ bool snapshot_dir_has(const struct snapshot_dir *dir, uint64_t index, uint64_t t
     return false;
 }
 
-static void forget_left(struct snapshot_dir *dir, size_t at)
+/* What was to go as `path` stays. False: its removal is under way, and nobody knows whether it hits what is written there now. */
+static bool keep_path(struct snapshot_dir *dir, const char *path)
 {
-    ASSERT(at < dir->left_count && !(at == 0 && dir->is_removing));
-    alloc_free(dir->left[at]);
-    memmove(&dir->left[at], &dir->left[at + 1], (dir->left_count - at - 1) * sizeof dir->left[0]);
-    dir->left_count--;
-}
-
-/* What was to go under this name has been replaced, and stays. False: a removal is under way, and nobody knows which of the two it hits. */
-static bool keep_name(struct snapshot_dir *dir, uint64_t index, uint64_t term)
-{
-    bool is_hit = false;
-    if (dir->left_count == 0) return true;
-    char *path = snapshot_dir_file(dir, index, term, false);
-    for (size_t at = dir->left_count; at > 0 && !is_hit; at--) {
+    for (size_t at = dir->left_count; at > 0; at--) {
         if (strcmp(dir->left[at - 1], path) != 0) continue;
-        is_hit = at == 1 && dir->is_removing;
-        if (!is_hit) forget_left(dir, at - 1);
+        if (at == 1 && dir->is_removing) return false;
+        alloc_free(dir->left[at - 1]);
+        memmove(&dir->left[at - 1], &dir->left[at], (dir->left_count - at) * sizeof dir->left[0]);
+        dir->left_count--;
     }
-    alloc_free(path);
-    return !is_hit;
+    return true;
 }
 
 bool snapshot_dir_claim(struct snapshot_dir *dir, uint64_t index, uint64_t term, const char *tmp_path)
 {
     bool is_free = true;
-    if (dir->left_count == 0) return true;
     char *path = snapshot_dir_file(dir, index, term, false);
-    for (size_t at = dir->left_count; at > 0; at--) {
-        bool is_whole = strcmp(dir->left[at - 1], path) == 0, is_hit = at == 1 && dir->is_removing;
-        if (!is_whole && strcmp(dir->left[at - 1], tmp_path) != 0) continue;
-        if (is_whole || is_hit) is_free = false;
-        else forget_left(dir, at - 1);
-    }
+    for (size_t at = 0; at < dir->left_count; at++) is_free = is_free && strcmp(dir->left[at], path) != 0;
     alloc_free(path);
-    return is_free;
+    return is_free && keep_path(dir, tmp_path);
 }
 
 void snapshot_dir_add(struct snapshot_dir *dir, uint64_t index, uint64_t term)
 {
     size_t at = 0;
     ASSERT(index > 0 && term > 0);
-    bool is_broken = !keep_name(dir, index, term);
+    char *path = snapshot_dir_file(dir, index, term, false);
+    bool is_broken = !keep_path(dir, path);
+    alloc_free(path);
     while (at < dir->count && is_before(&dir->entries[at], index, term)) at++;
     bool is_again = at < dir->count && dir->entries[at].index == index && dir->entries[at].term == term;
     if (is_again) dir->entries[at].is_broken = is_broken; /* written anew */

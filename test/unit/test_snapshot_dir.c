@@ -235,6 +235,11 @@ START_TEST(test_a_name_is_claimed_unless_something_whole_or_a_removal_is_in_its_
     snapshot_dir_leave(&scene.dir, whole, scene.now_ns);
     ck_assert(claims(&scene, 900) && !claims(&scene, 800));
     ck_assert_uint_eq(scene.dir.left_count, 1);
+    char *rest = snapshot_dir_file(&scene.dir, 800, 3, true);
+    snapshot_dir_leave(&scene.dir, rest, scene.now_ns);
+    ck_assert(!claims(&scene, 800));
+    ck_assert_uint_eq(scene.dir.left_count, 2); /* who gets no claim changes nothing */
+    alloc_free(rest);
     scene.now_ns += SNAPSHOT_DIR_AGAIN_NS;
     run(&scene);
     ck_assert(fs_sim_exists(scene.disk, tmp) && snapshot_dir_is_idle(&scene.dir) && claims(&scene, 800));
