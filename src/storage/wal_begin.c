@@ -154,7 +154,8 @@ static bool seek_inside(struct wal_recover *recover, const struct wal_begin_dama
     return is_covered(&batch, recover->options->snapshot_index) && wal_reader_seek(reader, &reader->last);
 }
 
-/* The next segment whose first batch is intact. */
+/* The next segment whose first batch is intact. Where a segment's first block lies over that of the one before it, the reader finds nothing
+ * to read in that one and goes on to the next: the batch is not of the segment that was asked about. */
 static bool seek_segment(struct wal_recover *recover, size_t at)
 {
     struct wal_reader *reader = &recover->reader;
@@ -162,7 +163,7 @@ static bool seek_segment(struct wal_recover *recover, size_t at)
         struct wal_format_batch batch;
         if (reader->segments[at].first_index > recover->options->snapshot_index + 1) continue; /* a later one may begin earlier */
         wal_reader_rewind(reader, at);
-        if (wal_reader_next(reader, &batch) != WAL_READER_BATCH || reader->last.offset != 0) continue;
+        if (wal_reader_next(reader, &batch) != WAL_READER_BATCH || reader->at != at || reader->last.offset != 0) continue;
         wal_reader_rewind(reader, at);
         if (recover->sequence == 0) recover->start = at;
         return true;
