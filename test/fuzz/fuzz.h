@@ -22,6 +22,7 @@
     X(door_hello, 20000) \
     X(kv_request, 5000)  \
     X(wal, 2000)         \
+    X(wal_reuse, 2000)   \
     X(snapshot, 2000)    \
     X(start_flags, 3000) \
     X(config, 5000)      \

@@ -6,16 +6,16 @@
 #include "fuzz/wal_edit.h"
 #include "readstate_print.h"
 
-#define EDITS_MAX 12
+static struct wal_edit *edit; /* the same for every input */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct wal_rig *rig = wal_edit_learn();
+    if (edit == NULL) edit = wal_edit_learn(wal_rig_script);
+    struct wal_rig *rig = wal_edit_begin(edit);
     struct reader reader = reader_make(slice_make(data, size));
     struct tool_rig tool;
     char message[512] = "", path[] = WAL_RIG_DIRECTORY;
     if (size < 2) return 0;
-    wal_rig_move(rig, wal_edit_fresh_disk());
     uint8_t flags = reader_u8(&reader);
     size_t identity_size = reader_u8(&reader);
     if (identity_size > reader_left(&reader)) identity_size = reader_left(&reader);
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int error = fs_replace_file(fs, WAL_RIG_DIRECTORY, "identity", reader_bytes(&reader, identity_size));
     ASSERT(error == 0);
     fs_free(fs);
-    for (size_t i = 0; i < EDITS_MAX && reader_left(&reader) >= 6; i++) (void)wal_edit_apply(rig->disk, &reader);
+    (void)wal_edit_apply(edit, &reader);
 
     tool_rig_init(&tool, rig->disk, (flags & 1) != 0);
     struct data_dir dir = {.fs = tool.tool.fs, .path = path, .names = data_names_usual()};

@@ -5,7 +5,7 @@
 #include "fuzz/wal_edit.h"
 #include "readwal_print.h"
 
-#define EDITS_MAX 12
+static struct wal_edit *edit; /* the same for every input */
 
 static void pass_over(void *context, const struct raft_entry *entry)
 {
@@ -32,11 +32,11 @@ static enum tool_exit start(const struct wal_rig *rig)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct wal_rig *rig = wal_edit_learn();
+    if (edit == NULL) edit = wal_edit_learn(wal_rig_script);
+    struct wal_rig *rig = wal_edit_begin(edit);
     struct reader reader = reader_make(slice_make(data, size));
     uint8_t flags = reader_left(&reader) > 0 ? reader_u8(&reader) : 0;
-    wal_rig_move(rig, wal_edit_fresh_disk());
-    for (size_t i = 0; i < EDITS_MAX && reader_left(&reader) >= 6; i++) (void)wal_edit_apply(rig->disk, &reader);
+    (void)wal_edit_apply(edit, &reader);
 
     struct data_dir_identity identity = {.cluster_id = rig->options.cluster_id, .member_id = rig->options.member_id};
     struct readwal_print_options options = {.index_max = UINT64_MAX, .types = (flags & 8) != 0 ? "put,conf,head,unknown" : ""};

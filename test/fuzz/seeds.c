@@ -264,7 +264,7 @@ static const struct text kvctl[] = {
     TEXT("value", "value(\"a\")=\"\\101\\n\""),
     TEXT("words", "put \"a b\\\"\" 'c d' --lease=12"),
 };
-/* {kind, block, other block, argument}: fuzz_wal reads them. */
+/* {kind, block, other block, argument}: fuzz_wal and fuzz_wal_reuse read them. */
 static const struct text wal[] = {
     TEXT("untouched", ""),
     TEXT("flip-first", "\x00\x00\x00\x00\x00\x07"),
@@ -402,7 +402,7 @@ const char *seeds_make(const char *target, size_t place, struct buf *out)
     if (strcmp(target, "door_hello") == 0) return text_of(door_hello, COUNT(door_hello), place, out);
     if (strcmp(target, "kv_request") == 0) return kv_request(place, out);
     if (strcmp(target, "entry") == 0) return entry(place, out);
-    if (strcmp(target, "wal") == 0) return text_of(wal, COUNT(wal), place, out);
+    if (strcmp(target, "wal") == 0 || strcmp(target, "wal_reuse") == 0) return text_of(wal, COUNT(wal), place, out);
     if (strcmp(target, "start_flags") == 0) return text_of(start_flags, COUNT(start_flags), place, out);
     if (strcmp(target, "config") == 0) return text_of(config, COUNT(config), place, out);
     if (strcmp(target, "readwal") == 0) return readwal(place, out);

@@ -163,6 +163,6 @@ enum err wal_rig_script_reuse(struct wal_rig *rig, struct wal_rig_promise *promi
     }
     struct wal_stats stats;
     wal_get_stats(rig->wal, &stats);
-    ck_assert_uint_ge(stats.reused, 3);
+    if (stats.reused < 3) ck_abort_msg("too few files are used again"); /* ck_assert works in tests alone, not in fuzz targets */
     return ERR_OK;
 }
