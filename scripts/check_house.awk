@@ -83,7 +83,7 @@ function target_of(path, is_quoted, parts)
     if (!is_quoted || path !~ /\//) return ""
     if (room ~ /^(client|apps\/kvctl)$/ && path == "rpc/rpc_features.h") return "rpc_features"
     if (room == "client" && path == "rpc/rpc_client.h") return "rpc_client"
-    if (FILENAME == "src/client/client_program.c" && path ~ /^rpc\/(coalescer|rpc_client_process)\.h$/) return "rpc_client"
+    if (FILENAME == "src/client/client_program.c" && path ~ /^rpc\/(coalescer|rpc_client_dial|rpc_client_process)\.h$/) return "rpc_client"
     if (room == "apps/kvctl" && path == "storage/restore.h") return "restore"
     if (room == "apps/kvctl" && path == "pipeline/first_start.h") return "first_start"
     split(path, parts, "/")

@@ -183,6 +183,8 @@ self_test_includes() {
     allow src/client/a.c '#include "rpc/rpc_client.h"'
     plant src/client/a.c '#include "rpc/coalescer.h"' 'include: client may not include'
     allow src/client/client_program.c '#include "rpc/coalescer.h"'
+    plant src/client/a.c '#include "rpc/rpc_client_dial.h"' 'include: client may not include'
+    allow src/client/client_program.c '#include "rpc/rpc_client_dial.h"'
     allow apps/examples/a.c '#include <kvd/client.h>'
     plant apps/kvctl/main.c '#include "rpc/rpc_client.h"' 'include: apps/kvctl may not include'
     allow apps/kvctl/main.c '#include "client/kvd/client.h"'

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -15,9 +14,18 @@
 #define BACKOFF_MIN_NS (25 * NS_PER_MS) /* doubles up to the next */
 #define BACKOFF_MAX_NS (400 * NS_PER_MS)
 
-/* The process that first made a client: gRPC's threads are not in its children, and nothing can bring them back. The library's only
- * variable that no client owns. */
-static atomic_int first_pid;
+/* Forked off from a process that has made a client: gRPC's threads are not here, and nothing can bring them back. The library's only variables
+ * that no client owns. Told by a handler, since to ask for the process's id is a system call for each function of the library. */
+static atomic_bool is_child;
+static pthread_once_t is_told = PTHREAD_ONCE_INIT;
+
+static void note_child(void) { atomic_store(&is_child, true); }
+
+static void listen_for_forks(void)
+{
+    int error = pthread_atfork(NULL, NULL, note_child);
+    ASSERT(error == 0); /* no memory */
+}
 
 /* --- waiting --------------------------------------------------------------------------------------------------------------- */
 
@@ -116,7 +124,7 @@ bool client_is_here(const struct kvd_client *client) { return pthread_equal(pthr
 enum kvd_code client_check(const struct kvd_client *client)
 {
     ASSERT(client != NULL);
-    return client->pid == getpid() ? KVD_OK : KVD_FORKED;
+    return atomic_load_explicit(&is_child, memory_order_relaxed) ? KVD_FORKED : KVD_OK;
 }
 
 /* The ring is answered before the posts are looked at, so that one for each time that the list was empty is enough. */
@@ -244,8 +252,8 @@ static bool are_options_good(const struct kvd_client_options *options, char *out
     if (options->open_max > 16384) return fail(out_text, text_size, "open_max", "16384 at most");
     if (is_text(options->user) != is_text(options->password)) return fail(out_text, text_size, "a user needs a password, and a password a user", "");
     if (is_text(options->token) && is_text(options->user)) return fail(out_text, text_size, "a token goes without a user and a password", "");
-    int expected = 0, pid = (int)getpid();
-    if (!atomic_compare_exchange_strong(&first_pid, &expected, pid) && expected != pid)
+    pthread_once(&is_told, listen_for_forks);
+    if (atomic_load(&is_child))
         return fail(out_text, text_size, "this process was forked from one that has used the library", "exec first");
     return true;
 }
@@ -254,8 +262,8 @@ static uint64_t or_default_ns(uint64_t ms, uint64_t default_ms) { return client_
 static uint64_t or_never_ns(uint64_t ns) { return ns > (uint64_t)INT64_MAX ? 0 : ns; } /* as the engine says it */
 static size_t or_default(size_t value, size_t default_value) { return value == 0 ? default_value : value; }
 
-static bool open_rpc(struct kvd_client *client, const struct kvd_client_options *options, const struct rpc_client_drain *drain, char *out_text,
-                     size_t text_size)
+static bool open_rpc(struct kvd_client *client, const struct kvd_client_options *options, const struct rpc_client_drain *drain, const int *sockets,
+                     char *out_text, size_t text_size)
 {
     struct fs *fs = fs_real_new();
     struct blob *ca = NULL, *certificate = NULL, *key = NULL;
@@ -277,6 +285,7 @@ static bool open_rpc(struct kvd_client *client, const struct kvd_client_options 
                 .is_default = options->tls_by_default,
                 .skip_verify = options->skip_verify},
         .drain = drain,
+        .sockets = sockets,
         .user = options->user,
         .password = options->password,
         .token = options->token,
@@ -312,11 +321,11 @@ static void free_rest(struct kvd_client *client)
     alloc_free(client);
 }
 
-struct kvd_client *client_new(const struct kvd_client_options *options, const struct rpc_client_drain *drain, char *out_text, size_t text_size)
+struct kvd_client *client_new(const struct kvd_client_options *options, const struct rpc_client_drain *drain, const int *sockets, char *out_text,
+                              size_t text_size)
 {
     if (!are_options_good(options, out_text, text_size)) return NULL;
     struct kvd_client *client = ALLOC(struct kvd_client);
-    client->pid = getpid();
     client->endpoint_count = options->endpoint_count;
     client->has_user = is_text(options->user);
     client->calls_max = or_default(options->calls_max, 1024);
@@ -329,7 +338,7 @@ struct kvd_client *client_new(const struct kvd_client_options *options, const st
     map_init(&client->calls);
     heap_init(&client->timers);
     int error = 0;
-    if (open_rpc(client, options, drain, out_text, text_size) && (error = start_thread(client)) == 0) return client;
+    if (open_rpc(client, options, drain, sockets, out_text, text_size) && (error = start_thread(client)) == 0) return client;
     if (error != 0) {
         rpc_client_free(client->rpc);
         fail(out_text, text_size, "no thread can be made", strerror(error));
@@ -340,7 +349,7 @@ struct kvd_client *client_new(const struct kvd_client_options *options, const st
 
 struct kvd_client *kvd_client_new(const struct kvd_client_options *options, char *out_text, size_t text_size)
 {
-    return client_new(options, NULL, out_text, text_size);
+    return client_new(options, NULL, NULL, out_text, text_size);
 }
 
 static void wake_up(struct client_post *post) { ASSERT(post != NULL); }

@@ -129,10 +129,14 @@ static void begin(struct client_post *post)
     struct client_call *call = LIST_ENTRY(post, struct client_call, post);
     bool is_new = map_put(&call->client->calls, call->name, call);
     ASSERT(is_new);
-    if (call->request->ttl != 0 || call->request->has_ttl)
+    if (call->request->ttl != 0 || call->request->has_ttl) {
         client_put_ttl_start(call);
-    else
-        client_call_send(call, call->request->path, buf_slice(&call->request->body), call->request->policy, call->endpoint, on_done);
+        return;
+    }
+    struct buf body = call->request->body; /* the engine copies it; at the call's end it would be in no cache any more */
+    buf_init(&call->request->body);
+    client_call_send(call, call->request->path, buf_slice(&body), call->request->policy, call->endpoint, on_done);
+    buf_deinit(&body);
 }
 
 /* --- the beginning, on any thread --------------------------------------------------------------------------------------------- */

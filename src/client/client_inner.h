@@ -52,7 +52,6 @@ enum client_feature { CLIENT_FEATURE_UNKNOWN, CLIENT_FEATURE_YES, CLIENT_FEATURE
 struct kvd_client {
     struct rpc_client *rpc;
     pthread_t thread;
-    pid_t pid;
     uint64_t timeout_ns;
     bool has_user;
     size_t endpoint_count, calls_max, bytes_max, open_max;
@@ -92,8 +91,9 @@ uint64_t client_backoff_ns(uint32_t failures); /* before the n-th attempt in a r
 static inline uint64_t client_ms(uint64_t ms) { return ms > UINT64_MAX / 1000000 ? UINT64_MAX : ms * 1000000; }
 uint64_t client_deadline_ns(uint64_t timeout_ms); /* KVD_FOREVER: never */
 
-/* kvd_client_new, with what rpc_client_options.drain is. */
-struct kvd_client *client_new(const struct kvd_client_options *options, const struct rpc_client_drain *drain, char *out_text, size_t text_size);
+/* kvd_client_new, with what rpc_client_options.drain and .sockets are. */
+struct kvd_client *client_new(const struct kvd_client_options *options, const struct rpc_client_drain *drain, const int *sockets, char *out_text,
+                              size_t text_size);
 
 /* --- requests (client_request.c) --- */
 

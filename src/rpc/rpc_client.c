@@ -1,7 +1,7 @@
 /* rpc_client: calls: which connection, when again, what to tell the caller.
  *
  * A call is in one of three places: waiting (for its connection to stand, or for its turn after a failure; it has a timer in the heap),
- * in flight (gRPC has it; one tag), or free. What comes back is rpc_client_answer.c's.
+ * in flight (gRPC has it; one tag; the timer is its deadline's), or free. What comes back is rpc_client_answer.c's.
  *
  * Tags in the completion queue: a call's address, that of a stream's status (STATUS_MARK), a connection's (rpc_client_conn_of_tag tells),
  * that of a call's outgoing messages (rpc_client_out_of_tag), or the wake's.
@@ -76,9 +76,13 @@ void rpc_client_attempt_again(struct rpc_client *client, struct rpc_client_call 
     set_timer(client, call, now_ns + retry_delay_ns(client, call));
 }
 
-/* A waiting call's time has come: over, or try again. */
+/* A call's time has come: it is over, or it has waited and tries again. */
 static void on_timer(struct rpc_client *client, struct rpc_client_call *call, uint64_t now_ns)
 {
+    if (call->grpc != NULL) {
+        grpc_call_cancel_with_status(call->grpc, GRPC_STATUS_DEADLINE_EXCEEDED, "Deadline Exceeded", NULL);
+        return;
+    }
     bool was_connecting = !list_is_empty(&call->node);
     list_remove(&call->node);
     ASSERT(call->timer.place == HEAP_NONE);
@@ -150,6 +154,8 @@ static void send_call(struct rpc_client *client, struct rpc_client_call *call)
     grpc_byte_buffer_destroy(message); /* its slices were taken */
     if (call->request.is_open) rpc_client_out_start(&call->out, call->grpc);
     if (call->is_canceled) grpc_call_cancel(call->grpc, NULL);
+    /* A heap costs a tenth of gRPC's timers, which tell the server of the deadline all the same. */
+    if (call->deadline_ns != CLOCK_NEVER) heap_push(&client->timers, &call->timer, call->deadline_ns);
 }
 
 /* How long a call waits for one connection before it looks at the next endpoint. */
@@ -241,6 +247,12 @@ static bool open_conns(struct rpc_client *client, const struct rpc_client_option
     return true;
 }
 
+static void give_sockets(struct rpc_client *client, const struct rpc_client_options *options)
+{
+    for (size_t i = 0; i < client->conn_count; i++)
+        if (options->sockets[i] >= 0) rpc_client_conn_give(client->conns[i], options->sockets[i], options);
+}
+
 struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char *out_message, size_t message_size)
 {
     ASSERT(options->endpoint_count > 0 && options->endpoint_count <= RPC_CLIENT_ENDPOINTS_MAX);
@@ -265,9 +277,12 @@ struct rpc_client *rpc_client_new(const struct rpc_client_options *options, char
     rng_init(&client->rng, rng_seed_from_system());
     bool is_good = rpc_client_auth_init(&client->auth, options->user, options->password, options->token);
     if (!is_good) snprintf(out_message, message_size, "a token is printable ASCII");
-    if (is_good && open_conns(client, options, out_message, message_size)) return client;
-    rpc_client_free(client);
-    return NULL;
+    if (!is_good || !open_conns(client, options, out_message, message_size)) {
+        rpc_client_free(client);
+        return NULL;
+    }
+    if (options->sockets != NULL) give_sockets(client, options);
+    return client;
 }
 
 static struct rpc_client_call *take_free_call(struct rpc_client *client)
@@ -310,7 +325,6 @@ uint64_t rpc_client_start(struct rpc_client *client, const struct rpc_client_req
     if (request->is_open) rpc_client_out_put(&call->out, request->body);
     call->done_fn = done_fn;
     call->context = context;
-    call->start_ns = now_ns;
     call->deadline_ns = request->timeout_ns == 0 ? CLOCK_NEVER : now_ns + request->timeout_ns;
     call->dial_until_ns = client->dial_timeout_ns == 0 ? CLOCK_NEVER : now_ns + client->dial_timeout_ns;
     call->conn = first_conn(client, request);
@@ -419,7 +433,7 @@ size_t rpc_client_pump(struct rpc_client *client, uint64_t deadline_ns)
     until_ns = end_drain(client, now_ns, until_ns);
     for (size_t i = 0; i < EVENTS_PER_PUMP; i++) {
         grpc_event event = grpc_completion_queue_next(client->queue, rpc_client_conn_time(until_ns), NULL);
-        now_ns = clock_mono_ns();
+        if (i == 0) now_ns = clock_mono_ns(); /* the others are there already */
         if (i == 0 && client->drain != NULL) client->drain->begin();
         if (event.type != GRPC_OP_COMPLETE) break;
         on_event(client, event.tag, now_ns);

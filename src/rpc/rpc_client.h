@@ -59,6 +59,10 @@ struct rpc_client_options {
     uint64_t keepalive_timeout_ns;
     struct rpc_client_tls tls;    /* borrowed until rpc_client_new returns */
     const struct rpc_client_drain *drain; /* outlives the client; NULL = each write leaves at once */
+    /* One for each connection: a socket that is connected to its endpoint without TLS (rpc_client_dial), or -1 = gRPC connects. A call on such
+     * a socket is cheaper, since what gRPC has to find and keep connections is not in its way; once a call on it was unavailable, gRPC
+     * connects as ever. The client's when rpc_client_new has made one. NULL = all -1. */
+    const int *sockets;
     const char *user, *password;  /* calls carry a token that this user is given, if there is authentication; NULL or "" = none */
     const char *token;            /* without a user: calls carry this one; NULL or "" = none */
 };

@@ -175,7 +175,9 @@ void rpc_client_on_answer(struct rpc_client *client, struct rpc_client_call *cal
     ASSERT(call->grpc != NULL);
     call->has_status = true;
     if (call->out.is_sending || call->is_receiving) return;
+    if (call->timer.place != HEAP_NONE) heap_remove(&client->timers, &call->timer);
     bool is_stale_token = rpc_client_auth_refused(client, call);
+    if (call->status == GRPC_STATUS_UNAVAILABLE) rpc_client_conn_leave(client->conns[call->conn]);
     grpc_byte_buffer *response = call->response;
     grpc_slice details = call->details;
     grpc_call_unref(call->grpc);

@@ -1,6 +1,7 @@
 /* rpc_client_conn: endpoint texts, channel settings, credentials, the state of a connection. */
 #include "rpc/rpc_client_conn.h"
 
+#include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/time.h>
 #include <stdio.h>
@@ -100,17 +101,22 @@ static int64_t milliseconds(uint64_t ns)
     return ms > INT32_MAX ? INT32_MAX : (int64_t)ms;
 }
 
-struct rpc_client_conn *rpc_client_conn_new(const char *target, grpc_channel_credentials *credentials, size_t endpoint,
-                                            const struct rpc_client_options *options)
+#define ARGS_MAX 20
+struct args {
+    grpc_arg list[ARGS_MAX];
+    grpc_channel_args all;
+};
+
+static void fill_args(const struct rpc_client_options *options, struct args *out)
 {
-    ASSERT(target != NULL && credentials != NULL);
     int64_t connect_ms = milliseconds(options->dial_timeout_ns);
     if (connect_ms < CONNECT_MS) connect_ms = CONNECT_MS;
     int64_t ping_ms = options->keepalive_time_ns == 0 ? INT32_MAX : milliseconds(options->keepalive_time_ns);
     if (ping_ms < KEEPALIVE_MIN_MS) ping_ms = KEEPALIVE_MIN_MS;
-    grpc_arg list[] = {
+    const grpc_arg list[] = {
         integer_arg("grpc.minimal_stack", 1),
-        integer_arg("grpc.enable_deadline_checking", 1), /* the minimal stack would drop it */
+        integer_arg("grpc.disable_client_authority_filter", 1), /* each path is registered with it */
+        integer_arg("grpc.per_message_decompression", 0), /* no encoding is offered, so none comes */
         integer_arg("grpc.enable_channelz", 0),
         integer_arg("grpc.enable_retries", 0),           /* what is repeated is decided here, not there */
         integer_arg("grpc.enable_http_proxy", 0),
@@ -126,13 +132,43 @@ struct rpc_client_conn *rpc_client_conn_new(const char *target, grpc_channel_cre
         integer_arg("grpc.http2.max_pings_without_data", 0),
         integer_arg("grpc.max_metadata_size", 65536),
     };
-    grpc_channel_args args = {.num_args = sizeof list / sizeof list[0], .args = list};
+    _Static_assert(sizeof list <= sizeof out->list, "ARGS_MAX");
+    memcpy(out->list, list, sizeof list);
+    out->all = (grpc_channel_args){.num_args = sizeof list / sizeof list[0], .args = out->list};
+}
+
+struct rpc_client_conn *rpc_client_conn_new(const char *target, grpc_channel_credentials *credentials, size_t endpoint,
+                                            const struct rpc_client_options *options)
+{
+    ASSERT(target != NULL && credentials != NULL);
+    struct args args;
+    fill_args(options, &args);
     struct rpc_client_conn *conn = ALLOC(struct rpc_client_conn);
     conn->endpoint = endpoint;
-    conn->channel = grpc_channel_create(target, credentials, &args);
+    conn->channel = grpc_channel_create(target, credentials, &args.all);
+    conn->authority = alloc_string(strncmp(target, "unix:", 5) == 0 ? "localhost" : target);
     list_init(&conn->waiting);
     ASSERT(conn->channel != NULL);
     return conn;
+}
+
+void rpc_client_conn_give(struct rpc_client_conn *conn, int descriptor, const struct rpc_client_options *options)
+{
+    ASSERT(conn->given == NULL && conn->left == NULL && conn->path_count == 0);
+    struct args args;
+    fill_args(options, &args);
+    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    conn->given = grpc_channel_create_from_fd(conn->authority, descriptor, credentials, &args.all);
+    grpc_channel_credentials_release(credentials);
+    ASSERT(conn->given != NULL);
+}
+
+void rpc_client_conn_leave(struct rpc_client_conn *conn)
+{
+    if (conn->given == NULL) return;
+    conn->left = conn->given; /* to destroy it now would end its calls */
+    conn->given = NULL;
+    conn->path_count = 0; /* these were registered there */
 }
 
 void rpc_client_conn_free(struct rpc_client_conn *conn)
@@ -140,19 +176,23 @@ void rpc_client_conn_free(struct rpc_client_conn *conn)
     if (conn == NULL) return;
     ASSERT(list_is_empty(&conn->waiting) && !conn->is_watched);
     rpc_client_conn_close(conn);
+    alloc_free(conn->authority);
     alloc_free(conn);
 }
 
 void rpc_client_conn_close(struct rpc_client_conn *conn)
 {
     ASSERT(conn != NULL);
+    rpc_client_conn_leave(conn);
+    if (conn->left != NULL) grpc_channel_destroy(conn->left);
     if (conn->channel != NULL) grpc_channel_destroy(conn->channel);
-    conn->channel = NULL;
+    conn->left = conn->channel = NULL;
 }
 
 enum rpc_client_conn_state rpc_client_conn_check(struct rpc_client_conn *conn)
 {
     ASSERT(conn->channel != NULL);
+    if (conn->given != NULL) return RPC_CLIENT_CONN_READY;
     grpc_connectivity_state state = grpc_channel_check_connectivity_state(conn->channel, 1);
     conn->state = (int)state;
     switch (state) {
@@ -181,13 +221,15 @@ struct rpc_client_conn *rpc_client_conn_of_tag(void *tag)
     return ((uintptr_t)tag & TAG_MARK) == 0 ? NULL : (struct rpc_client_conn *)(void *)((char *)tag - TAG_MARK);
 }
 
+static grpc_channel *channel_of(const struct rpc_client_conn *conn) { return conn->given != NULL ? conn->given : conn->channel; }
+
 /* A registered path costs less per call than one that is interned again each time. */
 static void *path_handle(struct rpc_client_conn *conn, const char *path)
 {
     for (size_t i = 0; i < conn->path_count; i++)
         if (conn->paths[i].path == path || strcmp(conn->paths[i].path, path) == 0) return conn->paths[i].handle;
     ASSERT(conn->path_count < RPC_CLIENT_PATHS_MAX);
-    void *handle = grpc_channel_register_call(conn->channel, path, NULL, NULL);
+    void *handle = grpc_channel_register_call(channel_of(conn), path, conn->authority, NULL);
     ASSERT(handle != NULL);
     conn->paths[conn->path_count].path = path;
     conn->paths[conn->path_count++].handle = handle;
@@ -198,7 +240,7 @@ grpc_call *rpc_client_conn_call(struct rpc_client_conn *conn, grpc_completion_qu
                                 uint64_t deadline_ns)
 {
     ASSERT(path != NULL && path[0] == '/');
-    grpc_call *call = grpc_channel_create_registered_call(conn->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
+    grpc_call *call = grpc_channel_create_registered_call(channel_of(conn), NULL, GRPC_PROPAGATE_DEFAULTS, queue,
                                                           path_handle(conn, path), rpc_client_conn_time(deadline_ns), NULL);
     ASSERT(call != NULL);
     return call;

@@ -1,4 +1,5 @@
-/* rpc_client_conn: one connection of the client library: a gRPC channel of its own to one endpoint, and whether it stands.
+/* rpc_client_conn: one connection of the client library: a gRPC channel of its own to one endpoint, and whether it stands. While it has a
+ * socket that it was given, it stands.
  * Inside of rpc_client only. Owner: rpc_client_conn_new/_free. Thread: the client's.
  * Limits: RPC_CLIENT_PATHS_MAX registered paths. Source: grpc/grpc.h; the settings are measured ones. */
 #ifndef RPC_RPC_CLIENT_CONN_H
@@ -13,6 +14,9 @@
 struct rpc_client_conn {
     size_t endpoint;
     grpc_channel *channel;
+    grpc_channel *given;     /* on a socket that was connected before; NULL: there is none, or none any more */
+    grpc_channel *left;      /* it was `given` until a call on it was unavailable; other calls may still be answered */
+    char *authority;         /* that calls name */
     bool is_watched;         /* a watch of its state is outstanding */
     int state;               /* gRPC's, as rpc_client_conn_check saw it last */
     struct list waiting;     /* calls that wait for it to stand */
@@ -31,6 +35,9 @@ grpc_channel_credentials *rpc_client_conn_credentials(const struct rpc_client_tl
 
 struct rpc_client_conn *rpc_client_conn_new(const char *target, grpc_channel_credentials *credentials, size_t endpoint,
                                             const struct rpc_client_options *options);
+/* Takes the socket, which is connected to the target; without TLS. */
+void rpc_client_conn_give(struct rpc_client_conn *conn, int descriptor, const struct rpc_client_options *options);
+void rpc_client_conn_leave(struct rpc_client_conn *conn); /* the socket that it was given, if there is one, is used no more */
 void rpc_client_conn_close(struct rpc_client_conn *conn); /* an outstanding watch ends now */
 void rpc_client_conn_free(struct rpc_client_conn *conn);  /* accepts NULL; nothing waits, no watch is outstanding */
 

@@ -17,12 +17,12 @@ struct rpc_client_call {
     struct rpc_client *client;
     uint64_t name;
     struct list node;           /* of conn->waiting, of auth.waiting, of client->free, or alone */
-    struct heap_node timer;     /* waiting: when to look again */
+    struct heap_node timer;     /* waiting: when to look again; in flight: the deadline */
     struct rpc_client_request request; /* body unused */
     grpc_slice body;
     rpc_client_done_fn *done_fn;
     void *context;
-    uint64_t start_ns, deadline_ns;
+    uint64_t deadline_ns;
     uint64_t dial_until_ns;     /* give up if nothing could be reached till then; moves on after each contact */
     size_t conn;                /* of the running or the next attempt */
     uint32_t failures;          /* attempts that did not answer, connections included */
