@@ -27,7 +27,8 @@ enum fs_kind {
     FS_PREAD,      /* file, offset, memory, size → result = bytes read (less than size only at the end of the file) */
     FS_PWRITE,     /* file, offset, data, size → all written, or error */
     FS_FDATASYNC,  /* file */
-    FS_ALLOCATE,   /* file, offset, size: writes zeros there (real bytes on disk, not a hole) */
+    FS_ALLOCATE,   /* file, offset, size: room on the disk for these bytes behind the file's end, which read as zeros; the first write to them changes
+                    * metadata once more, and cannot fail for want of space */
     FS_TRUNCATE,   /* file, size */
     FS_SIZE,       /* file → result */
     FS_RENAME,     /* path → path2; of a directory too, over an empty one at most */

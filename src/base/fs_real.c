@@ -118,7 +118,6 @@ static int write_bytes(int fd, uint64_t offset, const void *data, uint64_t size)
     return 0;
 }
 
-/* Real bytes: fallocate would leave unwritten extents, whose first write changes metadata and slows fdatasync. */
 static int write_zeros(int fd, uint64_t offset, uint64_t size)
 {
     static const uint8_t zeros[FS_REAL_ZEROS_BYTES] __attribute__((aligned(FS_DIRECT_ALIGN)));
@@ -136,6 +135,18 @@ static int write_zeros(int fd, uint64_t offset, uint64_t size)
         size -= (uint64_t)put;
     }
     return 0;
+}
+
+/* Where a file system cannot promise room (ZFS, say), bytes take it. */
+static int allocate(int fd, uint64_t offset, uint64_t size)
+{
+    int failed;
+    ASSERT(offset + size <= INT64_MAX);
+    do {
+        failed = fallocate(fd, 0, (off_t)offset, (off_t)size);
+    } while (failed != 0 && errno == EINTR);
+    if (failed == 0) return 0;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? write_zeros(fd, offset, size) : errno;
 }
 
 static int sync_file(int fd)
@@ -236,7 +247,7 @@ static int perform(struct fs_op *op)
         ASSERT(!op->file->is_direct || ((uintptr_t)op->data | op->offset | op->size) % FS_DIRECT_ALIGN == 0);
         return write_bytes(op->file->fd, op->offset, op->data, op->size);
     case FS_FDATASYNC: return sync_file(op->file->fd);
-    case FS_ALLOCATE: return write_zeros(op->file->fd, op->offset, op->size);
+    case FS_ALLOCATE: return allocate(op->file->fd, op->offset, op->size);
     case FS_TRUNCATE: return truncate_file(op->file->fd, op->size);
     case FS_SIZE: return size_of_file(op);
     case FS_RENAME: return rename(op->path, op->path2) == 0 ? 0 : errno;

@@ -2,6 +2,7 @@
  * mark. Bytes, durable marks and the order of syncs: the essay in wal_format.c. Opening: wal_open.c. Recovery: wal_recover.c.
  *
  *   IDLE ── a batch for the current segment ──► WRITE ──► SYNC ──────────────────────────────► IDLE   (durable)
+ *     └──── where small ones meet no written byte: FILL ──► WRITE …
  *     └──── a batch that begins a segment ────► WRITE ──► SYNC ──► RENAME ──► SYNC_DIR ──────► IDLE   (durable)
  *
  * Only RENAME may fail and be tried again (a directory without room); WRITE goes to bytes that exist, so any error there, and any
@@ -137,13 +138,36 @@ uint64_t wal_deadline_ns(const struct wal *wal)
 
 /* ---- the batch in flight ---- */
 
+static const uint8_t wal_zeros[WAL_CORE_FILL_BYTES] __attribute__((aligned(FS_DIRECT_ALIGN)));
+
+static struct wal_segment *wal_batch_segment(struct wal *wal) { return wal->next.sequence != 0 ? &wal->next : &wal->current; }
+
+/* A first write to allocated bytes changes metadata, and its sync takes three to four times as long. So zeros are written ahead of small batches, many
+ * of which then go over them; a large one is spared being written twice. */
+static uint64_t wal_fill_offset(const struct wal_segment *segment)
+{
+    return segment->filled > segment->offset ? segment->filled : segment->offset;
+}
+
+static uint64_t wal_fill_bytes(const struct wal_segment *segment)
+{
+    uint64_t left = segment->capacity - wal_fill_offset(segment);
+    return left < WAL_CORE_FILL_BYTES ? left : WAL_CORE_FILL_BYTES;
+}
+
 static void wal_submit(struct wal *wal, enum wal_phase phase, uint64_t now_ns)
 {
     ASSERT(!wal->in_flight);
-    const struct wal_segment *segment = wal->next.sequence != 0 ? &wal->next : &wal->current;
+    const struct wal_segment *segment = wal_batch_segment(wal);
     wal->op = (struct fs_op){.file = segment->file, .owner = wal};
     wal->phase = phase;
     switch (phase) {
+    case WAL_PHASE_FILL:
+        wal->op.kind = FS_PWRITE;
+        wal->op.offset = wal_fill_offset(segment);
+        wal->op.size = wal_fill_bytes(segment);
+        wal->op.data = wal_zeros;
+        break;
     case WAL_PHASE_WRITE:
         wal->op.kind = FS_PWRITE;
         wal->op.offset = segment->offset;
@@ -169,6 +193,14 @@ static void wal_submit(struct wal *wal, enum wal_phase phase, uint64_t now_ns)
     fs_submit(wal->options.fs, &wal->op);
 }
 
+static void wal_submit_batch(struct wal *wal, uint64_t now_ns)
+{
+    const struct wal_segment *segment = wal_batch_segment(wal);
+    wal->usual_batch_bytes = (wal->usual_batch_bytes * (WAL_CORE_FILL_BATCHES - 1) + wal->batch.size) / WAL_CORE_FILL_BATCHES;
+    bool is_filled = segment->offset + wal->batch.size <= segment->filled || wal->options.unsafe_no_fsync;
+    wal_submit(wal, is_filled || wal->usual_batch_bytes > WAL_CORE_FILL_BATCH_MAX ? WAL_PHASE_WRITE : WAL_PHASE_FILL, now_ns);
+}
+
 /* The batch is durable, and with it everything that was appended up to its sequence. */
 static void wal_batch_durable(struct wal *wal, uint64_t now_ns)
 {
@@ -188,6 +220,7 @@ static void wal_batch_durable(struct wal *wal, uint64_t now_ns)
     }
     wal->last_is_mark = wal->batch_is_mark || wal->current.offset == 0;
     wal->current.offset += wal->batch.size;
+    if (wal->current.filled < wal->current.offset) wal->current.filled = wal->current.offset;
     wal->durable_batch = wal->next_batch++;
     wal->durable_sequence = wal->batch_sequence;
     wal->mark_ns = now_ns;
@@ -230,10 +263,17 @@ static void wal_op_done(struct wal *wal, uint64_t now_ns)
     bool is_synced_again = MUTANT(P18) && wal->op.error != 0 && wal->phase == WAL_PHASE_SYNC;
     if (wal->op.error != 0 && wal->phase != WAL_PHASE_RENAME && !is_synced_again) {
         const char *path = wal->next.sequence != 0 ? wal->next.path : wal->current.path;
-        const char *what = wal->phase == WAL_PHASE_WRITE ? "write" : wal->phase == WAL_PHASE_SYNC ? "sync" : "sync of its name";
+        const char *what = wal->phase <= WAL_PHASE_WRITE ? "write" : wal->phase == WAL_PHASE_SYNC ? "sync" : "sync of its name";
         fatal("%s: %s: %s: what was not acknowledged may be lost", path, what, strerror(wal->op.error));
     }
     switch (wal->phase) {
+    case WAL_PHASE_FILL: {
+        struct wal_segment *segment = wal_batch_segment(wal);
+        segment->filled = wal->op.offset + wal->op.size;
+        wal->stats.filled += wal->op.size;
+        wal_submit(wal, WAL_PHASE_WRITE, now_ns);
+        return;
+    }
     case WAL_PHASE_WRITE:
         wal->stats.write_ns_last = wal->op.took_ns;
         if (wal->options.unsafe_no_fsync || MUTANT(D21) || (MUTANT(D22) && wal->batch_entries == 0)) {
@@ -304,14 +344,15 @@ static uint64_t wal_spare_bytes(const struct wal *wal)
 static void wal_rotate(struct wal *wal, const struct wal_plan *plan, uint64_t now_ns)
 {
     ASSERT(wal->next.sequence == 0 && wal->retired.sequence == 0);
-    uint64_t capacity = 0;
-    struct fs_file *file = wal_spare_take(&wal->spare, &capacity, &wal->next.former);
+    const struct wal_spare_file spare = wal_spare_take(&wal->spare);
     wal->next.sequence = wal->current.sequence + 1;
     wal->next.is_own = true;
+    wal->next.filled = spare.filled;
+    wal->next.former = spare.former;
     if (wal->next.former != 0) wal->stats.reused++;
-    wal_core_segment_begin(wal, &wal->next, wal_core_first_index(wal, plan), capacity, file);
+    wal_core_segment_begin(wal, &wal->next, wal_core_first_index(wal, plan), spare.bytes, spare.file);
     wal_core_encode(wal, plan, &wal->next, true);
-    wal_submit(wal, WAL_PHASE_WRITE, now_ns);
+    wal_submit_batch(wal, now_ns);
 }
 
 /* Into the current segment if there is room, else into a new one if that is ready. */
@@ -319,7 +360,7 @@ static bool wal_start(struct wal *wal, const struct wal_plan *plan, uint64_t now
 {
     if (wal_fits(wal, plan)) {
         wal_core_encode(wal, plan, &wal->current, false);
-        wal_submit(wal, WAL_PHASE_WRITE, now_ns);
+        wal_submit_batch(wal, now_ns);
         return true;
     }
     uint64_t needed = wal_core_head_bytes(wal, plan) + WAL_FORMAT_BLOCK;

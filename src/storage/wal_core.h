@@ -1,6 +1,6 @@
 /* wal_core: what the files of the running log share: struct wal and its parts. Not for others (they have wal.h).
  *
- * One batch is in flight at a time: WRITE, SYNC; and if it begins a segment, RENAME, SYNC_DIR. Beside it at most one operation of
+ * One batch is in flight at a time: at times FILL, then WRITE, SYNC; and if it begins a segment, RENAME, SYNC_DIR. Beside it at most one operation of
  * the spare, one of the retired segment and one of the old ones. Owner, Thread, Limits: as wal.h says.
  */
 #ifndef STORAGE_WAL_CORE_H
@@ -16,8 +16,11 @@
 #define WAL_CORE_GROWTH 4                           /* the next one is this times what the last one took, up to segment_bytes */
 #define WAL_CORE_RESERVE_BYTES (UINT64_C(64) << 10) /* kept for hard state while there is no spare, at most 1/8 of a segment */
 #define WAL_CORE_ALIGN 4096u
+#define WAL_CORE_FILL_BYTES (UINT64_C(256) << 10)      /* of zeros at once, ahead of small batches */
+#define WAL_CORE_FILL_BATCH_MAX (UINT64_C(16) << 10)   /* so small: a sync that changes metadata writes about as much to a journal */
+#define WAL_CORE_FILL_BATCHES 16                       /* over so many the size of a batch is averaged */
 
-enum wal_phase { WAL_PHASE_IDLE, WAL_PHASE_WRITE, WAL_PHASE_SYNC, WAL_PHASE_RENAME, WAL_PHASE_SYNC_DIR };
+enum wal_phase { WAL_PHASE_IDLE, WAL_PHASE_FILL, WAL_PHASE_WRITE, WAL_PHASE_SYNC, WAL_PHASE_RENAME, WAL_PHASE_SYNC_DIR };
 
 struct wal_segment {
     uint64_t sequence; /* 0 = none */
@@ -25,6 +28,7 @@ struct wal_segment {
     uint64_t id;
     uint64_t capacity;
     uint64_t offset;   /* the next batch goes here */
+    uint64_t filled;   /* to here at least all bytes were written once: writes change no metadata */
     uint64_t entries;
     uint64_t former;   /* the segment whose file it was; 0 = none */
     bool is_reset;     /* older segments are void once this one has its name */
@@ -100,6 +104,7 @@ struct wal {
     bool retired_in_flight;
     struct fs_op retired_op;
     uint64_t last_used_bytes; /* what the newest full segment took */
+    uint64_t usual_batch_bytes; /* of the last ones, on average */
     struct wal_spare spare;
     struct wal_old old; /* the segments before the current one, the retired one included */
     struct fs *chores;  /* of spare, retired and old */
@@ -116,7 +121,7 @@ void wal_core_encode(struct wal *wal, const struct wal_plan *plan, struct wal_se
 /* The first index of a segment that `plan` begins, and the bytes of that batch as its first one. */
 uint64_t wal_core_first_index(const struct wal *wal, const struct wal_plan *plan);
 uint64_t wal_core_head_bytes(const struct wal *wal, const struct wal_plan *plan);
-/* What segment->former and ->is_own say stays. */
+/* What segment->former, ->filled and ->is_own say stays. */
 void wal_core_segment_begin(struct wal *wal, struct wal_segment *segment, uint64_t first_index, uint64_t capacity,
                             struct fs_file *file);
 void wal_core_segment_close(struct wal *wal, struct wal_segment *segment);

@@ -35,9 +35,9 @@
  * So the first batch of a segment repeats term, vote, commit and configuration, and every batch carries the whole hard state:
  * the newest batch is the only truth for them.
  *
- * A SEGMENT is made as "spare": zeros are written over its whole length and synced, so that later writes change no metadata. Or it is the
+ * A SEGMENT is made as "spare": room for its whole length is allocated, which reads as zeros, and synced; so no batch can lack space. Or it is the
  * file of one that the log does not need any more: that is renamed to "spare-SEQUENCE" and the directory synced before a byte of it changes,
- * so that a crash brings it back as it was, or not at all; and only what it lacks in length is filled with zeros. Only a file that this
+ * so that a crash brings it back as it was, or not at all; and only what it lacks in length is allocated. Only a file that this
  * process has filled itself and shortened to its batches is used again: all that it holds is intact blocks of one segment, whose
  * sequence the new head names, and behind them zeros. A start removes all spares, and so never meets a segment id twice.
  * Its first batch is written and synced while it is still called a spare; then it is renamed and the directory synced. A file with a
@@ -45,6 +45,11 @@
  * of the next one says: batches up to (that one's sequence - 1) count, whatever lies behind them. That is how a damaged tail is
  * cut without touching it: a new segment is begun. Afterwards the file is shortened to what counts of it: one that is shorter than its
  * capacity says that there was a next one, should that be missing.
+ *
+ * ZEROS AHEAD. The first write to allocated bytes makes a journal say so, about 12 KiB on ext4, and the sync waits for that. While batches are small,
+ * one that comes to such bytes is preceded by a write of zeros there, 256 KiB or up to the end, over which it and the next ones go without changing
+ * metadata: twice the bytes, and a fast sync. Larger ones go where nothing was written: the journal costs them less than zeros would. What a
+ * reader finds behind the end are zeros either way, and where a crash takes some of them they are what was there before.
  *
  * THE HEAD OF THE LOG. A snapshot that reaches index s stands for the entries up to s. A segment may go, oldest first, once the
  * next one begins at or below s + 1; the directory is synced before the one after it may go, so that never one in the middle is

@@ -99,7 +99,7 @@ static enum err open_segment(struct wal *wal, struct wal_recover *recover)
     if (error != 0) {
         return wal_recover_refuse(recover, ERR_STOPPED, "%s: making a log segment: %s", wal->spare.path, strerror(error));
     }
-    wal->current.offset = wal->batch.size;
+    wal->current.offset = wal->current.filled = wal->batch.size;
     wal->batch = slice_empty();
     wal->durable_batch = wal->next_batch++;
     wal->last_is_mark = true;
@@ -121,7 +121,7 @@ static enum err open_existing(struct wal *wal, struct wal_recover *recover)
     }
     wal->current.sequence = recover->sequence;
     wal_core_segment_begin(wal, &wal->current, reader->head.first_index, reader->head.capacity, file);
-    wal->current.offset = reader->offset;
+    wal->current.offset = wal->current.filled = reader->offset;
     wal->current.entries = recover->segment_entries;
     return ERR_OK;
 }

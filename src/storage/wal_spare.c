@@ -70,7 +70,7 @@ static void spare_begin(struct wal_spare *spare)
 {
     char name[WAL_SPARE_NAME_SIZE] = WAL_SPARE_NAME;
     spare->op.flags = FS_WRITE | (spare->no_sync ? 0 : FS_DIRECT);
-    spare->former = 0;
+    spare->former = spare->filled_bytes = 0;
     if (spare->kept_count == 0) {
         spare->op.flags |= FS_CREATE | FS_TRUNC;
     } else {
@@ -79,7 +79,7 @@ static void spare_begin(struct wal_spare *spare)
         memmove(spare->kept, spare->kept + 1, spare->kept_count * sizeof spare->kept[0]);
         wal_spare_kept_name(kept.sequence, name);
         spare->former = kept.sequence;
-        spare->allocated_bytes = kept.bytes;
+        spare->allocated_bytes = spare->filled_bytes = kept.bytes;
         if (kept.bytes > spare->target_bytes) spare->target_bytes = (kept.bytes + ALIGN - 1) / ALIGN * ALIGN;
     }
     spare_name(spare, name);
@@ -191,15 +191,14 @@ void wal_spare_done(struct wal_spare *spare, uint64_t now_ns)
     }
 }
 
-struct fs_file *wal_spare_take(struct wal_spare *spare, uint64_t *out_bytes, uint64_t *out_former)
+struct wal_spare_file wal_spare_take(struct wal_spare *spare)
 {
     ASSERT(spare->phase == WAL_SPARE_READY);
     ASSERT(!spare->in_flight);
-    struct fs_file *file = spare->file;
-    *out_bytes = spare->synced_bytes;
-    *out_former = spare->former;
+    const struct wal_spare_file taken = {
+        .file = spare->file, .bytes = spare->synced_bytes, .filled = spare->filled_bytes, .former = spare->former};
     spare->file = NULL;
     spare->phase = WAL_SPARE_NONE;
-    spare->target_bytes = spare->allocated_bytes = spare->synced_bytes = spare->former = 0;
-    return file;
+    spare->target_bytes = spare->allocated_bytes = spare->synced_bytes = spare->filled_bytes = spare->former = 0;
+    return taken;
 }

@@ -1,6 +1,6 @@
-/* wal_spare: makes the next segment's file ahead of its need, under the name "spare": bytes over its whole length, synced, so that an append
- * later changes no metadata. They are zeros, or, where an old segment's file is there to be used again, what that one left: then only what
- * the file lacks in length is written. The only place where a running log can run out of space.
+/* wal_spare: makes the next segment's file ahead of its need, under the name "spare": room over its whole length, synced, that reads as zeros. Where
+ * an old segment's file is there to be used again, it holds what that one left, and appends over that change no metadata; then only what the file
+ * lacks in length is allocated. The only place where a running log can run out of space.
  *
  * Files of old segments wait under the names "spare-SEQUENCE" (16 hexadecimal digits). The directory was synced after each got that name and
  * before it is given to wal_spare_keep: a crash never brings the segment's name back to a file that holds other bytes. A start keeps none of them.
@@ -55,6 +55,7 @@ struct wal_spare {
     bool no_space; /* the last attempt failed; stays until one succeeds */
     struct fs_op op;
     uint64_t former; /* the segment whose file it was; 0 = none */
+    uint64_t filled_bytes;
     uint64_t target_bytes;
     uint64_t allocated_bytes;
     uint64_t synced_bytes;
@@ -75,7 +76,13 @@ void wal_spare_want(struct wal_spare *spare, uint64_t bytes); /* begins one, or 
 bool wal_spare_is_ready(const struct wal_spare *spare, uint64_t bytes);
 bool wal_spare_step(struct wal_spare *spare, uint64_t now_ns); /* true if an operation was submitted */
 void wal_spare_done(struct wal_spare *spare, uint64_t now_ns);
-/* Hands the ready file over, so long and once the segment `*out_former`; it keeps the name `path` until the caller renames it. */
-struct fs_file *wal_spare_take(struct wal_spare *spare, uint64_t *out_bytes, uint64_t *out_former);
+/* Hands the ready file over; it keeps the name `path` until the caller renames it. */
+struct wal_spare_file {
+    struct fs_file *file;
+    uint64_t bytes;
+    uint64_t filled; /* of them: written once, the rest is only allocated */
+    uint64_t former; /* the segment that it was; 0 = none */
+};
+struct wal_spare_file wal_spare_take(struct wal_spare *spare);
 
 #endif

@@ -235,6 +235,8 @@ static void report_operations(const struct settings *settings, const struct time
 
 /* ---- the floor: a bare file of zeros ---- */
 
+#define FLOOR_PIECE ((uint64_t)1 << 20)
+
 struct floor_file {
     struct fs *fs;
     struct fs_file *file;
@@ -250,11 +252,14 @@ static void must(int error, const char *path)
 
 static void floor_open(struct floor_file *floor, struct fs *fs, const char *directory, uint64_t bytes)
 {
-    *floor = (struct floor_file){.fs = fs, .bytes = bytes, .data = alloc_zero(1, 1 << 20)};
-    memset(floor->data, 0x5a, 1 << 20);
+    *floor = (struct floor_file){.fs = fs, .bytes = bytes, .data = alloc_zero(1, FLOOR_PIECE)};
     snprintf(floor->path, sizeof floor->path, "%s/floor", directory);
     must(fs_open(fs, floor->path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &floor->file), floor->path);
-    must(fs_run(fs, &(struct fs_op){.kind = FS_ALLOCATE, .file = floor->file, .size = bytes}), floor->path);
+    for (uint64_t at = 0; at < bytes; at += FLOOR_PIECE) {
+        struct fs_op write = {.kind = FS_PWRITE, .file = floor->file, .offset = at, .size = FLOOR_PIECE, .data = floor->data};
+        must(fs_run(fs, &write), floor->path);
+    }
+    memset(floor->data, 0x5a, FLOOR_PIECE);
     must(fs_run(fs, &(struct fs_op){.kind = FS_FDATASYNC, .file = floor->file}), floor->path);
 }
 

@@ -28,6 +28,7 @@ static struct {
     uint64_t interrupted;
     uint64_t syncs;
     int sync_error; /* 0 = the kernel's own answer */
+    int room_error; /* of fallocate; likewise */
 } kernel;
 
 static bool interrupts(void)
@@ -53,6 +54,13 @@ ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
     if (interrupts()) return -1;
     if (kernel.is_moody) return syscall(SYS_pwrite64, fd, pieces[0].iov_base, at_most(pieces[0].iov_len), offset);
     return syscall(SYS_pwritev, fd, pieces, count, offset, 0);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    if (interrupts()) return -1;
+    errno = kernel.room_error;
+    return kernel.room_error != 0 ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, size);
 }
 
 ssize_t pread(int fd, void *memory, size_t size, off_t offset)
@@ -174,11 +182,15 @@ START_TEST(test_fs_what_is_written_is_read)
 }
 END_TEST
 
-START_TEST(test_fs_allocate_writes_real_zeros)
+/* By the file system's own means, or by writing. */
+START_TEST(test_fs_allocated_room_is_taken_and_reads_as_zeros)
 {
+    static const int errors[] = {0, EOPNOTSUPP, ENOSYS};
+    kernel.room_error = errors[_i];
     struct fs_file *file = open_new("zeros");
-    ck_assert_int_eq(run((struct fs_op){.kind = FS_PWRITE, .file = file, .data = "xx", .size = 2}), 0);
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_PWRITE, .file = file, .data = "x", .size = 1}), 0);
     ck_assert_int_eq(run((struct fs_op){.kind = FS_ALLOCATE, .file = file, .offset = 1, .size = 200000}), 0);
+    kernel.room_error = 0;
     ck_assert_int_eq(run((struct fs_op){.kind = FS_FDATASYNC, .file = file}), 0);
     ck_assert_uint_eq(size_of(file), 200001);
     struct blob *bytes = NULL;
@@ -439,7 +451,11 @@ START_TEST(test_fs_full_disk_is_reported)
     struct fs_file *file = NULL;
     if (fs_open(place.fs, "/dev/full", FS_WRITE, &file) != 0) return; /* not everywhere */
     ck_assert_int_eq(run((struct fs_op){.kind = FS_PWRITE, .file = file, .data = "x", .size = 1}), ENOSPC);
+    kernel.room_error = EOPNOTSUPP;
     ck_assert_int_eq(run((struct fs_op){.kind = FS_ALLOCATE, .file = file, .size = 100000}), ENOSPC);
+    kernel.room_error = EDQUOT;
+    ck_assert_int_eq(run((struct fs_op){.kind = FS_ALLOCATE, .file = file, .size = 100000}), EDQUOT);
+    kernel.room_error = 0;
     fs_close(place.fs, file);
 }
 END_TEST
@@ -450,7 +466,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_fs_what_is_written_is_read);
-    tcase_add_test(tests, test_fs_allocate_writes_real_zeros);
+    tcase_add_loop_test(tests, test_fs_allocated_room_is_taken_and_reads_as_zeros, 0, 3);
     tcase_add_test(tests, test_fs_direct_writes_are_read);
     tcase_add_test(tests, test_fs_truncate_cuts_and_extends);
     tcase_add_test(tests, test_fs_open_reports_missing_and_existing_files);

@@ -166,6 +166,64 @@ START_TEST(test_wal_batch_larger_than_a_segment_gets_its_own)
 }
 END_TEST
 
+static uint64_t filled_by(struct wal_rig *rig, uint64_t *index, size_t batches, size_t size)
+{
+    struct wal_stats before, after;
+    wal_get_stats(rig->wal, &before);
+    for (size_t i = 0; i < batches; i++) {
+        ++*index;
+        wal_rig_append(rig, *index, 1, 1, *index - 1, size);
+        wal_rig_run(rig);
+    }
+    wal_get_stats(rig->wal, &after);
+    return after.filled - before.filled;
+}
+
+/* Each batch is a block or two where it is small: one write of zeros is enough for hundreds. */
+START_TEST(test_wal_writes_zeros_ahead_of_small_batches_only)
+{
+    struct wal_rig rig;
+    uint64_t index = 0;
+    wal_rig_init(&rig);
+    rig.options.segment_bytes = 16 << 20;
+    rig.options.batch_bytes_max = 1 << 20;
+    open_ok(&rig);
+    ck_assert_uint_eq(filled_by(&rig, &index, 1, 100), (256 << 10) - 1024); /* the first segment but for its first batch */
+    ck_assert_uint_eq(filled_by(&rig, &index, 200, 100), 0);
+    (void)filled_by(&rig, &index, 30, 100 << 10); /* it takes some until they are usual */
+    ck_assert_uint_eq(filled_by(&rig, &index, 50, 100 << 10), 0);
+    (void)filled_by(&rig, &index, 100, 100);
+    ck_assert_uint_eq(filled_by(&rig, &index, 60, 100), 0);
+    reopen_ok(&rig);
+    ck_assert_uint_eq(filled_by(&rig, &index, 1, 100), 256 << 10); /* what is there already is not known */
+    ck_assert_uint_eq(filled_by(&rig, &index, 20, 100), 0);
+    reopen_ok(&rig);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
+/* What was one before is full of bytes. */
+START_TEST(test_wal_writes_no_zeros_over_a_former_segment)
+{
+    struct wal_rig rig;
+    struct wal_stats stats;
+    uint64_t index = 0;
+    wal_rig_init(&rig);
+    open_ok(&rig);
+    for (int i = 0; i < 20; i++) {
+        (void)filled_by(&rig, &index, 10, 300);
+        wal_rig_snapshot(&rig, index - 5, 1);
+        wal_drop_head(rig.wal, index - 5);
+        wal_rig_run(&rig);
+    }
+    wal_get_stats(rig.wal, &stats);
+    ck_assert_uint_gt(stats.reused, 5);
+    ck_assert_uint_lt(stats.filled, 6 * 8192);
+    reopen_ok(&rig);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(test_wal_idle_log_writes_one_mark)
 {
     struct wal_rig rig;
@@ -395,6 +453,8 @@ int main(void)
     tcase_add_test(log, test_wal_rotates_through_many_segments);
     tcase_add_test(log, test_wal_full_segment_gives_back_what_it_did_not_use);
     tcase_add_test(log, test_wal_batch_larger_than_a_segment_gets_its_own);
+    tcase_add_test(log, test_wal_writes_zeros_ahead_of_small_batches_only);
+    tcase_add_test(log, test_wal_writes_no_zeros_over_a_former_segment);
     tcase_add_test(log, test_wal_idle_log_writes_one_mark);
     tcase_add_test(log, test_wal_mark_at_stop_follows_what_waits);
     tcase_add_test(log, test_wal_configuration_follows_the_log_and_its_overwrites);
