@@ -14,7 +14,7 @@
 #include "storage/data_names.h"
 
 #define MIB (UINT64_C(1) << 20)
-#define SNAPSHOT_COUNT 10000
+#define SNAPSHOT_COUNT 1000000
 #define SNAPSHOTS_MIN 2 /* the newest, and the one to fall back to when it is damaged */
 
 /* An entry of the largest request, its envelope, and the rest of the message that it travels in fit one frame between members. */
