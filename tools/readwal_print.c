@@ -151,10 +151,15 @@ static void take_batch(void *context, const struct wal_recover *recover, const s
     const struct readwal_print_options *options = print->options;
     const struct wal_reader *reader = &recover->reader;
     if (!is_wanted_segment(options, reader->segments[reader->at].sequence)) return;
-    struct reader records = reader_make(batch->records);
+    struct wal_format_records records = wal_format_records(batch);
     struct wal_format_record record;
-    while (wal_format_record_next(&records, &record))
+    while (wal_format_record_next(&records, &record)) {
+        struct blob *data = wal_format_record_blob(&record);
+        record.lead = slice_empty();
+        record.data = blob_slice(data);
         if (is_wanted(options, &record)) print_record(print, reader, &record);
+        blob_unref(data);
+    }
     bool is_inside = batch->last_index >= options->index_min && batch->last_index <= options->index_max;
     if (options->has_marks && is_inside) print_batch(print, reader, batch);
 }

@@ -89,7 +89,7 @@ static void take_batch(void *context, const struct wal_recover *recover, const s
     if (log->segment_count != reader->segment_count) begin_segments(log, reader);
     ASSERT(reader->at < log->segment_count);
     struct tool_log_segment *segment = &log->segments[reader->at];
-    struct reader records = reader_make(batch->records);
+    struct wal_format_records records = wal_format_records(batch);
     struct wal_format_record record;
     while (wal_format_record_next(&records, &record)) count_record(segment, &record);
     segment->batches++;
@@ -133,7 +133,7 @@ static size_t first_segment(struct wal_reader *reader)
 
 static struct blob *conf_of(const struct wal_format_batch *batch)
 {
-    struct reader records = reader_make(batch->records);
+    struct wal_format_records records = wal_format_records(batch);
     struct wal_format_record record;
     while (wal_format_record_next(&records, &record))
         if (record.kind == WAL_FORMAT_CONF && record.data.size > 0) return blob_copy(record.data);

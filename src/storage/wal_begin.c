@@ -134,9 +134,9 @@ struct wal_begin_damage wal_begin_damage(const struct wal_recover *recover)
 /* Nothing above the snapshot can have stood before this batch and still count. */
 static bool is_covered(const struct wal_format_batch *batch, uint64_t snapshot_index)
 {
-    struct reader reader = reader_make(batch->records);
+    struct wal_format_records records = wal_format_records(batch);
     struct wal_format_record record;
-    while (wal_format_record_next(&reader, &record)) {
+    while (wal_format_record_next(&records, &record)) {
         if (record.kind == WAL_FORMAT_ENTRY) return record.index <= snapshot_index + 1;
     }
     return batch->last_index <= snapshot_index;

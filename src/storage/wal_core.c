@@ -36,7 +36,7 @@ static struct wal_format_head core_head(const struct wal *wal, const struct wal_
     return (struct wal_format_head){.major = WAL_FORMAT_MAJOR,
                                     .minor = WAL_FORMAT_MINOR,
                                     .checksum_kind = WAL_FORMAT_CHECKSUM_CRC32C,
-                                    .features = reset == NULL ? 0 : reset_features,
+                                    .features = WAL_FORMAT_FEATURE_NEXT | (reset == NULL ? 0 : reset_features),
                                     .cluster_id = wal->options.cluster_id,
                                     .member_id = wal->options.member_id,
                                     .sequence = segment->sequence,
@@ -88,6 +88,7 @@ void wal_core_encode(struct wal *wal, const struct wal_plan *plan, struct wal_se
     ASSERT(plan->reset == NULL || with_head);
     struct wal_format_head head = core_head(wal, segment, plan->reset);
     wal_format_writer_begin(&wal->writer, with_head ? &head : NULL, bytes);
+    wal->writer.may_shorten = segment->may_shorten;
     const struct wal_conf_item conf = core_head_conf(wal, plan);
     if (with_head && conf.data != NULL) {
         wal_format_writer_put(&wal->writer, &(struct wal_format_record){.kind = WAL_FORMAT_CONF,
@@ -112,7 +113,7 @@ void wal_core_encode(struct wal *wal, const struct wal_plan *plan, struct wal_se
     struct wal_format_batch batch = {
         .hard = wal->hard, .last_index = wal->last_index, .last_term = wal->last_term, .is_mark = plan->is_mark};
     wal->batch = wal_format_writer_finish(&wal->writer, &stamp, &batch);
-    ASSERT(wal->batch.size == bytes);
+    ASSERT(wal->batch.size <= bytes);
 }
 
 void wal_core_segment_begin(struct wal *wal, struct wal_segment *segment, uint64_t first_index, uint64_t capacity,
@@ -131,6 +132,7 @@ void wal_core_segment_begin(struct wal *wal, struct wal_segment *segment, uint64
     segment->offset = 0;
     segment->entries = 0;
     segment->is_reset = false;
+    segment->may_shorten = true;
     segment->file = file;
 }
 

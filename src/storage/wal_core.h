@@ -32,6 +32,7 @@ struct wal_segment {
     uint64_t entries;
     uint64_t former;   /* the segment whose file it was; 0 = none */
     bool is_reset;     /* older segments are void once this one has its name */
+    bool may_shorten;  /* its head says that there may be short records */
     bool is_own;       /* this process made it: it holds nothing but batches up to offset */
     struct fs_file *file;
     char *path;

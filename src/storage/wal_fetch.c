@@ -139,7 +139,8 @@ static void fetch_take_record(struct wal_fetch *fetch, const struct wal_format_r
     if (record->index > expected && fetch->count == 0) fetch->is_gone = true;
     if (record->index != expected || record->index > fetch->last_index) return;
     fetch->is_gone = false;
-    if (fetch->is_full || (fetch->count > 0 && BUGGIFY(FETCH_ONE)) || (fetch->count > 0 && fetch->bytes + record->data.size > fetch->bytes_max)) {
+    bool is_too_much = fetch->bytes + wal_format_record_bytes(record) > fetch->bytes_max;
+    if (fetch->is_full || (fetch->count > 0 && BUGGIFY(FETCH_ONE)) || (fetch->count > 0 && is_too_much)) {
         fetch->is_full = true;
         return;
     }
@@ -148,9 +149,9 @@ static void fetch_take_record(struct wal_fetch *fetch, const struct wal_format_r
         fetch->candidates = alloc_resize(fetch->candidates, fetch->capacity * sizeof *fetch->candidates);
     }
     struct raft_entry entry = {.index = record->index, .term = record->term, .kind = record->entry_kind};
-    entry.data = record->data.size == 0 ? NULL : blob_copy(record->data);
+    entry.data = wal_format_record_blob(record);
     fetch->candidates[fetch->count++] = (struct fetch_candidate){.entry = entry, .position = fetch->reader.last};
-    fetch->bytes += record->data.size;
+    fetch->bytes += wal_format_record_bytes(record);
 }
 
 /* Has the segment that is read still its name? If not, its bytes may be another's already, and where they end says nothing. */
@@ -197,10 +198,10 @@ static enum err fetch_scan(struct wal_fetch *fetch)
             fetch_drop(fetch, 0);
             if (batch.head.reset_index >= fetch->first_index) return ERR_COMPACTED;
         }
-        struct reader reader = reader_make(batch.records);
+        struct wal_format_records records = wal_format_records(&batch);
         struct wal_format_record record;
-        while (wal_format_record_next(&reader, &record)) fetch_take_record(fetch, &record);
-        if (reader.bad) return ERR_CORRUPT;
+        while (wal_format_record_next(&records, &record)) fetch_take_record(fetch, &record);
+        if (records.reader.bad) return ERR_CORRUPT;
         uint64_t held_index = fetch->first_index + fetch->count - 1;
         bool is_enough = fetch->count > 0 && (fetch->is_full || held_index == fetch->last_index);
         if (is_enough && batch.hard.commit >= held_index) return ERR_OK;

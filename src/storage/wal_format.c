@@ -25,12 +25,16 @@
  *                           u32 flags (1 = mark), u32 zero
  *     records               24 + data: u8 kind, u8 entry kind, u16 zero, u32 data bytes, u64 index, u64 term
  *                           ENTRY: an index at or below the last one replaces the log from there on
+ *                           NEXT (with feature bit 8): u8 kind, u8 lead, u16 data bytes, data: see below
  *                           CONF: the configuration at the start of a segment (older segments may be gone)
  *     zeros                 so that the trailer ends the last block, and a batch has two blocks at least
  *     trailer, 40           u32 "END\n", u32 CRC32C of the payload up to the records' end, u64 last index, u64 last term,
  *                           u64 term, u64 vote
  *
  * Both ends of a batch say its term, vote and position, in different blocks: one damaged block takes no vote along.
+ *
+ * What many clients write in one batch differs little in its heads. An ENTRY that follows the one before it, with the term and kind of the newest whole
+ * ENTRY record of its batch, may be a NEXT: its first `lead` bytes are that record's, and only the others stand here.
  *
  * So the first batch of a segment repeats term, vote, commit and configuration, and every batch carries the whole hard state:
  * the newest batch is the only truth for them.
@@ -102,6 +106,7 @@
 
 #define WAL_FORMAT_END_MAGIC UINT32_C(0x0a444e45) /* "END\n" */
 #define WAL_FORMAT_FLAG_MARK 1u
+#define WAL_FORMAT_KIND_NEXT 3 /* beside the record kinds that users see: an ENTRY */
 
 STATIC_ASSERT(WAL_FORMAT_HEAD + WAL_FORMAT_BATCH <= WAL_FORMAT_PAYLOAD, "head and batch header share the first block");
 
@@ -250,6 +255,7 @@ void wal_format_writer_begin(struct wal_format_writer *writer, const struct wal_
     }
     writer->payload = 0;
     writer->record_count = 0;
+    writer->index = 0;
     writer->with_head = head_or_null != NULL;
     uint8_t fixed[WAL_FORMAT_HEAD + WAL_FORMAT_BATCH] = {0};
     if (head_or_null != NULL) {
@@ -260,10 +266,47 @@ void wal_format_writer_begin(struct wal_format_writer *writer, const struct wal_
     writer_bytes(writer, fixed, WAL_FORMAT_BATCH); /* filled in by finish */
 }
 
+/* How many of its first bytes a short record need not say; 0 = it has to be a whole one. Less than a whole record's head is not worth the loss of
+ * another one to compare with. */
+static size_t writer_lead(const struct wal_format_writer *writer, const struct wal_format_record *record)
+{
+    if (!writer->may_shorten || writer->index == 0 || record->kind != WAL_FORMAT_ENTRY || record->index != writer->index + 1) return 0;
+    if (record->term != writer->term || record->entry_kind != writer->entry_kind) return 0;
+    size_t lead = 0, most = record->data.size < writer->lead_size ? record->data.size : writer->lead_size;
+    while (lead < most && record->data.data[lead] == writer->lead[lead]) lead++;
+    return lead < WAL_FORMAT_RECORD || record->data.size - lead > UINT16_MAX ? 0 : lead;
+}
+
+/* The next ones are compared with this one. */
+static void writer_note(struct wal_format_writer *writer, const struct wal_format_record *record)
+{
+    if (record->kind != WAL_FORMAT_ENTRY) return;
+    writer->index = record->index;
+    writer->term = record->term;
+    writer->entry_kind = record->entry_kind;
+    writer->lead_size = record->data.size < WAL_FORMAT_LEAD_MAX ? record->data.size : WAL_FORMAT_LEAD_MAX;
+    if (writer->lead_size > 0) memcpy(writer->lead, record->data.data, writer->lead_size);
+}
+
+static void writer_put_next(struct wal_format_writer *writer, const struct wal_format_record *record, size_t lead)
+{
+    uint8_t fixed[WAL_FORMAT_NEXT] = {WAL_FORMAT_KIND_NEXT, (uint8_t)lead};
+    put_u16(fixed + 2, (uint16_t)(record->data.size - lead));
+    writer_bytes(writer, fixed, sizeof fixed);
+    writer_bytes(writer, record->data.data + lead, record->data.size - lead);
+    writer->index = record->index;
+}
+
 void wal_format_writer_put(struct wal_format_writer *writer, const struct wal_format_record *record)
 {
     ASSERT(record->kind == WAL_FORMAT_ENTRY || record->kind == WAL_FORMAT_CONF);
-    ASSERT(record->data.size < WAL_FORMAT_BATCH_MAX);
+    ASSERT(record->data.size < WAL_FORMAT_BATCH_MAX && record->lead.size == 0);
+    writer->record_count++;
+    size_t lead = writer_lead(writer, record);
+    if (lead > 0) {
+        writer_put_next(writer, record, lead);
+        return;
+    }
     uint8_t fixed[WAL_FORMAT_RECORD];
     fixed[0] = (uint8_t)record->kind;
     fixed[1] = (uint8_t)record->entry_kind;
@@ -273,7 +316,7 @@ void wal_format_writer_put(struct wal_format_writer *writer, const struct wal_fo
     put_u64(fixed + 16, record->term);
     writer_bytes(writer, fixed, sizeof fixed);
     writer_bytes(writer, record->data.data, record->data.size);
-    writer->record_count++;
+    writer_note(writer, record);
 }
 
 static void batch_encode(const struct wal_format_writer *writer, const struct wal_format_batch *batch, uint8_t *at)
@@ -501,10 +544,24 @@ bool wal_format_batch_decode(uint8_t *blocks, uint32_t block_count, bool with_he
     return true;
 }
 
-bool wal_format_record_next(struct reader *reader, struct wal_format_record *out_record)
+static bool next_decode(struct wal_format_records *records, struct wal_format_record *out_record)
 {
-    if (reader->bad || reader_left(reader) == 0) return false;
-    uint8_t kind = reader_u8(reader);
+    struct reader *reader = &records->reader;
+    size_t lead = reader_u8(reader);
+    uint16_t size = reader_u16(reader);
+    struct slice data = reader_bytes(reader, size);
+    if (records->whole.index == 0 || lead > records->whole.data.size) reader->bad = true;
+    if (reader->bad) return false;
+    *out_record = records->whole;
+    out_record->index = ++records->index;
+    out_record->lead = slice_make(records->whole.data.data, lead);
+    out_record->data = data;
+    return true;
+}
+
+static bool whole_decode(struct wal_format_records *records, uint8_t kind, struct wal_format_record *out_record)
+{
+    struct reader *reader = &records->reader;
     uint8_t entry_kind = reader_u8(reader);
     reader_skip(reader, 2);
     uint32_t size = reader_u32(reader);
@@ -518,5 +575,24 @@ bool wal_format_record_next(struct reader *reader, struct wal_format_record *out
                                              .index = index,
                                              .term = term,
                                              .data = data};
+    if (kind != WAL_FORMAT_ENTRY) return true;
+    records->whole = *out_record;
+    records->index = index;
     return true;
+}
+
+bool wal_format_record_next(struct wal_format_records *records, struct wal_format_record *out_record)
+{
+    if (records->reader.bad || reader_left(&records->reader) == 0) return false;
+    uint8_t kind = reader_u8(&records->reader);
+    return kind == WAL_FORMAT_KIND_NEXT ? next_decode(records, out_record) : whole_decode(records, kind, out_record);
+}
+
+struct blob *wal_format_record_blob(const struct wal_format_record *record)
+{
+    if (wal_format_record_bytes(record) == 0) return NULL;
+    struct blob *blob = blob_new(wal_format_record_bytes(record));
+    if (record->lead.size > 0) memcpy(blob->data, record->lead.data, record->lead.size);
+    if (record->data.size > 0) memcpy(blob->data + record->lead.size, record->data.data, record->data.size);
+    return blob;
 }

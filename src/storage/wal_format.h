@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/blob.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/raft_entry.h"
@@ -19,8 +20,10 @@
 #define WAL_FORMAT_FEATURE_RESET UINT64_C(1) /* the head voids all older segments */
 #define WAL_FORMAT_FEATURE_EMPTY UINT64_C(2) /* with RESET: the log begins anew at index 1, behind nothing */
 #define WAL_FORMAT_FEATURE_REUSED UINT64_C(4) /* the file was another segment before: behind the end may stand what that one left */
+#define WAL_FORMAT_FEATURE_NEXT UINT64_C(8) /* batches may hold records of the short kind */
 /* Incompatible-feature bits that this program understands. */
-#define WAL_FORMAT_FEATURES_KNOWN (WAL_FORMAT_FEATURE_RESET | WAL_FORMAT_FEATURE_EMPTY | WAL_FORMAT_FEATURE_REUSED)
+#define WAL_FORMAT_FEATURES_KNOWN                                                                                                      \
+    (WAL_FORMAT_FEATURE_RESET | WAL_FORMAT_FEATURE_EMPTY | WAL_FORMAT_FEATURE_REUSED | WAL_FORMAT_FEATURE_NEXT)
 #define WAL_FORMAT_CHECKSUM_CRC32C 1
 
 #define WAL_FORMAT_BLOCK 512u
@@ -30,6 +33,8 @@
 #define WAL_FORMAT_HEAD 128u
 #define WAL_FORMAT_BATCH 56u
 #define WAL_FORMAT_RECORD 24u
+#define WAL_FORMAT_NEXT 4u      /* the head of a short record */
+#define WAL_FORMAT_LEAD_MAX 255u
 #define WAL_FORMAT_TRAILER 40u
 #define WAL_FORMAT_BLOCKS_MIN 2u /* of a batch: header and trailer never share one */
 #define WAL_FORMAT_BATCH_MAX (UINT64_C(1) << 31)
@@ -91,14 +96,17 @@ struct wal_format_record {
     enum raft_entry_kind entry_kind; /* as read: whoever decodes checks that it is known */
     uint64_t index;
     uint64_t term;
-    struct slice data; /* borrowed */
+    struct slice lead; /* its first bytes, borrowed from another record; those of a configuration, or of a record to write, are in data */
+    struct slice data; /* the others; borrowed */
 };
+static inline size_t wal_format_record_bytes(const struct wal_format_record *record) { return record->lead.size + record->data.size; }
+struct blob *wal_format_record_blob(const struct wal_format_record *record); /* one reference; NULL where there are no bytes */
 
 uint64_t wal_format_segment_id(uint64_t cluster_id, uint64_t member_id, uint64_t sequence);
 void wal_format_name(uint64_t sequence, uint64_t first_index, char out_name[WAL_FORMAT_NAME_SIZE]);
 bool wal_format_parse_name(const char *name, uint64_t *out_sequence, uint64_t *out_first_index);
 
-/* Bytes on disk, whole blocks, of a batch with so many records that hold so many bytes of data. */
+/* Bytes on disk, whole blocks, of a batch with so many records that hold so many bytes of data; at most, where records may be short. */
 uint64_t wal_format_batch_bytes(bool with_head, uint64_t record_count, uint64_t data_bytes);
 
 struct wal_format_writer {
@@ -107,6 +115,12 @@ struct wal_format_writer {
     size_t payload;  /* bytes put so far, stamps not counted */
     uint32_t record_count;
     bool with_head;
+    bool may_shorten; /* set by the user before it puts a record: the segment's head has FEATURE_NEXT */
+    uint64_t index;   /* of the newest ENTRY; 0 = this batch has none yet */
+    uint64_t term;    /* of the newest whole one, with its kind and first bytes */
+    enum raft_entry_kind entry_kind;
+    uint8_t lead[WAL_FORMAT_LEAD_MAX];
+    size_t lead_size;
 };
 void wal_format_writer_init(struct wal_format_writer *writer);
 void wal_format_writer_deinit(struct wal_format_writer *writer);
@@ -132,7 +146,17 @@ void wal_format_batch_header(const uint8_t *block, bool with_head, struct wal_fo
 void wal_format_batch_trailer(const uint8_t *block, struct wal_format_batch *out_batch);
 /* Decodes a batch whose blocks were all found intact and in place. Works in place: the blocks are gone afterwards. */
 bool wal_format_batch_decode(uint8_t *blocks, uint32_t block_count, bool with_head, struct wal_format_batch *out_batch);
-/* The next record of batch->records; false at the end or when bad (look at reader->bad). */
-bool wal_format_record_next(struct reader *reader, struct wal_format_record *out_record);
+/* The records of a batch, one after the other. */
+struct wal_format_records {
+    struct reader reader;
+    struct wal_format_record whole; /* the newest whole ENTRY; index 0 = none yet */
+    uint64_t index;                 /* of the newest ENTRY */
+};
+static inline struct wal_format_records wal_format_records(const struct wal_format_batch *batch)
+{
+    return (struct wal_format_records){.reader = reader_make(batch->records)};
+}
+/* False at the end or when bad (look at records->reader.bad). */
+bool wal_format_record_next(struct wal_format_records *records, struct wal_format_record *out_record);
 
 #endif

@@ -123,6 +123,7 @@ static enum err open_existing(struct wal *wal, struct wal_recover *recover)
     wal_core_segment_begin(wal, &wal->current, reader->head.first_index, reader->head.capacity, file);
     wal->current.offset = wal->current.filled = reader->offset;
     wal->current.entries = recover->segment_entries;
+    wal->current.may_shorten = (reader->head.features & WAL_FORMAT_FEATURE_NEXT) != 0; /* who began it may have to read it again */
     return ERR_OK;
 }
 

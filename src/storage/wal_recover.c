@@ -145,7 +145,7 @@ static void pending_push(struct wal_recover *recover, const struct wal_format_re
         .index = record->index,
         .term = record->term,
         .kind = record->entry_kind,
-        .data = record->data.size == 0 ? NULL : blob_copy(record->data),
+        .data = wal_format_record_blob(record),
     };
 }
 
@@ -197,7 +197,7 @@ static const char *take_record(struct wal_recover *recover, const struct wal_for
     if (record->entry_kind > RAFT_ENTRY_CONF) return "an entry of unknown kind";
     if (is_behind) pending_push(recover, record);
     runs_push(recover, record->index, record->term);
-    if (is_behind && record->entry_kind == RAFT_ENTRY_CONF && record->data.size > 0) {
+    if (is_behind && record->entry_kind == RAFT_ENTRY_CONF && wal_format_record_bytes(record) > 0) {
         wal_conf_push(&recover->conf, record->index, found->pending[found->pending_count - 1].data);
     }
     found->last_index = record->index;
@@ -240,16 +240,16 @@ static enum err take_batch(struct wal_recover *recover, const struct wal_format_
         recover->suspect_term = batch->head.suspect_term;
     }
     if (recover->batch_fn != NULL) recover->batch_fn(recover->context, recover, batch);
-    struct reader reader = reader_make(batch->records);
+    struct wal_format_records records = wal_format_records(batch);
     struct wal_format_record record;
     uint32_t count = 0;
-    while (wal_format_record_next(&reader, &record)) {
+    while (wal_format_record_next(&records, &record)) {
         const char *reason = take_record(recover, &record, is_oldest);
         if (reason != NULL) return refuse_corrupt(recover, offset, reason);
         count++;
     }
     if (recover->begins_anew) wal_begin_at(recover, batch->last_index + 1, batch->last_term); /* it holds no entry */
-    if (reader.bad || count != batch->record_count) return refuse_corrupt(recover, offset, "records do not fill their batch");
+    if (records.reader.bad || count != batch->record_count) return refuse_corrupt(recover, offset, "records do not fill their batch");
     if (batch->last_index != found->last_index || batch->last_term != recover->last_term) {
         return refuse_corrupt(recover, offset, "the batch does not lead to the position that it names");
     }

@@ -63,6 +63,7 @@ void wal_rig_run(struct wal_rig *rig);
 /* Which append's state the last open found; -1 = none of those between `oldest` and `newest`. Term and vote may be a later one's
  * if the tail was suspect. With a snapshot: which append's state with the snapshot put in its place. */
 int wal_rig_match(const struct wal_rig *rig, uint64_t oldest, uint64_t newest);
+uint64_t wal_rig_value(const struct raft_entry *entry); /* the model's, as its bytes say it */
 /* After recovery the model goes on from append `number`. */
 void wal_rig_continue_from(struct wal_rig *rig, uint64_t number);
 uint64_t wal_rig_durable(const struct wal_rig *rig); /* the newest acknowledged append, by the model's number */

@@ -296,6 +296,144 @@ START_TEST(test_wal_configuration_follows_the_log_and_its_overwrites)
 }
 END_TEST
 
+/* ---- records ---- */
+
+static const struct {
+    uint64_t index, term;
+    enum raft_entry_kind kind;
+    size_t same, size; /* bytes that are those of the others, and all of them */
+    size_t lead;       /* that are left out */
+} alike[] = {
+    {5, 2, RAFT_ENTRY_COMMAND, 300, 300, 0},     {6, 2, RAFT_ENTRY_COMMAND, 40, 300, 40},  {7, 2, RAFT_ENTRY_COMMAND, 300, 300, 255},
+    {8, 2, RAFT_ENTRY_COMMAND, 300, 300, 255},   {9, 2, RAFT_ENTRY_COMMAND, 300, 30, 30},  {10, 2, RAFT_ENTRY_COMMAND, 23, 300, 0},
+    {11, 3, RAFT_ENTRY_COMMAND, 40, 300, 0},     {13, 3, RAFT_ENTRY_COMMAND, 40, 300, 0},  {14, 3, RAFT_ENTRY_CONF, 40, 300, 0},
+    {15, 3, RAFT_ENTRY_COMMAND, 40, 80000, 0},   {16, 3, RAFT_ENTRY_COMMAND, 90, 90, 40},  {17, 3, RAFT_ENTRY_COMMAND, 40, 65575, 40},
+    {18, 3, RAFT_ENTRY_COMMAND, 40, 65576, 0},   {19, 3, RAFT_ENTRY_COMMAND, 0, 0, 0},     {20, 3, RAFT_ENTRY_COMMAND, 40, 100, 0},
+};
+#define ALIKE (sizeof alike / sizeof alike[0])
+
+static struct blob *alike_bytes(size_t place)
+{
+    struct blob *blob = blob_new(alike[place].size);
+    for (size_t i = 0; i < blob->size; i++) blob->data[i] = (uint8_t)(i < alike[place].same ? i : place * 17 + 1 + i * 3);
+    return blob;
+}
+
+/* A batch of them; its bytes are the writer's. */
+static struct slice alike_batch(struct wal_format_writer *writer, bool may_shorten)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < ALIKE; i++) bytes += alike[i].size;
+    wal_format_writer_init(writer);
+    wal_format_writer_begin(writer, NULL, wal_format_batch_bytes(false, ALIKE, bytes));
+    writer->may_shorten = may_shorten;
+    for (size_t i = 0; i < ALIKE; i++) {
+        struct blob *data = alike_bytes(i);
+        wal_format_writer_put(writer, &(struct wal_format_record){.kind = WAL_FORMAT_ENTRY, .entry_kind = alike[i].kind, .index = alike[i].index,
+                                                                  .term = alike[i].term, .data = blob_slice(data)});
+        blob_unref(data);
+    }
+    return wal_format_writer_finish(writer, &(struct wal_format_stamp){.segment_id = 7, .batch = 2, .durable = 1},
+                                    &(struct wal_format_batch){.last_index = 20, .last_term = 3});
+}
+
+START_TEST(test_wal_records_come_back_whole_however_short_they_are)
+{
+    bool may_shorten = _i != 0;
+    struct wal_format_writer writer;
+    struct wal_format_batch batch;
+    struct wal_format_record record;
+    struct slice bytes = alike_batch(&writer, may_shorten);
+    ck_assert(wal_format_batch_decode(writer.memory, (uint32_t)(bytes.size / WAL_FORMAT_BLOCK), false, &batch));
+    ck_assert_uint_eq(batch.record_count, ALIKE);
+    struct wal_format_records records = wal_format_records(&batch);
+    for (size_t i = 0; i < ALIKE; i++) {
+        ck_assert(wal_format_record_next(&records, &record));
+        struct blob *data = wal_format_record_blob(&record), *expected = alike_bytes(i);
+        ck_assert_int_eq(record.kind, WAL_FORMAT_ENTRY);
+        ck_assert_int_eq(record.entry_kind, alike[i].kind);
+        ck_assert_uint_eq(record.index, alike[i].index);
+        ck_assert_uint_eq(record.term, alike[i].term);
+        ck_assert_msg(record.lead.size == (may_shorten ? alike[i].lead : 0), "record %zu: %zu", i, record.lead.size);
+        ck_assert(slice_equal(blob_slice(data), blob_slice(expected)));
+        blob_unref(data);
+        blob_unref(expected);
+    }
+    ck_assert(!wal_format_record_next(&records, &record) && !records.reader.bad);
+    wal_format_writer_deinit(&writer);
+}
+END_TEST
+
+START_TEST(test_wal_short_record_of_nothing_is_bad)
+{
+    uint8_t bytes[64] = {3, 0, 4, 0, 'd', 'a', 't', 'a'}; /* behind no whole one */
+    struct wal_format_record record;
+    struct wal_format_batch batch = {.records = slice_make(bytes, 8)};
+    struct wal_format_records records = wal_format_records(&batch);
+    ck_assert(!wal_format_record_next(&records, &record) && records.reader.bad);
+    static const uint8_t whole[] = {1, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 'a', 'b'};
+    static const uint8_t leads[] = {2, 3, 2}, sizes[] = {1, 1, 2}; /* good; longer than the whole one; longer than what is there */
+    for (size_t i = 0; i < 3; i++) {
+        const uint8_t next[] = {3, leads[i], sizes[i], 0, 'c'};
+        memcpy(bytes, whole, sizeof whole);
+        memcpy(bytes + sizeof whole, next, sizeof next);
+        batch.records = slice_make(bytes, sizeof whole + sizeof next);
+        records = wal_format_records(&batch);
+        ck_assert(wal_format_record_next(&records, &record));
+        ck_assert_int_eq(wal_format_record_next(&records, &record), i == 0);
+        ck_assert_int_eq(records.reader.bad, i != 0);
+    }
+}
+END_TEST
+
+/* Its head with other features, as a program before these has written it. */
+static void set_features(const struct wal_rig *rig, const char *path, uint64_t features)
+{
+    uint8_t bytes[4 * WAL_FORMAT_BLOCK];
+    struct wal_format_stamp stamp;
+    struct wal_format_batch batch;
+    struct wal_format_writer writer;
+    struct wal_format_record record;
+    fs_sim_peek(rig->disk, path, 0, bytes, sizeof bytes);
+    ck_assert_int_eq(wal_format_classify(bytes, &stamp), WAL_FORMAT_GOOD);
+    ck_assert(wal_format_batch_decode(bytes, stamp.blocks, true, &batch));
+    batch.head.features = features;
+    wal_format_writer_init(&writer);
+    wal_format_writer_begin(&writer, &batch.head, stamp.blocks * WAL_FORMAT_BLOCK);
+    struct wal_format_records records = wal_format_records(&batch);
+    while (wal_format_record_next(&records, &record)) wal_format_writer_put(&writer, &record);
+    struct slice out = wal_format_writer_finish(&writer, &stamp, &batch);
+    fs_sim_poke(rig->disk, path, 0, out.data, out.size);
+    wal_format_writer_deinit(&writer);
+}
+
+/* The bytes on disk of a batch of ten large entries that are all alike. */
+static uint64_t bytes_of_ten(struct wal_rig *rig)
+{
+    struct wal_stats before, after;
+    wal_get_stats(rig->wal, &before);
+    wal_rig_append(rig, rig->states[rig->appended]->last_index + 1, 10, 1, 0, 100);
+    wal_rig_run(rig);
+    wal_get_stats(rig->wal, &after);
+    return after.bytes - before.bytes;
+}
+
+START_TEST(test_wal_segment_of_an_older_program_gets_no_short_records)
+{
+    struct wal_rig rig;
+    char path[256];
+    wal_rig_init(&rig);
+    open_ok(&rig);
+    uint64_t bytes = bytes_of_ten(&rig);
+    ck_assert(wal_rig_segment(&rig, 0, path, sizeof path));
+    wal_rig_close(&rig);
+    set_features(&rig, path, 0);
+    open_ok(&rig);
+    ck_assert_uint_gt(bytes_of_ten(&rig), bytes);
+    wal_rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(test_wal_operations_completing_late_keep_the_order)
 {
     struct wal_rig rig;
@@ -346,8 +484,7 @@ static void fetch_and_compare(struct wal_rig *rig, struct wal_fetch *fetch, uint
     ck_assert_uint_ge(count, 1);
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t value = 0;
-        memcpy(&value, entries[i].data->data, sizeof value);
+        uint64_t value = wal_rig_value(&entries[i]);
         ck_assert_uint_eq(entries[i].index, first + i);
         ck_assert_uint_le(entries[i].index, last);
         ck_assert_uint_eq(entries[i].term, rig->states[rig->appended]->log[first + i].term);
@@ -458,6 +595,9 @@ int main(void)
     tcase_add_test(log, test_wal_idle_log_writes_one_mark);
     tcase_add_test(log, test_wal_mark_at_stop_follows_what_waits);
     tcase_add_test(log, test_wal_configuration_follows_the_log_and_its_overwrites);
+    tcase_add_loop_test(log, test_wal_records_come_back_whole_however_short_they_are, 0, 2);
+    tcase_add_test(log, test_wal_short_record_of_nothing_is_bad);
+    tcase_add_test(log, test_wal_segment_of_an_older_program_gets_no_short_records);
     tcase_add_test(log, test_wal_operations_completing_late_keep_the_order);
     tcase_add_test(log, test_wal_fetch_returns_the_versions_that_count);
     tcase_add_test(log, test_wal_fetch_of_what_is_not_there_is_an_error);

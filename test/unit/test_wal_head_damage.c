@@ -45,9 +45,9 @@ static void map_batch(struct log_map *map, size_t segment, uint64_t offset, cons
     ck_assert(wal_format_batch_decode(bytes, stamp->blocks, offset == 0, &batch));
     struct batch_place *place = &map->batches[map->count];
     *place = (struct batch_place){.segment = segment, .offset = offset, .blocks = stamp->blocks, .last_index = batch.last_index};
-    struct reader reader = reader_make(batch.records);
+    struct wal_format_records records = wal_format_records(&batch);
     struct wal_format_record record;
-    while (wal_format_record_next(&reader, &record)) {
+    while (wal_format_record_next(&records, &record)) {
         if (record.kind != WAL_FORMAT_ENTRY) continue;
         if (record.index > place->entry_max) place->entry_max = record.index;
         if (record.index <= SCRIPT_COMMIT) map->home[record.index] = map->count;
