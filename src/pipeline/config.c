@@ -169,7 +169,7 @@ static void derive(struct config *config)
     config->lane_calls = 32768;
     config->lane_peer = 4096;
     config->request_timeout_ns = 5 * NS_PER_S + 2 * config->election_timeout_ms * NS_PER_MS;
-    config->tail_bytes_max = 16 * MIB + 2 * (size_t)config->max_request_bytes;
+    config->tail_bytes_max = 12 * MIB + 2 * (size_t)config->max_request_bytes;
     config->uncommitted_bytes_max = config->tail_bytes_max;
     config->apply_bytes_max = 4 * MIB;
     config->message_bytes_max = 1 * MIB;
