@@ -32,6 +32,12 @@ void buf_clear(struct buf *buf)
     buf->size = 0;
 }
 
+void buf_cut(struct buf *buf, size_t size)
+{
+    ASSERT(size <= buf->size);
+    buf->size = size;
+}
+
 void buf_reserve(struct buf *buf, size_t more)
 {
     ASSERT(buf->size <= buf->capacity && more <= BUF_CAPACITY_MAX - buf->size);
@@ -77,16 +83,22 @@ void buf_put_u16(struct buf *buf, uint16_t value) { memcpy(buf_extend(buf, sizeo
 void buf_put_u32(struct buf *buf, uint32_t value) { memcpy(buf_extend(buf, sizeof value), &value, sizeof value); }
 void buf_put_u64(struct buf *buf, uint64_t value) { memcpy(buf_extend(buf, sizeof value), &value, sizeof value); }
 
-void buf_put_varint(struct buf *buf, uint64_t value)
+/* With room for BUF_VARINT_MAX bytes; where it ends. */
+static inline uint8_t *write_varint(uint8_t *at, uint64_t value)
 {
-    buf_reserve(buf, BUF_VARINT_MAX);
-    uint8_t *at = buf->blob->data + buf->size;
     while (value >= 0x80) {
         *at++ = (uint8_t)(value | 0x80);
         value >>= 7;
     }
     *at++ = (uint8_t)value;
-    buf->size = (size_t)(at - buf->blob->data);
+    return at;
+}
+
+void buf_put_varint(struct buf *buf, uint64_t value)
+{
+    buf_reserve(buf, BUF_VARINT_MAX);
+    uint8_t *end = write_varint(buf->blob->data + buf->size, value);
+    buf->size = (size_t)(end - buf->blob->data);
     ASSERT(buf->size <= buf->capacity);
 }
 
@@ -143,8 +155,9 @@ size_t pb_varint_size(uint64_t value)
 void buf_put_pb_varint(struct buf *buf, uint32_t field, uint64_t value)
 {
     ASSERT(field != 0 && field < UINT32_C(1) << 29);
-    buf_put_varint(buf, pb_tag(field, PB_VARINT));
-    buf_put_varint(buf, value);
+    buf_reserve(buf, 2 * BUF_VARINT_MAX);
+    uint8_t *end = write_varint(write_varint(buf->blob->data + buf->size, pb_tag(field, PB_VARINT)), value);
+    buf->size = (size_t)(end - buf->blob->data);
 }
 
 void buf_put_pb_bytes(struct buf *buf, uint32_t field, struct slice bytes)

@@ -19,6 +19,7 @@ struct buf {
 void buf_init(struct buf *buf);
 void buf_deinit(struct buf *buf);
 void buf_clear(struct buf *buf);                      /* size := 0, keeps the memory */
+void buf_cut(struct buf *buf, size_t size);           /* what stands behind `size` goes, the memory stays */
 void buf_reserve(struct buf *buf, size_t more);       /* afterwards `more` bytes fit */
 void buf_shrink(struct buf *buf);                     /* gives back what is reserved and not used */
 uint8_t *buf_extend(struct buf *buf, size_t more);    /* appends `more` uninitialised bytes, returns their place */

@@ -87,6 +87,7 @@ void heap_remove(struct heap *heap, struct heap_node *node)
     ASSERT(is_member(heap, node));
     size_t place = node->place;
     struct heap_slot last = heap->slots[--heap->count];
+    if (heap->count > 0) __builtin_prefetch(heap->slots[heap->count - 1].node, 1); /* who removes many moves this one next */
     node->place = HEAP_NONE;
     if (last.node == node) return;
     set(heap, place, last);

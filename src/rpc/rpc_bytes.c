@@ -32,10 +32,9 @@ static grpc_slice pack(struct slice head, struct blob **pieces, size_t piece_cou
     return slice;
 }
 
-grpc_byte_buffer *rpc_bytes_make(struct slice head, struct blob **pieces, size_t piece_count)
+void rpc_bytes_put(grpc_byte_buffer *buffer, struct slice head, struct blob **pieces, size_t piece_count)
 {
     ASSERT(pieces != NULL || piece_count == 0);
-    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(NULL, 0);
     size_t first = 0; /* of the run of small pieces that is being looked at */
     size_t run_bytes = head.size;
     for (size_t i = 0; i <= piece_count; i++) {
@@ -51,7 +50,20 @@ grpc_byte_buffer *rpc_bytes_make(struct slice head, struct blob **pieces, size_t
         first = i + 1;
         run_bytes = 0;
     }
+}
+
+grpc_byte_buffer *rpc_bytes_make(struct slice head, struct blob **pieces, size_t piece_count)
+{
+    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(NULL, 0);
+    ASSERT(buffer != NULL);
+    rpc_bytes_put(buffer, head, pieces, piece_count);
     return buffer;
+}
+
+void rpc_bytes_clear(grpc_byte_buffer *buffer)
+{
+    ASSERT(buffer->type == GRPC_BB_RAW);
+    grpc_slice_buffer_reset_and_unref(&buffer->data.raw.slice_buffer);
 }
 
 struct slice rpc_bytes_flatten(grpc_byte_buffer **buffer)

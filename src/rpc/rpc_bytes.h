@@ -11,6 +11,9 @@
 
 /* One message: head (copied), then the pieces (the references are taken over). */
 grpc_byte_buffer *rpc_bytes_make(struct slice head, struct blob **pieces, size_t piece_count);
+/* The same into an empty buffer; and empty again: one that is used anew saves what making one costs. */
+void rpc_bytes_put(grpc_byte_buffer *buffer, struct slice head, struct blob **pieces, size_t piece_count);
+void rpc_bytes_clear(grpc_byte_buffer *buffer);
 /* The message as one slice: in place if it came as one, else it is copied together once. Borrowed from *buffer. */
 struct slice rpc_bytes_flatten(grpc_byte_buffer **buffer);
 struct blob *rpc_bytes_copy(grpc_byte_buffer *buffer); /* one reference */

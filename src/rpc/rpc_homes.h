@@ -6,9 +6,11 @@
 #include "base/list.h"
 #include "rpc/rpc_signal.h"
 
-#define RPC_HOMES_CALLS 100
+#define RPC_HOMES_CALLS 16
 
 struct rpc_home {
+    struct rpc_homes *homes;
+    struct list of_room;      /* in homes->room, while it has any */
     grpc_completion_queue *queue;
     struct rpc_signal closed; /* RPC_TAG_SHUTDOWN */
     uint32_t call_count;
@@ -18,11 +20,12 @@ struct rpc_homes {
     struct rpc_signal_inbox *inbox;
     struct rpc_home **all;
     uint32_t count, max;
+    struct list room;         /* homes */
 };
 
 void rpc_homes_init(struct rpc_homes *homes, struct rpc_signal_inbox *inbox, uint32_t calls_max);
 struct rpc_home *rpc_homes_enter(struct rpc_homes *homes); /* one with room; it counts the call */
-static inline void rpc_homes_leave(struct rpc_home *home) { home->call_count--; }
+void rpc_homes_leave(struct rpc_home *home);
 static inline void rpc_homes_closed(struct rpc_signal *signal) { LIST_ENTRY(signal, struct rpc_home, closed)->is_closed = true; }
 /* Stop: no call is left, the server is destroyed. Takes what is in the inbox. */
 void rpc_homes_deinit(struct rpc_homes *homes);

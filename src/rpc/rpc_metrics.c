@@ -48,7 +48,12 @@ void rpc_metrics_start(struct rpc_metrics *metrics, const struct rpc_method *met
 
 void rpc_metrics_receive(struct rpc_metrics *metrics, const struct rpc_method *method) { METRIC_ADD(of(metrics, method), received, 1); }
 
-void rpc_metrics_send(struct rpc_metrics *metrics, const struct rpc_method *method) { METRIC_ADD(of(metrics, method), sent, 1); }
+void rpc_metrics_send(struct rpc_metrics *metrics, const struct rpc_method *method) { rpc_metrics_send_many(metrics, method, 1); }
+
+void rpc_metrics_send_many(struct rpc_metrics *metrics, const struct rpc_method *method, uint64_t count)
+{
+    METRIC_ADD(of(metrics, method), sent, count);
+}
 
 void rpc_metrics_end(struct rpc_metrics *metrics, const struct rpc_method *method, enum err err, uint64_t took_ns)
 {

@@ -35,6 +35,7 @@ struct rpc_metrics {
 void rpc_metrics_start(struct rpc_metrics *metrics, const struct rpc_method *method, const char *api_version);
 void rpc_metrics_receive(struct rpc_metrics *metrics, const struct rpc_method *method); /* a message */
 void rpc_metrics_send(struct rpc_metrics *metrics, const struct rpc_method *method);
+void rpc_metrics_send_many(struct rpc_metrics *metrics, const struct rpc_method *method, uint64_t count);
 void rpc_metrics_end(struct rpc_metrics *metrics, const struct rpc_method *method, enum err err, uint64_t took_ns);
 uint64_t rpc_metrics_started(const struct rpc_metrics *metrics, enum rpc_method_id id);
 void rpc_metrics_put(struct buf *out, const struct rpc_metrics *metrics); /* the text */

@@ -37,9 +37,10 @@ static void run(grpc_completion_queue_functor *functor, int ok)
 
 bool rpc_signal_caught(struct rpc_signal *signal)
 {
-    if (change(signal, RPC_SIGNAL_FREE)) return false;
+    bool is_caught = atomic_load(&signal->catching) == RPC_SIGNAL_CAUGHT; /* nearly always, and nobody else looks at it any more */
+    if (!is_caught && change(signal, RPC_SIGNAL_FREE)) return false;
     ASSERT(atomic_load(&signal->catching) == RPC_SIGNAL_CAUGHT);
-    atomic_store(&signal->catching, RPC_SIGNAL_FREE);
+    atomic_store_explicit(&signal->catching, RPC_SIGNAL_FREE, memory_order_relaxed);
     return true;
 }
 

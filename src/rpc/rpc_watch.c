@@ -31,6 +31,7 @@
 #define PARTING_NS (100 * NS_PER_MS)
 #define HELD_BYTES_MAX 4096 /* a message beyond it leaves at once */
 #define OWN_MAX 64 /* streams that the port itself turns away at the same time */
+#define SPARES_MAX 256 /* byte buffers that are kept for the next messages */
 
 /* One request of each method is armed as long as there is a slot for it. */
 struct watch_arrival {
@@ -87,6 +88,8 @@ struct rpc_watch {
     struct rpc_homes homes;
     grpc_byte_buffer *borrowed[BORROWED_MAX];
     size_t borrowed_count;
+    grpc_byte_buffer *spares[SPARES_MAX]; /* empty */
+    size_t spare_count;
     struct list held;              /* calls */
     struct list parting;           /* calls, soonest first: what they send is given up then */
     size_t run_bytes;              /* of all calls */
@@ -148,6 +151,25 @@ static void start_end(struct watch_call *call)
     start(call, ops + first, 3 - first, &call->finished);
 }
 
+/* Making and freeing a byte buffer costs as much as a good part of a small message. */
+static grpc_byte_buffer *make_bytes(struct rpc_watch *watch, struct slice head, struct blob *rest)
+{
+    if (watch->spare_count == 0) return rpc_bytes_make(head, &rest, rest == NULL ? 0 : 1);
+    grpc_byte_buffer *bytes = watch->spares[--watch->spare_count];
+    rpc_bytes_put(bytes, head, &rest, rest == NULL ? 0 : 1);
+    return bytes;
+}
+
+static void drop_bytes(struct rpc_watch *watch, grpc_byte_buffer *bytes)
+{
+    if (watch->spare_count == SPARES_MAX) {
+        grpc_byte_buffer_destroy(bytes);
+        return;
+    }
+    rpc_bytes_clear(bytes);
+    watch->spares[watch->spare_count++] = bytes;
+}
+
 static void hold(struct watch_call *call, grpc_byte_buffer *bytes)
 {
     ASSERT(call->held == NULL);
@@ -158,7 +180,7 @@ static void hold(struct watch_call *call, grpc_byte_buffer *bytes)
 static void drop_held(struct watch_call *call)
 {
     list_remove(&call->of_held);
-    if (call->held != NULL) grpc_byte_buffer_destroy(call->held);
+    if (call->held != NULL) drop_bytes(call->watch, call->held);
     call->held = NULL;
 }
 
@@ -182,7 +204,7 @@ static void answer_taken(struct watch_call *call)
     if (!call->is_run) run_is_over(call);
     call->batches--;
     call->is_sending = false;
-    grpc_byte_buffer_destroy(call->answer);
+    drop_bytes(call->watch, call->answer);
     call->answer = NULL;
 }
 
@@ -502,7 +524,7 @@ static bool watch_send(struct watch_port *port, uint64_t name, struct slice head
     }
     ASSERT(!call->owes_sent);
     bool is_small = head.size + blob_slice(rest).size <= HELD_BYTES_MAX;
-    grpc_byte_buffer *bytes = rpc_bytes_make(head, &rest, rest == NULL ? 0 : 1);
+    grpc_byte_buffer *bytes = make_bytes(call->watch, head, rest);
     if (call->held != NULL) (void)start_held(call, true);
     if (call->is_sending || (is_small && call->is_greeted)) {
         hold(call, bytes);
@@ -611,6 +633,7 @@ void rpc_watch_free(struct rpc_watch *watch)
     rpc_signal_inbox_deinit(&watch->inbox);
     rpc_wake_deinit(&watch->wake);
     rpc_still_deinit(&watch->still);
+    while (watch->spare_count > 0) grpc_byte_buffer_destroy(watch->spares[--watch->spare_count]);
     alloc_free(watch->calls);
     alloc_free(watch->generations);
     alloc_free(watch->free_slots);

@@ -29,7 +29,6 @@ struct watch *watch_new(const struct watch_options *options, const struct mvcc_v
     rng_init(&watch->rng, options->seed);
     buf_init(&watch->head);
     buf_init(&watch->events);
-    buf_init(&watch->header);
     return watch;
 }
 
@@ -44,7 +43,6 @@ void watch_free(struct watch *watch)
     heap_deinit(&watch->behind);
     buf_deinit(&watch->head);
     buf_deinit(&watch->events);
-    buf_deinit(&watch->header);
     alloc_free(watch);
 }
 
@@ -270,6 +268,8 @@ static bool tell_watcher(struct watch *watch, struct watch_stream *stream, const
                          struct watch_frame *frame)
 {
     struct watcher *watcher = LIST_ENTRY(stream->line.next, struct watcher, queue);
+    __builtin_prefetch(watcher->told);
+    if (watcher->queue.next != &stream->line) watcher_prefetch(LIST_ENTRY(watcher->queue.next, struct watcher, queue));
     bool is_notify_due = watcher->is_notify_due;
     watcher->is_notify_due = false;
     if (watcher->is_compacted) {
@@ -308,19 +308,18 @@ bool watch_next(struct watch *watch, const struct mvcc_view *view, uint64_t term
 {
     while (*budget > 0 && !list_is_empty(&watch->ready)) {
         struct watch_stream *stream = LIST_ENTRY(list_pop_front(&watch->ready), struct watch_stream, of_ready);
-        struct watch_frame frame = {.stream = stream, .name = stream->name};
+        *out_frame = (struct watch_frame){.stream = stream, .name = stream->name};
         ASSERT(!stream->is_sending);
         (*budget)--;
-        if (!tell(watch, stream, view, term, budget, &frame)) {
+        if (!tell(watch, stream, view, term, budget, out_frame)) {
             if (!list_is_empty(&stream->line)) watch_state_ready(watch, stream);
             continue;
         }
         list_remove(&stream->of_ready); /* what was told may have lined somebody up */
         stream->is_sending = true;
-        stream->turn_bytes += (uint32_t)(watch->head.size + blob_slice(frame.events).size);
-        frame.head = buf_slice(&watch->head);
+        stream->turn_bytes += (uint32_t)(watch->head.size + blob_slice(out_frame->events).size);
+        out_frame->head = buf_slice(&watch->head);
         watch->stats.frames++;
-        *out_frame = frame;
         return true;
     }
     return false;

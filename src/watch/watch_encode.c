@@ -10,23 +10,24 @@
 #define FRAME_LOOKS_MAX 1024      /* changes looked at for one frame: then the common sweep finds what is next */
 #define LOOK_BYTES 64             /* encoded bytes that cost as much as a look */
 
-/* All who are told of one view share its header. */
+/* All who are told of one view share its header: it stays at the head's beginning. */
 static void put_header(struct watch *watch, uint64_t term, int64_t revision)
 {
     const uint64_t header[] = {watch->options.cluster_id, watch->options.member_id, (uint64_t)revision, term}; /* fields 1 to 4 */
-    struct buf *buf = &watch->header;
+    struct buf *buf = &watch->head;
     size_t size = 0;
-    bool is_same = buf->size > 0 && watch->header_revision == revision && watch->header_term == term;
+    bool is_same = watch->header_size > 0 && watch->header_revision == revision && watch->header_term == term;
+    buf_cut(buf, is_same ? watch->header_size : 0);
     if (is_same) return;
     watch->header_revision = revision;
     watch->header_term = term;
     for (uint32_t i = 0; i < 4; i++) size += header[i] == 0 ? 0 : 1 + pb_varint_size(header[i]);
-    buf_clear(buf);
     buf_put_varint(buf, pb_tag(1, PB_BYTES));
     buf_put_varint(buf, size);
     for (uint32_t i = 0; i < 4; i++) {
         if (header[i] != 0) buf_put_pb_varint(buf, i + 1, header[i]);
     }
+    watch->header_size = buf->size;
 }
 
 void watch_encode_head(struct watch *watch, uint64_t term, const struct watch_response *response)
@@ -34,8 +35,6 @@ void watch_encode_head(struct watch *watch, uint64_t term, const struct watch_re
     struct buf *buf = &watch->head;
     ASSERT(watch->options.member_id != 0);
     put_header(watch, term, response->revision);
-    buf_clear(buf);
-    buf_put_slice(buf, buf_slice(&watch->header));
     if (response->watch_id != 0) buf_put_pb_varint(buf, 2, (uint64_t)response->watch_id);
     if (response->created) buf_put_pb_varint(buf, 3, 1);
     if (response->canceled) buf_put_pb_varint(buf, 4, 1);
@@ -119,6 +118,11 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
     *cost = looks + watch->events.size / LOOK_BYTES;
 }
 
+static bool is_of(const struct watch_memo *memo, const struct watcher *watcher)
+{
+    return memo->set == watcher->set && memo->next == watcher->next && memo->sub == watcher->sub && memo->flags == flags_of(watcher);
+}
+
 static struct watch_memo *memo_of(struct watch *watch, const struct watcher *watcher)
 {
     uint64_t hash = watch_registry_number(watcher->set) ^ (uint64_t)watcher->next * UINT64_C(0x9e3779b97f4a7c15) ^ flags_of(watcher);
@@ -128,11 +132,12 @@ static struct watch_memo *memo_of(struct watch *watch, const struct watcher *wat
 const struct watch_memo *watch_encode_events(struct watch *watch, const struct watcher *watcher, const struct mvcc_view *view,
                                              size_t *budget)
 {
-    struct watch_memo *memo = memo_of(watch, watcher);
+    struct watch_memo *memo = &watch->memos[watch->memo_last];
     size_t cost = 1;
     ASSERT(watch->view_revision == mvcc_view_revision(view) && watcher->next <= watch->view_revision);
-    bool is_same = memo->set == watcher->set && memo->next == watcher->next && memo->sub == watcher->sub && memo->flags == flags_of(watcher);
-    if (!is_same) {
+    if (!is_of(memo, watcher)) memo = memo_of(watch, watcher);
+    watch->memo_last = (uint32_t)(memo - watch->memos);
+    if (!is_of(memo, watcher)) {
         blob_unref(memo->events);
         *memo = (struct watch_memo){.set = watcher->set, .next = watcher->next, .sub = watcher->sub, .flags = flags_of(watcher),
                                     .next_after = watch->view_revision + 1};

@@ -20,6 +20,7 @@ static void look_at_set(void *context, struct watch_set *set)
     for (struct list *at = look->is_past ? list->next : list->prev; at != list; at = next) {
         next = look->is_past ? at->next : at->prev;
         struct watcher *watcher = LIST_ENTRY(at, struct watcher, of_set);
+        if (next != list) watcher_prefetch(LIST_ENTRY(next, struct watcher, of_set));
         if (watcher->state != (look->is_past ? WATCHER_SWEPT : WATCHER_LIVE)) break; /* from here on the others */
         bool is_filtered = change->is_delete ? watcher->no_delete : watcher->no_put;
         if (change->revision >= watcher->next && !is_filtered) watch_state_mark(look->watch, watcher, change->revision);

@@ -248,7 +248,7 @@ START_TEST(test_buf_take_blob_hands_the_bytes_over_without_a_copy)
 }
 END_TEST
 
-START_TEST(test_buf_clear_keeps_the_memory_and_printf_appends)
+START_TEST(test_buf_clear_and_cut_keep_the_memory_and_printf_appends)
 {
     struct buf buf;
     buf_init(&buf);
@@ -262,6 +262,10 @@ START_TEST(test_buf_clear_keeps_the_memory_and_printf_appends)
     ck_assert_uint_eq(buf.size, 0);
     buf_printf(&buf, "%s-%d", "a", 7);
     ck_assert(slice_equal(buf_slice(&buf), slice_from_string("a-7")));
+    buf_cut(&buf, 3);
+    buf_cut(&buf, 1);
+    buf_put_pb_varint(&buf, 2, 300); /* 0x10 0xac 0x02 */
+    ck_assert(slice_equal(buf_slice(&buf), slice_from_string("a\x10\xac\x02")));
     ck_assert_ptr_eq(buf.blob, memory);
     buf_deinit(&buf);
     buf_deinit(NULL);
@@ -308,7 +312,7 @@ int main(void)
     tcase_add_test(tests, test_reader_pb_survives_random_bytes);
     tcase_add_test(tests, test_buf_shrink_gives_back_what_is_not_used);
     tcase_add_test(tests, test_buf_take_blob_hands_the_bytes_over_without_a_copy);
-    tcase_add_test(tests, test_buf_clear_keeps_the_memory_and_printf_appends);
+    tcase_add_test(tests, test_buf_clear_and_cut_keep_the_memory_and_printf_appends);
     tcase_add_test(tests, test_buf_base64_is_padded_to_whole_groups);
     tcase_add_test(tests, test_slices_compare_by_bytes_then_by_length);
     Suite *suite = suite_create("base_buf");
