@@ -4,8 +4,9 @@
  *   bench_lease --endpoint 127.0.0.1:2379 --server-pids 11 --leases 100000 --ttl 10 --expire
  *
  * Grants the leases and renews them again and again over some streams: grants and renewals per second, the server's processor time and
- * memory for each. With --expire each lease has a key; all are renewed once, so that they expire together, while clients put: latencies of
- * their puts before, and until the last key is gone (or --seconds-max have passed). HTTP/2 by hand (test/lib/http2.h), in one thread.
+ * memory for each. A server that does not grant all in --grant-seconds is measured with those that it has granted. With --expire each lease has
+ * a key; all are renewed once, so that they expire together, while clients put: latencies of their puts before, and until the last key is gone
+ * (or --seconds-max have passed). HTTP/2 by hand (test/lib/http2.h), in one thread.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,11 +27,11 @@
 #define PATH_KEEP_ALIVE "/etcdserverpb.Lease/LeaseKeepAlive"
 #define FIRST_LEASE UINT64_C(1000000007)
 #define CONNECTIONS_MAX 1024
-#define CLIENTS_MAX 1024
+#define CLIENTS_MAX 65536
 
 struct settings {
     const char *endpoint, *server_pids, *write_out;
-    uint64_t leases, ttl, streams, conns, ahead, seconds, put_clients, seconds_max, settle_ns;
+    uint64_t leases, ttl, grant_seconds, streams, conns, in_flight, ahead, seconds, put_clients, seconds_max, settle_ns;
     bool expire, help;
 };
 
@@ -52,6 +53,7 @@ struct run {
     struct buf request, inner;
     bool is_putting;          /* the unary calls of a fill are puts with a lease; else grants */
     uint64_t started, done;   /* of a fill */
+    uint64_t until_ns;        /* no more are started */
     struct renewer *renewers;
     bool is_renewing, is_once;
     uint64_t renewed, gone;
@@ -91,7 +93,7 @@ static void on_filled(void *user, struct http2_stream *stream, uint64_t message_
 static void fill_next(struct run *run, uint64_t lane)
 {
     const struct settings *settings = &run->settings;
-    if (run->started == settings->leases) return;
+    if (run->started == settings->leases || clock_mono_ns() >= run->until_ns) return;
     uint64_t number = run->started++;
     struct http2_handler handler = {.user = &run->clients[lane], .message = no_message, .ended = on_filled};
     buf_clear(&run->request);
@@ -112,11 +114,14 @@ static void fill(struct run *run, bool is_putting)
 {
     run->is_putting = is_putting;
     run->started = run->done = 0;
-    for (uint64_t lane = 0; lane < CLIENTS_MAX; lane++) {
+    run->until_ns = is_putting || run->settings.grant_seconds == 0 ? CLOCK_NEVER : clock_mono_ns() + run->settings.grant_seconds * NS_PER_S;
+    for (uint64_t lane = 0; lane < run->settings.in_flight; lane++) {
         run->clients[lane] = (struct client){.run = run, .number = lane};
         fill_next(run, lane);
     }
-    while (run->done < run->settings.leases) http2_pump(run->http2, CLOCK_NEVER);
+    while (run->done < run->started) http2_pump(run->http2, CLOCK_NEVER);
+    run->settings.leases = run->done;
+    if (run->done < run->settings.streams) fatal("%" PRIu64 " leases were granted in time: too few", run->done);
 }
 
 /* --- renewing --- */
@@ -248,10 +253,10 @@ static double seconds_since(uint64_t start_ns) { return (double)(clock_mono_ns()
 static void measure_renewals(struct run *run)
 {
     const struct settings *settings = &run->settings;
-    const double leases = (double)settings->leases;
     pump_for(run, settings->settle_ns);
     uint64_t rss = measure_rss_bytes(settings->server_pids), start_ns = clock_mono_ns(), cpu_ns = measure_cpu_ns(settings->server_pids);
     fill(run, false);
+    const double leases = (double)settings->leases;
     double grant_s = seconds_since(start_ns), grant_us = (double)(measure_cpu_ns(settings->server_pids) - cpu_ns) / 1e3 / leases;
     pump_for(run, settings->settle_ns);
     double lease_bytes = ((double)measure_rss_bytes(settings->server_pids) - (double)rss) / leases;
@@ -314,7 +319,7 @@ static void measure_expiry(struct run *run)
 static bool parse(int argc, char **argv, struct settings *settings)
 {
     *settings = (struct settings){.endpoint = "127.0.0.1:2379", .server_pids = "", .write_out = "simple", .leases = 10000, .ttl = 3600,
-                                  .streams = 10, .conns = 10, .ahead = 64, .seconds = 5, .put_clients = 10, .seconds_max = 60,
+                                  .in_flight = 1024, .streams = 10, .conns = 10, .ahead = 64, .seconds = 5, .put_clients = 10, .seconds_max = 60,
                                   .settle_ns = 500 * NS_PER_MS};
     struct flag flags[] = {
         {"endpoint", 0, FLAG_STRING, &settings->endpoint, "<address>", "address:port", "Load", false},
@@ -322,6 +327,8 @@ static bool parse(int argc, char **argv, struct settings *settings)
         {"ttl", 0, FLAG_U64, &settings->ttl, "<seconds>", "of a lease", "Load", false},
         {"streams", 0, FLAG_U64, &settings->streams, "<n>", "of renewals", "Load", false},
         {"conns", 0, FLAG_U64, &settings->conns, "<n>", "connections", "Load", false},
+        {"grant-seconds", 0, FLAG_U64, &settings->grant_seconds, "<n>", "for granting (0: for all of them)", "Load", false},
+        {"in-flight", 0, FLAG_U64, &settings->in_flight, "<n>", "grants without an answer", "Load", false},
         {"ahead", 0, FLAG_U64, &settings->ahead, "<n>", "renewals without an answer, per stream", "Load", false},
         {"seconds", 0, FLAG_U64, &settings->seconds, "<n>", "of renewals", "Load", false},
         {"expire", 0, FLAG_BOOL, &settings->expire, NULL, "let them expire together, beside puts", "Load", false},
@@ -335,7 +342,8 @@ static bool parse(int argc, char **argv, struct settings *settings)
     const int count = (int)(sizeof flags / sizeof flags[0]);
     if (!measure_read_flags("bench_lease", flags, count, argc, argv, &settings->help)) return false;
     bool ok = settings->conns > 0 && settings->conns <= CONNECTIONS_MAX && settings->streams > 0 && settings->leases >= settings->streams &&
-              settings->ahead > 0 && settings->put_clients <= CLIENTS_MAX && settings->ttl > 0 && settings->seconds > 0;
+              settings->in_flight > 0 && settings->in_flight <= CLIENTS_MAX && settings->ahead > 0 && settings->put_clients <= CLIENTS_MAX &&
+              settings->ttl > 0 && settings->seconds > 0;
     return measure_in_range("bench_lease", ok);
 }
 

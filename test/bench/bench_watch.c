@@ -5,8 +5,9 @@
  *
  * All watchers watch one key, which is put again and again: at most `ahead` puts are in flight or not yet told to everybody. Reports events
  * delivered per second and per second of the server's processor time, and how long after the put's acknowledgement (as this client sees
- * both; 0 when the event is first) and after its start an event comes. With --own-keys each watches a key of its own and nothing is put:
- * the server's memory per watcher and per stream. Its own part is small: HTTP/2 by hand (test/lib/http2.h), in one thread.
+ * both; 0 when the event is first, and how many are) and after its start an event comes. The server's processor time holds the puts' own:
+ * with --apart the same puts go on before anybody watches, and what an event adds is told, too. With --own-keys each watches a key of its own
+ * and nothing is put: the server's memory per watcher and per stream. Its own part is small: HTTP/2 by hand (test/lib/http2.h), in one thread.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@
 struct settings {
     const char *endpoint, *server_pids, *write_out;
     uint64_t watchers, streams, conns, seconds, ahead, value_size, warmup_ns, settle_ns;
-    bool own_keys, help;
+    bool own_keys, apart, help;
 };
 
 struct run;
@@ -49,8 +50,9 @@ struct run {
     uint64_t created;
     struct put *puts;            /* a ring of PUTS_MAX; a value begins with its put's number */
     uint64_t put_count, acked;
+    uint64_t unwatched;          /* puts before the first that is watched; UINT64_MAX = none is */
     bool is_ending, is_measured;
-    uint64_t events, frames;
+    uint64_t events, frames, events_first; /* the first: their puts were not acknowledged yet; of those that are measured */
     struct measure_latencies behind_ack, behind_start;
 };
 struct watch_side {
@@ -103,6 +105,7 @@ static void take_event(struct run *run, struct slice event, uint64_t now_ns)
     const struct put *put = put_of(run, event);
     run->events++;
     if (!run->is_measured) return;
+    run->events_first += put->acked_ns == 0;
     measure_add(&run->behind_ack, put->acked_ns == 0 ? 0 : now_ns - put->acked_ns);
     measure_add(&run->behind_start, now_ns - put->start_ns);
 }
@@ -173,8 +176,13 @@ static void on_put_end(void *user, struct http2_stream *stream, uint64_t message
     start_puts(put->run);
 }
 
-/* Puts that everybody has heard of. */
-static uint64_t puts_told(const struct run *run) { return run->events / run->settings.watchers; }
+static bool is_watched(const struct run *run) { return run->unwatched != UINT64_MAX; }
+
+/* Puts that everybody has heard of who is to hear. */
+static uint64_t puts_told(const struct run *run)
+{
+    return is_watched(run) ? run->unwatched + run->events / run->settings.watchers : run->acked;
+}
 
 static void start_puts(struct run *run)
 {
@@ -207,17 +215,18 @@ struct rate {
 static struct rate measure_rate(struct run *run)
 {
     const struct settings *settings = &run->settings;
+    run->is_ending = false;
     start_puts(run);
     pump_for(run, settings->warmup_ns);
-    run->is_measured = true;
+    run->is_measured = is_watched(run);
     uint64_t events = run->events, frames = run->frames, puts = run->acked;
     uint64_t start_ns = clock_mono_ns(), own_ns = measure_own_cpu_ns(), server_ns = measure_cpu_ns(settings->server_pids);
     pump_for(run, settings->seconds * NS_PER_S);
     run->is_ending = true;
-    while (run->acked < run->put_count || run->events < run->put_count * settings->watchers) http2_pump(run->http2, CLOCK_NEVER);
+    while (run->acked < run->put_count || puts_told(run) < run->put_count) http2_pump(run->http2, CLOCK_NEVER);
     server_ns = measure_cpu_ns(settings->server_pids) - server_ns;
     own_ns = measure_own_cpu_ns() - own_ns;
-    ASSERT(run->events == run->put_count * settings->watchers && run->events > events);
+    ASSERT(puts_told(run) == run->put_count && run->acked > puts);
     return (struct rate){.seconds = (double)(clock_mono_ns() - start_ns) / (double)NS_PER_S,
                          .server_s = (double)server_ns / (double)NS_PER_S,
                          .own_s = (double)own_ns / (double)NS_PER_S,
@@ -231,19 +240,26 @@ static double percentile_us(const struct measure_latencies *latencies, double sh
     return (double)measure_percentile_ns(latencies, share) / (double)NS_PER_US;
 }
 
-static void print_rate(const struct run *run, const struct rate *rate)
+/* `alone`: the puts before anybody watched; NULL = they were not asked for. */
+static void print_rate(const struct run *run, const struct rate *rate, const struct rate *alone)
 {
     const struct settings *settings = &run->settings;
     const double ack50 = percentile_us(&run->behind_ack, 0.5), ack99 = percentile_us(&run->behind_ack, 0.99);
     const double start50 = percentile_us(&run->behind_start, 0.5), start99 = percentile_us(&run->behind_start, 0.99);
     const double per_server_s = rate->server_s > 0 ? rate->events / rate->server_s : 0;
     const double server_us = rate->server_s * 1e6 / rate->events, own_us = rate->own_s * 1e6 / rate->events;
+    const double put_us = rate->server_s * 1e6 / rate->puts, alone_us = alone == NULL ? 0 : alone->server_s * 1e6 / alone->puts;
+    const double added_us = (put_us - alone_us) / (double)settings->watchers, first = (double)run->events_first / rate->events;
     if (strcmp(settings->write_out, "json") == 0) {
         printf("{\"watchers\":%" PRIu64 ",\"streams\":%" PRIu64 ",\"ahead\":%" PRIu64 ",\"events\":%.0f,\"events_per_frame\":%.2f,"
                "\"puts_per_s\":%.0f,\"events_per_s\":%.0f,\"events_per_server_s\":%.0f,\"server_us\":%.3f,\"client_us\":%.3f,"
-               "\"ack_p50_us\":%.1f,\"ack_p99_us\":%.1f,\"start_p50_us\":%.1f,\"start_p99_us\":%.1f}\n",
+               "\"ack_p50_us\":%.1f,\"ack_p99_us\":%.1f,\"start_p50_us\":%.1f,\"start_p99_us\":%.1f,\"before_ack\":%.3f,"
+               "\"put_server_us\":%.2f",
                settings->watchers, settings->streams, settings->ahead, rate->events, rate->events / rate->frames,
-               rate->puts / rate->seconds, rate->events / rate->seconds, per_server_s, server_us, own_us, ack50, ack99, start50, start99);
+               rate->puts / rate->seconds, rate->events / rate->seconds, per_server_s, server_us, own_us, ack50, ack99, start50, start99,
+               first, put_us);
+        if (alone != NULL) printf(",\"alone_server_us\":%.2f,\"added_server_us\":%.3f", alone_us, added_us);
+        printf("}\n");
         return;
     }
     printf("%" PRIu64 " watchers on %" PRIu64 " streams, %" PRIu64 " puts ahead: %.0f events in %.2f s, %.1f per frame, %.0f puts/s\n",
@@ -251,8 +267,22 @@ static void print_rate(const struct run *run, const struct rate *rate)
            rate->puts / rate->seconds);
     printf("  %.0f events/s   %.0f events per second of the server's CPU   CPU per event: server %.3f us, client %.3f us\n",
            rate->events / rate->seconds, per_server_s, server_us, own_us);
-    printf("  behind the acknowledgement p50 %.0f us, p99 %.0f us   behind the put's start p50 %.0f us, p99 %.0f us\n", ack50, ack99,
-           start50, start99);
+    printf("  behind the acknowledgement p50 %.0f us, p99 %.0f us, %.0f %% before it   behind the put's start p50 %.0f us, p99 %.0f us\n", ack50,
+           ack99, 100 * first, start50, start99);
+    if (alone == NULL) return;
+    printf("  server CPU per put %.1f us, before anybody watched %.1f us: an event adds %.3f us\n", put_us, alone_us, added_us);
+}
+
+static void measure_events(struct run *run)
+{
+    struct rate alone = {.puts = 0};
+    if (run->settings.apart) alone = measure_rate(run);
+    run->is_ending = true;
+    open_streams(run);
+    run->unwatched = run->put_count;
+    struct rate rate = measure_rate(run);
+    ASSERT(run->events == (run->put_count - run->unwatched) * run->settings.watchers);
+    print_rate(run, &rate, run->settings.apart ? &alone : NULL);
 }
 
 static void measure_memory(struct run *run)
@@ -292,6 +322,7 @@ static bool parse(int argc, char **argv, struct settings *settings)
         {"seconds", 0, FLAG_U64, &settings->seconds, "<n>", "of puts", "Load", false},
         {"value-size", 0, FLAG_U64, &settings->value_size, "<bytes>", "of a value", "Load", false},
         {"warmup", 0, FLAG_DURATION_NS, &settings->warmup_ns, "<time>", "before measuring begins", "Load", false},
+        {"apart", 0, FLAG_BOOL, &settings->apart, NULL, "measure the puts before anybody watches, too, as long", "Load", false},
         {"own-keys", 0, FLAG_BOOL, &settings->own_keys, NULL, "measure memory: a key for each watcher, no puts", "Load", false},
         {"settle", 0, FLAG_DURATION_NS, &settings->settle_ns, "<time>", "before memory is looked at: an allocator gives back late", "Load", false},
         {"server-pids", 0, FLAG_STRING, &settings->server_pids, "<list>", "measure these processes", "Output", false},
@@ -308,7 +339,7 @@ static bool parse(int argc, char **argv, struct settings *settings)
 
 int main(int argc, char **argv)
 {
-    struct run run = {.created = 0};
+    struct run run = {.unwatched = UINT64_MAX};
     if (!parse(argc, argv, &run.settings)) return run.settings.help ? 0 : 2;
     run.http2 = http2_new();
     for (uint64_t i = 0; i < run.settings.conns; i++) run.connections[i] = http2_connect(run.http2, run.settings.endpoint);
@@ -320,9 +351,7 @@ int main(int argc, char **argv)
     if (run.settings.own_keys) {
         measure_memory(&run);
     } else {
-        open_streams(&run);
-        struct rate rate = measure_rate(&run);
-        print_rate(&run, &rate);
+        measure_events(&run);
     }
     http2_free(run.http2);
     buf_deinit(&run.request);

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the comparisons: clusters of kvd and of Debian's etcd on loopback, one at a time, and the table of what was measured.
 #
-#   compare_options NAME=DEFAULT... -- "$@"   --NAME VALUE sets $NAME; --dir sets $directory, --json makes $json yes; else the head of the script
+#   compare_options NAME=DEFAULT... -- "$@"   --NAME VALUE sets $NAME (_ for -), --dir $directory, --json makes $json yes; else the head of the script
 #   compare_begin PROGRAM MEMBERS DIR     the load generator, how many members a cluster has, where their directories go ("" = TMPDIR)
 #   compare_start kvd|etcd                then $endpoints and $pids are the cluster's
 #   compare_end
@@ -13,10 +13,11 @@
 # shellcheck disable=SC2034 # what it sets is the script's
 compare_options() {
     directory="" json=no
-    local names=" "
+    local names=" " name
     while [[ $1 != -- ]]; do
-        declare -g "${1%%=*}=${1#*=}"
-        names+="${1%%=*} "
+        name=${1%%=*}
+        declare -g "${name//-/_}=${1#*=}"
+        names+="$name "
         shift
     done
     shift
@@ -27,7 +28,8 @@ compare_options() {
             directory=$2
             shift
         elif [[ $1 == --* && $names == *" ${1#--} "* && $# -gt 1 ]]; then
-            declare -g "${1#--}=$2"
+            name=${1#--}
+            declare -g "${name//-/_}=$2"
             shift
         else
             sed -n '2,/^set /{/^set /d;/^# shellcheck/d;p}' "$0" >&2
@@ -140,7 +142,7 @@ for line in open(sys.argv[2]):
     is_reached = value is None or (value >= float(bound) if order == ">=" else value <= float(bound))
     missed += not is_reached
     goal = f"{what} {order} {bound}" if what else ""
-    print(f"{load:36} {name:22} {kvd:12.1f} {etcd:12.1f} {ratio:9.2f}  {goal:14} {('yes' if is_reached else 'NO') if what else ''}")
+    print(f"{load:36} {name:22} {kvd:12.2f} {etcd:12.2f} {ratio:9.2f}  {goal:14} {('yes' if is_reached else 'NO') if what else ''}")
 sys.exit(1 if missed else 0)
 END
 }
