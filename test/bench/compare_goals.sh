@@ -43,27 +43,33 @@ rates_of() {
         added_server_us "${latencies[@]}"
 }
 
+memory_of_watchers() {
+    one "$watchers own keys, 1 stream" bench_watch --watchers "$watchers" --streams 1 --conns 1 --own-keys -- rss_per_watcher
+}
+
+memory_of_streams() {
+    one "$streams own keys and streams" bench_watch --watchers "$streams" --streams "$streams" --conns 10 --own-keys -- rss_per_stream
+}
+
+leases_granted() {
+    one "$leases leases" bench_lease --leases "$leases" --grant-seconds "$grant_seconds" --seconds "$seconds" -- leases grants_per_s \
+        grant_server_us renewals_per_s renewals_per_server_s rss_per_lease
+}
+
+leases_expire() {
+    one "$expiring leases expire together" bench_lease --leases "$expiring" --ttl "$ttl" --grant-seconds $((ttl * 2 / 3)) --expire \
+        --seconds-max 15 -- leases expired_per_s put_p99_before_ms put_p99_ms
+}
+
+# A machine that others use, too, is another one a minute later: so both have their turn at each.
 for ((round = 1; round <= rounds; round++)); do
-    for server in kvd etcd; do
-        echo "round $round of $rounds: $server" >&2
-        compare_start "$server"
-        one "$watchers own keys, 1 stream" bench_watch --watchers "$watchers" --streams 1 --conns 1 --own-keys -- rss_per_watcher
-        compare_end
-        compare_start "$server"
-        one "$streams own keys and streams" bench_watch --watchers "$streams" --streams "$streams" --conns 10 --own-keys -- rss_per_stream
-        compare_end
-        compare_start "$server"
-        # shellcheck disable=SC2086 # three words
-        for rate in "${rates[@]}"; do rates_of $rate; done
-        compare_end
-        compare_start "$server"
-        one "$leases leases" bench_lease --leases "$leases" --grant-seconds "$grant_seconds" --seconds "$seconds" -- leases grants_per_s \
-            grant_server_us renewals_per_s renewals_per_server_s rss_per_lease
-        compare_end
-        compare_start "$server"
-        one "$expiring leases expire together" bench_lease --leases "$expiring" --ttl "$ttl" --grant-seconds $((ttl * 2 / 3)) --expire \
-            --seconds-max 15 -- leases expired_per_s put_p99_before_ms put_p99_ms
-        compare_end
+    for part in memory_of_watchers memory_of_streams "${rates[@]/#/rates_of }" leases_granted leases_expire; do
+        for server in kvd etcd; do
+            echo "round $round of $rounds: $part: $server" >&2
+            compare_start "$server"
+            $part # words
+            compare_end
+        done
     done
 done
 
