@@ -90,10 +90,15 @@ uint64_t actor_deadline_ns(struct actor *actor)
 
 /* --- lending --- */
 
-/* The thread's own: what it has borrowed and not stepped yet. */
+/* The thread's own: whom it has rung and not served yet. */
 struct runner {
-    struct actor *borrowed[ACTOR_BORROWED_MAX];
+    struct actor *self;
+    struct {
+        struct actor *actor;
+        bool is_wake; /* not borrowed: only to be woken when its turn comes */
+    } turns[ACTOR_BORROWED_MAX];
     uint32_t count;
+    bool is_pressed; /* its own role comes before them */
 };
 static _Thread_local struct runner *this_runner; /* NULL = a thread that steps nobody but itself */
 
@@ -104,8 +109,26 @@ void actor_rouse(struct actor *actor)
     if (!has_room || !actor->table->may_be_lent) {
         doorbell_ring(&actor->bell);
     } else if (doorbell_claim(&actor->bell, DOORBELL_LENT)) {
-        runner->borrowed[runner->count++] = actor;
+        runner->turns[runner->count].is_wake = false;
+        runner->turns[runner->count++].actor = actor;
     }
+}
+
+/* A wake that may stay behind those who are to be stepped first. */
+static bool wake_in_turn(struct actor *actor)
+{
+    struct runner *runner = this_runner;
+    if (runner == NULL || runner->count == 0 || runner->count == ACTOR_BORROWED_MAX) return false;
+    runner->turns[runner->count].is_wake = true;
+    runner->turns[runner->count++].actor = actor;
+    return true;
+}
+
+static void press(const struct lane *lane)
+{
+    struct runner *runner = this_runner;
+    bool is_mine = runner != NULL && lane->bell->context == runner->self;
+    if (is_mine && ring_size(&lane->ring) <= ACTOR_PRESSING_MAX) runner->is_pressed = true;
 }
 
 /* Lanes of a role that was never started, or of a test, have a bell and nothing round it. */
@@ -116,12 +139,14 @@ static void ring_consumer(struct lane *lane)
         return;
     }
     lane->posted = false;
-    actor_rouse(lane->bell->context);
+    if (lane->is_pressing) press(lane);
+    if (!lane->waits_turn || !wake_in_turn(lane->bell->context)) actor_rouse(lane->bell->context);
 }
 
 static bool step_and_ring(struct actor *actor)
 {
     bool more = actor->table->step(actor, clock_mono_ns());
+    if (actor->first_out != NULL) ring_consumer(actor->first_out);
     for (uint32_t i = 0; i < actor->out_count; i++) ring_consumer(actor->out[i]);
     if (actor->table->is_reader) rcu_reader_quiescent();
     return more;
@@ -156,16 +181,26 @@ static void give_back(struct actor *actor, bool more)
 
 static void send_all_home(struct runner *runner)
 {
-    while (runner->count > 0) send_home(runner->borrowed[--runner->count]);
+    for (uint32_t i = 0; i < runner->count; i++) {
+        if (runner->turns[i].is_wake) doorbell_ring(&runner->turns[i].actor->bell);
+        else send_home(runner->turns[i].actor);
+    }
+    runner->count = 0;
 }
 
-/* In the order in which they were rung. */
-static void step_borrowed(struct runner *runner, bool is_online)
+/* In the order in which they were rung. False: the thread's own role comes first; the others keep their turns. */
+static bool serve_turns(struct runner *runner, bool is_online)
 {
     for (uint32_t steps = 0; runner->count > 0 && steps < ACTOR_LENT_STEPS_MAX; steps++) {
-        struct actor *actor = runner->borrowed[0];
+        if (runner->is_pressed) return false;
+        struct actor *actor = runner->turns[0].actor;
+        bool is_wake = runner->turns[0].is_wake;
         runner->count--;
-        memmove(runner->borrowed, runner->borrowed + 1, runner->count * sizeof(runner->borrowed[0]));
+        memmove(runner->turns, runner->turns + 1, runner->count * sizeof(runner->turns[0]));
+        if (is_wake) {
+            doorbell_ring(&actor->bell);
+            continue;
+        }
         bool goes_online = actor->table->is_reader && !is_online;
         if (goes_online) rcu_reader_online();
         bool more = step_and_ring(actor);
@@ -173,6 +208,7 @@ static void step_borrowed(struct runner *runner, bool is_online)
         give_back(actor, more);
     }
     send_all_home(runner);
+    return true;
 }
 
 /* --- the runner --- */
@@ -232,7 +268,7 @@ static void step_back(void)
 static void *run(void *context)
 {
     struct actor *actor = context;
-    struct runner runner = {.count = 0};
+    struct runner runner = {.self = actor};
     bool is_reader = actor->table->is_reader;
     if (actor->table->is_background) step_back();
     else this_runner = &runner;
@@ -241,15 +277,17 @@ static void *run(void *context)
     if (is_reader) rcu_reader_online();
     else rcu_reader_offline();
     while (!atomic_load_explicit(&actor->stopping, memory_order_acquire)) {
+        runner.is_pressed = false;
         bool more = step_and_ring(actor);
         if (more || actor_has_mail(actor)) {
             send_all_home(&runner);
             continue;
         }
-        step_borrowed(&runner, is_reader);
+        if (!serve_turns(&runner, is_reader)) continue;
         sleep_until_rung(actor);
-        step_borrowed(&runner, is_reader);
+        serve_turns(&runner, is_reader);
     }
+    send_all_home(&runner);
     this_runner = NULL;
     rcu_reader_unregister();
     return NULL;

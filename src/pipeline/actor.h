@@ -8,6 +8,9 @@
  * a deadline came nearer, or that thread woke meanwhile; after ACTOR_LENT_STEPS_MAX steps it returns to its own role. So under load every
  * role has its thread, and a lone call takes the whole line on the threads that have to wake for it anyway. Only roles that wait in the
  * runner's futex are lent, since nothing else in them belongs to their thread. What they log goes down the lane of the thread's own role.
+ * Turns. Who was borrowed is served in the order of the rings: `first_out`, then the lanes as they were connected. Two kinds of lanes change it
+ * (mailbox.h): the consumer of one that `waits_turn` is woken when those that were rung before it have been stepped, since the thread that wakes
+ * takes the processor as often as not; a few mails in one that `is_pressing`, for the thread's own role, come before the turns that are left.
  *
  * Owner: the role embeds struct actor; the node starts and stops it. Thread: the role's own or who borrowed it (mailbox.h), but for actor_rouse and
  * actor_stop (any). Limits: ACTOR_LANES_MAX lanes in and out; a thread has ACTOR_BORROWED_MAX roles at once.
@@ -22,6 +25,7 @@
 #define ACTOR_LANES_MAX 16
 #define ACTOR_BORROWED_MAX 8
 #define ACTOR_LENT_STEPS_MAX 32
+#define ACTOR_PRESSING_MAX 4 /* mails: with more, who waits for its turn would wait long */
 
 struct actor;
 struct actor_table {
@@ -45,6 +49,7 @@ struct actor {
     struct lane *out[ACTOR_LANES_MAX];
     uint32_t in_count;
     uint32_t out_count;
+    struct lane *first_out;  /* of `out`: rung before the others; NULL = none. The role's step may change it */
     struct lane *log_lane;   /* to main; NULL = stderr */
     struct doorbell bell;
     uint64_t armed_ns;       /* its thread sleeps until then */

@@ -30,6 +30,7 @@ static void connect_line(struct line *line)
     line->net.lanes.to_raft = line->raft.lanes.from_net = connect(line, "net→raft", calls, net, raft);          /* full: refuse the call */
     line->raft.lanes.to_net = line->net.lanes.from_raft = connect(line, "raft→net", calls, raft, net);          /* calls in flight */
     line->raft.lanes.to_wal = line->wal.from_raft = connect(line, "raft→wal", calls, raft, wal);                /* calls and windows in flight */
+    line->raft.lanes.to_wal->waits_turn = true; /* entries are on their way to the others before the own disk is begun with */
     line->wal.to_raft = line->raft.lanes.from_wal = connect(line, "wal→raft", calls, wal, raft);                /* one per append */
     line->raft.lanes.to_apply = line->apply.lanes.from_raft = connect(line, "raft→apply", drop, raft, apply);   /* full: raft holds back */
     line->apply.lanes.to_raft = line->raft.lanes.from_apply = connect(line, "apply→raft", calls, apply, raft);  /* one per COMMIT */
@@ -37,9 +38,11 @@ static void connect_line(struct line *line)
         line->apply.lanes.to_watch = line->watch.lanes.from_apply = connect(line, "apply→watch", 2, apply, &line->watch.actor); /* full: a wake is under way */
     }
     line->apply.lanes.to_net = line->net.lanes.from_apply = connect(line, "apply→net", calls, apply, net);      /* calls in flight */
+    line->apply.lanes.to_net->is_pressing = true; /* a client hears before the others are told what is committed */
     line->raft.lanes.to_peer = line->peer.lanes.from_raft = connect(line, "raft→peer", drop, raft, peer);       /* full: drop */
     line->raft.lanes.to_peer_calls = line->peer.lanes.from_raft_calls = connect(line, "raft→peer calls", calls, raft, peer); /* full: not proposed */
     line->wal.to_peer = line->peer.lanes.from_wal = connect(line, "wal→peer", drop, wal, peer);                 /* full: drop */
+    wal->first_out = line->wal.to_peer; /* the acknowledgement: more members wait for it than for what raft makes of it */
     line->peer.lanes.to_raft = line->raft.lanes.from_peer = connect(line, "peer→raft", drop, peer, raft);       /* full: drop */
     line->peer.lanes.to_raft_calls = line->raft.lanes.from_peer_calls = connect(line, "peer→raft calls", calls, peer, raft);
     line->raft.lanes.to_snap = line->snap.lanes.from_raft = connect(line, "raft→snap", 64, raft, snap);         /* one per peer */

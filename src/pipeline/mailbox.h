@@ -56,6 +56,8 @@ struct lane {
     struct doorbell *bell; /* the consumer's */
     const struct switchboard *board;
     bool posted;           /* producer: something since the last ring */
+    bool waits_turn;       /* its consumer, asleep, is woken behind those whom the producer's thread steps first (actor.h) */
+    bool is_pressing;      /* its consumer's thread comes to it before it steps others (actor.h) */
 };
 void lane_init(struct lane *lane, const char *name, uint32_t capacity, const struct switchboard *board);
 void lane_deinit(struct lane *lane); /* frees what is left inside */

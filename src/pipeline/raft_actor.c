@@ -132,6 +132,7 @@ static void take_output(struct raft_actor *role)
     const struct raft_output *output = raft_take_output(role->raft, role->now_ns);
     /* Thesis 10.2.1: the leader's entries leave for the followers before its own disk is done. */
     for (size_t i = 0; i < output->message_count; i++) post_peer(role, &output->messages[i]);
+    role->actor.first_out = output->persist ? role->lanes.to_peer : NULL;
     if (output->persist) {
         struct mail mail = {.kind = MAIL_APPEND, .append.batch = mail_append_new(output)};
         lane_must_post(role->lanes.to_wal, &mail);

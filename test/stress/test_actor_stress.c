@@ -160,6 +160,7 @@ static struct circle *circle_new(const struct circle_options *options)
         node->window = options->window;
         node->done = &circle->done;
         lane_init(&circle->lanes[i], "lane", options->capacity, NULL);
+        circle->lanes[i].waits_turn = circle->lanes[i].is_pressing = options->kind >= 2;
     }
     for (int i = 0; i < options->count; i++) {
         struct node *from = &circle->nodes[i], *to = &circle->nodes[(i + 1) % options->count];
