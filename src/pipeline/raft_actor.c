@@ -89,14 +89,18 @@ static void note_leader(struct raft_actor *role)
     }
 }
 
-static void post_commits(struct raft_actor *role, const struct raft_output *output)
+/* Whether this member's own clients wait for any of it. */
+static bool post_commits(struct raft_actor *role, const struct raft_output *output)
 {
     struct commit_batch *batch = mail_commit_new(output->committed, (uint32_t)output->committed_count);
+    bool has_calls = false;
     raft_calls_committed(role, batch);
+    for (uint32_t i = 0; i < batch->count && !has_calls; i++) has_calls = batch->calls[i] != 0;
     role->posted_index = batch->entries[batch->count - 1].index;
     METRIC_ADD(&role->shared->metrics, proposals_committed, batch->count);
     struct mail mail = {.kind = MAIL_COMMIT, .commit.batch = batch};
     raft_actor_post_apply(role, &mail);
+    return has_calls;
 }
 
 static void post_fetches(struct raft_actor *role, const struct raft_output *output)
@@ -132,14 +136,15 @@ static void take_output(struct raft_actor *role)
     const struct raft_output *output = raft_take_output(role->raft, role->now_ns);
     /* Thesis 10.2.1: the leader's entries leave for the followers before its own disk is done. */
     for (size_t i = 0; i < output->message_count; i++) post_peer(role, &output->messages[i]);
-    role->actor.first_out = output->persist ? role->lanes.to_peer : NULL;
     if (output->persist) {
         struct mail mail = {.kind = MAIL_APPEND, .append.batch = mail_append_new(output)};
         lane_must_post(role->lanes.to_wal, &mail);
     }
     if (output->install) post_install(role, output);
     if (output->offer != NULL) post_offer(role, output->offer);
-    if (output->committed_count > 0) post_commits(role, output);
+    bool has_calls = output->committed_count > 0 && post_commits(role, output);
+    /* What the others need leaves first, unless all that there is for them is news that our own clients wait for, too. */
+    role->actor.first_out = output->persist || !has_calls ? role->lanes.to_peer : NULL;
     for (size_t i = 0; i < output->read_count; i++) {
         raft_reads_confirmed(role, output->reads[i].context, &output->reads[i]);
     }
