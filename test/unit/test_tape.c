@@ -164,6 +164,7 @@ int main(void)
 {
     Suite *suite = suite_create("tape");
     TCase *cases = tcase_create("all");
+    tcase_set_timeout(cases, 60);
     tcase_add_test(cases, test_a_recorded_tape_gives_the_same_run_again);
     tcase_add_test(cases, test_a_tape_in_a_file_is_the_same_tape);
     tcase_add_test(cases, test_lines_of_a_tape_are_read_or_refused);
