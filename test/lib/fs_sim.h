@@ -20,6 +20,7 @@
 #include "base/rng.h"
 
 #define FS_SIM_SECTOR 512u
+#define FS_SIM_WORD 4u /* what moves as one: a sector is torn between two of them */
 
 struct fs_sim_disk;
 struct fs_sim_disk *fs_sim_disk_new(void);

@@ -89,7 +89,8 @@ size_t fs_sim_unsynced(const struct fs_sim_disk *disk)
 static size_t crash_keeps(const struct fs_sim_crash *crash, size_t number, struct rng *rng, bool *out_noise)
 {
     uint64_t dice = rng_next(rng);
-    size_t part = 1 + (size_t)(dice >> 8) % (FS_SIM_SECTOR - 1);
+    size_t part = (1 + (size_t)(dice >> 8) % (FS_SIM_SECTOR - 1)) / FS_SIM_WORD * FS_SIM_WORD;
+    if (part == 0) part = FS_SIM_WORD;
     *out_noise = crash->loss == FS_SIM_GARBLE_ONE && number == crash->sector;
     switch (crash->loss) {
     case FS_SIM_KEEP_ALL:

@@ -25,7 +25,7 @@ static const struct field fault_fields[SIM_FAULTS] = {
     FAULT("stop", SIM_STOP), FAULT("pause", SIM_PAUSE), FAULT("cut", SIM_CUT), FAULT("partition", SIM_PARTITION), FAULT("shape", SIM_SHAPE),
     FAULT("slow-disk", SIM_SLOW_DISK), FAULT("stuck-disk", SIM_STUCK_DISK), FAULT("full-disk", SIM_FULL_DISK), FAULT("failed-disk", SIM_FAILED_DISK),
     FAULT("flip", SIM_FLIP), FAULT("transfer", SIM_TRANSFER),
-    FAULT("stuck-chores", SIM_STUCK_CHORES), FAULT("lose-snapshots", SIM_LOSE_SNAPSHOTS),
+    FAULT("stuck-chores", SIM_STUCK_CHORES), FAULT("lose-snapshots", SIM_LOSE_SNAPSHOTS), FAULT("lose-log", SIM_LOSE_LOG),
 };
 static const struct field fields[] = {
     FIELD("members", world.members), FIELD("switch-percent", world.switch_percent), FIELD("break-permille", world.break_permille),
@@ -45,7 +45,7 @@ static const struct field fields[] = {
     FIELD("sticks", clients.sticks), FIELD("run-ns", run_ns), FIELD("buggify", buggify), FIELD("lag-ns", lag_ns), FIELD("heals-per-minute", heals_per_minute),
     FIELD("starts-per-minute", starts_per_minute), FIELD("saves-per-minute", saves_per_minute), FIELD("core-first", core_first), FIELD("repeat-permille", world.repeat_permille),
     FIELD("even-delays", world.even_delays), FIELD("late-chores", world.late_chores),
-    FIELD("start-fault-permille", world.start_fault_permille),
+    FIELD("start-fault-permille", world.start_fault_permille), FIELD("start-cut-permille", world.start_cut_permille), FIELD("flip-end-percent", world.flip_end_percent),
     FIELD("watch-streams", world.watch_streams), FIELD("watch-hold-bytes", world.watch_hold_bytes), FIELD("watch-progress-ms", world.watch_progress_ms),
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
     FIELD("quota-bytes", world.quota_bytes), FIELD("auto-disarm", world.auto_disarm), FIELD("alarms-per-minute", alarms_per_minute), FIELD("deletes", clients.deletes),
@@ -396,6 +396,60 @@ static void draw_removals(uint64_t seed, struct sim_options *options)
     if (options->world.snapshot_count != 0) options->world.unlink_fault_permille = (uint32_t)DRAW(&rng, 0, 0, 100, 500, 1000);
 }
 
+/* One thing once more: logs whose files are used again all the time, on disks that are slow and lose power, and that are damaged. */
+static void draw_recyclers(struct rng *rng, struct sim_options *options)
+{
+    options->world.members = options->clients.members = (uint32_t)DRAW(rng, 3, 3, 5);
+    options->world.snapshot_count = DRAW(rng, 2, 2, 5);
+    options->world.snapshot_catchup = 0;
+    options->world.segment_entries = DRAW(rng, 10, 10, 20);
+    options->world.calls_max = 0;
+    options->world.probe_percent = 5;
+    options->world.late_disks = true;
+    options->world.late_chores = rng_below(rng, 2) == 0;
+    options->world.start_fault_permille = (uint32_t)DRAW(rng, 0, 0, 200);
+    options->world.snap_fault_permille = options->world.unlink_fault_permille = 0;
+    options->clients.clients = (uint32_t)DRAW(rng, 4, 8);
+    options->clients.think_ns = DRAW(rng, 5 * NS_PER_MS, 20 * NS_PER_MS);
+    options->world.start_cut_permille = (uint32_t)DRAW(rng, 0, 200);
+    options->run_ns = 15 * NS_PER_S;
+    memset(options->per_minute, 0, sizeof(options->per_minute));
+    options->per_minute[SIM_POWER_LOSS] = (uint32_t)DRAW(rng, 20, 60);
+    options->per_minute[SIM_SLOW_DISK] = (uint32_t)DRAW(rng, 20, 60);
+    options->per_minute[SIM_PARTITION] = (uint32_t)DRAW(rng, 0, 0, 20);
+    options->per_minute[SIM_FLIP] = (uint32_t)DRAW(rng, 0, 0, 20);
+    options->per_minute[SIM_LOSE_SNAPSHOTS] = (uint32_t)DRAW(rng, 0, 0, 60);
+    options->starts_per_minute = 300;
+}
+
+/* One thing once more: members whose log was damaged where it was written last, and that lose power again while they start on it. */
+static void draw_menders(struct rng *rng, struct sim_options *options)
+{
+    options->world.members = options->clients.members = (uint32_t)DRAW(rng, 3, 3, 5);
+    options->world.segment_entries = DRAW(rng, 3, 4, 5);
+    options->world.calls_max = 0;
+    options->world.start_fault_permille = (uint32_t)DRAW(rng, 0, 0, 100);
+    options->world.start_cut_permille = (uint32_t)DRAW(rng, 500, 700);
+    options->world.flip_end_percent = (uint32_t)DRAW(rng, 90, 100);
+    options->clients.clients = (uint32_t)DRAW(rng, 2, 4, 8);
+    options->run_ns = 15 * NS_PER_S;
+    memset(options->per_minute, 0, sizeof(options->per_minute));
+    options->per_minute[SIM_FLIP] = 120;
+    options->per_minute[SIM_POWER_LOSS] = (uint32_t)DRAW(rng, 0, 20);
+    options->starts_per_minute = 600;
+}
+
+/* From a stream of its own. */
+static void draw_damage(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0x3c6ef372fe94f82b) + 19);
+    uint64_t kind = rng_below(&rng, 24);
+    if (kind < 2) draw_recyclers(&rng, options);
+    else if (kind < 4) draw_menders(&rng, options);
+    if (rng_below(&rng, 6) == 0) options->per_minute[SIM_LOSE_LOG] = (uint32_t)DRAW(&rng, 2, 10);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -430,5 +484,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_locks(seed, &options);
     draw_removals(seed, &options);
     draw_hashes(seed, &options);
+    draw_damage(seed, &options);
     *out_options = options;
 }

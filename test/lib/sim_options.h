@@ -26,6 +26,7 @@ enum sim_fault {
     SIM_TRANSFER,
     SIM_STUCK_CHORES, /* segments are not prepared for a while */
     SIM_LOSE_SNAPSHOTS, /* bits of all snapshots of a member that is down */
+    SIM_LOSE_LOG,    /* all files of the log of a member that is down */
     SIM_FAULTS,
 };
 const char *sim_fault_name(enum sim_fault fault);

@@ -82,15 +82,14 @@ static void kill_one(struct run *run, uint32_t member, bool power_loss, bool all
 }
 
 /* Of who is down; else somebody is killed for it. */
-static void flip_one(struct run *run, uint32_t member, bool all_snapshots)
+static void damage_one(struct run *run, uint32_t member, void (*damage)(struct world *world, uint32_t member))
 {
     uint32_t members = run->options->world.members;
     for (uint32_t i = 0; i < members; i++) {
         if (!world_is_up(run->world, (member + i) % members)) member = (member + i) % members;
     }
     if (world_is_up(run->world, member)) world_kill(run->world, member, below(run, 2) == 0);
-    if (all_snapshots) world_lose_snapshots(run->world, member);
-    else world_flip(run->world, member);
+    damage(run->world, member);
 }
 
 /* At once; or a little later, while its apply role is slow, so that much is on its way to it. */
@@ -136,8 +135,9 @@ static void inject(struct run *run, enum sim_fault fault)
     case SIM_STUCK_DISK: world_disk_speed(world, member, WORLD_DISK_STUCK); break;
     case SIM_FULL_DISK: world_disk_room(world, member, false); break;
     case SIM_FAILED_DISK: world_disk_fail(world, member, true); break;
-    case SIM_FLIP: flip_one(run, member, false); break;
-    case SIM_LOSE_SNAPSHOTS: flip_one(run, member, true); break;
+    case SIM_FLIP: damage_one(run, member, world_flip); break;
+    case SIM_LOSE_SNAPSHOTS: damage_one(run, member, world_lose_snapshots); break;
+    case SIM_LOSE_LOG: damage_one(run, member, world_lose_log); break;
     case SIM_TRANSFER: world_transfer(world, member); break;
     case SIM_STUCK_CHORES: world_hang_chores(world, member, true); break;
     case SIM_FAULTS: break;

@@ -213,6 +213,7 @@ void world_free(struct world *world)
     for (uint32_t i = 0; i < world->options.members; i++) {
         struct world_member *member = &world->members[i];
         if (member->is_up) world_close(member);
+        fs_sim_disk_free(member->damage.whole);
         fs_sim_disk_free(member->disk);
         alloc_free(member->watch.issued.terms);
         alloc_free(member->watch.durable.terms);

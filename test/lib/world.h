@@ -40,6 +40,8 @@ struct world_options {
     bool late_disks;         /* log files complete later */
     bool late_chores;        /* the same for segments that are prepared */
     uint32_t start_fault_permille; /* chance that a file operation fails, or a read is short, while a member starts */
+    uint32_t start_cut_permille; /* chance that power is lost while a member starts */
+    uint32_t flip_end_percent; /* chance that a flip hits what the log got last */
     uint32_t snap_fault_permille; /* chance that an operation on a snapshot's file fails while its member runs */
     uint32_t unlink_fault_permille; /* the same for its removal: that alone */
     uint32_t drift_permille; /* of the members' clocks, at most */
@@ -104,6 +106,7 @@ const char *world_last_refusal(const struct world *world, uint32_t member);
 /* Bits of a log file of a member that is down flip; only where enough others hold all that it holds (no two damaged members at once).
  * It must find it: refuse to start (then the bits are put right), or know what it may have lost. */
 void world_flip(struct world *world, uint32_t member);
+void world_lose_log(struct world *world, uint32_t member); /* no file is left in its directory, of a member that is down: it must refuse to start */
 void world_lose_snapshots(struct world *world, uint32_t member); /* a bit of each of them flips, of a member that is down */
 
 uint64_t world_member_id(const struct world *world, uint32_t member);
@@ -151,11 +154,11 @@ bool world_is_settled(const struct world *world);        /* there is a leader, a
 uint64_t world_steps(const struct world *world);
 uint64_t world_trace_hash(const struct world *world);   /* over every step, post and frame */
 struct world_counts {
-    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects, lost_snapshots, lost_states;
+    uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects, lost_snapshots, lost_states, lost_logs;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
     uint64_t snap_faults, unlink_faults, probes_older;
-    uint64_t repeats, late_chores, reused_files, start_faults, refused_reads, suspect_votes;
+    uint64_t repeats, late_chores, reused_files, start_faults, cut_starts, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */
     uint64_t leases_granted, leases_expired, checkpoints; /* entries of the committed log */

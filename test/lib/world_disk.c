@@ -316,7 +316,7 @@ static void probe_disk(struct world_member *member, struct fs_sim_disk *disk, st
     for (size_t i = 0; out_log->is_good && i < found.pending_count; i++) keep_term(&probe, &found.pending[i]);
     if (out_log->is_good) {
         out_log->hard = found.hard;
-        out_log->suspect_index = found.suspect_index;
+        out_log->is_suspect = found.tail == WAL_TAIL_SUSPECT;
         wal_close(wal);
     }
     wal_recovered_deinit(&found);

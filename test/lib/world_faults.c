@@ -4,9 +4,26 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "storage/wal_format.h"
+
+#define END_BYTES (2 * WAL_FORMAT_BLOCK)
+
+/* The disk from before is put in again. */
+static void give_log_back(struct world_member *member)
+{
+    fs_sim_disk_free(member->disk);
+    member->disk = member->damage.whole;
+    member->damage.whole = NULL;
+    member->damage.is_there = false;
+}
+
 /* The bits are put right again, as from a copy. */
 void world_repair(struct world_member *member)
 {
+    if (member->damage.whole != NULL) {
+        give_log_back(member);
+        return;
+    }
     for (uint32_t i = 0; i < member->damage.lost_count; i++) {
         const struct world_flip *lost = &member->damage.lost[i];
         if (fs_sim_exists(member->disk, lost->path)) fs_sim_flip(member->disk, lost->path, lost->offset, lost->mask);
@@ -111,6 +128,40 @@ static uint64_t near_end(struct world_member *member, const char *path, uint64_t
     return 0;
 }
 
+/* In the last sectors of what counts of the newest segment; 0 = there is none. */
+static uint64_t newest_end(struct world_member *member, char *out_path, size_t path_size)
+{
+    char directory[64], name[64], segment[64] = "";
+    uint64_t sequence = 0, first_index = 0, end = 0;
+    snprintf(directory, sizeof(directory), "%.40s/wal", member->config.data_dir_path);
+    for (size_t i = 0; fs_sim_name(member->disk, directory, i, name, sizeof(name)); i++) {
+        if (wal_format_parse_name(name, &sequence, &first_index)) snprintf(segment, sizeof(segment), "%s", name);
+    }
+    if (segment[0] == '\0') return 0;
+    snprintf(out_path, path_size, "%s/%s", directory, segment);
+    struct wal_format_stamp stamp, first = {.segment_id = 0};
+    for (uint64_t offset = 0; offset + WAL_FORMAT_BLOCK <= fs_sim_size(member->disk, out_path); offset += WAL_FORMAT_BLOCK) {
+        uint8_t block[WAL_FORMAT_BLOCK];
+        fs_sim_peek(member->disk, out_path, offset, block, sizeof(block));
+        bool is_good = wal_format_classify(block, &stamp) == WAL_FORMAT_GOOD;
+        if (is_good && offset == 0) first = stamp;
+        if (is_good && stamp.segment_id == first.segment_id) end = offset + WAL_FORMAT_BLOCK;
+    }
+    return end == 0 ? 0 : end - 1 - tape_below(&member->world->tape, end < END_BYTES ? end : END_BYTES);
+}
+
+static bool choose_end(struct world_member *member)
+{
+    struct world *world = member->world;
+    char path[128];
+    if (world->options.flip_end_percent == 0 || !tape_chance(&world->tape, world->options.flip_end_percent, 100)) return false;
+    uint64_t offset = newest_end(member, path, sizeof(path));
+    if (offset == 0) return false;
+    snprintf(member->damage.path, sizeof(member->damage.path), "%s", path);
+    member->damage.offset = offset;
+    return true;
+}
+
 /* A byte that is not zero, so that the damage is mostly where something stands. */
 static bool choose_byte(struct world_member *member)
 {
@@ -144,7 +195,7 @@ void world_flip(struct world *world, uint32_t number)
 {
     struct world_member *member = &world->members[number];
     bool may = !member->is_up && world->options.members >= 3 && world_is_whole(world);
-    if (!may || !choose_byte(member)) return;
+    if (!may || (!choose_end(member) && !choose_byte(member))) return;
     member->damage.mask = (uint8_t)(1u + tape_below(&world->tape, 255));
     member->damage.is_there = true;
     member->flips++;
@@ -180,6 +231,25 @@ void world_lose_snapshots(struct world *world, uint32_t number)
     world_note(world, "all snapshots damaged", number, member->damage.lost_count, 0);
 }
 
+/* As after a repair of its file system that found no names for them. Who has voted before must not vote as if it were new. */
+void world_lose_log(struct world *world, uint32_t number)
+{
+    struct world_member *member = &world->members[number];
+    char directory[64], name[64], path[128];
+    if (member->is_up || !world_is_whole(world)) return;
+    ASSERT(member->damage.whole == NULL && member->damage.lost_count == 0);
+    member->damage.whole = fs_sim_copy(member->disk);
+    snprintf(directory, sizeof(directory), "%.40s/wal", member->config.data_dir_path);
+    while (fs_sim_name(member->disk, directory, 0, name, sizeof(name))) {
+        snprintf(path, sizeof(path), "%s/%s", directory, name);
+        fs_sim_remove(member->disk, path);
+    }
+    member->damage.is_there = true;
+    member->damage.path[0] = '\0';
+    world->counts.lost_logs++;
+    world_note(world, "its log is gone", number, 0, 0);
+}
+
 /* The operation that fails comes soon; each of them must end the member. */
 void world_disk_fail(struct world *world, uint32_t number, bool fails)
 {
@@ -195,5 +265,5 @@ void world_break_permille(struct world *world, uint32_t permille) { world->optio
 void world_quiet(struct world *world)
 {
     world->options.break_permille = world->options.repeat_permille = world->options.start_fault_permille = world->options.nap_permille = 0;
-    world->options.snap_fault_permille = world->options.unlink_fault_permille = 0;
+    world->options.snap_fault_permille = world->options.unlink_fault_permille = world->options.start_cut_permille = 0;
 }

@@ -124,6 +124,7 @@ struct world_member {
         uint8_t mask;
         struct world_flip lost[WORLD_LOST_MAX]; /* a bit of each snapshot besides */
         uint32_t lost_count;
+        struct fs_sim_disk *whole; /* as it was before its log was lost; NULL = that is there */
     } damage;
     char damaged_snapshot[128]; /* "" = none */
     uint32_t flips;             /* ever */
@@ -219,7 +220,7 @@ struct world_disk_log {
     uint64_t last_index;
     uint64_t *terms;         /* [0 .. last_index], of what is in the log */
     uint64_t snapshot_index, snapshot_term; /* of the newest good one: 0 = none */
-    uint64_t suspect_index;
+    bool is_suspect;         /* its end is taken for damaged */
     char message[512];
 };
 void world_disk_probe(struct world_member *member, const struct fs_sim_crash *crash, struct world_disk_log *out_log);

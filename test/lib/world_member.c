@@ -7,6 +7,7 @@
 #define STOP_NS (1500 * NS_PER_MS)
 #define HASTY_STOP_NS (20 * NS_PER_MS)
 #define LAST_STEPS 1000
+#define START_CHANGES 34 /* of its files, about as many as a start makes that finds damage */
 #define UNWATCHED_NS (200 * NS_PER_MS) /* as node_stop has it */
 
 static bool main_step(struct actor *actor, uint64_t now_ns)
@@ -64,8 +65,48 @@ static bool refuse_start(struct world_member *member, const char *message, bool 
     world_note(member->world, is_full ? "no space to start" : "too damaged to start", member->number, 0, 0);
     member->world->counts.refused_space += is_full;
     member->world->counts.refused_damage += !is_full;
+    (void)leave_start(member); /* its files are closed on the disk that it found */
     if (!is_full) world_repair(member);
-    return leave_start(member);
+    return false;
+}
+
+static struct fs_sim_crash draw_crash(struct world *world)
+{
+    return (struct fs_sim_crash){.loss = tape_below(&world->tape, 4) == 0 ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape),
+                                 .names = tape_below(&world->tape, 2) == 0 ? FS_SIM_NAMES_SOME : FS_SIM_NAMES_RANDOM};
+}
+
+/* Some changes of its files later the disk is as power that is lost then would find it; rather late, when it has begun to change its log. */
+static void arm_cut(struct world_member *member)
+{
+    struct world *world = member->world;
+    bool has_lived = member->watch.cluster_id != 0;
+    if (world->options.start_cut_permille == 0 || !has_lived) return;
+    if (!tape_chance(&world->tape, world->options.start_cut_permille, 1000)) return;
+    uint64_t changes = tape_below(&world->tape, START_CHANGES), others = tape_below(&world->tape, START_CHANGES);
+    fs_sim_freeze_at(member->disk, fs_sim_op_count(member->disk) + 1 + (changes > others ? changes : others));
+}
+
+/* True: power was lost on its way, and what it has done since has never been. */
+static bool is_cut(struct world_member *member, bool is_good)
+{
+    struct world *world = member->world;
+    const struct fs_sim_disk *frozen = fs_sim_frozen(member->disk);
+    if (frozen == NULL) {
+        fs_sim_freeze_at(member->disk, 0);
+        return false;
+    }
+    struct fs_sim_crash crash = draw_crash(world);
+    struct fs_sim_disk *after = fs_sim_crash(frozen, &crash);
+    world_note(world, "power loss in a start", member->number, 0, 0);
+    world->counts.cut_starts++;
+    world_grace_period(world);
+    if (is_good) line_deinit(&member->line);
+    world_grace_period(world);
+    (void)leave_start(member);
+    fs_sim_disk_free(member->disk);
+    member->disk = after;
+    return true;
 }
 
 bool world_start(struct world *world, uint32_t number)
@@ -81,12 +122,14 @@ bool world_start(struct world *world, uint32_t number)
     world_disk_fail(world, number, false);
     member->failed_steps = 0;
     world_disk_arm_start(member);
+    arm_cut(member);
     enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", NULL, &member->dir, message, sizeof(message));
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
                                            .rcu = &world->rcu, .board = &world->board, .now_ns = world_local_ns(member),
                                            .seed = tape_seed(&world->tape)};
     bool is_good = err == ERR_OK && line_recover(&member->line, &options, message, sizeof(message));
     bool has_failed = world_disk_disarm_start(member);
+    if (is_cut(member, is_good)) return false;
     if (!is_good) return refuse_start(member, message, has_failed);
     world_disk_set_late(member->wal_fs, world->options.late_disks);
     world_disk_set_late(member->work_fs, world->options.late_chores);
@@ -146,8 +189,7 @@ void world_kill(struct world *world, uint32_t number, bool power_loss)
 {
     struct world_member *member = &world->members[number];
     ASSERT(member->is_up && world->depth == 0);
-    struct fs_sim_crash crash = {.loss = tape_below(&world->tape, 4) == 0 ? FS_SIM_LOSE_ALL : FS_SIM_RANDOM, .seed = tape_seed(&world->tape),
-                                 .names = tape_below(&world->tape, 2) == 0 ? FS_SIM_NAMES_SOME : FS_SIM_NAMES_RANDOM};
+    struct fs_sim_crash crash = draw_crash(world);
     struct fs_sim_disk *after = power_loss ? fs_sim_crash(member->disk, &crash) : fs_sim_copy(member->disk);
     world_note(world, power_loss ? "power loss" : "kill", number, 0, 0);
     world->counts.kills += !power_loss;

@@ -4,6 +4,7 @@
  *   raft → wal     R3 log matching, R10/R11 hard state           frames out     R9 what is said is durable when the power fails
  *   raft → apply   R5, R8, own disk first, R14, one id once      apply → net    published first, one answer per call
  *   raft's step    R1, R2, R4, R7, R8, R6 (disks), R13, V5       a start        D: everything owed is there; A3: same state
+ *   a start        D14 a power loss is not damage                a start        D15 nobody starts without its log
  *   time           V6: no call is open beyond its deadline       frames out     no id of a forward or a read request twice
  *                                                                frames out     D8 who lost its tail votes for whole logs only
  *

@@ -124,6 +124,13 @@ static void check_owed(struct world_member *member, const struct raft_hard_state
     }
 }
 
+/* What it believes to have lost to damage it has lost to damage: a write that a power loss has cut short was never acknowledged. */
+static void check_suspicion(struct world_member *member, bool is_suspect)
+{
+    bool was_damaged = member->flips > 0 || member->damage.is_there || member->watch.excused_index > 0 || member->is_foreign;
+    require(member, was_damaged || !is_suspect, "D14 a power loss is not taken for damage", member->watch.owed.index, 0);
+}
+
 static void cover_probe(struct world *world, struct world_disk_log *log)
 {
     if (log->snapshot_index == 0) return;
@@ -150,6 +157,8 @@ void world_watch_disks(struct world *world)
         if (member->damage.is_there) continue;
         if (!logs[i].is_good) fprintf(stderr, "m%u: %s\n", i, logs[i].message);
         require(member, logs[i].is_good, "D a power loss leaves a log that can be read", 0, 0);
+        if (logs[i].is_suspect) fprintf(stderr, "m%u: %s\n", i, logs[i].message);
+        check_suspicion(member, logs[i].is_suspect);
         check_owed(member, &logs[i].hard, logs[i].terms, logs[i].last_index);
     }
     for (uint64_t index = 1; index <= commit; index++) {
@@ -201,8 +210,10 @@ void world_watch_start(struct world_member *member)
     uint64_t *terms = alloc_new((status.last_index + 1) * sizeof(uint64_t));
     for (uint64_t index = 1; index <= status.last_index; index++) terms[index] = term_at(member, &status, index);
     struct raft_hard_state hard = {.term = status.term, .vote = status.vote};
+    check_suspicion(member, status.is_suspect);
     if (member->damage.is_there && status.is_suspect) excuse(member, terms, status.last_index);
     check_owed(member, &hard, terms, status.last_index);
+    require(member, member->damage.whole == NULL, "D15 who lost its log does not start as if it were new", status.term, status.last_index);
     watch->hard = hard;
     watch->issued.last_index = watch->durable.last_index = 0;
     for (uint64_t index = 1; index <= status.last_index; index++) {
