@@ -11,7 +11,6 @@
 #include "storage/alarm_check.h"
 
 #define ENTRIES_PER_STEP 1024
-#define COMPACT_BUDGET 1024  /* versions freed per step */
 #define RECLAIM_BUDGET 64    /* nodes, beyond those that each publish frees */
 #define PROPOSE_AGAIN_NS NS_PER_S
 #define FREE_AGAIN_NS (20 * NS_PER_MS) /* readers that are gone ring nobody */
@@ -20,12 +19,6 @@
 #define DISCARD_BUDGET 1024  /* leases and their keys, of a state that is gone */
 #define CLUSTER_VERSION "3.6.0"
 #define SLOW_APPLY_NS (100 * NS_PER_MS)
-
-struct waiting_compaction {
-    struct list node;
-    int64_t revision;
-    struct mail reply;
-};
 
 /* --- entries --- */
 
@@ -50,10 +43,7 @@ void apply_actor_answer(struct apply_actor *role, uint64_t call, struct state_ma
         apply_actor_after_publish(role, &mail);
         return;
     }
-    struct waiting_compaction *waiting = ALLOC(struct waiting_compaction);
-    waiting->revision = result->wait_compacted;
-    waiting->reply = mail;
-    list_push_back(&role->compactions, &waiting->node);
+    apply_compaction_wait(&role->compaction, result->wait_compacted, &mail);
 }
 
 struct blob *apply_actor_command(struct apply_actor *role, enum command_kind kind, struct slice body)
@@ -387,31 +377,7 @@ static void take_snapshot(struct apply_actor *role)
     lane_must_post(role->lanes.to_snap, &mail);
 }
 
-/* --- compaction --- */
-
-/* It is compacted, and readers that do not read keep what it would free: whether it was freed is not known when the member stops. */
-static void give_up(struct mail *reply)
-{
-    ASSERT(reply->kind == MAIL_REPLY && reply->reply.err == ERR_OK);
-    blob_unref(reply->reply.body);
-    reply->reply.body = NULL;
-    reply->reply.err = ERR_STOPPED;
-}
-
-static void answer_compactions(struct apply_actor *role)
-{
-    int64_t done = mvcc_compact_done_revision(state_machine_mvcc(role->machine));
-    struct list *next;
-    for (struct list *at = role->compactions.next; at != &role->compactions; at = next) {
-        next = at->next;
-        struct waiting_compaction *waiting = LIST_ENTRY(at, struct waiting_compaction, node);
-        if (waiting->revision > done && (!role->is_draining || MUTANT(D70))) continue;
-        if (waiting->revision > done) give_up(&waiting->reply);
-        list_remove(&waiting->node);
-        lane_must_post(role->lanes.to_net, &waiting->reply);
-        alloc_free(waiting);
-    }
-}
+/* --- what is to be freed --- */
 
 static void note_memory(struct apply_actor *role, const struct mvcc_stats *stats)
 {
@@ -431,39 +397,21 @@ static void note_memory(struct apply_actor *role, const struct mvcc_stats *stats
     METRIC_SET(metrics, bags_outstanding, stats->bags_outstanding);
 }
 
-/* A step of the compaction that is not done. */
-static void compact(struct apply_actor *role, struct mvcc *mvcc)
-{
-    struct metrics *metrics = &role->shared->metrics;
-    uint64_t before_ns = clock_mono_ns();
-    if (role->compact_ns == 0) role->compact_ns = before_ns;
-    role->more_to_free = mvcc_compact_step(mvcc, COMPACT_BUDGET);
-    mvcc_publish(mvcc);
-    uint64_t after_ns = clock_mono_ns();
-    metrics_observe(&metrics->compaction_pause, METRICS_IN_MS, after_ns - before_ns);
-    metrics_observe(&metrics->compaction_index_pause, METRICS_IN_500US, after_ns - before_ns);
-    if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) return;
-    metrics_observe(&metrics->compaction_total, METRICS_IN_100MS, after_ns - role->compact_ns);
-    METRIC_SET(metrics, compacted_s, clock_wall_ns() / NS_PER_S);
-    role->compact_ns = 0;
-}
-
 static void free_garbage(struct apply_actor *role)
 {
     struct mvcc *mvcc = state_machine_mvcc(role->machine);
     role->more_to_free = false;
     mvcc_publish(mvcc); /* what the last step freed: the quota asks the view */
-    if (mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc))) compact(role, mvcc);
+    apply_compaction_step(&role->compaction, mvcc, role->now_ns, &role->shared->metrics);
     role->more_to_free = mvcc_reclaim_step(mvcc, RECLAIM_BUDGET) || role->more_to_free;
     role->more_to_free = state_machine_discard_step(role->machine, DISCARD_BUDGET) || role->more_to_free;
     if (mvcc_is_unpublished(mvcc)) role->more_to_free = true;
     struct mvcc_stats stats;
     mvcc_get_stats(mvcc, &stats);
     note_memory(role, &stats);
-    /* Bags wait for readers to pass, a compaction that is not done for a reader's pin. */
-    bool is_held = mvcc_compact_done_revision(mvcc) < mvcc_view_compact_revision(mvcc_view(mvcc));
-    role->free_ns = stats.bags_outstanding > 0 || is_held ? role->now_ns + FREE_AGAIN_NS : CLOCK_NEVER;
-    if (!list_is_empty(&role->compactions)) answer_compactions(role);
+    role->free_ns = stats.bags_outstanding > 0 ? role->now_ns + FREE_AGAIN_NS : CLOCK_NEVER;
+    if (role->compaction.next_ns < role->free_ns) role->free_ns = role->compaction.next_ns;
+    apply_compaction_answer(&role->compaction, mvcc, role->is_draining, role->lanes.to_net);
 }
 
 /* --- what is missing in the state --- */
@@ -549,7 +497,7 @@ static bool step(struct actor *actor, uint64_t now_ns)
     if (role->propose_ns <= now_ns) propose_missing(role);
     if (compactor_deadline_ns(&role->compactor) <= now_ns) auto_compact(role);
     bool more = apply_asks_step(role);
-    return more || role->more_to_free;
+    return more || role->more_to_free || role->compaction.next_ns <= now_ns;
 }
 
 static uint64_t deadline_ns(struct actor *actor)
@@ -589,7 +537,7 @@ void apply_actor_init(struct apply_actor *role, const struct apply_options *opti
     role->snapshots = options->snapshots;
     apply_leases_init(&role->leases, options->config->election_timeout_ms * NS_PER_MS, options->config->lease_checkpoint_ns);
     list_init(&role->renewals);
-    list_init(&role->compactions);
+    apply_compaction_init(&role->compaction);
     bool is_good = compactor_init(&role->compactor, options->config->auto_compaction_mode,
                                   options->config->auto_compaction_retention, options->now_ns);
     ASSERT(is_good); /* config_check saw it */
@@ -599,12 +547,7 @@ void apply_actor_deinit(struct apply_actor *role)
 {
     if (role->machine == NULL) return;
     actor_deinit(&role->actor);
-    struct list *node;
-    while ((node = list_pop_front(&role->compactions)) != NULL) {
-        struct waiting_compaction *waiting = LIST_ENTRY(node, struct waiting_compaction, node);
-        mail_deinit(&waiting->reply);
-        alloc_free(waiting);
-    }
+    apply_compaction_deinit(&role->compaction);
     alloc_free(role->after);
     alarm_list_unref(role->alarms);
     apply_asks_deinit(role);

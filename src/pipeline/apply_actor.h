@@ -3,12 +3,12 @@
  *
  * Besides it says what only the state knows is missing: the member's own attributes, the cluster version, auto compaction, what its state
  * hashes to, that there is room again, which leases are over; as commands of the member's own through raft.
- * Owner: the node. Thread: apply (the one writer). Limits: entries per step, waiting physical compactions ≤ calls in flight.
+ * Owner: the node. Thread: apply (the one writer). Limits: entries per step.
  */
 #ifndef PIPELINE_APPLY_ACTOR_H
 #define PIPELINE_APPLY_ACTOR_H
-#include "base/list.h"
 #include "pipeline/actor.h"
+#include "pipeline/apply_compaction.h"
 #include "pipeline/apply_leases.h"
 #include "pipeline/config.h"
 #include "pipeline/shared.h"
@@ -48,8 +48,8 @@ struct apply_actor {
     uint64_t applied_bytes;     /* credit of this step */
     uint64_t applied_reported;
     struct apply_snapshots snapshots;
-    struct list compactions;    /* physical ones that wait */
-    bool is_draining;           /* none of them waits any more */
+    struct apply_compaction compaction;
+    bool is_draining;           /* no physical compaction waits any more */
     struct apply_leases leases;
     struct list renewals;       /* batches that wait for a checkpoint to be void; in order */
     struct compactor compactor;
@@ -58,11 +58,10 @@ struct apply_actor {
     bool is_leader;
     const struct cluster *cluster; /* as last looked at, for metrics; not to be followed */
     uint64_t entry_ns;          /* when the entry before was applied, for metrics */
-    uint64_t compact_ns;        /* when the compaction that is not done began, for metrics; 0 = none */
     uint64_t disarm_ns;         /* next look whether NOSPACE may go; CLOCK_NEVER = no alarm, or not ours to take back */
     struct alarm_list *alarms;  /* as last seen; a reference */
     uint64_t propose_ns;        /* next look at what is missing */
-    uint64_t free_ns;           /* next look for what readers gave back */
+    uint64_t free_ns;           /* next look for what readers gave back, or step of the compaction */
     bool more_to_free;
 };
 struct apply_options {

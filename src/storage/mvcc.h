@@ -83,6 +83,7 @@ MUST_USE enum err mvcc_compact(struct mvcc *mvcc, int64_t revision);
  * counts as nothing to do). */
 bool mvcc_compact_step(struct mvcc *mvcc, size_t budget);
 int64_t mvcc_compact_done_revision(const struct mvcc *mvcc); /* everything ≤ this that could go is gone */
+uint64_t mvcc_compact_backlog(const struct mvcc *mvcc);      /* about how many versions the steps have still to look at, held by a pin or not */
 /* Frees or reuses about `budget` nodes whose readers are gone; true while more wait. */
 bool mvcc_reclaim_step(struct mvcc *mvcc, size_t budget);
 /* The next mvcc_publish has something to show: changes, or much that was freed since the last. */

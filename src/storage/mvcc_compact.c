@@ -10,6 +10,8 @@
 #include "base/mutant.h"
 #include "storage/mvcc_state.h"
 
+#define AHEAD 8 /* entries */
+
 enum err mvcc_compact(struct mvcc *mvcc, int64_t revision)
 {
     ASSERT(!mvcc->is_in_txn);
@@ -22,6 +24,12 @@ enum err mvcc_compact(struct mvcc *mvcc, int64_t revision)
 }
 
 int64_t mvcc_compact_done_revision(const struct mvcc *mvcc) { return mvcc->done_revision; }
+
+uint64_t mvcc_compact_backlog(const struct mvcc *mvcc)
+{
+    if (mvcc->done_revision == mvcc->compact_revision) return 0;
+    return mvcc_history_log_find(&mvcc->log, mvcc->compact_revision + 1).ordinal - mvcc->log.first;
+}
 
 /* How far the steps may go now. A pin that we miss was set after the mark moved, and its owner sees that. */
 static int64_t limit_revision(const struct mvcc *mvcc)
@@ -65,6 +73,14 @@ static void pass_trim(struct mvcc *mvcc)
     drop_record(mvcc, record);
 }
 
+/* The record that is looked at in a while: it was written long ago, and no cache knows it. */
+static void fetch_ahead(struct mvcc_history_log_place place, uint64_t end)
+{
+    uint64_t ordinal = place.ordinal + AHEAD;
+    if (ordinal >= end || ordinal / MVCC_HISTORY_LOG_CHUNK != place.chunk->number) return;
+    __builtin_prefetch(place.chunk->entries[ordinal % MVCC_HISTORY_LOG_CHUNK]);
+}
+
 static int64_t revision_at(struct mvcc_history_log_place place)
 {
     return mvcc_record_revision(mvcc_history_log_next(&place));
@@ -95,6 +111,7 @@ bool mvcc_compact_step(struct mvcc *mvcc, size_t budget)
     mvcc->is_changed = true;
     if (BUGGIFY(COMPACT_ONE)) budget = 1;
     for (; budget > 0; budget--) {
+        fetch_ahead(mvcc->trim, mvcc->log.end);
         if (advance(mvcc, limit)) continue;
         mvcc->done_revision = limit;
         return false;

@@ -215,7 +215,7 @@ void world_state_idle(struct world_member *member)
     require(member, member->calls.free_count == member->config.calls_max, "each call has left its port", member->calls.free_count, member->config.calls_max);
     require(member, pending_oldest(&member->line.raft.pending) == NULL, "nobody waits for what is over", 0, 0);
     require(member, member->line.raft.reads.count == 0, "no read waits for what is over", member->line.raft.reads.count, 0);
-    require(member, list_is_empty(&member->line.apply.compactions), "no compaction waits for what is over", 0, 0);
+    require(member, list_is_empty(&member->line.apply.compaction.waiting), "no compaction waits for what is over", 0, 0);
     world_watchers_idle(member);
     bool is_freed = mvcc_compact_done_revision(mvcc) >= mvcc_view_compact_revision(view);
     require(member, is_freed, "K10 nobody reads, and all that is compacted is freed", (uint64_t)mvcc_compact_done_revision(mvcc),
