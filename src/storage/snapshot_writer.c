@@ -20,9 +20,9 @@
 #include "storage/snapshot_format.h"
 #include "storage/snapshot_io.h"
 
-#define WALK_BUDGET 512              /* records looked at per step */
-#define SYNC_EVERY_BYTES (8u << 20)
-#define AHEAD_OF_LOG 4               /* times as many bytes as the log got meanwhile, whatever the rate */
+#define WALK_BUDGET 512               /* records looked at per step */
+#define SYNC_EVERY_BYTES (UINT64_C(1) << 20) /* a sync of the log that comes meanwhile waits for no more than these */
+#define AHEAD_OF_LOG 4                /* times as many bytes as the log got meanwhile, whatever the rate */
 #define CATCH_UP_NS (100 * NS_PER_MS) /* of what a sync, or others at the processor, took from the rate */
 
 enum phase { PHASE_OPEN, PHASE_WALK, PHASE_FLUSH, PHASE_SYNC, PHASE_CLOSE, PHASE_RENAME, PHASE_SYNC_DIR, PHASE_DROP_FILE, PHASE_DROP_NAME };
