@@ -76,27 +76,17 @@ class Struck:
 
     # One line: kill, harm, what the tools say, what a start says, put right
 
-    def batches(self):
-        """Of the log's last segment, as the essay in src/storage/wal_format.c has them: entries, and whether it is a mark."""
-        with open(self.segment(-1), "rb") as file:
-            content = file.read()
-        found, at = [], 0
-        while at + BLOCK <= len(content):
-            number, blocks = struct.unpack_from("<QI", content, at + 16)
-            if number == 0 or blocks == 0:
-                break       # nothing was written here
-            header = at + STAMP + (HEAD if at == 0 else 0)
-            found.append((struct.unpack_from("<I", content, header + 4)[0], content[header + 48] & 1 != 0))
-            at += blocks * BLOCK
-        return found
-
-    def is_young(self):
-        """The log's last segment has no entry behind its first batch: damage at its end strikes the head of a segment, not a tail."""
-        return not any(records for records, _ in self.batches()[1:])
+    def is_grown(self):
+        """The log's last segment has entries behind its first batch, so that damage at its end strikes a tail and not the head of a segment; and ends
+        with a mark, so that damage to it takes no write along. Both by one look: a segment begins when it must."""
+        found = batches(self.segment(-1))
+        if not any(records for _, records, _ in found[1:]):
+            self.write(self.member.client, 1)
+            return False
+        return found[-1][2]
 
     def strike(self, fault, place, harm, expected, verdict=None, snapshot=None):
-        wait_until(lambda: not self.is_young() or self.write(self.member.client, 1), PATIENCE_S, "the last segment has grown")
-        wait_until(lambda: self.batches()[-1][1], PATIENCE_S, "the log's last batch is a mark: damage to it takes no write along")
+        wait_until(self.is_grown, PATIENCE_S, "the log's last segment has grown and ends with a mark")
         self.member.kill()
         if self.others:
             self.write(self.others[0].client)
@@ -161,11 +151,26 @@ def flip(path, at):
     return path
 
 
-def used(path):
-    """Where what is written of a segment ends."""
+def batches(path):
+    """Of a segment, as the essay in src/storage/wal_format.c has them: where each ends, its entries, and whether it is a mark. What stands behind
+    the last may be of the segment that the file was before."""
     with open(path, "rb") as file:
         content = file.read()
-    return (len(content.rstrip(b"\0")) + BLOCK - 1) // BLOCK * BLOCK
+    found, at, segment, newest = [], 0, content[8:16], 0
+    while at + BLOCK <= len(content):
+        number, blocks = struct.unpack_from("<QI", content, at + 16)
+        if content[at + 8:at + 16] != segment or number == 0 or (newest > 0 and number != newest + 1):
+            break
+        header = at + STAMP + (HEAD if at == 0 else 0)
+        at += blocks * BLOCK
+        newest = number
+        found.append((at, struct.unpack_from("<I", content, header + 4)[0], content[header + 48] & 1 != 0))
+    return found
+
+
+def used(path):
+    """Where what is written of a segment ends."""
+    return batches(path)[-1][0]
 
 
 def cut(path, size):
