@@ -31,7 +31,7 @@ await() {
     shift
     for out; do until_true 10 has_line "$out" "$pattern" || true; done
 }
-grant() { own lease grant "$1" -w json | sed -E 's/.*"ID":([0-9]+).*/\1/' | xargs printf '%x\n'; }
+grant() { own lease grant "$1" -w json | sed -E 's/.*"ID":([0-9]+).*/\1/' | xargs printf '%016x\n'; }
 
 keep_alive() {
     local lease
