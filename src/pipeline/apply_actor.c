@@ -278,14 +278,15 @@ static void post_after(struct apply_actor *role)
     for (uint32_t i = 0; i < role->after_count; i++) lane_must_post(home_of(role, &role->after[i]), &role->after[i]);
     role->after_count = 0;
     uint64_t applied = state_machine_applied_index(role->machine);
-    if (applied == role->applied_reported) return;
-    struct mail mail = {.kind = MAIL_APPLIED, .applied = {.index = applied, .bytes = role->applied_bytes}};
-    lane_must_post_quietly(role->lanes.to_raft, &mail); /* at most one per COMMIT that raft posted */
-    /* Either we see that raft waits, or raft sees the mail before it sleeps. */
+    if (applied != role->applied_reported) {
+        struct mail mail = {.kind = MAIL_APPLIED, .applied = {.index = applied, .bytes = role->applied_bytes}};
+        lane_must_post_quietly(role->lanes.to_raft, &mail); /* at most one per COMMIT that raft posted */
+        role->applied_reported = applied;
+        role->applied_bytes = 0;
+    }
+    /* Either we see that raft waits, or raft sees the mail before it sleeps, or the room that its lane has now. */
     bool is_wanted = atomic_fetch_add_explicit(&role->shared->wants_applied, 0, memory_order_seq_cst) != 0;
     if (is_wanted && !MUTANT(D118)) role->lanes.to_raft->posted = true;
-    role->applied_reported = applied;
-    role->applied_bytes = 0;
 }
 
 /* --- alarms --- */

@@ -70,6 +70,8 @@ static inline bool lane_post(struct lane *lane, const struct mail *mail)
     switchboard_point(lane->board, lane->name);
     return true;
 }
+/* Producer: whether the next mail would be refused. The consumer may make room at any time. */
+static inline bool lane_is_full(const struct lane *lane) { return ring_is_full(&lane->ring); }
 /* Producer: for lanes that cannot be full by construction. */
 static inline void lane_must_post(struct lane *lane, const struct mail *mail)
 {

@@ -431,6 +431,13 @@ static bool step(struct actor *actor, uint64_t now_ns)
     return role->flush_held;
 }
 
+/* Looked at before it sleeps: room that apply made before it was asked to tell of it. */
+static bool has_room(const struct actor *actor)
+{
+    const struct raft_actor *role = (const struct raft_actor *)actor;
+    return role->backlog_count > 0 && !lane_is_full(role->lanes.to_apply);
+}
+
 static uint64_t deadline_ns(struct actor *actor)
 {
     const struct raft_actor *role = (const struct raft_actor *)actor;
@@ -443,7 +450,7 @@ static uint64_t deadline_ns(struct actor *actor)
     return role->retry_ns < first ? role->retry_ns : first;
 }
 
-static const struct actor_table table = {.name = "kvd-raft", .may_be_lent = true, .step = step, .deadline_ns = deadline_ns};
+static const struct actor_table table = {.name = "kvd-raft", .may_be_lent = true, .step = step, .deadline_ns = deadline_ns, .has_more = has_room};
 
 void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *options)
 {

@@ -69,12 +69,15 @@ static inline void ring_deinit(struct ring *ring)
 /* Either end; a snapshot. */
 static inline uint32_t ring_size(const struct ring *ring) { return ck_ring_size(&ring->first) + ck_ring_size(&ring->rest); }
 
+/* Producer; the consumer may make room at any time. */
+static inline bool ring_is_full(const struct ring *ring) { return ring_size(ring) >= ring->capacity - 1; }
+
 /* Producer: the part that takes the next mail, and its slot. NULL = full. */
 static inline struct ck_ring *ring_reserve(struct ring *ring, struct mail **out_slot)
 {
     *out_slot = ck_ring_size(&ring->rest) > 0 ? NULL : ck_ring_enqueue_reserve_spsc_mail(&ring->first, ring->first_slots);
     if (*out_slot != NULL) return &ring->first;
-    if (ring->capacity <= RING_FIRST_SLOTS || ring_size(ring) >= ring->capacity - 1) return NULL;
+    if (ring->capacity <= RING_FIRST_SLOTS || ring_is_full(ring)) return NULL;
     if (ring->rest_slots == NULL) ring->rest_slots = (struct mail *)alloc_zero(ring->capacity, sizeof(struct mail));
     *out_slot = ck_ring_enqueue_reserve_spsc_mail(&ring->rest, ring->rest_slots);
     ASSERT(*out_slot != NULL);

@@ -20,7 +20,7 @@ struct shared {
     atomic_bool no_space;               /* raft */
     atomic_bool raft_is_gone;           /* main, at stop: nobody proposes or confirms any more */
     atomic_uint is_watched;             /* watch: there are streams, each publish is to wake it. Exact: read by adding 0 */
-    atomic_uint wants_applied;          /* raft: it holds something back until apply has gone on, which is to wake it. Exact, likewise */
+    atomic_uint wants_applied;          /* raft: it holds something back until apply has gone on, or made room, which is to wake it. Exact, likewise */
     atomic_uint gathers_reads;          /* raft: reads that come wait for a question under way: net need not wake it. Exact, likewise */
     struct metrics metrics;
     struct op_metrics ops;              /* apply, net */

@@ -27,13 +27,16 @@ static void run_role(struct world_member *member, uint32_t role)
     struct world_state_hold hold = {.view = NULL};
     if (is_apply) world_state_hold(member, &hold);
     if (member->line.roles[role] == &member->line.watch.actor) world_watchers_step(member);
-    if (actor_step(member->line.roles[role], world_local_ns(member))) member->more |= bit;
-    if (member->line.roles[role] == &member->line.raft.actor) atomic_store(&member->line.raft.actor.bell.state, (member->more & bit) == 0 ? DOORBELL_ASLEEP : DOORBELL_AWAKE);
+    struct actor *raft = &member->line.raft.actor;
+    bool is_raft = member->line.roles[role] == raft;
+    bool more = actor_step(member->line.roles[role], world_local_ns(member));
+    if (more || (is_raft && raft->table->has_more(raft))) member->more |= bit;
+    if (is_raft) atomic_store(&raft->bell.state, (member->more & bit) == 0 ? DOORBELL_ASLEEP : DOORBELL_AWAKE);
     world_state_release(member, &hold);
     if (is_apply) world_leases_look(member);
     world_state_step(member);
     if (is_apply) world_alarms_look(member);
-    if (member->line.roles[role] == &member->line.raft.actor) world_watch_raft(member);
+    if (is_raft) world_watch_raft(member);
     bool goes_on = member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor;
     if (goes_on && member->failed_steps++ > 3) world_watch_broken(world, "D5 a failed write or sync stops the member", member->number, 0, 0);
     world->depth--;
@@ -266,15 +269,16 @@ static bool has_mail(const struct world_member *member, const struct actor *acto
     return actor_has_mail(actor) && !(actor == &member->line.raft.actor && is_unheard(member));
 }
 
-/* What raft holds back until apply has gone on is not to wait for anything else. */
+/* What raft holds back until apply has gone on, or made room, is not to wait for anything else. */
 static void check_wakes(const struct world_member *member)
 {
     struct raft_status status;
     const struct raft_actor *raft = &member->line.raft;
-    if (ring_size(&raft->lanes.from_apply->ring) == 0) return;
     raft_get_status(raft->raft, &status);
     uint64_t end = status.commit_index < status.durable_index ? status.commit_index : status.durable_index;
-    if (raft->backlog_count == 0 && raft->posted_index >= end) return;
+    bool has_news = ring_size(&raft->lanes.from_apply->ring) > 0, has_room = !lane_is_full(raft->lanes.to_apply);
+    bool is_kept = (has_news && (raft->backlog_count > 0 || raft->posted_index < end)) || (has_room && raft->backlog_count > 0);
+    if (!is_kept) return;
     world_watch_broken(member->world, "who waits until something is applied is woken then", member->number, raft->posted_index, end);
 }
 
@@ -284,6 +288,7 @@ static bool has_work(struct world_member *member, uint32_t role)
     struct actor *actor = member->line.roles[role];
     if (is_napping(member, role)) return false;
     if ((member->more & 1u << role) != 0) return true;
+    if (actor == &member->line.raft.actor && atomic_load(&actor->bell.state) == DOORBELL_AWAKE) return true; /* it was rung */
     if (has_mail(member, actor) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
     if (actor == &member->line.net.actor) return world_net_has_calls(member);
     if (actor == &member->line.peer.actor) return world_net_has_peers(member);

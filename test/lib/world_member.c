@@ -159,6 +159,7 @@ void world_connect(struct world_member *member)
                                                      .work_fs = member->work_fs, .wal_path = member->dir.wal_path,
                                                      .main = &member->main});
     doorbell_init(&member->line.raft.actor.bell, rung, NULL); /* nobody waits in its futex */
+    atomic_store(&member->line.raft.actor.bell.state, DOORBELL_ASLEEP);
     world_wake(member);
     member->world->net_is_stirred = true; /* it listens now */
 }

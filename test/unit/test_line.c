@@ -276,6 +276,30 @@ START_TEST(test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_whe
 }
 END_TEST
 
+/* What apply takes out of a full lane need not be a commit: the room is news, too. */
+START_TEST(test_a_write_behind_a_lane_full_of_other_news_is_answered_when_apply_has_taken_it)
+{
+    struct world *world = world_new(&(struct world_options){.seed = 6, .members = 1, .lane_peer = 8});
+    struct line *line = &world->members[0].line;
+    enum err err;
+    struct slice bytes;
+    bool died = false;
+    wait_ready(world, 1);
+    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
+    ck_assert_int_eq(err, ERR_OK);
+    struct mail filler = {.kind = MAIL_LEADER, .leader = {.term = SHARED_GET(line->raft.shared, term), .leader = line->raft.self, .is_me = true}};
+    while (!lane_is_full(line->raft.lanes.to_apply)) raft_actor_post_apply(&line->raft, &filler);
+    world->members[0].nap_until_ns = world->now_ns + 100 * NS_PER_MS; /* apply's */
+    uint64_t call = put(world, 0, "k", "w");
+    world_run(world, 50 * NS_PER_MS);
+    ck_assert_uint_eq(line->raft.backlog_count, 1);
+    world_run(world, NS_PER_S);
+    ck_assert(world_answer(world, call, &err, &bytes, &died));
+    ck_assert_int_eq(err, ERR_OK);
+    world_free(world);
+}
+END_TEST
+
 /* A client that does not read its stream keeps a pin, and a compaction waits for that: neither may keep the other's call for ever. */
 START_TEST(test_a_physical_compaction_that_waits_for_a_reader_is_answered_when_the_member_stops)
 {
@@ -498,6 +522,7 @@ int main(void)
     tcase_add_test(tcase, test_reads_of_a_follower_whose_question_is_lost_are_asked_for_again);
     tcase_add_test(tcase, test_a_read_of_what_is_published_does_not_pass_through_apply);
     tcase_add_test(tcase, test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_when_the_member_stops);
+    tcase_add_test(tcase, test_a_write_behind_a_lane_full_of_other_news_is_answered_when_apply_has_taken_it);
     tcase_add_test(tcase, test_a_physical_compaction_that_waits_for_a_reader_is_answered_when_the_member_stops);
     tcase_add_test(tcase, test_nothing_acknowledged_is_lost_under_kills_power_loss_and_cuts);
     suite_add_tcase(suite, tcase);
