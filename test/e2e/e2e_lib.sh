@@ -85,6 +85,15 @@ e2e_finish() {
 }
 trap e2e_finish EXIT
 
+# The leader's place among the members. On a busy machine it may be that they have none at the moment, or two that think so.
+e2e_leader() {
+    local leader='' end=$((SECONDS + 20))
+    until [[ $leader =~ ^[0-9]$ ]] || ((SECONDS >= end)); do
+        leader=$("$e2e_root/bin/kvctl" --endpoints "$(IFS=,; echo "${e2e_endpoints[*]}")" endpoint status | awk -F', ' '$5 == "true" { print NR }') || true
+    done
+    echo "$leader"
+}
+
 e2e_pass() { e2e_passed=$((e2e_passed + 1)); }
 
 e2e_fail() {

@@ -34,18 +34,9 @@ wait_ready() {
     done
 }
 
-# Its place among the members. On a busy machine it may be that they have none at the moment, or two that think so.
-find_leader() {
-    local end=$((SECONDS + 20))
-    leader=
-    until [[ $leader =~ ^[0-9]$ ]] || ((SECONDS >= end)); do
-        leader=$("$e2e_root/bin/kvctl" --endpoints "$(IFS=,; echo "${e2e_endpoints[*]}")" endpoint status | awk -F', ' '$5 == "true" { print NR }') || true
-    done
-}
-
 kill_all_in_turn() {
     local member leader
-    find_leader
+    leader=$(e2e_leader)
     for member in "$leader" $((leader % 3 + 1)) $(((leader + 1) % 3 + 1)); do
         kill -9 "$(cut -d' ' -f1 "$e2e_dir/data/kvd$member.pid")"
         sleep 0.2

@@ -186,7 +186,7 @@ over_leaders() {
     await "^[HE]/" holder.out candidate.out
     in_background waiter.out lock --ttl 2 H
     waiter=$pid
-    victim=$(own endpoint status -w json | leading_member)
+    victim=$(e2e_leader)
     kill -9 "$(cut -d' ' -f1 "$e2e_dir/data/kvd$victim.pid")"
     killed_s=$SECONDS
     "$e2e_root/scripts/start_servers.sh" >>"$e2e_dir/start.out" 2>&1
@@ -212,8 +212,6 @@ still_held() {
 is_long_ago() { ((SECONDS - killed_s >= 7)); }
 
 count_keys() { keys "$1" | wc -l; }
-# The place of the endpoint that leads, from 1.
-leading_member() { python3 -c 'import json,sys; s = json.load(sys.stdin); print(1 + [e["Status"]["header"]["member_id"] == e["Status"]["leader"] for e in s].index(True))'; }
 
 kvctl_start
 over_leaders

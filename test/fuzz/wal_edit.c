@@ -72,7 +72,7 @@ static void learn_file(struct wal_edit *edit, size_t file, uint64_t *append)
     }
 }
 
-struct wal_edit *wal_edit_learn(wal_edit_script_fn *script_fn)
+struct wal_edit *wal_edit_learn(wal_rig_script_fn *script_fn)
 {
     struct wal_edit *edit = ALLOC(struct wal_edit);
     struct wal_rig *rig = &edit->rig;

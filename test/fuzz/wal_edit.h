@@ -9,10 +9,9 @@
 #include "lib/wal_rig_script.h"
 
 struct wal_edit;
-typedef enum err wal_edit_script_fn(struct wal_rig *rig, struct wal_rig_promise *promise);
 
 /* The log after the script and one batch more that no durable mark covers, closed, and its model. */
-struct wal_edit *wal_edit_learn(wal_edit_script_fn *script_fn);
+struct wal_edit *wal_edit_learn(wal_rig_script_fn *script_fn);
 /* The rig on a copy of the log without edits, with the script's newest snapshot. */
 struct wal_rig *wal_edit_begin(struct wal_edit *edit);
 /* Reads edits, {kind, block, other block, argument} each, and makes them; true if one forges checksums. Where the file is gone or too short

@@ -16,8 +16,10 @@ struct wal_rig_promise {
     uint64_t snapshots[2][2]; /* the two newest snapshots on disk, the newest first: index and term; 0 = none */
 };
 
+/* One of the scripts below: opens the log and runs; not ERR_OK: the log could not be opened. */
+typedef enum err wal_rig_script_fn(struct wal_rig *rig, struct wal_rig_promise *promise);
+
 bool wal_rig_script_is_long(void); /* KVD_TEST_LONG=1 */
-/* Opens the log and runs the script; not ERR_OK: the log could not be opened. */
 enum err wal_rig_script(struct wal_rig *rig, struct wal_rig_promise *promise);
 /* A script of its own for the head of the log: snapshots of the member's own with segments dropped behind them, three from others with
  * resets, votes in between, and what waits while they are under way. */

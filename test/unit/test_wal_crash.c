@@ -20,9 +20,7 @@ static void ignore_entry(void *context, const struct raft_entry *entry)
     (void)entry;
 }
 
-typedef enum err script_fn(struct wal_rig *rig, struct wal_rig_promise *promise);
-
-static uint64_t script_ops(script_fn *script)
+static uint64_t script_ops(wal_rig_script_fn *script)
 {
     struct wal_rig rig;
     struct wal_rig_promise promise = {.report = -1};
@@ -36,7 +34,7 @@ static uint64_t script_ops(script_fn *script)
 }
 
 /* Runs the script up to its op'th operation; the rig's disk is then as it was when that one was under way. */
-static void script_cut(script_fn *script, struct wal_rig *rig, uint64_t op, struct wal_rig_promise *promise)
+static void script_cut(wal_rig_script_fn *script, struct wal_rig *rig, uint64_t op, struct wal_rig_promise *promise)
 {
     *promise = (struct wal_rig_promise){.report = -1};
     wal_rig_init(rig);
@@ -129,7 +127,7 @@ static void each_crash(struct wal_rig *rig, uint64_t op, const struct fs_sim_dis
 }
 
 /* The script cut at every operation. In the gate at every sector boundary of small writes and eight of large ones. */
-static void enumerate(script_fn *script, crash_check_fn *check, uint64_t points_min)
+static void enumerate(wal_rig_script_fn *script, crash_check_fn *check, uint64_t points_min)
 {
     uint64_t ops = script_ops(script);
     ck_assert_uint_gt(ops, 75);

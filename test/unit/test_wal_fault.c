@@ -18,15 +18,13 @@
 
 #define EXIT_OPEN_REFUSED 10
 
-typedef enum err script_fn(struct wal_rig *rig, struct wal_rig_promise *promise);
-
 struct outcome {
     int code;
     uint64_t acked;  /* the newest append that was acknowledged */
     char text[2048]; /* what stood on stderr */
 };
 
-static void run_in_child(script_fn *script, enum fs_kind kind, uint64_t nth, int error, int report)
+static void run_in_child(wal_rig_script_fn *script, enum fs_kind kind, uint64_t nth, int error, int report)
 {
     struct wal_rig rig;
     struct wal_rig_promise promise = {.report = report};
@@ -41,7 +39,7 @@ static void run_in_child(script_fn *script, enum fs_kind kind, uint64_t nth, int
     _exit(wal_rig_durable(&rig) == rig.appended ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-static struct outcome script_with_fault(script_fn *script, enum fs_kind kind, uint64_t nth, int error)
+static struct outcome script_with_fault(wal_rig_script_fn *script, enum fs_kind kind, uint64_t nth, int error)
 {
     struct outcome outcome = {.code = -1};
     int acks[2], words[2];
@@ -81,7 +79,7 @@ static void check_end(const struct outcome *outcome, enum fs_kind kind, uint64_t
 }
 
 /* Fails call 1, 2, … until there is no such call any more; returns how many ended the process while it ran. */
-static size_t fail_each_call(script_fn *script, enum fs_kind kind, int error, bool is_ignored)
+static size_t fail_each_call(wal_rig_script_fn *script, enum fs_kind kind, int error, bool is_ignored)
 {
     size_t fatals = 0;
     uint64_t acked_before = 0;
@@ -102,7 +100,7 @@ static size_t fail_each_call(script_fn *script, enum fs_kind kind, int error, bo
 }
 
 /* Where some are of no account: an old segment's file that cannot be renamed is removed. */
-static size_t fail_renames(script_fn *script, int error, size_t *out_survived)
+static size_t fail_renames(wal_rig_script_fn *script, int error, size_t *out_survived)
 {
     size_t fatals = 0;
     *out_survived = 0;
