@@ -176,6 +176,7 @@ static void derive(struct config *config)
     config->inflight_bytes_max = 8 * MIB;
     config->inflight_messages_max = 256;
     config->inflight_partial_max = 2;
+    config->own_wait_entries_min = 32;
     config->reply_bytes_max = 128 * MIB;
     config->gather_bytes_max = 256 * MIB;
     config->chunk_bytes = CONFIG_CHUNK_BYTES;

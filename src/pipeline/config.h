@@ -73,6 +73,7 @@ struct config {
     size_t inflight_bytes_max;
     uint32_t inflight_messages_max;
     uint32_t inflight_partial_max;        /* messages that are not full, unacknowledged per peer */
+    uint32_t own_wait_entries_min;        /* with so many uncommitted a leader's own disk waits for the first acknowledgement */
     size_t reply_bytes_max;               /* large ranges being encoded at once */
     size_t gather_bytes_max;              /* what a range in another order than the keys' may hold */
     size_t chunk_bytes;                   /* one step of a range */

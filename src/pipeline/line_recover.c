@@ -221,6 +221,7 @@ static struct raft *make_raft(const struct line_recover_options *options, const 
         .inflight_messages_max = config->inflight_messages_max,
         .inflight_bytes_max = config->inflight_bytes_max,
         .inflight_partial_max = config->inflight_partial_max,
+        .own_wait_entries_min = config->own_wait_entries_min,
         .message_bytes_max = config->message_bytes_max,
         .tail_bytes_max = config->tail_bytes_max,
         .uncommitted_bytes_max = config->uncommitted_bytes_max,

@@ -247,11 +247,39 @@ static void take_leader(struct raft *raft)
     if (is_removed) election_retire(raft); /* after the commit index has left for the others */
 }
 
+/* An acknowledgement that is late may never come. */
+static bool is_about_to_acknowledge(const struct raft *raft, const struct progress *peer)
+{
+    return peer->flight_count > 0 && raft->now_ns - peer->flights[peer->flight_head].sent_ns < raft->options.heartbeat_ns;
+}
+
+/* What the leader alone has is committed nowhere (thesis 10.2.1: its disk is one of many). So under load its disk need not be ahead of all others:
+ * it gets in one batch what came until the first of them has more than it, as they get theirs. With little on its way it starts at once,
+ * since then the two disks' times would add up. */
+static bool is_waiting_for_others(const struct raft *raft)
+{
+    const struct raft_log *log = &raft->log;
+    const struct raft_conf *conf = raft_core_conf(raft);
+    uint32_t least = raft->options.own_wait_entries_min;
+    uint64_t last = raft_log_last(log);
+    bool is_loaded = least > 0 && last - log->commit >= least && raft_log_bytes(log, log->unsent, last) < RAFT_OWN_WAIT_BYTES_MAX;
+    if (raft->role != RAFT_LEADER || conf->voter_count < 2 || !is_loaded) return false;
+    bool is_near = MUTANT(D134);
+    for (uint32_t i = 0; i < raft->peer_count; i++) {
+        const struct progress *peer = &raft->peers[i];
+        if (peer->id == raft->options.self) continue;
+        if (peer->match_index >= log->unsent && !MUTANT(D134)) return false;
+        is_near = is_near || is_about_to_acknowledge(raft, peer);
+    }
+    return is_near;
+}
+
 static void take_persist(struct raft *raft)
 {
     struct raft_log *log = &raft->log;
     uint64_t last = raft_log_last(log);
-    bool has_news = raft->hard_sequence == UINT64_MAX || raft->has_install || log->unsent <= last;
+    bool has_entries = log->unsent <= last && !is_waiting_for_others(raft);
+    bool has_news = raft->hard_sequence == UINT64_MAX || raft->has_install || has_entries;
     if (!has_news || log->append_count == RAFT_APPENDS_MAX) return;
     struct raft_output *output = &raft->output;
     output->persist = true;

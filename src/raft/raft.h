@@ -28,6 +28,7 @@
 #define RAFT_READS_MAX 4096
 #define RAFT_APPENDS_MAX 64  /* appends on their way to the WAL at once; what comes on top waits inside raft */
 #define RAFT_PROBE_BYTES_MAX (64u << 10) /* entries of an APPEND to a peer whose log is not known; a single bigger entry goes alone */
+#define RAFT_OWN_WAIT_BYTES_MAX (256u << 10) /* what waits for another member before the own disk gets it */
 #define RAFT_ENTRY_BYTES 32  /* what an entry counts in every limit in bytes, besides its data */
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
@@ -100,6 +101,7 @@ struct raft_options {
     uint32_t inflight_messages_max; /* per peer, ≥ 1 */
     size_t inflight_bytes_max;      /* per peer, ≥ message_bytes_max */
     uint32_t inflight_partial_max;  /* a message that is not full waits while so many are unacknowledged; 0 = never */
+    uint32_t own_wait_entries_min;  /* leader: with so many uncommitted the own disk waits until another has more than it, a heartbeat at most; 0 = never */
     size_t message_bytes_max;       /* entries of one APPEND; a single bigger entry goes alone */
     size_t tail_bytes_max;          /* entries in memory; what is not applied is never dropped: a full tail refuses proposals,
                                      * and on a follower more entries while committed ones wait to be applied */

@@ -119,6 +119,7 @@ static void run_options(struct words *words)
     if (check_quorum != NULL) options->check_quorum = strcmp(check_quorum, "on") == 0;
     options->inflight_messages_max = (uint32_t)number_of(words, "inflight-messages", options->inflight_messages_max);
     options->inflight_partial_max = (uint32_t)number_of(words, "inflight-partial", options->inflight_partial_max);
+    options->own_wait_entries_min = (uint32_t)number_of(words, "own-wait-entries", options->own_wait_entries_min);
     options->seed = number_of(words, "seed", options->seed);
 }
 

@@ -33,7 +33,7 @@ static const struct field fields[] = {
     FIELD("probe-percent", world.probe_percent), FIELD("calls-max", world.calls_max), FIELD("lane-calls", world.lane_calls),
     FIELD("lane-peer", world.lane_peer), FIELD("inflight-messages", world.inflight_messages), FIELD("tail-bytes", world.tail_bytes),
     FIELD("message-bytes", world.message_bytes), FIELD("inflight-bytes", world.inflight_bytes),
-    FIELD("apply-bytes", world.apply_bytes), FIELD("uncommitted-bytes", world.uncommitted_bytes),
+    FIELD("apply-bytes", world.apply_bytes), FIELD("uncommitted-bytes", world.uncommitted_bytes), FIELD("own-wait-entries", world.own_wait_entries),
     FIELD("snapshot-count", world.snapshot_count), FIELD("snapshot-catchup", world.snapshot_catchup),
     FIELD("segment-bytes", world.segment_bytes), FIELD("segment-entries", world.segment_entries),
     FIELD("election-ms", world.election_ms), FIELD("heartbeat-ms", world.heartbeat_ms),
@@ -450,6 +450,14 @@ static void draw_damage(uint64_t seed, struct sim_options *options)
     if (rng_below(&rng, 6) == 0) options->per_minute[SIM_LOSE_LOG] = (uint32_t)DRAW(&rng, 2, 10);
 }
 
+/* From a stream of its own: worlds are too small for the product's bound. */
+static void draw_own_disk(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0xa54ff53a5f1d36f1) + 21);
+    options->world.own_wait_entries = DRAW(&rng, 0, 1, 2, 4);
+}
+
 void sim_options_draw(uint64_t seed, struct sim_options *out_options)
 {
     struct sim_options options = {.world = {.seed = seed}};
@@ -485,5 +493,6 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_removals(seed, &options);
     draw_hashes(seed, &options);
     draw_damage(seed, &options);
+    draw_own_disk(seed, &options);
     *out_options = options;
 }

@@ -137,6 +137,7 @@ static void set_limits(const struct world_options *options, struct config *confi
     LIMIT(apply_bytes_max, options->apply_bytes);
     LIMIT(chunk_bytes, options->chunk_bytes);
     LIMIT(uncommitted_bytes_max, options->uncommitted_bytes);
+    LIMIT(own_wait_entries_min, (uint32_t)options->own_wait_entries);
     LIMIT(request_timeout_ns, options->request_timeout_ms * NS_PER_MS);
     LIMIT(watch_hold_bytes_max, options->watch_hold_bytes);
     config->quota_bytes = options->quota_bytes;

@@ -49,7 +49,7 @@ struct world_options {
     uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
     /* The members' limits; 0 = as config derives them. */
     uint32_t calls_max, lane_calls, lane_peer, inflight_messages;
-    uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, segment_bytes, segment_entries, chunk_bytes;
+    uint64_t tail_bytes, message_bytes, inflight_bytes, apply_bytes, uncommitted_bytes, own_wait_entries, segment_bytes, segment_entries, chunk_bytes;
     uint64_t election_ms, heartbeat_ms, request_timeout_ms;
     uint64_t lease_checkpoint_ms;
     uint64_t quota_bytes;    /* of the store; 0 = off */

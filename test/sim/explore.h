@@ -78,6 +78,7 @@ struct explore_scope {
     uint32_t flight;    /* messages in flight at once */
     uint32_t appends;   /* on their way to one disk at once; 0 = the disk is done before the step ends */
     uint32_t batch;     /* entries in one message */
+    uint32_t own_wait;  /* own_wait_entries_min */
     bool pre_vote;
     bool check_quorum;
     bool is_asymmetric; /* keep states that differ in names only */

@@ -23,6 +23,7 @@ static struct raft_options make_options(const struct explore_scope *scope)
         .tail_bytes_max = 1 << 20,
         .uncommitted_bytes_max = 1 << 20,
         .apply_bytes_max = 1 << 20,
+        .own_wait_entries_min = scope->own_wait,
         .seed = 1,
     };
 }

@@ -358,6 +358,7 @@ static struct raft_options random_options(struct world *world)
     options.check_quorum = !chance(world, 25);
     options.inflight_messages_max = 1 + (uint32_t)rng_below(&world->rng, 8);
     options.inflight_partial_max = (uint32_t)rng_below(&world->rng, 3);
+    options.own_wait_entries_min = (uint32_t)rng_below(&world->rng, 4);
     options.message_bytes_max = 40 + (size_t)rng_below(&world->rng, 400);
     options.inflight_bytes_max = options.message_bytes_max + (size_t)rng_below(&world->rng, 1000);
     options.tail_bytes_max = 300 + (size_t)rng_below(&world->rng, 3000);

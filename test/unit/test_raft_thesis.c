@@ -296,6 +296,93 @@ START_TEST(test_raft_10_2_1_entries_leave_before_the_own_disk_has_them_and_may_b
 }
 END_TEST
 
+/* With enough on its way the own disk gets nothing until another member has more than it, and then all that there is. */
+START_TEST(test_raft_10_2_1_under_load_the_own_disk_waits_for_the_first_acknowledgement)
+{
+    struct raft_options options = raft_cluster_options();
+    options.own_wait_entries_min = 2;
+    cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    struct raft_cluster_node *leader = raft_cluster_node(cluster, 1);
+    raft_cluster_propose(cluster, 1, "alone");
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(leader->append_count, 1); /* little: at once */
+    raft_cluster_persist(cluster, 1, SIZE_MAX);
+    for (uint32_t i = 0; i < 3; i++) raft_cluster_propose(cluster, 1, "one of many");
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(leader->append_count, 0);
+    ck_assert_ptr_nonnull(sent(1, 2, RAFT_MSG_APPEND));
+    raft_cluster_deliver(cluster, 2);
+    raft_cluster_settle(cluster, 2);
+    raft_cluster_propose(cluster, 1, "meanwhile");
+    raft_cluster_deliver(cluster, 1);
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(leader->append_count, 1);
+    ck_assert_uint_eq(leader->appends[0].entry_count, 4);
+    finish();
+}
+END_TEST
+
+/* A message of some size is on its way for long: then the own disk is not to begin only behind it. */
+START_TEST(test_raft_10_2_1_many_bytes_do_not_wait_for_an_acknowledgement)
+{
+    struct raft_options options = raft_cluster_options();
+    options.own_wait_entries_min = 1;
+    cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    static char value[RAFT_OWN_WAIT_BYTES_MAX / 4];
+    memset(value, 'v', sizeof(value) - 1);
+    for (uint32_t i = 0; i < 3; i++) raft_cluster_propose(cluster, 1, value);
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 0);
+    for (uint32_t i = 0; i < 2; i++) raft_cluster_propose(cluster, 1, value);
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 1);
+    finish();
+}
+END_TEST
+
+/* Who does not answer for the time of a heartbeat may not be there any more. */
+START_TEST(test_raft_10_2_1_the_own_disk_does_not_wait_for_a_late_acknowledgement)
+{
+    struct raft_options options = raft_cluster_options();
+    options.own_wait_entries_min = 1;
+    cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    raft_cluster_propose(cluster, 1, "x");
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 0);
+    raft_cluster_advance(cluster, RAFT_CLUSTER_HEARTBEAT_NS);
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 1);
+    finish();
+}
+END_TEST
+
+/* Nobody else is needed, so nobody is waited for; and who leads no more has to have it all the same. */
+START_TEST(test_raft_10_2_1_a_member_alone_and_one_that_leads_no_more_write_at_once)
+{
+    struct raft_options options = raft_cluster_options();
+    options.own_wait_entries_min = 1;
+    cluster = raft_cluster_of(1, &options);
+    raft_cluster_elect(cluster, 1);
+    raft_cluster_propose(cluster, 1, "x");
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 1);
+    finish();
+    cluster = raft_cluster_of(3, &options);
+    raft_cluster_elect(cluster, 1);
+    raft_cluster_isolate(cluster, 1);
+    raft_cluster_propose(cluster, 1, "x");
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 0);
+    run_for(2 * RAFT_CLUSTER_ELECTION_NS);
+    ck_assert_int_ne(status_of(1).role, RAFT_LEADER);
+    ck_assert_uint_eq(status_of(1).durable_index, status_of(1).last_index);
+    finish();
+}
+END_TEST
+
 START_TEST(test_raft_10_2_1_the_leader_counts_itself_only_when_its_disk_has_the_entry)
 {
     begin_led(3);
@@ -382,6 +469,10 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_raft_9_6_only_a_majority_of_this_rounds_grants_leads_to_an_election);
     tcase_add_test(tcase, test_raft_9_6_a_refusal_of_a_newer_term_is_obeyed);
     tcase_add_test(tcase, test_raft_10_2_1_entries_leave_before_the_own_disk_has_them_and_may_be_committed_without_it);
+    tcase_add_test(tcase, test_raft_10_2_1_under_load_the_own_disk_waits_for_the_first_acknowledgement);
+    tcase_add_test(tcase, test_raft_10_2_1_many_bytes_do_not_wait_for_an_acknowledgement);
+    tcase_add_test(tcase, test_raft_10_2_1_the_own_disk_does_not_wait_for_a_late_acknowledgement);
+    tcase_add_test(tcase, test_raft_10_2_1_a_member_alone_and_one_that_leads_no_more_write_at_once);
     tcase_add_test(tcase, test_raft_10_2_1_the_leader_counts_itself_only_when_its_disk_has_the_entry);
     tcase_add_test(tcase, test_raft_10_2_1_a_late_completion_does_not_count_for_what_replaced_its_entries);
     tcase_add_test(tcase, test_raft_10_2_1_an_own_vote_that_is_durable_too_late_wins_nothing);
