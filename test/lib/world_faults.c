@@ -231,13 +231,17 @@ void world_lose_snapshots(struct world *world, uint32_t number)
     world_note(world, "all snapshots damaged", number, member->damage.lost_count, 0);
 }
 
-/* As after a repair of its file system that found no names for them. Who has voted before must not vote as if it were new. */
+/* As after a repair of its file system that found no names for them; it ends with a sync, so that no power loss brings the name of an older one
+ * back. Who has voted before must not vote as if it were new. */
 void world_lose_log(struct world *world, uint32_t number)
 {
     struct world_member *member = &world->members[number];
     char directory[64], name[64], path[128];
     if (member->is_up || !world_is_whole(world)) return;
     ASSERT(member->damage.whole == NULL && member->damage.lost_count == 0);
+    struct fs_sim_disk *synced = fs_sim_crash(member->disk, &(struct fs_sim_crash){.loss = FS_SIM_KEEP_ALL, .names = FS_SIM_NAMES_ALL});
+    fs_sim_disk_free(member->disk);
+    member->disk = synced;
     member->damage.whole = fs_sim_copy(member->disk);
     snprintf(directory, sizeof(directory), "%.40s/wal", member->config.data_dir_path);
     while (fs_sim_name(member->disk, directory, 0, name, sizeof(name))) {
