@@ -1,8 +1,9 @@
 /* raft_reads: linearizable reads, confirmed by the leader's read-index round (thesis 6.4), released to apply in one FIFO by index.
  * Followers ask the leader for the index only, with a fresh context at each asking.
  *
- * What waits is asked for together, under one context. A follower has one such question under way; what comes meanwhile goes with the
- * next, as the leader's rounds gather it, too: a question of its own for each batch would cost both members a message, there and back.
+ * What waits is asked for together, under one context. A follower has RAFT_ACTOR_ASKINGS_MAX such questions under way; what comes meanwhile goes with the
+ * next, as the leader's rounds gather it, too (raft/read.h): a question of its own for each batch would cost both members a message,
+ * there and back.
  * Questions about leases have answers of their own, and so contexts of their own. */
 #include "base/clock.h"
 #include "base/mutant.h"
@@ -39,8 +40,9 @@ static void asking_free(struct raft_actor *role, struct raft_read_asking *asking
 {
     ASSERT(list_is_empty(&asking->waits));
     map_take(&role->reads, asking->context);
-    if (role->read_asking == asking) {
-        role->read_asking = NULL;
+    for (uint32_t i = 0; i < RAFT_ACTOR_ASKINGS_MAX; i++) {
+        if (role->gathered[i] != asking) continue;
+        role->gathered[i] = NULL;
         role->flush_held = true;
     }
     alloc_free(asking);
@@ -250,14 +252,19 @@ static struct raft_read_asking *gather(struct raft_actor *role)
     return asking;
 }
 
+static uint32_t free_place(const struct raft_actor *role)
+{
+    uint32_t place = 0;
+    while (place < RAFT_ACTOR_ASKINGS_MAX && role->gathered[place] != NULL) place++;
+    return place;
+}
+
 /* A follower: what others asked of it they ask of whoever leads now. */
 static void ask_afar(struct raft_actor *role, const struct raft_status *status)
 {
-    if (role->read_asking == NULL) {
-        struct raft_read_asking *asking = gather(role);
-        role->read_asking = asking;
-        if (asking != NULL) ask_leader(role, asking, status);
-    }
+    uint32_t place = free_place(role);
+    if (place < RAFT_ACTOR_ASKINGS_MAX) role->gathered[place] = gather(role);
+    if (place < RAFT_ACTOR_ASKINGS_MAX && role->gathered[place] != NULL) ask_leader(role, role->gathered[place], status);
     struct list *next;
     for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = next) {
         next = at->next;
@@ -395,14 +402,19 @@ void raft_reads_fail_all(struct raft_actor *role, enum err err)
 /* A leader's round may be over before its disk or a peer wakes this role; where it leads alone, it is so at once. */
 bool raft_reads_gather(const struct raft_actor *role)
 {
-    return role->read_asking != NULL || (SHARED_GET(role->shared, is_leader) && role->reads.count > 0);
+    bool is_leader = SHARED_GET(role->shared, is_leader);
+    return is_leader ? role->reads.count >= RAFT_ACTOR_ASKINGS_MAX : free_place(role) == RAFT_ACTOR_ASKINGS_MAX;
 }
 
 uint64_t raft_reads_deadline_ns(const struct raft_actor *role)
 {
     if (role->read_count == 0) return CLOCK_NEVER;
     const struct raft_read_wait *oldest = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
-    const struct raft_read_asking *asking = role->read_asking != NULL ? role->read_asking : oldest->asking;
+    const struct raft_read_asking *asking = oldest->asking;
+    for (uint32_t i = 0; i < RAFT_ACTOR_ASKINGS_MAX; i++) {
+        const struct raft_read_asking *gathered = role->gathered[i];
+        if (gathered != NULL && (asking == NULL || gathered->asked_ns < asking->asked_ns)) asking = gathered;
+    }
     if (asking == NULL || asking->asked_ns + ASK_AGAIN_NS >= oldest->deadline_ns) return oldest->deadline_ns;
     return asking->asked_ns + ASK_AGAIN_NS;
 }

@@ -1,6 +1,8 @@
 /* read: see read.h. */
 #include "raft/read.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/buggify.h"
@@ -44,30 +46,40 @@ enum raft_answer read_add(struct read_queue *reads, uint64_t context)
 
 bool read_start(struct read_queue *reads, uint64_t commit_index, uint64_t now_ns)
 {
-    ASSERT(reads->in_flight <= reads->count);
-    if (reads->in_flight > 0 || reads->count == 0 || BUGGIFY(READ_LATE)) return false;
+    ASSERT(reads->in_flight <= reads->count && reads->round_count <= READ_ROUNDS_MAX);
+    if (reads->round_count == READ_ROUNDS_MAX || reads->in_flight == reads->count || BUGGIFY(READ_LATE)) return false;
+    ASSERT(reads->round_count == 0 || commit_index >= reads->rounds[reads->round_count - 1].index);
+    reads->rounds[reads->round_count++] = (struct read_round){
+        .number = ++reads->round, .index = commit_index, .started_ns = now_ns, .count = reads->count - reads->in_flight};
     reads->in_flight = reads->count;
-    ASSERT(commit_index >= reads->index);
-    reads->index = commit_index;
-    reads->started_ns = now_ns;
-    reads->round++;
     return true;
+}
+
+static bool is_confirmed(const struct read_round *first, uint64_t round)
+{
+    return first->number <= round || (MUTANT(P9) && round > 0 && first->number == round + 1);
 }
 
 void read_confirm(struct read_queue *reads, uint64_t round)
 {
     ASSERT(round <= reads->round);
-    if (round < reads->round && !(MUTANT(P9) && round > 0 && round + 1 == reads->round)) return;
-    for (; reads->in_flight > 0; reads->in_flight--) {
-        reads->confirmed[reads->confirmed_count++] =
-            (struct raft_read){.context = pop(reads), .index = reads->index, .started_ns = reads->started_ns};
+    while (reads->round_count > 0 && is_confirmed(&reads->rounds[0], round)) {
+        struct read_round first = reads->rounds[0];
+        reads->round_count--;
+        memmove(reads->rounds, reads->rounds + 1, reads->round_count * sizeof(first));
+        ASSERT(first.count > 0 && first.count <= reads->in_flight);
+        reads->in_flight -= first.count;
+        for (uint32_t i = 0; i < first.count; i++) {
+            reads->confirmed[reads->confirmed_count++] =
+                (struct raft_read){.context = pop(reads), .index = first.index, .started_ns = first.started_ns};
+        }
     }
     ASSERT(reads->confirmed_count <= RAFT_READS_MAX);
 }
 
 void read_lose_all(struct read_queue *reads)
 {
-    reads->in_flight = 0;
+    reads->in_flight = reads->round_count = 0;
     while (reads->count > 0) reads->lost[reads->lost_count++] = pop(reads);
     ASSERT(reads->lost_count <= RAFT_READS_MAX);
 }

@@ -1,9 +1,10 @@
 /* read: linearizable reads by read index (thesis 6.4).
  *
- * All reads that come while a round is in flight wait for the next one. A round begins by fixing the index: the leader's commit
- * index, which is current because an entry of its own term is committed; then one heartbeat round carries the round's number, and
- * when majorities have answered with that number or a later one, no newer leader existed when the round began. Rounds ascend within
- * a process, and answers of another term do not count, so that a late answer cannot confirm a younger round.
+ * A round begins by fixing the index: the leader's commit index, which is current because an entry of its own term is committed; then
+ * heartbeats carry the round's number, and when majorities have answered with that number or a later one, no newer leader existed
+ * when the round began. Rounds ascend within a process, and answers of another term do not count, so that a late answer cannot
+ * confirm a younger round. Reads that come while READ_ROUNDS_MAX rounds are in flight wait for the next one together: with one alone,
+ * a read that just missed it would take twice as long; with any number, each read would cost messages of its own.
  *
  * Owner: embedded in struct raft. Thread: raft's. Limits: RAFT_READS_MAX contexts waiting or not yet taken by the caller.
  */
@@ -11,13 +12,22 @@
 #define RAFT_READ_H
 #include "raft/raft.h"
 
+#define READ_ROUNDS_MAX 2
+
+struct read_round {
+    uint64_t number;
+    uint64_t index;
+    uint64_t started_ns; /* when its heartbeats left */
+    uint32_t count;      /* of contexts */
+};
+
 struct read_queue {
-    uint64_t *contexts; /* ring of RAFT_READS_MAX; the oldest in_flight of them belong to the round under way */
+    uint64_t *contexts; /* ring of RAFT_READS_MAX; the oldest belong to the rounds in flight, in their order */
     uint32_t head;
     uint32_t count;
-    uint32_t in_flight;
-    uint64_t index;     /* of the round under way */
-    uint64_t started_ns; /* likewise: when its heartbeats left */
+    uint32_t in_flight; /* contexts of all rounds */
+    struct read_round rounds[READ_ROUNDS_MAX]; /* in flight, ascending */
+    uint32_t round_count;
     uint64_t round;     /* the number of the last round */
     struct raft_read *confirmed; /* for the output */
     uint32_t confirmed_count;
@@ -28,9 +38,9 @@ struct read_queue {
 void read_init(struct read_queue *reads);
 void read_deinit(struct read_queue *reads);
 enum raft_answer read_add(struct read_queue *reads, uint64_t context); /* RAFT_OK or RAFT_FULL */
-/* Begins a round for all that wait, unless one is in flight. True if a heartbeat round must go out. */
+/* Begins a round for all that wait, unless too many are in flight. True if heartbeats must go out. */
 bool read_start(struct read_queue *reads, uint64_t commit_index, uint64_t now_ns);
-/* Majorities have confirmed `round`. */
+/* Majorities have confirmed `round`, and so all before it. */
 void read_confirm(struct read_queue *reads, uint64_t round);
 void read_lose_all(struct read_queue *reads);
 void read_forget_output(struct read_queue *reads);

@@ -277,7 +277,7 @@ void replication_settle_quorum(struct raft *raft)
         const struct member_conf *top = member_top(&raft->confs);
         bool is_joint_certain = top->conf.outgoing_count > 0 && top->index <= raft->log.commit;
         if (is_joint_certain && replication_has_own_commit(raft)) leave_joint(raft); /* makes the quorum dirty: once more */
-        if (raft->reads.in_flight > 0) read_confirm(&raft->reads, reached(raft, REACHED_BY_ROUND));
+        if (raft->reads.round_count > 0) read_confirm(&raft->reads, reached(raft, REACHED_BY_ROUND));
     }
 }
 

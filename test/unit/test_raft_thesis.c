@@ -159,6 +159,53 @@ START_TEST(test_raft_6_4_one_round_serves_all_reads_that_wait)
 }
 END_TEST
 
+/* The second round does not wait for the first; the third, for all that came since, waits for one of them. */
+START_TEST(test_raft_6_4_two_rounds_are_in_flight_and_what_comes_then_waits_together)
+{
+    begin_led(3);
+    const struct raft_cluster_node *leader = raft_cluster_node(cluster, 1);
+    for (uint64_t context = 1; context <= 4; context++) {
+        uint64_t before = leader->messages_sent;
+        raft_cluster_read(cluster, 1, context);
+        raft_cluster_take(cluster, 1);
+        ck_assert_uint_eq(leader->messages_sent - before, context <= 2 ? 2 : 0);
+    }
+    raft_cluster_deliver(cluster, 2);
+    raft_cluster_settle(cluster, 2);
+    uint64_t before = leader->messages_sent;
+    raft_cluster_deliver(cluster, 1); /* both answers, and the third round leaves */
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(leader->reads_done, 2);
+    ck_assert_uint_eq(leader->messages_sent - before, 2);
+    raft_cluster_stabilize(cluster);
+    ck_assert_uint_eq(leader->reads_done, 4);
+    finish();
+}
+END_TEST
+
+/* Whoever answers a later round has heard its leader later: the rounds before are over, too, each with the index of its own beginning. */
+START_TEST(test_raft_6_4_an_answer_to_a_later_round_confirms_those_before)
+{
+    begin_led(3);
+    raft_cluster_isolate(cluster, 3);
+    const struct raft_cluster_node *leader = raft_cluster_node(cluster, 1);
+    uint64_t index = status_of(1).commit_index;
+    cluster->is_cut[1][2] = true; /* the first round is lost */
+    raft_cluster_read(cluster, 1, 1);
+    raft_cluster_settle(cluster, 1);
+    cluster->is_cut[1][2] = false;
+    raft_cluster_read(cluster, 1, 2);
+    raft_cluster_settle(cluster, 1);
+    raft_cluster_deliver(cluster, 2);
+    raft_cluster_settle(cluster, 2);
+    raft_cluster_deliver(cluster, 1);
+    raft_cluster_take(cluster, 1);
+    ck_assert_uint_eq(leader->reads_done, 2);
+    ck_assert_uint_eq(leader->last_read_index, index);
+    finish();
+}
+END_TEST
+
 START_TEST(test_raft_6_4_reads_are_bounded_and_the_same_context_may_come_twice)
 {
     begin_led(3);
@@ -461,6 +508,8 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_raft_6_4_a_fresh_leader_answers_no_read_before_an_entry_of_its_term_is_committed);
     tcase_add_test(tcase, test_raft_6_4_a_read_needs_a_majority_of_answers_to_a_round_that_began_after_it);
     tcase_add_test(tcase, test_raft_6_4_one_round_serves_all_reads_that_wait);
+    tcase_add_test(tcase, test_raft_6_4_two_rounds_are_in_flight_and_what_comes_then_waits_together);
+    tcase_add_test(tcase, test_raft_6_4_an_answer_to_a_later_round_confirms_those_before);
     tcase_add_test(tcase, test_raft_6_4_reads_are_bounded_and_the_same_context_may_come_twice);
     tcase_add_test(tcase, test_raft_6_4_a_deposed_leader_loses_its_reads);
     tcase_add_test(tcase, test_raft_6_4_a_single_member_confirms_its_reads_itself);
