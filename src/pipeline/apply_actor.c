@@ -14,7 +14,7 @@
 #define RECLAIM_BUDGET 64    /* nodes, beyond those that each publish frees */
 #define PROPOSE_AGAIN_NS NS_PER_S
 #define FREE_AGAIN_NS (20 * NS_PER_MS) /* readers that are gone ring nobody */
-#define SNAPSHOT_LOG_BYTES (UINT64_C(192) << 20) /* what a start reads again stays less than a second's work */
+#define SNAPSHOT_LOG_BYTES (UINT64_C(256) << 20) /* what a start reads again stays less than a second's work */
 #define SNAPSHOT_AGAIN_NS (10 * NS_PER_S) /* after one that failed; looked at when something is applied */
 #define DISCARD_BUDGET 1024  /* leases and their keys, of a state that is gone */
 #define CLUSTER_VERSION "3.6.0"

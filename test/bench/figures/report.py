@@ -31,25 +31,6 @@ def short(value):
     return f"{value:,.{min(digits, 3)}f}"
 
 
-def fdatasync_us(directory, count=300):
-    """The disk's own time: 4 KiB written in a file that is there already, and fdatasync."""
-    path, block, times = f"{directory}/fdatasync", b"x" * 4096, []
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.pwrite(descriptor, bytes(4096 * count), 0)
-        os.fsync(descriptor)
-        for i in range(count):
-            start = time.monotonic()
-            os.pwrite(descriptor, block, 4096 * i)
-            os.fdatasync(descriptor)
-            times.append((time.monotonic() - start) * 1e6)
-    finally:
-        os.close(descriptor)
-        os.unlink(path)
-    times.sort()
-    return {"p50_us": times[count // 2], "p99_us": times[count * 99 // 100]}
-
-
 # --- the goals
 
 def median_of(result, row, server, figure):
@@ -118,6 +99,8 @@ def first_value(path, name):
 
 def machine(result):
     floor = median_of(result, "get-ser", "kvd", "floor_cpu_us")
+    call, disk_us = (median_of(result, "put-1", "kvd", figure) for figure in ("floor_call_us", "floor_disk_us"))
+    lone = f"2 × {short(call)} + {short(disk_us)} = {short(2 * call + disk_us)} µs" if call else "not measured"
     disk = output_of("findmnt", "-no", "FSTYPE,SOURCE", "-T", ".").split()
     return [
         ("processor", f"{first_value('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores"),
@@ -126,6 +109,7 @@ def machine(result):
         ("file system", disk[0] if disk else "?"),
         ("4 KiB and fdatasync, p50 / p99", f"{short(result.fdatasync['p50_us'])} / {short(result.fdatasync['p99_us'])} µs"),
         ("an empty gRPC server, per call", f"{short(floor)} µs" if floor else "not measured"),
+        ("the least wait of a lone put: two calls of an empty gRPC server, three disks at once, p50", lone),
         ("kvd", output_of(cluster.PROGRAMS["kvd"], "--version").splitlines()[0] + ", commit " + output_of("git", "describe", "--always", "--dirty")),
         ("etcd", output_of("dpkg-query", "-W", "-f", "${Version}", "etcd-server")),
         ("gRPC", output_of("dpkg-query", "-W", "-f", "${Version}", "libgrpc-dev")),

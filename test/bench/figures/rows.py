@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
+import disk
 import load
 import probe
 import wire
@@ -73,30 +74,27 @@ def pick(report, *names):
 LOOP = ("ops_per_s", "p50_us", "p99_us", "server_cpu_us", "client_cpu_us")
 
 
-def device_bytes(directory):
-    """Written to the device on which the directory is."""
-    device = os.stat(directory).st_dev
-    with open(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat", encoding="ascii") as file:
-        return int(file.read().split()[6]) * 512
-
-
 def put_many(turn):
     """What the disk got is asked of the disk, less what it got in half a second before: a process is charged whole folios, however little of
     them it writes, and these are large where a file was made by large writes."""
     os.sync()
-    before, start = device_bytes(turn.directory), time.monotonic()
+    before, start = disk.device_bytes(turn.directory), time.monotonic()
     time.sleep(0.5)
-    idle_per_s = (device_bytes(turn.directory) - before) / (time.monotonic() - start)
-    before, start = device_bytes(turn.directory), time.monotonic()
+    idle_per_s = (disk.device_bytes(turn.directory) - before) / (time.monotonic() - start)
+    before, start = disk.device_bytes(turn.directory), time.monotonic()
     report = turn.curved_loop("put", turn.sizes.clients, turn.sizes.conns, amount=turn.sizes.put_amount)
     os.sync()
-    written = device_bytes(turn.directory) - before - idle_per_s * (time.monotonic() - start)
+    written = disk.device_bytes(turn.directory) - before - idle_per_s * (time.monotonic() - start)
     return pick(report, *LOOP) | {"disk_bytes_per_put": max(written, 0) / report["ops"], "idle_disk_bytes_per_s": idle_per_s,
                                   "charged_bytes_per_put": report["server_write_bytes_per_op"]}
 
 
 def put_one(turn):
-    return pick(turn.curved_loop("put", 1, 1), *LOOP)
+    """Beside it what no server of this kind can do without: the client's call and a member's, and three members' disks, each by itself."""
+    with Echo(load.ECHO, 1, VALUE) as echo:
+        call = load.run(turn.row, turn.command("get", 1, 1, "--serializable", cluster=echo, amount=("--total", 3000, "--warm-up", "100ms")))
+    sync = disk.fdatasync_us(turn.directory, at_once=3)
+    return pick(turn.curved_loop("put", 1, 1), *LOOP) | {"floor_call_us": call["p50_us"], "floor_disk_us": sync["p50_us"]}
 
 
 def get_linearizable(turn):

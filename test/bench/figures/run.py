@@ -25,6 +25,7 @@ import time
 
 sys.dont_write_bytecode = True # the tree stays clean
 
+import disk
 import load
 import report
 import rows
@@ -112,7 +113,7 @@ def main():
     start = time.monotonic()
     try:
         bench = Bench(chosen, sizes, arguments, directory)
-        fdatasync = report.fdatasync_us(directory)
+        fdatasync = disk.fdatasync_us(directory)
         bench.run()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
