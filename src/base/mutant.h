@@ -155,6 +155,7 @@
     X(D132, "a write torn over what the file held before is taken for damage", "recycled log files: torn or damaged")                    \
     X(D133, "a file that was recycled while it was read is read to its end", "recycled log files")                                       \
     X(D134, "under load a leader's own disk waits for ever", "own_wait_entries_min: until another has more")                               \
+    X(D135, "a sync of a directory makes up for one that failed before", "fsync: what failed is not tried again")                          \
     X(A1, "whether there is room is asked at apply, of what this member has allocated", "quota: A1 of the state machine")                \
     X(A2, "an alarm is set only on the member that was asked", "alarms: replicated, there after a restart")                              \
     X(A3, "NOSPACE keeps out compaction, too", "API: compaction makes room")                                                             \

@@ -64,7 +64,8 @@ static void take(struct snap_actor *role, const struct mail *mail, uint64_t now_
     role->writer = snapshot_writer_new(&(struct snapshot_writer_options){.fs = role->fs, .directory = role->dir->path,
                                                                          .member_id = role->self,
                                                                          .rate_bytes = role->config->snapshot_rate_bytes,
-                                                                         .unsafe_no_fsync = role->config->unsafe_no_fsync || MUTANT(D73)},
+                                                                         .unsafe_no_fsync = role->config->unsafe_no_fsync || MUTANT(D73),
+                                                                         .failed_syncs = &role->dir->failed_syncs},
                                        image);
 }
 

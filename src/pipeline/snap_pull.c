@@ -24,7 +24,8 @@ void snap_pull_init(struct snap_pull *pull, struct fs *fs, struct snapshot_dir *
                     bool unsafe_no_fsync)
 {
     ASSERT(fs != NULL && dir != NULL && self != RAFT_NONE);
-    *pull = (struct snap_pull){.io = {.fs = fs}, .dir = dir, .self = self, .cluster_id = cluster_id, .unsafe_no_fsync = unsafe_no_fsync};
+    *pull = (struct snap_pull){.io = {.fs = fs, .failed_syncs = &dir->failed_syncs}, .dir = dir, .self = self, .cluster_id = cluster_id,
+                               .unsafe_no_fsync = unsafe_no_fsync};
 }
 
 static void forget(struct snap_pull *pull)

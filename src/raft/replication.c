@@ -434,7 +434,9 @@ void replication_send_all(struct raft *raft)
     bool has_round = (replication_has_own_commit(raft) || MUTANT(P8)) && read_start(&raft->reads, raft->log.commit, raft->now_ns);
     bool is_heartbeat = raft->is_heartbeat_due || has_round;
     if (MUTANT(P10) && has_round) read_confirm(&raft->reads, raft->reads.round);
-    if (is_heartbeat) raft->heartbeat_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;
+    /* A leader that nobody answers looks at that with its heartbeat (election_tick): no more than one round puts it off. */
+    bool is_first = raft->is_heartbeat_due || raft->reads.round_count == 1;
+    if (is_heartbeat && is_first) raft->heartbeat_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;
     raft->is_heartbeat_due = false;
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         struct progress *peer = &raft->peers[i];

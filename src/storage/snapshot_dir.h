@@ -43,6 +43,7 @@ struct snapshot_dir {
     bool is_removing, is_listing;
     uint64_t again_ns; /* not before */
     int error;      /* of a removal, until somebody has asked */
+    uint64_t failed_syncs; /* see snapshot_io.h */
 };
 
 /* Start-up, blocking: lists, removes tmp files. On failure out_message says what and why. */

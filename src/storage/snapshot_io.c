@@ -1,13 +1,17 @@
 /* snapshot_io: see snapshot_io.h. */
 #include "storage/snapshot_io.h"
 
+#include <errno.h>
+
 #include "base/assert.h"
+#include "base/mutant.h"
 
 void snapshot_io_start(struct snapshot_io *io, const struct fs_op *op)
 {
     ASSERT(!io->in_flight && !io->is_done && io->fs != NULL);
     io->op = *op;
     io->op.owner = io;
+    if (op->kind == FS_RENAME && io->failed_syncs != NULL) io->failed_before = *io->failed_syncs;
     if (io->is_blocking) {
         (void)fs_run(io->fs, &io->op);
         io->is_done = true;
@@ -15,6 +19,13 @@ void snapshot_io_start(struct snapshot_io *io, const struct fs_op *op)
     }
     io->in_flight = true;
     fs_submit(io->fs, &io->op);
+}
+
+static void note_sync(struct snapshot_io *io)
+{
+    if (io->op.kind != FS_FSYNC_DIR || io->failed_syncs == NULL) return;
+    if (io->op.error != 0) (*io->failed_syncs)++;
+    else if (*io->failed_syncs != io->failed_before && !MUTANT(D135)) io->op.error = EIO;
 }
 
 bool snapshot_io_is_done(struct snapshot_io *io)
@@ -25,6 +36,7 @@ bool snapshot_io_is_done(struct snapshot_io *io)
         ASSERT(other->in_flight && op == &other->op);
         other->in_flight = false;
         other->is_done = true;
+        note_sync(other);
     }
     bool is_done = io->is_done;
     io->is_done = false;

@@ -76,6 +76,7 @@ struct snapshot_writer *snapshot_writer_new(const struct snapshot_writer_options
     struct snapshot_writer *writer = ALLOC(struct snapshot_writer);
     snapshot_format_name(image->index, image->term, name);
     writer->io.fs = options->fs;
+    writer->io.failed_syncs = options->failed_syncs;
     writer->image = image;
     writer->leases_left = image->leases == NULL ? 0 : lease_image_count(image->leases);
     writer->export = mvcc_export_new(&image->keys);

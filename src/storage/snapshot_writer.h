@@ -21,6 +21,7 @@ struct snapshot_writer_options {
     uint64_t member_id;
     uint64_t rate_bytes;   /* per second; 0 = no limit */
     bool unsafe_no_fsync;
+    uint64_t *failed_syncs; /* of the directory, borrowed; NULL: nobody else gives names there */
 };
 struct snapshot_writer_stats {
     uint64_t bytes; /* of the file, so far */

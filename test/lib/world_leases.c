@@ -107,8 +107,8 @@ static const struct world_member *who_said(const struct world_member *member, co
 
 static void check_speaker(const struct world_member *member, const struct world_lease_entry *said, const struct command *command)
 {
-    require(member, command->id.member == member->id && member->watch.leads_term == said->term, "L3 only who leads says what becomes of a lease",
-            (uint64_t)said->id, said->term);
+    bool was_leader = world_watch_led(member->world, said->term) == member->id; /* it may be gone since */
+    require(member, command->id.member == member->id && was_leader, "L3 only who leads says what becomes of a lease", (uint64_t)said->id, said->term);
 }
 
 static void check_expiry(const struct world_member *taker, struct world_lease_entry *expiry, const struct command *command)

@@ -476,6 +476,11 @@ static void check_deadline(struct world *world, const struct world_call *call, u
     require(member, naps || world->now_ns <= since_ns + span_ns, "V6 a call is answered by its deadline", number, (world->now_ns - call->start_ns) / NS_PER_MS);
 }
 
+uint64_t world_watch_led(const struct world *world, uint64_t term)
+{
+    return term < world->watch.term_capacity ? world->watch.leader_of_term[term] : RAFT_NONE;
+}
+
 void world_watch_calls(struct world *world)
 {
     uint64_t *first = &world->first_open_call;

@@ -92,6 +92,7 @@ void world_watch_end(struct world_member *member);      /* it died */
 /* A post in the middle of a role's step; `point` is the lane's name, or "publish". */
 void world_watch_point(struct world_member *member, const char *point);
 void world_watch_raft(struct world_member *member);     /* a step of its raft role is over */
+uint64_t world_watch_led(const struct world *world, uint64_t term); /* whoever led in that term, up or not; RAFT_NONE = nobody yet */
 void world_watch_calls(struct world *world);             /* V6: none is open for longer than its deadline */
 void world_watch_frame(struct world_member *member, struct slice frame);
 /* The disks as a power loss would leave them still hold what is owed, and all that is committed is on a majority of them. */

@@ -224,6 +224,42 @@ START_TEST(test_a_name_that_is_to_go_is_taken_over_by_who_comes_to_its_end)
 }
 END_TEST
 
+static struct snapshot_writer *named_writer(struct scene *scene, struct snapshot_rig_store *store, uint64_t index)
+{
+    struct snapshot_writer_options options = {.fs = scene->fs, .directory = SNAPSHOT_RIG_DIR, .member_id = 1, .failed_syncs = &scene->dir.failed_syncs};
+    struct snapshot_writer *writer = snapshot_writer_new(&options, snapshot_rig_image(store->mvcc, index));
+    char *path = snapshot_rig_path(index);
+    while (!fs_sim_exists(scene->disk, path)) (void)snapshot_writer_step(writer, scene->now_ns);
+    alloc_free(path);
+    return writer;
+}
+
+static enum snapshot_writer_state run_writer(struct scene *scene, struct snapshot_writer *writer)
+{
+    while (snapshot_writer_state(writer) == SNAPSHOT_WRITER_RUNNING) (void)snapshot_writer_step(writer, scene->now_ns);
+    enum snapshot_writer_state state = snapshot_writer_state(writer);
+    snapshot_writer_free(writer);
+    return state;
+}
+
+/* Both have their names, and neither's is durable: the sync that fails takes the other's along, and its own, which succeeds, says nothing. A name
+ * given since is good. */
+START_TEST(test_a_sync_that_failed_fails_whoever_gave_a_name_before_it)
+{
+    struct scene scene;
+    struct snapshot_rig_store store;
+    scene_init(&scene, 2);
+    snapshot_rig_store_init(&store, NULL);
+    struct snapshot_writer *one = named_writer(&scene, &store, 900), *other = named_writer(&scene, &store, 901);
+    fs_sim_fail(scene.disk, FS_FSYNC_DIR, 1, EIO);
+    ck_assert_int_eq(run_writer(&scene, one), SNAPSHOT_WRITER_FAILED);
+    ck_assert_int_eq(run_writer(&scene, other), SNAPSHOT_WRITER_FAILED);
+    ck_assert_int_eq(run_writer(&scene, named_writer(&scene, &store, 902)), SNAPSHOT_WRITER_DONE);
+    snapshot_rig_store_deinit(&store);
+    scene_deinit(&scene);
+}
+END_TEST
+
 /* What was not finished is written over; a whole one has to go first, and so has one that is just being removed. */
 START_TEST(test_a_name_is_claimed_unless_something_whole_or_a_removal_is_in_its_way)
 {
@@ -261,6 +297,7 @@ int main(void)
     TCase *tcase = tcase_create("dir");
     tcase_add_test(tcase, test_old_ones_go_and_the_newest_good_ones_stay);
     tcase_add_test(tcase, test_a_file_that_cannot_be_removed_is_told_and_tried_again);
+    tcase_add_test(tcase, test_a_sync_that_failed_fails_whoever_gave_a_name_before_it);
     tcase_add_test(tcase, test_a_name_is_claimed_unless_something_whole_or_a_removal_is_in_its_way);
     tcase_add_test(tcase, test_one_that_stays_keeps_no_other_one);
     tcase_add_test(tcase, test_what_somebody_else_removed_is_gone);
