@@ -51,6 +51,11 @@ static uint64_t *leader_of(struct world *world, uint64_t term)
     return &watch->leader_of_term[term];
 }
 
+uint64_t world_watch_led(const struct world *world, uint64_t term)
+{
+    return term < world->watch.term_capacity ? world->watch.leader_of_term[term] : RAFT_NONE;
+}
+
 void world_watch_init(struct world *world) { map_init(&world->watch.index_of_id); }
 
 void world_watch_deinit(struct world *world)
@@ -474,11 +479,6 @@ static void check_deadline(struct world *world, const struct world_call *call, u
     uint64_t since_ns = call->start_ns > member->pause_until_ns ? call->start_ns : member->pause_until_ns;
     bool naps = world->now_ns < member->nap_until_ns + V6_GRACE_NS; /* the role that would answer */
     require(member, naps || world->now_ns <= since_ns + span_ns, "V6 a call is answered by its deadline", number, (world->now_ns - call->start_ns) / NS_PER_MS);
-}
-
-uint64_t world_watch_led(const struct world *world, uint64_t term)
-{
-    return term < world->watch.term_capacity ? world->watch.leader_of_term[term] : RAFT_NONE;
 }
 
 void world_watch_calls(struct world *world)

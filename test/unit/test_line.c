@@ -225,16 +225,25 @@ START_TEST(test_reads_of_a_follower_whose_question_is_lost_are_asked_for_again)
 }
 END_TEST
 
+/* A member alone that has k = v. */
+static struct world *single_with_value(const struct world_options *options)
+{
+    struct world *world = world_new(options);
+    enum err err;
+    struct slice bytes;
+    wait_ready(world, 1);
+    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
+    ck_assert_int_eq(err, ERR_OK);
+    return world;
+}
+
 START_TEST(test_a_read_of_what_is_published_does_not_pass_through_apply)
 {
-    struct world *world = world_new(&(struct world_options){.seed = 9, .members = 1});
+    struct world *world = single_with_value(&(struct world_options){.seed = 9, .members = 1});
     struct line *line = &world->members[0].line;
     enum err err;
     struct slice bytes;
     bool died = false;
-    wait_ready(world, 1);
-    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
-    ck_assert_int_eq(err, ERR_OK);
     world_run(world, NS_PER_S);
     uint64_t call = get(world, 0, "k");
     (void)actor_step(&line->net.actor, world_local_ns(&world->members[0]));
@@ -250,15 +259,12 @@ END_TEST
 /* Both are decided, and wait in front of a full lane for a role that is not stepped any more. */
 START_TEST(test_a_read_and_a_write_that_are_held_back_for_apply_are_answered_when_the_member_stops)
 {
-    struct world *world = world_new(&(struct world_options){.seed = 6, .members = 1, .lane_peer = 8});
+    struct world *world = single_with_value(&(struct world_options){.seed = 6, .members = 1, .lane_peer = 8});
     struct line *line = &world->members[0].line;
     struct mail filler = {.kind = MAIL_LEADER};
     enum err err;
     struct slice bytes;
     bool died = false;
-    wait_ready(world, 1);
-    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
-    ck_assert_int_eq(err, ERR_OK);
     while (line->raft.backlog_count == 0) raft_actor_post_apply(&line->raft, &filler);
     uint64_t calls[2] = {put(world, 0, "k", "w"), 0};
     for (uint32_t i = 0; i < 8; i++) { /* everybody but apply */
@@ -281,14 +287,11 @@ END_TEST
 /* What apply takes out of a full lane need not be a commit: the room is news, too. */
 START_TEST(test_a_write_behind_a_lane_full_of_other_news_is_answered_when_apply_has_taken_it)
 {
-    struct world *world = world_new(&(struct world_options){.seed = 6, .members = 1, .lane_peer = 8});
+    struct world *world = single_with_value(&(struct world_options){.seed = 6, .members = 1, .lane_peer = 8});
     struct line *line = &world->members[0].line;
     enum err err;
     struct slice bytes;
     bool died = false;
-    wait_ready(world, 1);
-    run_until(world, put(world, 0, "k", "v"), &err, &bytes);
-    ck_assert_int_eq(err, ERR_OK);
     struct mail filler = {.kind = MAIL_LEADER, .leader = {.term = SHARED_GET(line->raft.shared, term), .leader = line->raft.self, .is_me = true}};
     while (!lane_is_full(line->raft.lanes.to_apply)) raft_actor_post_apply(&line->raft, &filler);
     world->members[0].nap_until_ns = world->now_ns + 100 * NS_PER_MS; /* apply's */

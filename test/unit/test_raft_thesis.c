@@ -343,16 +343,26 @@ START_TEST(test_raft_10_2_1_entries_leave_before_the_own_disk_has_them_and_may_b
 }
 END_TEST
 
+static void begin_led_with_own_wait(uint32_t count, uint32_t own_wait_entries_min)
+{
+    struct raft_options options = raft_cluster_options();
+    options.own_wait_entries_min = own_wait_entries_min;
+    cluster = raft_cluster_of(count, &options);
+    raft_cluster_elect(cluster, 1);
+}
+
+static void propose_and_take(const char *data)
+{
+    raft_cluster_propose(cluster, 1, data);
+    raft_cluster_take(cluster, 1);
+}
+
 /* With enough on its way the own disk gets nothing until another member has more than it, and then all that there is. */
 START_TEST(test_raft_10_2_1_under_load_the_own_disk_waits_for_the_first_acknowledgement)
 {
-    struct raft_options options = raft_cluster_options();
-    options.own_wait_entries_min = 2;
-    cluster = raft_cluster_of(3, &options);
-    raft_cluster_elect(cluster, 1);
+    begin_led_with_own_wait(3, 2);
     struct raft_cluster_node *leader = raft_cluster_node(cluster, 1);
-    raft_cluster_propose(cluster, 1, "alone");
-    raft_cluster_take(cluster, 1);
+    propose_and_take("alone");
     ck_assert_uint_eq(leader->append_count, 1); /* little: at once */
     raft_cluster_persist(cluster, 1, SIZE_MAX);
     for (uint32_t i = 0; i < 3; i++) raft_cluster_propose(cluster, 1, "one of many");
@@ -373,10 +383,7 @@ END_TEST
 /* A message of some size is on its way for long: then the own disk is not to begin only behind it. */
 START_TEST(test_raft_10_2_1_many_bytes_do_not_wait_for_an_acknowledgement)
 {
-    struct raft_options options = raft_cluster_options();
-    options.own_wait_entries_min = 1;
-    cluster = raft_cluster_of(3, &options);
-    raft_cluster_elect(cluster, 1);
+    begin_led_with_own_wait(3, 1);
     static char value[RAFT_OWN_WAIT_BYTES_MAX / 4];
     memset(value, 'v', sizeof(value) - 1);
     for (uint32_t i = 0; i < 3; i++) raft_cluster_propose(cluster, 1, value);
@@ -392,12 +399,8 @@ END_TEST
 /* Who does not answer for the time of a heartbeat may not be there any more. */
 START_TEST(test_raft_10_2_1_the_own_disk_does_not_wait_for_a_late_acknowledgement)
 {
-    struct raft_options options = raft_cluster_options();
-    options.own_wait_entries_min = 1;
-    cluster = raft_cluster_of(3, &options);
-    raft_cluster_elect(cluster, 1);
-    raft_cluster_propose(cluster, 1, "x");
-    raft_cluster_take(cluster, 1);
+    begin_led_with_own_wait(3, 1);
+    propose_and_take("x");
     ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 0);
     raft_cluster_advance(cluster, RAFT_CLUSTER_HEARTBEAT_NS);
     raft_cluster_take(cluster, 1);
@@ -409,19 +412,13 @@ END_TEST
 /* Nobody else is needed, so nobody is waited for; and who leads no more has to have it all the same. */
 START_TEST(test_raft_10_2_1_a_member_alone_and_one_that_leads_no_more_write_at_once)
 {
-    struct raft_options options = raft_cluster_options();
-    options.own_wait_entries_min = 1;
-    cluster = raft_cluster_of(1, &options);
-    raft_cluster_elect(cluster, 1);
-    raft_cluster_propose(cluster, 1, "x");
-    raft_cluster_take(cluster, 1);
+    begin_led_with_own_wait(1, 1);
+    propose_and_take("x");
     ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 1);
     finish();
-    cluster = raft_cluster_of(3, &options);
-    raft_cluster_elect(cluster, 1);
+    begin_led_with_own_wait(3, 1);
     raft_cluster_isolate(cluster, 1);
-    raft_cluster_propose(cluster, 1, "x");
-    raft_cluster_take(cluster, 1);
+    propose_and_take("x");
     ck_assert_uint_eq(raft_cluster_node(cluster, 1)->append_count, 0);
     run_for(2 * RAFT_CLUSTER_ELECTION_NS);
     ck_assert_int_ne(status_of(1).role, RAFT_LEADER);
