@@ -25,7 +25,7 @@ static void bytes_own(struct sim_bytes *bytes, uint64_t capacity)
     struct sim_buffer *buffer = bytes->buffer;
     bool is_shared = buffer != NULL && buffer->users > 1, fits = buffer != NULL && capacity <= buffer->capacity;
     if (fits && !is_shared) return;
-    if (!fits) capacity *= 2;
+    if (!fits && buffer != NULL) capacity *= 2;
     bytes->buffer = alloc_resize(is_shared ? NULL : buffer, sizeof *buffer + capacity);
     if (is_shared) memcpy(bytes->buffer->data, buffer->data, bytes->size);
     if (is_shared) buffer->users--;
@@ -47,12 +47,18 @@ void fs_sim_bytes_write(struct sim_bytes *bytes, uint64_t offset, const void *da
     if (offset + size > bytes->size) fs_sim_bytes_resize(bytes, offset + size);
     if (size == 0) return;
     bytes_own(bytes, bytes->size);
-    memcpy(bytes->buffer->data + offset, data, size);
+    if (data == NULL) memset(bytes->buffer->data + offset, 0, size);
+    else memcpy(bytes->buffer->data + offset, data, size);
+}
+
+static void buffer_unref(struct sim_buffer *buffer)
+{
+    if (buffer != NULL && --buffer->users == 0) alloc_free(buffer);
 }
 
 void fs_sim_bytes_free(struct sim_bytes *bytes)
 {
-    if (bytes->buffer != NULL && --bytes->buffer->users == 0) alloc_free(bytes->buffer);
+    buffer_unref(bytes->buffer);
     *bytes = (struct sim_bytes){.size = 0};
 }
 
@@ -65,12 +71,33 @@ void fs_sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from)
 
 /* ---- names ---- */
 
+/* The paths of a directory begin alike: their lengths and ends tell them apart. */
 static size_t names_find(const struct sim_names *names, const char *path)
 {
+    size_t length = strlen(path);
     for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->list[i].path, path) == 0) return i;
+        const struct sim_name *name = &names->list[i];
+        if (name->length != length || name->path[length - 1] != path[length - 1]) continue;
+        if (memcmp(name->path, path, length) == 0) return i;
     }
     return SIM_GONE;
+}
+
+static void name_put(struct sim_name *name, char *path)
+{
+    name->path = path;
+    name->length = strlen(path);
+}
+
+void fs_sim_names_add(struct sim_names *names, const char *path, size_t inode)
+{
+    if (names->count == names->capacity) {
+        names->capacity = names->capacity == 0 ? 16 : names->capacity * 2;
+        names->list = alloc_resize(names->list, names->capacity * sizeof *names->list);
+    }
+    struct sim_name *name = &names->list[names->count++];
+    name_put(name, alloc_string(path));
+    name->inode = inode;
 }
 
 void fs_sim_names_set(struct sim_names *names, const char *path, size_t inode)
@@ -82,12 +109,8 @@ void fs_sim_names_set(struct sim_names *names, const char *path, size_t inode)
         names->list[at] = names->list[--names->count];
         return;
     }
-    if (at == SIM_GONE) {
-        names->list = alloc_resize(names->list, (names->count + 1) * sizeof *names->list);
-        at = names->count++;
-        names->list[at].path = alloc_string(path);
-    }
-    names->list[at].inode = inode;
+    if (at == SIM_GONE) fs_sim_names_add(names, path, inode);
+    else names->list[at].inode = inode;
 }
 
 void fs_sim_names_clear(struct sim_names *names)
@@ -125,7 +148,7 @@ static void names_move(struct sim_names *names, const char *from, const char *to
         size_t size = strlen(to) + strlen(old_path + strlen(from)) + 1;
         char *path = alloc_new(size);
         (void)snprintf(path, size, "%s%s", to, old_path + strlen(from));
-        names->list[i].path = path;
+        name_put(&names->list[i], path);
         alloc_free(old_path);
     }
 }
@@ -189,6 +212,7 @@ void fs_sim_disk_free(struct fs_sim_disk *disk)
     for (size_t i = 0; i < disk->inode_count; i++) {
         fs_sim_bytes_free(&disk->inodes[i]->now);
         fs_sim_bytes_free(&disk->inodes[i]->durable);
+        fs_sim_changes_drop(disk->inodes[i], disk->inodes[i]->change_count);
         alloc_free(disk->inodes[i]->changes);
         alloc_free(disk->inodes[i]);
     }
@@ -227,27 +251,45 @@ static struct sim_change *inode_change(struct fs_sim_disk *disk, struct sim_inod
 {
     inode_reserve(inode, 1);
     struct sim_change *change = &inode->changes[inode->change_count++];
-    change->number = ++disk->change_number;
-    change->is_size = false;
+    *change = (struct sim_change){.number = ++disk->change_number};
     return change;
 }
 
+static void inode_change_size(struct fs_sim_disk *disk, struct sim_inode *inode, uint64_t size)
+{
+    struct sim_change *change = inode_change(disk, inode);
+    change->is_size = true;
+    change->place = size;
+}
+
+/* What the sectors of a write hold afterwards. */
+static struct sim_buffer *sectors_keep(const struct sim_bytes *bytes, uint64_t start, size_t count)
+{
+    uint64_t size = count * FS_SIM_SECTOR, has = bytes->size - start < size ? bytes->size - start : size;
+    struct sim_buffer *buffer = alloc_new(sizeof *buffer + size);
+    buffer->users = count;
+    buffer->capacity = size;
+    memcpy(buffer->data, bytes->buffer->data + start, has);
+    memset(buffer->data + has, 0, size - has);
+    return buffer;
+}
+
+/* data == NULL: zeros. */
 static void inode_write(struct fs_sim_disk *disk, struct sim_inode *inode, uint64_t offset, const void *data, uint64_t size)
 {
     if (size == 0) return;
     fs_sim_bytes_write(&inode->now, offset, data, size);
-    inode_reserve(inode, size / FS_SIM_SECTOR + 3);
-    for (uint64_t place = offset / FS_SIM_SECTOR; place * FS_SIM_SECTOR < offset + size; place++) {
+    uint64_t first = offset / FS_SIM_SECTOR, end = (offset + size + FS_SIM_SECTOR - 1) / FS_SIM_SECTOR;
+    inode_reserve(inode, end - first + 1);
+    bool is_zeros = data == NULL && offset % FS_SIM_SECTOR == 0 && (size % FS_SIM_SECTOR == 0 || offset + size == inode->now.size);
+    struct sim_buffer *buffer = is_zeros ? NULL : sectors_keep(&inode->now, first * FS_SIM_SECTOR, end - first);
+    for (uint64_t place = first; place < end; place++) {
         struct sim_change *change = inode_change(disk, inode);
-        uint64_t start = place * FS_SIM_SECTOR;
-        uint64_t length = inode->now.size - start < FS_SIM_SECTOR ? inode->now.size - start : FS_SIM_SECTOR;
         change->place = place;
-        memcpy(change->data, inode->now.buffer->data + start, length);
-        memset(change->data + length, 0, FS_SIM_SECTOR - length);
+        change->buffer = buffer;
+        change->at = (uint32_t)((place - first) * FS_SIM_SECTOR);
     }
-    struct sim_change *change = inode_change(disk, inode);
-    change->is_size = true;
-    change->place = inode->now.size;
+    inode_change_size(disk, inode, inode->now.size);
 }
 
 void fs_sim_change_apply(struct sim_bytes *bytes, const struct sim_change *change, size_t length)
@@ -256,18 +298,26 @@ void fs_sim_change_apply(struct sim_bytes *bytes, const struct sim_change *chang
         fs_sim_bytes_resize(bytes, change->place);
         return;
     }
-    fs_sim_bytes_write(bytes, change->place * FS_SIM_SECTOR, change->data, length);
+    const uint8_t *data = change->buffer == NULL ? NULL : change->buffer->data + change->at;
+    fs_sim_bytes_write(bytes, change->place * FS_SIM_SECTOR, data, length);
+}
+
+void fs_sim_changes_drop(struct sim_inode *inode, size_t count)
+{
+    for (size_t i = 0; i < count; i++) buffer_unref(inode->changes[i].buffer);
+    inode->change_count -= count;
+    if (inode->change_count > 0) memmove(inode->changes, inode->changes + count, inode->change_count * sizeof *inode->changes);
 }
 
 static void inode_sync(struct sim_inode *inode, uint64_t up_to)
 {
     size_t count = 0;
+    if (inode->change_count > 0 && inode->now.size > inode->durable.size) bytes_own(&inode->durable, inode->now.size);
     while (count < inode->change_count && inode->changes[count].number <= up_to) {
         fs_sim_change_apply(&inode->durable, &inode->changes[count++], FS_SIM_SECTOR);
     }
     if (count == inode->change_count) fs_sim_bytes_resize(&inode->durable, inode->now.size);
-    inode->change_count -= count;
-    if (count > 0) memmove(inode->changes, inode->changes + count, inode->change_count * sizeof *inode->changes);
+    fs_sim_changes_drop(inode, count);
 }
 
 uint64_t fs_sim_used(const struct fs_sim_disk *disk)
@@ -289,9 +339,7 @@ static int run_open(struct fs_sim_disk *disk, struct fs_op *op)
     if (inode->is_directory) return EISDIR;
     if ((op->flags & FS_TRUNC) != 0 && inode->now.size > 0) {
         fs_sim_bytes_resize(&inode->now, 0);
-        struct sim_change *change = inode_change(disk, inode);
-        change->is_size = true;
-        change->place = 0;
+        inode_change_size(disk, inode, 0);
     }
     op->file = ALLOC(struct fs_file);
     op->file->inode = inode;
@@ -303,23 +351,15 @@ static int run_write(struct fs_sim_disk *disk, struct fs_op *op, bool fails)
     struct sim_inode *inode = op->file->inode;
     uint64_t size = fails ? op->size / 2 / FS_SIM_SECTOR * FS_SIM_SECTOR : op->size;
     uint64_t grown = op->offset + size > inode->now.size ? op->offset + size - inode->now.size : 0;
-    if (grown > 0 && fs_sim_used(disk) + grown > disk->room) return ENOSPC;
-    if (op->kind == FS_PWRITE) {
-        inode_write(disk, inode, op->offset, op->data, size);
-        return 0;
-    }
-    uint8_t *zeros = alloc_zero(1, size + 1);
-    inode_write(disk, inode, op->offset, zeros, size);
-    alloc_free(zeros);
+    if (grown > 0 && disk->room != UINT64_MAX && fs_sim_used(disk) + grown > disk->room) return ENOSPC;
+    inode_write(disk, inode, op->offset, op->kind == FS_PWRITE ? op->data : NULL, size);
     return 0;
 }
 
 static int run_truncate(struct fs_sim_disk *disk, struct fs_op *op)
 {
     fs_sim_bytes_resize(&op->file->inode->now, op->size);
-    struct sim_change *change = inode_change(disk, op->file->inode);
-    change->is_size = true;
-    change->place = op->size;
+    inode_change_size(disk, op->file->inode, op->size);
     return 0;
 }
 
@@ -374,7 +414,7 @@ static int run_read(struct fs_op *op)
 /* The page cache after a failed sync: reads still show what will never reach the disk. */
 void fs_sim_lie_about(struct sim_inode *inode)
 {
-    inode->change_count = 0;
+    fs_sim_changes_drop(inode, inode->change_count);
 }
 
 void fs_sim_lie_about_names(struct fs_sim_disk *disk, const char *directory)

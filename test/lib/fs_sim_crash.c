@@ -12,7 +12,7 @@
 
 static void names_copy(struct sim_names *to, const struct sim_names *from)
 {
-    for (size_t i = 0; i < from->count; i++) fs_sim_names_set(to, from->list[i].path, from->list[i].inode);
+    for (size_t i = 0; i < from->count; i++) fs_sim_names_add(to, from->list[i].path, from->list[i].inode);
 }
 
 /* Which inodes a name leads to, or will; the others can be reached through open files only, and a copy has none. */
@@ -42,6 +42,9 @@ static struct fs_sim_disk *disk_copy_parts(const struct fs_sim_disk *disk, bool 
         to->change_count = to->change_capacity = from->change_count;
         to->changes = alloc_new((from->change_count + 1) * sizeof *to->changes);
         if (from->change_count > 0) memcpy(to->changes, from->changes, from->change_count * sizeof *to->changes);
+        for (size_t j = 0; j < from->change_count; j++) {
+            if (to->changes[j].buffer != NULL) to->changes[j].buffer->users++;
+        }
     }
     alloc_free(is_named);
     names_copy(&copy->now, &disk->now);
@@ -105,18 +108,25 @@ static size_t crash_keeps(const struct fs_sim_crash *crash, size_t number, struc
     return 0;
 }
 
+static void write_noise(struct sim_bytes *bytes, uint64_t place, struct rng *rng)
+{
+    uint8_t noise[FS_SIM_SECTOR];
+    for (size_t i = 0; i < FS_SIM_SECTOR; i++) noise[i] = (uint8_t)rng_next(rng);
+    fs_sim_bytes_write(bytes, place * FS_SIM_SECTOR, noise, FS_SIM_SECTOR);
+}
+
 static void crash_inode(struct sim_inode *inode, const struct fs_sim_crash *crash, struct rng *rng, size_t *number)
 {
     for (size_t i = 0; i < inode->change_count; i++) {
-        struct sim_change *change = &inode->changes[i];
+        const struct sim_change *change = &inode->changes[i];
         bool is_noise = false;
         size_t keeps = change->is_size ? FS_SIM_SECTOR : crash_keeps(crash, (*number)++, rng, &is_noise);
         bool lost_size = crash->loss == FS_SIM_LOSE_ALL || (crash->loss == FS_SIM_RANDOM && rng_next(rng) % 2 == 0);
         if (keeps == 0 || (change->is_size && lost_size)) continue;
-        for (size_t j = 0; is_noise && j < FS_SIM_SECTOR; j++) change->data[j] = (uint8_t)rng_next(rng);
-        fs_sim_change_apply(&inode->durable, change, keeps);
+        if (is_noise) write_noise(&inode->durable, change->place, rng);
+        else fs_sim_change_apply(&inode->durable, change, keeps);
     }
-    inode->change_count = 0;
+    fs_sim_changes_drop(inode, inode->change_count);
     fs_sim_bytes_copy(&inode->now, &inode->durable);
 }
 

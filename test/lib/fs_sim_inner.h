@@ -14,12 +14,13 @@ struct sim_bytes {
     uint64_t size;
 };
 
-/* A sector write, or a change of size, that a power loss may take. */
+/* A sector write, or a change of size, that a power loss may take. The sectors of one write share a buffer, also with a copy of the disk. */
 struct sim_change {
     uint64_t number;
     uint64_t place; /* of the sector; for a size: the size */
     bool is_size;
-    uint8_t data[FS_SIM_SECTOR];
+    uint32_t at;    /* of its data in the buffer */
+    struct sim_buffer *buffer; /* NULL = zeros */
 };
 
 struct sim_inode {
@@ -34,11 +35,13 @@ struct sim_inode {
 
 struct sim_name {
     char *path;
+    size_t length;
     size_t inode;
 };
 struct sim_names {
     struct sim_name *list;
     size_t count;
+    size_t capacity;
 };
 
 /* A change of names that is durable only with its directory's sync. inode == SIM_GONE: the name goes away. A rename is one. */
@@ -77,10 +80,11 @@ struct fs_file {
 };
 
 void fs_sim_bytes_resize(struct sim_bytes *bytes, uint64_t size);
-void fs_sim_bytes_write(struct sim_bytes *bytes, uint64_t offset, const void *data, uint64_t size);
+void fs_sim_bytes_write(struct sim_bytes *bytes, uint64_t offset, const void *data, uint64_t size); /* data NULL: zeros */
 void fs_sim_bytes_free(struct sim_bytes *bytes);
 void fs_sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from);
 void fs_sim_names_set(struct sim_names *names, const char *path, size_t inode); /* SIM_GONE: takes it out */
+void fs_sim_names_add(struct sim_names *names, const char *path, size_t inode); /* a name that is not there yet */
 void fs_sim_names_clear(struct sim_names *names);
 bool fs_sim_is_in_directory(const char *path, const char *directory);
 /* The paths directly in a directory, by name; the caller frees the array, the paths are the disk's. */
@@ -91,6 +95,7 @@ void fs_sim_name_change_free(struct sim_name_change *change);
 size_t fs_sim_disk_inode(struct fs_sim_disk *disk, bool is_directory); /* a new one */
 struct sim_inode *fs_sim_disk_find(const struct fs_sim_disk *disk, const char *path); /* NULL = none */
 void fs_sim_change_apply(struct sim_bytes *bytes, const struct sim_change *change, size_t length);
+void fs_sim_changes_drop(struct sim_inode *inode, size_t count); /* the first ones: they are on the disk, or lost */
 /* The page cache after a failed sync: reads still show what will never reach the disk. */
 void fs_sim_lie_about(struct sim_inode *inode);
 void fs_sim_lie_about_names(struct fs_sim_disk *disk, const char *directory); /* NULL = all */

@@ -345,11 +345,11 @@ void world_disk_probe(struct world_member *member, const struct fs_sim_crash *cr
 {
     const struct world *world = member->world;
     bool is_only_loss = world->counts.snap_faults + world->counts.start_faults == 0 && crash->names != FS_SIM_NAMES_RANDOM;
-    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash), *again = NULL;
+    struct fs_sim_disk *disk = fs_sim_crash(member->disk, crash);
+    struct fs_sim_disk *again = is_only_loss ? fs_sim_copy(disk) : NULL; /* a start changes the other */
     struct world_disk_log older;
     probe_disk(member, disk, out_log);
     bool may_lack = is_only_loss && out_log->is_good && out_log->snapshot_index > 0;
-    if (may_lack) again = fs_sim_crash(member->disk, crash); /* a start changed the other */
     if (may_lack && take_newest_away(member, again, out_log->snapshot_index)) {
         probe_disk(member, again, &older);
         bool is_own = out_log->snapshot_index <= member->watch.posted_index; /* else it was got, and is ahead of the log */

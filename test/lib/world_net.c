@@ -21,6 +21,7 @@
 static void calls_push(struct world_calls *calls, struct call_event event, struct blob *body)
 {
     ASSERT(calls->count < WORLD_EVENTS_MAX);
+    if (calls->count == 0) calls->first = 0;
     uint32_t at = (calls->first + calls->count++) % WORLD_EVENTS_MAX;
     calls->events[at] = event;
     calls->bodies[at] = body;
@@ -221,6 +222,7 @@ static void peers_push(struct world_member *member, struct peer_event event)
 {
     struct world_peers *peers = &member->peers;
     ASSERT(peers->count < WORLD_EVENTS_MAX);
+    if (peers->count == 0) peers->first = 0; /* the same few lines of memory, most of the time */
     peers->events[(peers->first + peers->count++) % WORLD_EVENTS_MAX] = event;
     world_wake(member);
 }

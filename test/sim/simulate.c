@@ -31,7 +31,7 @@
 /* jemalloc, where it is linked: worlds come and go, their memory stays for a while. With thp:always it zeroes memory by writing, not by giving it back
  * to the kernel and faulting it in again; the huge pages themselves are of no use here (main). */
 extern const char *malloc_conf;
-const char *malloc_conf = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0,thp:always";
+const char *malloc_conf = "narenas:1,dirty_decay_ms:10000,muzzy_decay_ms:10000,thp:always";
 
 static struct {
     uint64_t minutes, seconds, seed, jobs, failures, twice, seeds_max;
