@@ -83,22 +83,24 @@ bool reader_pb_field(struct reader *reader, struct pb_field *out_field)
     ASSERT(out_field != NULL);
     if (reader->bad || reader_left(reader) == 0) return false;
     uint64_t tag = reader_varint(reader);
-    struct pb_field field = {.number = (uint32_t)(tag >> 3), .wire = (uint32_t)(tag & 7), .value = 0};
-    bool bad = tag > UINT32_MAX || field.number == 0;
+    bool bad = tag > UINT32_MAX || tag >> 3 == 0;
+    /* In place: a copy of what was written in smaller pieces a moment ago waits for them to leave the store buffer. */
+    out_field->number = (uint32_t)(tag >> 3);
+    out_field->wire = (uint32_t)(tag & 7);
+    out_field->value = 0;
+    out_field->bytes = (struct slice){.size = 0};
     if (bad) {
         turn_bad(reader);
-    } else if (field.wire == PB_VARINT) {
-        field.value = reader_varint(reader);
-    } else if (field.wire == PB_FIXED64) {
-        field.value = reader_u64(reader);
-    } else if (field.wire == PB_FIXED32) {
-        field.value = reader_u32(reader);
-    } else if (field.wire == PB_BYTES) {
-        field.bytes = reader_bytes(reader, reader_varint(reader));
+    } else if (out_field->wire == PB_VARINT) {
+        out_field->value = reader_varint(reader);
+    } else if (out_field->wire == PB_FIXED64) {
+        out_field->value = reader_u64(reader);
+    } else if (out_field->wire == PB_FIXED32) {
+        out_field->value = reader_u32(reader);
+    } else if (out_field->wire == PB_BYTES) {
+        out_field->bytes = reader_bytes(reader, reader_varint(reader));
     } else {
         turn_bad(reader);
     }
-    if (reader->bad) return false;
-    *out_field = field;
-    return true;
+    return !reader->bad;
 }

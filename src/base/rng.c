@@ -42,10 +42,11 @@ uint64_t rng_next(struct rng *rng)
 uint64_t rng_below(struct rng *rng, uint64_t limit)
 {
     ASSERT(limit > 0);
-    uint64_t refused = (UINT64_MAX - limit + 1) % limit; /* 2^64 mod limit */
     uint64_t value = rng_next(rng);
-    while (value < refused) value = rng_next(rng);
-    ASSERT(value % limit < limit);
+    if (value < limit) { /* 2^64 mod limit is less: most draws need not know it */
+        uint64_t refused = (UINT64_MAX - limit + 1) % limit;
+        while (value < refused) value = rng_next(rng);
+    }
     return value % limit;
 }
 

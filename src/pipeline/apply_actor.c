@@ -261,7 +261,7 @@ static void publish(struct apply_actor *role)
     uint64_t applied = state_machine_applied_index(role->machine);
     if (applied == role->applied_reported) return;
     state_machine_publish(role->machine);
-    switchboard_point(role->board, "publish");
+    switchboard_point(role->board, "publish", NULL);
     SHARED_SET(role->shared, applied_index, applied);
     note_published(role);
     wake_watch(role);

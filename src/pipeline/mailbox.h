@@ -40,14 +40,14 @@ static inline void doorbell_ring(struct doorbell *bell)
     if (doorbell_claim(bell, DOORBELL_AWAKE)) bell->ring(bell->context);
 }
 
-/* What may happen between two roles at a post or a publish; NULL in production. */
+/* What may happen between two roles at a post (`to`: the consumer's bell) or a publish (NULL); no board in production. */
 struct switchboard {
-    void (*fn)(void *context, const char *point);
+    void (*fn)(void *context, const char *point, const struct doorbell *to);
     void *context;
 };
-static inline void switchboard_point(const struct switchboard *board, const char *point)
+static inline void switchboard_point(const struct switchboard *board, const char *point, const struct doorbell *to)
 {
-    if (__builtin_expect(board != NULL, 0)) board->fn(board->context, point);
+    if (__builtin_expect(board != NULL, 0)) board->fn(board->context, point, to);
 }
 
 struct lane {
@@ -67,7 +67,7 @@ static inline bool lane_post(struct lane *lane, const struct mail *mail)
 {
     if (!ring_push(&lane->ring, mail)) return false;
     lane->posted = true;
-    switchboard_point(lane->board, lane->name);
+    switchboard_point(lane->board, lane->name, lane->bell);
     return true;
 }
 /* Producer: whether the next mail would be refused. The consumer may make room at any time. */

@@ -473,8 +473,8 @@ void raft_actor_init(struct raft_actor *role, const struct raft_actor_options *o
     map_init(&role->reads);
     list_init(&role->read_fifo);
     list_init(&role->read_confirmed);
-    role->proposals = alloc_zero(RAFT_ACTOR_MAILS_MAX, sizeof(struct raft_entry));
-    role->proposal_calls = alloc_zero(RAFT_ACTOR_MAILS_MAX, sizeof(struct pending_call *));
+    role->proposals = alloc_new(RAFT_ACTOR_MAILS_MAX * sizeof(struct raft_entry));
+    role->proposal_calls = alloc_new(RAFT_ACTOR_MAILS_MAX * sizeof(struct pending_call *));
     raft_reads_probe(role);
 }
 

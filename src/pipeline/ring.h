@@ -54,7 +54,7 @@ static inline void ring_init(struct ring *ring, uint32_t capacity)
     uint32_t first = capacity < RING_FIRST_SLOTS ? capacity : RING_FIRST_SLOTS;
     ck_ring_init(&ring->first, first);
     ck_ring_init(&ring->rest, capacity);
-    ring->first_slots = (struct mail *)alloc_zero(first, sizeof(struct mail));
+    ring->first_slots = (struct mail *)alloc_new(first * sizeof(struct mail));
     ring->rest_slots = NULL;
     ring->capacity = capacity;
 }
@@ -78,7 +78,7 @@ static inline struct ck_ring *ring_reserve(struct ring *ring, struct mail **out_
     *out_slot = ck_ring_size(&ring->rest) > 0 ? NULL : ck_ring_enqueue_reserve_spsc_mail(&ring->first, ring->first_slots);
     if (*out_slot != NULL) return &ring->first;
     if (ring->capacity <= RING_FIRST_SLOTS || ring_is_full(ring)) return NULL;
-    if (ring->rest_slots == NULL) ring->rest_slots = (struct mail *)alloc_zero(ring->capacity, sizeof(struct mail));
+    if (ring->rest_slots == NULL) ring->rest_slots = (struct mail *)alloc_new(ring->capacity * sizeof(struct mail));
     *out_slot = ck_ring_enqueue_reserve_spsc_mail(&ring->rest, ring->rest_slots);
     ASSERT(*out_slot != NULL);
     return &ring->rest;

@@ -20,9 +20,9 @@ static uint64_t pop(struct read_queue *reads)
 void read_init(struct read_queue *reads)
 {
     *reads = (struct read_queue){
-        .contexts = alloc_zero(RAFT_READS_MAX, sizeof(uint64_t)),
-        .confirmed = alloc_zero(RAFT_READS_MAX, sizeof(struct raft_read)),
-        .lost = alloc_zero(RAFT_READS_MAX, sizeof(uint64_t)),
+        .contexts = alloc_new(RAFT_READS_MAX * sizeof(uint64_t)),
+        .confirmed = alloc_new(RAFT_READS_MAX * sizeof(struct raft_read)),
+        .lost = alloc_new(RAFT_READS_MAX * sizeof(uint64_t)),
     };
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #define NAP_NS (60 * NS_PER_MS)
+#define MAIN_BIT (1u << 31)
 #define CALLS_MAX 512 /* more than all clients of a world together; room for a process's would be cleared at each start */
 
 /* --- roles --- */
@@ -44,14 +45,27 @@ static void run_role(struct world_member *member, uint32_t role)
     member->running &= ~bit;
 }
 
+static void hear(struct world_member *member, const struct doorbell *bell)
+{
+    for (uint32_t i = 0; i < member->line.role_count; i++) {
+        if (bell == &member->line.roles[i]->bell) member->quiet &= ~(1u << i);
+    }
+    if (bell == &member->main.bell) member->quiet &= ~MAIN_BIT;
+}
+
 /* A post or a publish: any other role of the member that is not in the middle of a step may run right here. */
-static void switch_point(void *context, const char *point)
+static void switch_point(void *context, const char *point, const struct doorbell *to)
 {
     struct world *world = context;
     if (world->current == NULL) return;
     struct world_member *member = world->current;
-    world_watch_point(member, point);
-    if (strcmp(point, "publish") == 0) world_watchers_note(member);
+    if (to != NULL) {
+        hear(member, to);
+        world_watch_point(member, point);
+    } else {
+        world_watch_published(member);
+        world_watchers_note(member);
+    }
     if (world->depth > 3 || !tape_chance(&world->tape, world->options.switch_percent, 100)) return;
     uint32_t role = (uint32_t)tape_below(&world->tape, member->line.role_count);
     if (member->failed_steps > 0 && member->line.roles[role] == &member->line.wal.actor) return; /* it dies alone, in nobody's step */
@@ -265,9 +279,15 @@ static bool is_unheard(const struct world_member *member)
     return heard == 0 && atomic_load(&raft->actor.bell.state) == DOORBELL_ASLEEP;
 }
 
-static bool has_mail(const struct world_member *member, const struct actor *actor)
+static bool has_mail(struct world_member *member, uint32_t role)
 {
-    return actor_has_mail(actor) && !(actor == &member->line.raft.actor && is_unheard(member));
+    const struct actor *actor = member->line.roles[role];
+    if ((member->quiet & 1u << role) != 0) return false;
+    if (!actor_has_mail(actor)) {
+        member->quiet |= 1u << role;
+        return false;
+    }
+    return !(actor == &member->line.raft.actor && is_unheard(member));
 }
 
 /* What raft holds back until apply has gone on, or made room, is not to wait for anything else. */
@@ -290,7 +310,7 @@ static bool has_work(struct world_member *member, uint32_t role)
     if (is_napping(member, role)) return false;
     if ((member->more & 1u << role) != 0) return true;
     if (actor == &member->line.raft.actor && atomic_load(&actor->bell.state) == DOORBELL_AWAKE) return true; /* it was rung */
-    if (has_mail(member, actor) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
+    if (has_mail(member, role) || actor_deadline_ns(actor) <= world_local_ns(member)) return true;
     if (actor == &member->line.net.actor) return world_net_has_calls(member);
     if (actor == &member->line.peer.actor) return world_net_has_peers(member);
     if (actor == &member->line.watch.actor) return world_watchers_has_events(member);
@@ -325,7 +345,8 @@ static bool run_member(struct world_member *member)
         if (!world_run_role(member, role) || world_meet_doom(member)) return true;
     }
     if (has_run) {
-        (void)actor_step(&member->main, world_local_ns(member));
+        if ((member->quiet & MAIN_BIT) == 0) (void)actor_step(&member->main, world_local_ns(member));
+        member->quiet |= MAIN_BIT;
     } else {
         member->idle_until_ns = next_deadline_ns(member);
         check_wakes(member);

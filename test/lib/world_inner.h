@@ -114,6 +114,7 @@ struct world_member {
     struct world_watchers watchers;
     uint32_t running;        /* bit per role */
     uint32_t more;           /* bit per role: the last step said so */
+    uint32_t quiet;          /* bit per role, and the last for main: its lanes were looked at, and nothing was posted since */
     uint32_t doom_steps;     /* killed after so many more steps; 0 = not */
     bool doom_power, doom_all;
     uint32_t failed_steps;   /* steps of its wal role since an operation failed for it, + 1; 0 = none did */

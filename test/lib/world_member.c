@@ -140,7 +140,7 @@ bool world_start(struct world *world, uint32_t number)
     world_watchers_open(member);
     member->is_up = true;
     member->is_ready = member->is_drained = member->is_transferred = member->is_unwatched = member->host_is_down = false;
-    member->more = 0;
+    member->more = member->quiet = 0;
     member->doom_steps = 0;
     member->pause_until_ns = member->nap_until_ns = 0;
     world_wake(member);
@@ -237,6 +237,7 @@ static void post_from_main(struct world_member *member, struct lane *lane, enum 
     struct mail mail = {.kind = (uint32_t)kind};
     ASSERT(member->world->depth == 0);
     (void)lane_post(lane, &mail);
+    member->quiet = 0;
     world_wake(member);
 }
 

@@ -218,12 +218,12 @@ static struct world_member *member_of(struct world *world, uint64_t id)
 
 static struct world_link *link_of(struct world *world, uint32_t from, uint32_t to) { return &world->links[from][to]; }
 
-static void peers_push(struct world_member *member, struct peer_event event)
+static void peers_push(struct world_member *member, const struct peer_event *event)
 {
     struct world_peers *peers = &member->peers;
     ASSERT(peers->count < WORLD_EVENTS_MAX);
     if (peers->count == 0) peers->first = 0; /* the same few lines of memory, most of the time */
-    peers->events[(peers->first + peers->count++) % WORLD_EVENTS_MAX] = event;
+    peers->events[(peers->first + peers->count++) % WORLD_EVENTS_MAX] = *event;
     world_wake(member);
 }
 
@@ -278,7 +278,7 @@ static void break_link(struct world *world, uint32_t from, uint32_t to, bool ref
     link->bad_ns = 0;
     drop_frames(link, world->members[to].is_up ? tape_below(&world->tape, (uint64_t)link->count + 1) : 0);
     world_note(world, "break", from, to, refused);
-    if (maker->is_up) peers_push(maker, (struct peer_event){.kind = PEER_DOWN, .peer = world->members[to].id, .refused = refused});
+    if (maker->is_up) peers_push(maker, &(struct peer_event){.kind = PEER_DOWN, .peer = world->members[to].id, .refused = refused});
 }
 
 static bool peers_send(struct peer_port *port, uint64_t peer, struct blob *bytes)
@@ -303,7 +303,7 @@ static bool peers_send(struct peer_port *port, uint64_t peer, struct blob *bytes
     *frame = (struct world_frame){.at_ns = at_ns, .bytes = bytes};
     list_push_back(&link->frames, &frame->node);
     link->owes_sent = ++link->count >= world->options.window;
-    if (!link->owes_sent) peers_push(peers->member, (struct peer_event){.kind = PEER_SENT, .peer = peer});
+    if (!link->owes_sent) peers_push(peers->member, &(struct peer_event){.kind = PEER_SENT, .peer = peer});
     return true;
 }
 
@@ -340,9 +340,9 @@ static bool is_refused(struct world *world, struct world_member *judge, struct w
     world->counts.refused_hellos++;
     snprintf(judge->refusal, sizeof(judge->refusal), "%s", refusal.text);
     refusal.peer = other->id;
-    peers_push(judge, refusal);
+    peers_push(judge, &refusal);
     refusal.peer = judge->id;
-    peers_push(other, refusal);
+    peers_push(other, &refusal);
     return true;
 }
 
@@ -367,8 +367,8 @@ static void connect_link(struct world *world, uint32_t i, uint32_t j)
     }
     link->is_up = true;
     world_note(world, "connect", i, j, 0);
-    peers_push(from, (struct peer_event){.kind = PEER_UP, .peer = to->id, .hello = hello_of(to)});
-    peers_push(to, (struct peer_event){.kind = PEER_HELLO, .peer = from->id, .hello = hello_of(from)});
+    peers_push(from, &(struct peer_event){.kind = PEER_UP, .peer = to->id, .hello = hello_of(to)});
+    peers_push(to, &(struct peer_event){.kind = PEER_HELLO, .peer = from->id, .hello = hello_of(from)});
 }
 
 static void tend_link(struct world *world, uint32_t i, uint32_t j)
@@ -459,7 +459,7 @@ static void repeat(struct world *world, uint32_t i, uint32_t j)
         world->counts.repeats++;
         world_note(world, "repeat", j, i, frame->bytes->size);
         to->watch.heard_ns[i] = world->now_ns;
-        peers_push(to, (struct peer_event){.kind = PEER_BYTES, .peer = world->members[i].id, .body = frame->bytes});
+        peers_push(to, &(struct peer_event){.kind = PEER_BYTES, .peer = world->members[i].id, .body = frame->bytes});
         alloc_free(frame);
     }
     look_at(world, link->repeat_ns);
@@ -490,11 +490,11 @@ static void deliver(struct world *world, uint32_t i, uint32_t j)
         world_note(world, "frame", j, i, frame->bytes->size);
         to->watch.heard_ns[i] = world->now_ns;
         plan_repeat(world, link, frame->bytes);
-        peers_push(to, (struct peer_event){.kind = PEER_BYTES, .peer = from->id, .body = frame->bytes});
+        peers_push(to, &(struct peer_event){.kind = PEER_BYTES, .peer = from->id, .body = frame->bytes});
         alloc_free(frame);
         if (!link->owes_sent) continue;
         link->owes_sent = false;
-        if (link->is_up && from->is_up) peers_push(from, (struct peer_event){.kind = PEER_SENT, .peer = to->id});
+        if (link->is_up && from->is_up) peers_push(from, &(struct peer_event){.kind = PEER_SENT, .peer = to->id});
     }
     if (!list_is_empty(&link->frames)) look_at(world, world->now_ns); /* it has to take first what is there */
 }

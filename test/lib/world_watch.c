@@ -10,8 +10,13 @@ static uint64_t hash_entry(const struct raft_entry *entry)
 {
     uint64_t hash = UINT64_C(1469598103934665603) ^ (uint64_t)entry->kind;
     struct slice bytes = blob_slice(entry->data);
-    for (size_t i = 0; i < bytes.size; i++) hash = (hash ^ bytes.data[i]) * UINT64_C(1099511628211);
-    return hash | 1;
+    for (size_t at = 0; at < bytes.size; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, bytes.data + at, bytes.size - at < sizeof(word) ? bytes.size - at : sizeof(word));
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    return (hash ^ bytes.size) | 1;
 }
 
 static uint64_t hash_id(uint64_t member, uint64_t boot, uint64_t counter)
@@ -389,8 +394,6 @@ void world_watch_point(struct world_member *member, const char *point)
         const struct mail *mail = newest(line->raft.lanes.to_net);
         if (mail->kind == MAIL_FAIL) note_answer(member, mail->fail.call);
         if (mail->kind == MAIL_MOVED) note_answer(member, mail->move.call);
-    } else if (strcmp(point, "publish") == 0) {
-        world_watch_published(member);
     }
 }
 

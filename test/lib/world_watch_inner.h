@@ -16,6 +16,5 @@ static inline uint64_t term_of(const struct world_watch_log *log, uint64_t index
 struct world_watch_fact *world_watch_fact(struct world *world, uint64_t index); /* borrowed, until the next one */
 void world_watch_log_put(struct world_watch_log *log, uint64_t index, uint64_t term);
 void world_watch_renew(struct world_member *member);     /* what the wal role reports durable moves from `issued` to `durable` */
-void world_watch_published(struct world_member *member); /* apply published its state, or recovered it */
 
 #endif

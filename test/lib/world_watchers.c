@@ -62,6 +62,7 @@ static void push(struct world_member *member, struct watch_event event, struct b
     struct world_watchers *watchers = &member->watchers;
     ASSERT(watchers->count < WORLD_WATCH_EVENTS_MAX);
     event.method = stream_of(member->world, event.stream)->method;
+    if (watchers->count == 0) watchers->first = 0;
     uint32_t at = (watchers->first + watchers->count++) % WORLD_WATCH_EVENTS_MAX;
     watchers->events[at] = event;
     watchers->bodies[at] = body;
