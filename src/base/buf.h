@@ -72,7 +72,7 @@ struct pb_field {
     uint64_t value;
     struct slice bytes;
 };
-/* False at the end or when bad (look at reader->bad). Groups (wire 3, 4) and field number 0 are bad. */
+/* False at the end or when bad (look at reader->bad); *out_field stays as it was then. Groups (wire 3, 4) and field number 0 are bad. */
 bool reader_pb_field(struct reader *reader, struct pb_field *out_field);
 
 #endif

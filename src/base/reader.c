@@ -83,24 +83,28 @@ bool reader_pb_field(struct reader *reader, struct pb_field *out_field)
     ASSERT(out_field != NULL);
     if (reader->bad || reader_left(reader) == 0) return false;
     uint64_t tag = reader_varint(reader);
+    uint32_t wire = (uint32_t)(tag & 7);
+    uint64_t value = 0;
+    struct slice bytes = slice_empty();
     bool bad = tag > UINT32_MAX || tag >> 3 == 0;
-    /* In place: a copy of what was written in smaller pieces a moment ago waits for them to leave the store buffer. */
-    out_field->number = (uint32_t)(tag >> 3);
-    out_field->wire = (uint32_t)(tag & 7);
-    out_field->value = 0;
-    out_field->bytes = (struct slice){.size = 0};
     if (bad) {
         turn_bad(reader);
-    } else if (out_field->wire == PB_VARINT) {
-        out_field->value = reader_varint(reader);
-    } else if (out_field->wire == PB_FIXED64) {
-        out_field->value = reader_u64(reader);
-    } else if (out_field->wire == PB_FIXED32) {
-        out_field->value = reader_u32(reader);
-    } else if (out_field->wire == PB_BYTES) {
-        out_field->bytes = reader_bytes(reader, reader_varint(reader));
+    } else if (wire == PB_VARINT) {
+        value = reader_varint(reader);
+    } else if (wire == PB_FIXED64) {
+        value = reader_u64(reader);
+    } else if (wire == PB_FIXED32) {
+        value = reader_u32(reader);
+    } else if (wire == PB_BYTES) {
+        bytes = reader_bytes(reader, reader_varint(reader));
     } else {
         turn_bad(reader);
     }
-    return !reader->bad;
+    if (reader->bad) return false;
+    /* One by one: a struct that was written in pieces and is copied at once waits until they have left the store buffer. */
+    out_field->number = (uint32_t)(tag >> 3);
+    out_field->wire = wire;
+    out_field->value = value;
+    out_field->bytes = bytes;
+    return true;
 }

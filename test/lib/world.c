@@ -45,22 +45,25 @@ static void run_role(struct world_member *member, uint32_t role)
     member->running &= ~bit;
 }
 
-static void hear(struct world_member *member, const struct doorbell *bell)
+/* A mail that comes from no role may be anybody's. */
+static void hear(struct world *world, const struct doorbell *bell)
 {
-    for (uint32_t i = 0; i < member->line.role_count; i++) {
+    struct world_member *member = world->current;
+    for (uint32_t i = 0; member == NULL && i < world->options.members; i++) world->members[i].quiet = 0;
+    for (uint32_t i = 0; member != NULL && i < member->line.role_count; i++) {
         if (bell == &member->line.roles[i]->bell) member->quiet &= ~(1u << i);
     }
-    if (bell == &member->main.bell) member->quiet &= ~MAIN_BIT;
+    if (member != NULL && bell == &member->main.bell) member->quiet &= ~MAIN_BIT;
 }
 
 /* A post or a publish: any other role of the member that is not in the middle of a step may run right here. */
 static void switch_point(void *context, const char *point, const struct doorbell *to)
 {
     struct world *world = context;
-    if (world->current == NULL) return;
     struct world_member *member = world->current;
+    if (to != NULL) hear(world, to);
+    if (member == NULL) return;
     if (to != NULL) {
-        hear(member, to);
         world_watch_point(member, point);
     } else {
         world_watch_published(member);

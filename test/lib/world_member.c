@@ -237,7 +237,6 @@ static void post_from_main(struct world_member *member, struct lane *lane, enum 
     struct mail mail = {.kind = (uint32_t)kind};
     ASSERT(member->world->depth == 0);
     (void)lane_post(lane, &mail);
-    member->quiet = 0;
     world_wake(member);
 }
 

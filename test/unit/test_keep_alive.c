@@ -246,7 +246,7 @@ static void attach(uint32_t number)
     struct hand *hand = &hands[number];
     struct line *line = &world->members[number].line;
     actor_init(&hand->actor, &hand_table);
-    lane_init(&hand->to_raft, "watch→raft", KEEP_ALIVE_LANE, NULL);
+    lane_init(&hand->to_raft, "watch→raft", KEEP_ALIVE_LANE, &world->board); /* which hears it, as on every lane of the line */
     lane_init(&hand->from_raft, "raft→watch", KEEP_ALIVE_LANE, NULL);
     lane_init(&hand->from_apply, "apply→watch answers", KEEP_ALIVE_LANE, NULL);
     actor_connect(&hand->actor, &line->raft.actor, &hand->to_raft);

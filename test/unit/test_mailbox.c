@@ -170,13 +170,15 @@ struct points {
     int count;
     uint32_t size_seen;
     const char *name;
+    const struct doorbell *to;
 };
 
-static void on_point(void *context, const char *name)
+static void on_point(void *context, const char *name, const struct doorbell *to)
 {
     struct points *points = context;
     points->count++;
     points->name = name;
+    points->to = to;
     points->size_seen = ring_size(&lane.ring);
 }
 
@@ -191,6 +193,7 @@ START_TEST(test_mailbox_each_post_is_a_switch_point_after_the_mail_is_there)
         ck_assert_int_eq(points.count, i);
         ck_assert_uint_eq(points.size_seen, (uint32_t)i);
         ck_assert_str_eq(points.name, "a→b");
+        ck_assert_ptr_eq(points.to, &bell);
     }
     ck_assert(!lane_post(&lane, &mail)); /* nothing happened, nobody may switch */
     ck_assert_int_eq(points.count, CAPACITY - 1);
