@@ -71,7 +71,7 @@ static size_t old_spent(const struct wal_old *old, uint64_t current_first_index)
         uint64_t next_index = spent + 1 < old->count ? old->segments[spent + 1].first_index : current_first_index;
         if (next_index > old->drop_index + 1) break;
     }
-    if (MUTANT(D25) && old->drop_index > 0 && spent < old->count) spent++;
+    if (MUTANT(D25) && old->drop_index > 0 && spent < old->count) return spent + 1;
     size_t covered = spent - voids;
     return spent - (covered < old->kept_max ? covered : (size_t)old->kept_max);
 }

@@ -50,7 +50,7 @@ static const struct field fields[] = {
     FIELD("watch-slow-percent", watch_slow_percent), FIELD("watch-slow-ns", watch_slow_ns), FIELD("watch-think-ns", watch_think_ns),
     FIELD("quota-bytes", world.quota_bytes), FIELD("auto-disarm", world.auto_disarm), FIELD("alarms-per-minute", alarms_per_minute), FIELD("deletes", clients.deletes),
     FIELD("histories-per-minute", histories_per_minute), FIELD("lists-per-minute", lists_per_minute), FIELD("hashes-per-minute", hashes_per_minute),
-    FIELD("snap-fault-permille", world.snap_fault_permille), FIELD("unlink-fault-permille", world.unlink_fault_permille),
+    FIELD("snap-fault-permille", world.snap_fault_permille), FIELD("unlink-fault-permille", world.unlink_fault_permille), FIELD("name-doom-permille", world.name_doom_permille),
     FIELD("lease-percent", clients.lease_percent), FIELD("lease-ids", clients.lease_ids),
     FIELD("nap-permille", world.nap_permille), FIELD("lock-clients", clients.lock_clients), FIELD("lock-think-ns", clients.lock_think_ns), FIELD("ttl-percent", clients.ttl_percent), FIELD("hunt-percent", clients.hunt_percent), FIELD("lease-checkpoint-ms", world.lease_checkpoint_ms),
     FIELD("renew-streams", world.renew_streams), FIELD("renew-think-ns", renew_think_ns),
@@ -396,6 +396,14 @@ static void draw_removals(uint64_t seed, struct sim_options *options)
     if (options->world.snapshot_count != 0) options->world.unlink_fault_permille = (uint32_t)DRAW(&rng, 0, 0, 100, 500, 1000);
 }
 
+/* From a stream of its own. */
+static void draw_dooms(uint64_t seed, struct sim_options *options)
+{
+    struct rng rng;
+    rng_init(&rng, seed * UINT64_C(0x9b05688c2b3e6c1f) + 19);
+    if (options->world.snapshot_count != 0) options->world.name_doom_permille = (uint32_t)DRAW(&rng, 0, 0, 0, 20, 200);
+}
+
 /* One thing once more: logs whose files are used again all the time, on disks that are slow and lose power, and that are damaged. */
 static void draw_recyclers(struct rng *rng, struct sim_options *options)
 {
@@ -492,6 +500,7 @@ void sim_options_draw(uint64_t seed, struct sim_options *out_options)
     draw_locks(seed, &options);
     draw_removals(seed, &options);
     draw_hashes(seed, &options);
+    draw_dooms(seed, &options);
     draw_damage(seed, &options);
     draw_own_disk(seed, &options);
     *out_options = options;

@@ -55,7 +55,7 @@ static size_t list_counts(const struct sim_result *total, struct number *out_num
         {"views held", counts->holds}, {"reads of the past", total->clients.old_reads}, {"answered as compacted", total->clients.compacted_reads},
         {"reads in orders and filters", total->clients.shaped_reads}, {"pages", total->clients.pages}, {"slow streams", total->clients.slow_streams},
         {"votes after damage", counts->suspect_votes}, {"frames repeated", counts->repeats}, {"chores that took their time", counts->late_chores}, {"files of old segments used again", counts->reused_files},
-        {"snapshots taken", counts->snapshots}, {"installed", counts->installs}, {"saved by a client", total->saves}, {"restored", total->restores}, {"operations on snapshots that failed", counts->snap_faults}, {"removals that failed", counts->unlink_faults},
+        {"snapshots taken", counts->snapshots}, {"installed", counts->installs}, {"saved by a client", total->saves}, {"restored", total->restores}, {"operations on snapshots that failed", counts->snap_faults}, {"removals that failed", counts->unlink_faults}, {"deaths beside a new name", counts->name_dooms},
         {"operations of a start that failed", counts->start_faults}, {"starts refused for them", counts->refused_reads}, {"starts cut short by a power loss", counts->cut_starts},
         {"leases granted", counts->leases_granted}, {"expired", counts->leases_expired}, {"revokes", total->leases.revokes},
         {"questions about leases", total->leases.questions}, {"puts with a lease", total->leases.puts},

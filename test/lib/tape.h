@@ -20,7 +20,7 @@
 /* Of a tape: its choices on its first track, its chances on the next one. Lanes: chances that have a track each. */
 enum tape_track { TAPE_WORLD, TAPE_CLIENTS = 2, TAPE_FAULTS = 4, TAPE_FAULT_LANES = 6, TAPE_RARE_LANES = 70, TAPE_PAST = 102, TAPE_LOOKS = 104, TAPE_SAVES = 106, TAPE_STREAMS = 108,
     TAPE_WATCHES = 110, TAPE_LEASES = 112, TAPE_RENEWALS = 114, TAPE_LOCKS = 116, TAPE_QUOTA = 118,
-    TAPE_HISTORY = 120, TAPE_WHO = 122, TAPE_UNLINKS = 124, TAPE_HASHES = 126, TAPE_TRACKS = 128 };
+    TAPE_HISTORY = 120, TAPE_WHO = 122, TAPE_UNLINKS = 124, TAPE_HASHES = 126, TAPE_NAMES = 128, TAPE_TRACKS = 130 };
 #define TAPE_TRACK_MAX (1u << 21)
 
 struct tape_reel;

@@ -207,6 +207,7 @@ struct world *world_new(const struct world_options *options)
     world->now_ns = NS_PER_S;
     tape_init(&world->tape, options->seed, options->reel, TAPE_WORLD);
     tape_init(&world->unlink_tape, options->seed ^ UINT64_C(0x6a09e667f3bcc909), options->reel, TAPE_UNLINKS);
+    tape_init(&world->name_tape, options->seed ^ UINT64_C(0x510e527fade682d1), options->reel, TAPE_NAMES);
     world_watch_init(world);
     world_state_init(world);
     world_watchers_init(world);

@@ -44,6 +44,7 @@ struct world_options {
     uint32_t flip_end_percent; /* chance that a flip hits what the log got last */
     uint32_t snap_fault_permille; /* chance that an operation on a snapshot's file fails while its member runs */
     uint32_t unlink_fault_permille; /* the same for its removal: that alone */
+    uint32_t name_doom_permille; /* chance that a member dies when a snapshot has its name, which is not durable yet */
     uint32_t drift_permille; /* of the members' clocks, at most */
     uint32_t look_permille;  /* chance that a step of a member is followed by a look at its state (world_state.h) */
     uint32_t probe_percent;  /* chance that a commit is checked against what the disks would have after a power loss */
@@ -157,7 +158,7 @@ struct world_counts {
     uint64_t kills, power_losses, stops, pauses, frames, streams_broken, elections, transfers, fetches, probes, refused_space, failed_disks, flips, refused_damage, suspects, lost_snapshots, lost_states, lost_logs;
     uint64_t looks, looks_compared, looks_freed_apart, holds; /* world_state.h */
     uint64_t refused_hellos;
-    uint64_t snap_faults, unlink_faults, probes_older;
+    uint64_t snap_faults, unlink_faults, name_dooms, probes_older;
     uint64_t repeats, late_chores, reused_files, start_faults, cut_starts, refused_reads, suspect_votes;
     uint64_t snapshots, installs;
     uint64_t watch_streams; /* opened */

@@ -51,6 +51,19 @@ static void draw_removal(struct world_fs *fs, const struct fs_op *op)
     world->counts.unlink_faults++;
 }
 
+/* A snapshot has just been given its name; the sync of it comes next. */
+static void draw_doom(struct world_fs *fs)
+{
+    struct world_member *member = fs->member;
+    struct world *world = member->world;
+    bool may = &fs->fs == member->snap_fs && fs->is_late && member->is_up && !fs->is_settled && member->doom_steps == 0;
+    if (!may || !tape_chance(&world->name_tape, world->options.name_doom_permille, 1000)) return;
+    bool loses_power = tape_below(&world->name_tape, 4) == 3;
+    world_note(world, "doomed beside a new name", member->number, loses_power, 0);
+    world->counts.name_dooms++;
+    world_kill_soon(world, member->number, loses_power, false, 1 + (uint32_t)tape_below(&world->name_tape, 3));
+}
+
 static void run(struct fs *base, struct fs_op *op)
 {
     struct world_fs *fs = (struct world_fs *)base;
@@ -78,6 +91,7 @@ static void submit(struct fs *base, struct fs_op *op)
     if (fails_at_once(op->kind)) (void)draw_failure(fs, op->kind);
     if (op->kind == FS_UNLINK) draw_removal(fs, op);
     fs_submit(fs->inner, op);
+    if (op->kind == FS_RENAME) draw_doom(fs);
     if (fs->is_late) {
         ASSERT(fs->due_count < FS_OPS_MAX);
         fs->is_sync[fs->due_count] = !fails_at_once(op->kind) && op->kind != FS_CLOSE;

@@ -270,4 +270,5 @@ void world_quiet(struct world *world)
 {
     world->options.break_permille = world->options.repeat_permille = world->options.start_fault_permille = world->options.nap_permille = 0;
     world->options.snap_fault_permille = world->options.unlink_fault_permille = world->options.start_cut_permille = 0;
+    world->options.name_doom_permille = 0;
 }

@@ -137,7 +137,7 @@ struct world {
     struct rcu rcu; /* first: the double */
     jmp_buf escape;               /* out of a step that ended in fatal() */
     bool may_escape;
-    struct tape tape, unlink_tape;
+    struct tape tape, unlink_tape, name_tape;
     struct world_options options;
     struct switchboard board;
     uint64_t now_ns, steps, moment, trace_hash;
