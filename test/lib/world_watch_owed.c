@@ -109,7 +109,15 @@ static uint64_t term_at(struct world_member *member, const struct raft_status *s
     return index < status->first_index ? world_watch_fact(member->world, index)->term : raft_term_at(member->line.raft.raft, index);
 }
 
-static void check_owed(struct world_member *member, const struct raft_hard_state *hard, const uint64_t *terms, uint64_t last_index)
+/* What stood here was not committed, and a snapshot that was got stands for what was: neither this entry nor those behind it are owed. */
+static bool is_overtaken(struct world_member *member, uint64_t index, uint64_t snapshot_index)
+{
+    bool is_covered = index <= snapshot_index && index <= member->world->watch.commit_index;
+    return is_covered && term_of(&member->watch.issued, index) != world_watch_fact(member->world, index)->term;
+}
+
+static void check_owed(struct world_member *member, const struct raft_hard_state *hard, const uint64_t *terms, uint64_t last_index,
+                       uint64_t snapshot_index)
 {
     struct world_watch_member *watch = &member->watch;
     bool is_voter = watch->owed.vote_term > 0 && hard->term == watch->owed.vote_term;
@@ -118,7 +126,7 @@ static void check_owed(struct world_member *member, const struct raft_hard_state
     require(member, hard->term >= watch->owed.term, "R9 a term that was spoken is durable", hard->term, watch->owed.term);
     require(member, hard->term >= watch->owed.vote_term, "R9 the term of a vote is durable", hard->term, watch->owed.vote_term);
     require(member, !is_voter || hard->vote == watch->owed.vote, "R9 a vote that was given is durable", hard->term, hard->vote);
-    for (uint64_t index = 1; index <= watch->owed.index; index++) {
+    for (uint64_t index = 1; index <= watch->owed.index && !is_overtaken(member, index, snapshot_index); index++) {
         bool is_there = index <= last_index && terms[index] == term_of(&watch->issued, index);
         require(member, is_there, "D4 what was acknowledged is on the disk", index, last_index);
     }
@@ -159,7 +167,7 @@ void world_watch_disks(struct world *world)
         require(member, logs[i].is_good, "D a power loss leaves a log that can be read", 0, 0);
         if (logs[i].is_suspect) fprintf(stderr, "m%u: %s\n", i, logs[i].message);
         check_suspicion(member, logs[i].is_suspect);
-        check_owed(member, &logs[i].hard, logs[i].terms, logs[i].last_index);
+        check_owed(member, &logs[i].hard, logs[i].terms, logs[i].last_index, logs[i].snapshot_index);
     }
     for (uint64_t index = 1; index <= commit; index++) {
         uint32_t holders = 0;
@@ -212,7 +220,8 @@ void world_watch_start(struct world_member *member)
     struct raft_hard_state hard = {.term = status.term, .vote = status.vote};
     check_suspicion(member, status.is_suspect);
     if (member->damage.is_there && status.is_suspect) excuse(member, terms, status.last_index);
-    check_owed(member, &hard, terms, status.last_index);
+    uint64_t applied = state_machine_applied_index(member->line.apply.machine);
+    check_owed(member, &hard, terms, status.last_index, status.first_index > applied ? applied : 0);
     require(member, member->damage.whole == NULL, "D15 who lost its log does not start as if it were new", status.term, status.last_index);
     watch->hard = hard;
     watch->issued.last_index = watch->durable.last_index = 0;
@@ -221,7 +230,6 @@ void world_watch_start(struct world_member *member)
         world_watch_log_put(&watch->durable, index, terms[index]);
     }
     alloc_free(terms);
-    uint64_t applied = state_machine_applied_index(member->line.apply.machine);
     if (member->world->watch.commit_index == 0) member->world->watch.commit_index = 1; /* the bootstrap entry is there from the start */
     if (applied >= 1) world_watch_fact(member->world, 1)->term = 1;
     for (uint64_t index = 1; index <= applied; index++) {
