@@ -71,22 +71,12 @@ void fs_sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from)
 
 /* ---- names ---- */
 
-/* The paths of a directory begin alike: their lengths and ends tell them apart. */
 static size_t names_find(const struct sim_names *names, const char *path)
 {
-    size_t length = strlen(path);
     for (size_t i = 0; i < names->count; i++) {
-        const struct sim_name *name = &names->list[i];
-        if (name->length != length || name->path[length - 1] != path[length - 1]) continue;
-        if (memcmp(name->path, path, length) == 0) return i;
+        if (strcmp(names->list[i].path, path) == 0) return i;
     }
     return SIM_GONE;
-}
-
-static void name_put(struct sim_name *name, char *path)
-{
-    name->path = path;
-    name->length = strlen(path);
 }
 
 void fs_sim_names_add(struct sim_names *names, const char *path, size_t inode)
@@ -95,9 +85,7 @@ void fs_sim_names_add(struct sim_names *names, const char *path, size_t inode)
         names->capacity = names->capacity == 0 ? 16 : names->capacity * 2;
         names->list = alloc_resize(names->list, names->capacity * sizeof *names->list);
     }
-    struct sim_name *name = &names->list[names->count++];
-    name_put(name, alloc_string(path));
-    name->inode = inode;
+    names->list[names->count++] = (struct sim_name){.path = alloc_string(path), .inode = inode};
 }
 
 void fs_sim_names_set(struct sim_names *names, const char *path, size_t inode)
@@ -148,7 +136,7 @@ static void names_move(struct sim_names *names, const char *from, const char *to
         size_t size = strlen(to) + strlen(old_path + strlen(from)) + 1;
         char *path = alloc_new(size);
         (void)snprintf(path, size, "%s%s", to, old_path + strlen(from));
-        name_put(&names->list[i], path);
+        names->list[i].path = path;
         alloc_free(old_path);
     }
 }

@@ -35,7 +35,6 @@ struct sim_inode {
 
 struct sim_name {
     char *path;
-    size_t length;
     size_t inode;
 };
 struct sim_names {

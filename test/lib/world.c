@@ -45,15 +45,18 @@ static void run_role(struct world_member *member, uint32_t role)
     member->running &= ~bit;
 }
 
-/* A mail that comes from no role may be anybody's. */
-static void hear(struct world *world, const struct doorbell *bell)
+static void hear(struct world_member *member, const struct doorbell *bell)
 {
-    struct world_member *member = world->current;
-    for (uint32_t i = 0; member == NULL && i < world->options.members; i++) world->members[i].quiet = 0;
-    for (uint32_t i = 0; member != NULL && i < member->line.role_count; i++) {
+    for (uint32_t i = 0; i < member->line.role_count; i++) {
         if (bell == &member->line.roles[i]->bell) member->quiet &= ~(1u << i);
     }
-    if (member != NULL && bell == &member->main.bell) member->quiet &= ~MAIN_BIT;
+    if (bell == &member->main.bell) member->quiet &= ~MAIN_BIT;
+}
+
+/* A mail that comes from no role may be anybody's. */
+static void hear_from_outside(struct world *world)
+{
+    for (uint32_t i = 0; i < world->options.members; i++) world->members[i].quiet = 0;
 }
 
 /* A post or a publish: any other role of the member that is not in the middle of a step may run right here. */
@@ -61,9 +64,12 @@ static void switch_point(void *context, const char *point, const struct doorbell
 {
     struct world *world = context;
     struct world_member *member = world->current;
-    if (to != NULL) hear(world, to);
-    if (member == NULL) return;
+    if (member == NULL) {
+        hear_from_outside(world);
+        return;
+    }
     if (to != NULL) {
+        hear(member, to);
         world_watch_point(member, point);
     } else {
         world_watch_published(member);

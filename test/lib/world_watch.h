@@ -89,8 +89,7 @@ void world_watch_deinit(struct world *world);
 void world_watch_start(struct world_member *member);    /* it recovered */
 bool world_watch_is_whole(struct world_member *member); /* nothing that it was excused from is missing any more */
 void world_watch_end(struct world_member *member);      /* it died */
-/* A post in the middle of a role's step; `point` is the lane's name, or "publish". */
-void world_watch_point(struct world_member *member, const char *point); /* a mail was posted on the lane of that name */
+void world_watch_point(struct world_member *member, const char *point); /* in the middle of a role's step: a mail was posted on the lane of that name */
 void world_watch_published(struct world_member *member); /* apply published its state, or recovered it */
 void world_watch_raft(struct world_member *member);     /* a step of its raft role is over */
 uint64_t world_watch_led(const struct world *world, uint64_t term); /* whoever led in that term, up or not; RAFT_NONE = nobody yet */

@@ -221,7 +221,8 @@ void world_watch_start(struct world_member *member)
     check_suspicion(member, status.is_suspect);
     if (member->damage.is_there && status.is_suspect) excuse(member, terms, status.last_index);
     uint64_t applied = state_machine_applied_index(member->line.apply.machine);
-    check_owed(member, &hard, terms, status.last_index, status.first_index > applied ? applied : 0);
+    bool begins_anew = status.first_index > applied; /* behind a snapshot that it had got, but not taken over */
+    check_owed(member, &hard, terms, status.last_index, begins_anew ? applied : 0);
     require(member, member->damage.whole == NULL, "D15 who lost its log does not start as if it were new", status.term, status.last_index);
     watch->hard = hard;
     watch->issued.last_index = watch->durable.last_index = 0;
@@ -237,7 +238,7 @@ void world_watch_start(struct world_member *member)
         require(member, is_known, "R5 what is recovered as final was committed", index, applied);
     }
     watch->posted_index = applied;
-    if (status.first_index > applied) watch->installed_index = applied; /* it begins anew behind a snapshot that it had got, but not taken over */
+    if (begins_anew) watch->installed_index = applied;
     watch->commit_index = 0;
     watch->leads_term = 0;
     watch->waits_since_ns = 0;
