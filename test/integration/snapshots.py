@@ -457,7 +457,8 @@ class Stream:
     """One call of Maintenance.Snapshot on a connection of its own, that reads when it is told to."""
 
     def __init__(self, member, timeout_s=60):
-        self._channel = grpc.insecure_channel(member.target, options=CHANNEL_OPTIONS)
+        # No probes: a client that grows its window takes a whole small snapshot without anybody reading it.
+        self._channel = grpc.insecure_channel(member.target, options=CHANNEL_OPTIONS + [("grpc.http2.bdp_probe", 0)])
         call = self._channel.unary_stream("/etcdserverpb.Maintenance/Snapshot",
                                           request_serializer=rpc.SnapshotRequest.SerializeToString,
                                           response_deserializer=rpc.SnapshotResponse.FromString)
