@@ -15,7 +15,6 @@
 #include "raft/raft.h"
 
 #define RAFT_ACTOR_MAILS_MAX 2048 /* per lane and step */
-#define RAFT_ACTOR_ASKINGS_MAX 2  /* questions for the read index at once: with one, whoever just missed it would wait twice as long */
 
 struct raft_actor_lanes {
     struct lane *from_net, *from_watch, *from_peer, *from_peer_calls, *from_wal, *from_apply, *from_snap, *from_main;
@@ -66,7 +65,7 @@ struct raft_actor {
     uint64_t next_id;           /* forwards and read contexts; the boot in its upper bits */
 
     struct map reads;           /* context → struct raft_read_asking */
-    struct raft_read_asking *gathered[RAFT_ACTOR_ASKINGS_MAX]; /* a follower: those under way for all that had no questions; NULL = may ask */
+    struct raft_read_asking *gathered[RAFT_READ_ROUNDS_MAX]; /* a follower: those under way for all that had no questions; NULL = may ask */
     struct list read_fifo;
     struct list read_confirmed; /* ascending by index */
     uint32_t read_count;

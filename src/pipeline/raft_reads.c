@@ -1,7 +1,7 @@
 /* raft_reads: linearizable reads, confirmed by the leader's read-index round (thesis 6.4), released to apply in one FIFO by index.
  * Followers ask the leader for the index only, with a fresh context at each asking.
  *
- * What waits is asked for together, under one context. A follower has RAFT_ACTOR_ASKINGS_MAX such questions under way; what comes meanwhile goes with the
+ * What waits is asked for together, under one context. A follower has RAFT_READ_ROUNDS_MAX such questions under way; what comes meanwhile goes with the
  * next, as the leader's rounds gather it, too (raft/read.h): a question of its own for each batch would cost both members a message,
  * there and back.
  * Questions about leases have answers of their own, and so contexts of their own. */
@@ -40,7 +40,7 @@ static void asking_free(struct raft_actor *role, struct raft_read_asking *asking
 {
     ASSERT(list_is_empty(&asking->waits));
     map_take(&role->reads, asking->context);
-    for (uint32_t i = 0; i < RAFT_ACTOR_ASKINGS_MAX; i++) {
+    for (uint32_t i = 0; i < RAFT_READ_ROUNDS_MAX; i++) {
         if (role->gathered[i] != asking) continue;
         role->gathered[i] = NULL;
         role->flush_held = true;
@@ -255,7 +255,7 @@ static struct raft_read_asking *gather(struct raft_actor *role)
 static uint32_t free_place(const struct raft_actor *role)
 {
     uint32_t place = 0;
-    while (place < RAFT_ACTOR_ASKINGS_MAX && role->gathered[place] != NULL) place++;
+    while (place < RAFT_READ_ROUNDS_MAX && role->gathered[place] != NULL) place++;
     return place;
 }
 
@@ -263,8 +263,11 @@ static uint32_t free_place(const struct raft_actor *role)
 static void ask_afar(struct raft_actor *role, const struct raft_status *status)
 {
     uint32_t place = free_place(role);
-    if (place < RAFT_ACTOR_ASKINGS_MAX) role->gathered[place] = gather(role);
-    if (place < RAFT_ACTOR_ASKINGS_MAX && role->gathered[place] != NULL) ask_leader(role, role->gathered[place], status);
+    struct raft_read_asking *gathered = place < RAFT_READ_ROUNDS_MAX ? gather(role) : NULL;
+    if (gathered != NULL) {
+        role->gathered[place] = gathered;
+        ask_leader(role, gathered, status);
+    }
     struct list *next;
     for (struct list *at = role->read_fifo.next; at != &role->read_fifo; at = next) {
         next = at->next;
@@ -403,7 +406,7 @@ void raft_reads_fail_all(struct raft_actor *role, enum err err)
 bool raft_reads_gather(const struct raft_actor *role)
 {
     bool is_leader = SHARED_GET(role->shared, is_leader);
-    return is_leader ? role->reads.count >= RAFT_ACTOR_ASKINGS_MAX : free_place(role) == RAFT_ACTOR_ASKINGS_MAX;
+    return is_leader ? role->reads.count >= RAFT_READ_ROUNDS_MAX : free_place(role) == RAFT_READ_ROUNDS_MAX;
 }
 
 uint64_t raft_reads_deadline_ns(const struct raft_actor *role)
@@ -411,7 +414,7 @@ uint64_t raft_reads_deadline_ns(const struct raft_actor *role)
     if (role->read_count == 0) return CLOCK_NEVER;
     const struct raft_read_wait *oldest = LIST_ENTRY(role->read_fifo.next, struct raft_read_wait, fifo);
     const struct raft_read_asking *asking = oldest->asking;
-    for (uint32_t i = 0; i < RAFT_ACTOR_ASKINGS_MAX; i++) {
+    for (uint32_t i = 0; i < RAFT_READ_ROUNDS_MAX; i++) {
         const struct raft_read_asking *gathered = role->gathered[i];
         if (gathered != NULL && (asking == NULL || gathered->asked_ns < asking->asked_ns)) asking = gathered;
     }

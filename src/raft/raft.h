@@ -26,6 +26,7 @@
 
 #define RAFT_MEMBERS_MAX 32
 #define RAFT_READS_MAX 4096
+#define RAFT_READ_ROUNDS_MAX 2 /* at once (raft/read.h), and questions of a follower: with one, whoever just missed it would wait twice as long */
 #define RAFT_APPENDS_MAX 64  /* appends on their way to the WAL at once; what comes on top waits inside raft */
 #define RAFT_PROBE_BYTES_MAX (64u << 10) /* entries of an APPEND to a peer whose log is not known; a single bigger entry goes alone */
 #define RAFT_OWN_WAIT_BYTES_MAX (256u << 10) /* what waits for another member before the own disk gets it */

@@ -8,8 +8,8 @@
 /* A field that is new in one of these must be weighed here: written, or said to be of no account. */
 STATIC_ASSERT(sizeof(struct progress) == 176, "progress has changed: look at image_peer");
 STATIC_ASSERT(sizeof(struct raft_log) == 1688, "raft_log has changed: look at image_log");
-STATIC_ASSERT(sizeof(struct read_queue) == 136, "read_queue has changed: look at image_reads");
-STATIC_ASSERT(sizeof(struct raft) == 10016, "raft has changed: look at image_node");
+STATIC_ASSERT(sizeof(struct read_queue) == 128, "read_queue has changed: look at image_reads");
+STATIC_ASSERT(sizeof(struct raft) == 10008, "raft has changed: look at image_node");
 
 struct image {
     struct buf *out;       /* NULL: reading */
@@ -299,7 +299,6 @@ static void image_reads(struct image *image, struct raft *raft)
     struct read_queue *reads = &raft->reads;
     image_u64(image, &reads->round);
     image_u32(image, &reads->count);
-    image_u32(image, &reads->in_flight);
     image_u32(image, &reads->round_count);
     if (image->in != NULL) reads->head = reads->confirmed_count = reads->lost_count = 0;
     for (uint32_t i = 0; i < reads->round_count; i++) {

@@ -44,14 +44,22 @@ enum raft_answer read_add(struct read_queue *reads, uint64_t context)
     return RAFT_OK;
 }
 
+/* Contexts whose round is in flight; what is behind them in the queue waits. */
+static uint32_t in_flight(const struct read_queue *reads)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < reads->round_count; i++) count += reads->rounds[i].count;
+    ASSERT(reads->round_count <= RAFT_READ_ROUNDS_MAX && count <= reads->count);
+    return count;
+}
+
 bool read_start(struct read_queue *reads, uint64_t commit_index, uint64_t now_ns)
 {
-    ASSERT(reads->in_flight <= reads->count && reads->round_count <= READ_ROUNDS_MAX);
-    if (reads->round_count == READ_ROUNDS_MAX || reads->in_flight == reads->count || BUGGIFY(READ_LATE)) return false;
+    uint32_t waiting = reads->count - in_flight(reads);
+    if (reads->round_count == RAFT_READ_ROUNDS_MAX || waiting == 0 || BUGGIFY(READ_LATE)) return false;
     ASSERT(reads->round_count == 0 || commit_index >= reads->rounds[reads->round_count - 1].index);
     reads->rounds[reads->round_count++] = (struct read_round){
-        .number = ++reads->round, .index = commit_index, .started_ns = now_ns, .count = reads->count - reads->in_flight};
-    reads->in_flight = reads->count;
+        .number = ++reads->round, .index = commit_index, .started_ns = now_ns, .count = waiting};
     return true;
 }
 
@@ -67,8 +75,7 @@ void read_confirm(struct read_queue *reads, uint64_t round)
         struct read_round first = reads->rounds[0];
         reads->round_count--;
         memmove(reads->rounds, reads->rounds + 1, reads->round_count * sizeof(first));
-        ASSERT(first.count > 0 && first.count <= reads->in_flight);
-        reads->in_flight -= first.count;
+        ASSERT(first.count > 0 && first.count <= reads->count);
         for (uint32_t i = 0; i < first.count; i++) {
             reads->confirmed[reads->confirmed_count++] =
                 (struct raft_read){.context = pop(reads), .index = first.index, .started_ns = first.started_ns};
@@ -79,7 +86,7 @@ void read_confirm(struct read_queue *reads, uint64_t round)
 
 void read_lose_all(struct read_queue *reads)
 {
-    reads->in_flight = reads->round_count = 0;
+    reads->round_count = 0;
     while (reads->count > 0) reads->lost[reads->lost_count++] = pop(reads);
     ASSERT(reads->lost_count <= RAFT_READS_MAX);
 }
@@ -88,5 +95,4 @@ void read_forget_output(struct read_queue *reads)
 {
     reads->confirmed_count = 0;
     reads->lost_count = 0;
-    ASSERT(reads->in_flight <= reads->count);
 }

@@ -3,7 +3,7 @@
  * A round begins by fixing the index: the leader's commit index, which is current because an entry of its own term is committed; then
  * heartbeats carry the round's number, and when majorities have answered with that number or a later one, no newer leader existed
  * when the round began. Rounds ascend within a process, and answers of another term do not count, so that a late answer cannot
- * confirm a younger round. Reads that come while READ_ROUNDS_MAX rounds are in flight wait for the next one together: with one alone,
+ * confirm a younger round. Reads that come while RAFT_READ_ROUNDS_MAX rounds are in flight wait for the next one together: with one alone,
  * a read that just missed it would take twice as long; with any number, each read would cost messages of its own.
  *
  * Owner: embedded in struct raft. Thread: raft's. Limits: RAFT_READS_MAX contexts waiting or not yet taken by the caller.
@@ -11,8 +11,6 @@
 #ifndef RAFT_READ_H
 #define RAFT_READ_H
 #include "raft/raft.h"
-
-#define READ_ROUNDS_MAX 2
 
 struct read_round {
     uint64_t number;
@@ -25,8 +23,7 @@ struct read_queue {
     uint64_t *contexts; /* ring of RAFT_READS_MAX; the oldest belong to the rounds in flight, in their order */
     uint32_t head;
     uint32_t count;
-    uint32_t in_flight; /* contexts of all rounds */
-    struct read_round rounds[READ_ROUNDS_MAX]; /* in flight, ascending */
+    struct read_round rounds[RAFT_READ_ROUNDS_MAX]; /* in flight, ascending */
     uint32_t round_count;
     uint64_t round;     /* the number of the last round */
     struct raft_read *confirmed; /* for the output */

@@ -172,8 +172,8 @@ START_TEST(test_reads_that_come_while_a_follower_asks_go_with_its_next_question)
     enum err err;
     struct slice bytes;
     struct line *line = &member->line;
-    const uint32_t most = RAFT_ACTOR_ASKINGS_MAX;
-    uint64_t first_id = line->raft.next_id, calls[RAFT_ACTOR_ASKINGS_MAX + 3];
+    const uint32_t most = RAFT_READ_ROUNDS_MAX;
+    uint64_t first_id = line->raft.next_id, calls[RAFT_READ_ROUNDS_MAX + 3];
     for (uint32_t i = 0; i < most + 3; i++) {
         atomic_store(&line->raft.actor.bell.state, DOORBELL_ASLEEP);
         calls[i] = get(world, member->number, "k");
@@ -212,7 +212,7 @@ START_TEST(test_reads_of_a_follower_whose_question_is_lost_are_asked_for_again)
         (void)actor_step(&raft->actor, world_local_ns(member));
         while (lane_take(raft->lanes.to_peer_calls, &mail)) mail_deinit(&mail);
     }
-    ck_assert_uint_eq(raft->reads.count, RAFT_ACTOR_ASKINGS_MAX);
+    ck_assert_uint_eq(raft->reads.count, RAFT_READ_ROUNDS_MAX);
     uint64_t asked_ns = raft->gathered[0]->asked_ns, last_ns = asked_ns + 600 * NS_PER_MS;
     ck_assert_uint_le(raft_reads_deadline_ns(raft), last_ns);
     member->idle_until_ns = 0;
