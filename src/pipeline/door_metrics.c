@@ -139,11 +139,13 @@ void door_metrics_put_vars(struct buf *out, const struct shared *shared, uint64_
 {
     struct process_stats stats;
     process_stats_read(&stats);
-    buf_printf(out, "{\"file_descriptor_limit\":%" PRIu64 ",\"raft.status\":{\"id\":\"%" PRIx64 "\",\"term\":%" PRIu64 ",\"lead\":\"%" PRIx64 "\",\"commit\":%" PRIu64
-                    ",\"applied\":%" PRIu64 ",\"raftState\":\"%s\"},", stats.descriptors_max, self, (uint64_t)SHARED_GET(shared, term),
-               (uint64_t)SHARED_GET(shared, leader), (uint64_t)SHARED_GET(shared, commit_index), (uint64_t)SHARED_GET(shared, applied_index),
+    buf_printf(out, "{\"file_descriptor_limit\":%" PRIu64 ",\"raft.status\":{\"id\":\"%" PRIx64 "\",\"term\":%" PRIu64
+                    ",\"lead\":\"%" PRIx64 "\",\"commit\":%" PRIu64 ",\"applied\":%" PRIu64 ",\"raftState\":\"%s\"},",
+               stats.descriptors_max, self, (uint64_t)SHARED_GET(shared, term), (uint64_t)SHARED_GET(shared, leader),
+               (uint64_t)SHARED_GET(shared, commit_index), (uint64_t)SHARED_GET(shared, applied_index),
                SHARED_GET(shared, is_leader) ? "StateLeader" : "StateFollower");
-    buf_printf(out, "\"memory\":{\"resident\":%" PRIu64 ",\"heap_allocated\":%" PRIu64 ",\"heap_active\":%" PRIu64 ",\"heap_resident\":%" PRIu64 "},\"kvd\":{",
+    buf_printf(out, "\"memory\":{\"resident\":%" PRIu64 ",\"heap_allocated\":%" PRIu64 ",\"heap_active\":%" PRIu64
+                    ",\"heap_resident\":%" PRIu64 "},\"kvd\":{",
                stats.resident_bytes, stats.heap_allocated_bytes, stats.heap_active_bytes, stats.heap_resident_bytes);
     metrics_put_json(out, &shared->metrics);
     buf_printf(out, "}}\n");

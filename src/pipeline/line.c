@@ -35,7 +35,8 @@ static void connect_line(struct line *line)
     line->raft.lanes.to_apply = line->apply.lanes.from_raft = connect(line, "raft→apply", drop, raft, apply);   /* full: raft holds back */
     line->apply.lanes.to_raft = line->raft.lanes.from_apply = connect(line, "apply→raft", calls, apply, raft);  /* one per COMMIT */
     if (line->watch.port != NULL) { /* before net: lanes are rung in this order, and who watches hears first */
-        line->apply.lanes.to_watch = line->watch.lanes.from_apply = connect(line, "apply→watch", 2, apply, &line->watch.actor); /* full: a wake is under way */
+        line->apply.lanes.to_watch = line->watch.lanes.from_apply = /* full: a wake is under way */
+            connect(line, "apply→watch", 2, apply, &line->watch.actor);
     }
     line->apply.lanes.to_net = line->net.lanes.from_apply = connect(line, "apply→net", calls, apply, net);      /* calls in flight */
     line->apply.lanes.to_net->is_pressing = true; /* a client hears before the others are told what is committed */
@@ -137,8 +138,8 @@ bool line_recover(struct line *line, const struct line_recover_options *options,
                                                            .self = self, .run_id = line->run_id, .now_ns = options->now_ns,
                                                            .snapshots = recovered.taken});
     raft_actor_init(&line->raft, &(struct raft_actor_options){.config = &line->config, .shared = &line->shared,
-                                                              .raft = recovered.raft, .self = self, .run_id = line->run_id, .boot_id = line->identity.boot_count,
-                                                              .applied_index = applied});
+                                                              .raft = recovered.raft, .self = self, .run_id = line->run_id,
+                                                              .boot_id = line->identity.boot_count, .applied_index = applied});
     return true;
 }
 

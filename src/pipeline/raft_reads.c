@@ -1,9 +1,9 @@
 /* raft_reads: linearizable reads, confirmed by the leader's read-index round (thesis 6.4), released to apply in one FIFO by index.
  * Followers ask the leader for the index only, with a fresh context at each asking.
  *
- * What waits is asked for together, under one context. A follower has RAFT_READ_ROUNDS_MAX such questions under way; what comes meanwhile goes with the
- * next, as the leader's rounds gather it, too (raft/read.h): a question of its own for each batch would cost both members a message,
- * there and back.
+ * What waits is asked for together, under one context. A follower has RAFT_READ_ROUNDS_MAX such questions under way; what comes meanwhile
+ * goes with the next, as the leader's rounds gather it, too (raft/read.h): a question of its own for each batch would cost both members a
+ * message, there and back.
  * Questions about leases have answers of their own, and so contexts of their own. */
 #include "base/clock.h"
 #include "base/mutant.h"

@@ -246,7 +246,10 @@ static bool clean(struct snap_actor *role, uint64_t now_ns)
     const char *path = NULL;
     bool moved = snapshot_dir_step(role->dir, now_ns);
     int error = snapshot_dir_take_error(role->dir, &path);
-    if (error != 0) LOG(WARN, "a snapshot's file that is to go cannot be removed; trying again", LOG_F_TEXT("file", path), LOG_F_TEXT("reason", strerror(error)));
+    if (error != 0) {
+        LOG(WARN, "a snapshot's file that is to go cannot be removed; trying again", LOG_F_TEXT("file", path),
+            LOG_F_TEXT("reason", strerror(error)));
+    }
     return moved;
 }
 

@@ -2,8 +2,8 @@
  *
  * Who asks says which snapshot and where in it: nothing is remembered about anybody, so a broken stream costs nothing. A file that is
  * being read stays open while somebody asks for it, even when it was purged meanwhile; after SNAP_SERVE_HOLD_NS without a question it is
- * closed, so that its room on the disk is free. A file that cannot be read SNAP_SERVE_FAILURES times in a row, or of which a member says that it came damaged, is told to the
- * role (snap_serve_take_suspect), and closed.
+ * closed, so that its room on the disk is free. A file that cannot be read SNAP_SERVE_FAILURES times in a row, or of which a member says
+ * that it came damaged, is told to the role (snap_serve_take_suspect), and closed.
  * Owner: the snap role, embedded. Thread: snap, with its fs. Limits: SNAP_SERVE_QUEUE questions (more are dropped: they come again), one
  * read in flight, SNAP_SERVE_FILES open (for one more, the file that was not asked for the longest time is closed).
  */

@@ -75,7 +75,8 @@ static uint64_t padded(uint64_t bytes) { return (bytes + SNAP_STREAM_BLOCK - 1) 
 static void tell(struct snap_streams *streams, struct snap_stream *stream, struct blob *piece, enum err err, bool is_last)
 {
     struct mail mail = {.kind = MAIL_SNAP_PIECE,
-                        .piece = {.call = stream->call, .bytes = piece, .remaining = padded(stream->file_bytes) - stream->offset, .err = err, .is_last = is_last}};
+                        .piece = {.call = stream->call, .bytes = piece, .remaining = padded(stream->file_bytes) - stream->offset,
+                                  .err = err, .is_last = is_last}};
     lane_must_post(streams->to_net, &mail); /* one piece of each stream is on its way */
     stream->phase = is_last || err != ERR_OK ? SNAP_STREAM_ENDING : SNAP_STREAM_TOLD;
 }

@@ -1,5 +1,5 @@
-/* watch_actor: the role of the clients' bidirectional streams: of Watch, and in keep_alive.h of LeaseKeepAlive. It is woken when a view is published, walks what is new (src/watch), and gives each stream its
- * next frame when the one before has left.
+/* watch_actor: the role of the clients' bidirectional streams: of Watch, and in keep_alive.h of LeaseKeepAlive. It is woken when a view is
+ * published, walks what is new (src/watch), and gives each stream its next frame when the one before has left.
  *
  * Compaction: a pin of its own keeps the history behind its oldest cursor, as far as watch_hold_bytes_max goes; who is overtaken beyond
  * that is cancelled as compacted. An installed snapshot voids the pin: what the new state does not hold is cancelled, the rest goes on.

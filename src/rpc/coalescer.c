@@ -5,14 +5,15 @@
  * syscall(). gRPC orders its own writes to a socket: a write never overlaps the next one, whatever threads they run on.
  *
  * States of a descriptor: idle (no buffer) → held (a corked thread's list names it) → idle, or → stuck (the stuck function's owner
- * names it) → idle. What was put off and met a full kernel is held without being in a list, until gRPC repeats the write that met it. Whoever sends does so with the descriptor's lock held, so that bytes leave in order; `held` is also read without
- * the lock, to keep the way of everybody else's writes short: gRPC's own order makes a write see what the write before it stored.
+ * names it) → idle. What was put off and met a full kernel is held without being in a list, until gRPC repeats the write that met it.
+ * Whoever sends does so with the descriptor's lock held, so that bytes leave in order; `held` is also read without the lock, to keep the
+ * way of everybody else's writes short: gRPC's own order makes a write see what the write before it stored.
  *
  * Window updates. Each message that a stream receives makes gRPC write how much room there is again, 26 bytes that wake whoever sent the
  * message and tell him what he need not know yet. So a write of nothing else is not even held: its numbers are added up beside the
  * descriptor, and go before the next other write, or once they are COALESCER_UPDATE_BYTES_MAX. A sender always has the rest of its window
- * meanwhile: 65,535 bytes at least, unless a SETTINGS frame of ours said less (gRPC, out of memory); then nothing is put off. What is being written
- * is known to begin with a frame where the write before it was taken whole, and was one that gRPC had no need to divide.
+ * meanwhile: 65,535 bytes at least, unless a SETTINGS frame of ours said less (gRPC, out of memory); then nothing is put off. What is being
+ * written is known to begin with a frame where the write before it was taken whole, and was one that gRPC had no need to divide.
  *
  * Why EAGAIN may be answered for a write that finds the kernel's buffer full of held bytes: send() itself has just met EAGAIN on this
  * socket, so the edge that gRPC's epoll waits for is still to come.
@@ -267,7 +268,8 @@ static ssize_t write_now(struct coalescer_entry *entry, int descriptor, const st
     return sent;
 }
 
-/* What was put off goes before; without a buffer for it, it waits on. False: gRPC writes again when the socket takes more, and that flushes. */
+/* What was put off goes before; without a buffer for it, it waits on. False: gRPC writes again when the socket takes more, and that
+ * flushes. */
 static bool flush_all(struct coalescer_entry *entry, int descriptor)
 {
     if (entry->update_count > 0) (void)take_buffer(entry);

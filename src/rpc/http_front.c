@@ -134,7 +134,8 @@ struct http_front *http_front_new(const struct http_front_owner *owner, struct r
     front->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, front,
                                      MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_NOTIFY_COMPLETED, complete, front,
                                      MHD_OPTION_NOTIFY_CONNECTION, note_connection, front,
-                                     MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_FRONT_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_FRONT_TIMEOUT_S,
+                                     MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_FRONT_CONNECTIONS_MAX,
+                                     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_FRONT_TIMEOUT_S,
                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_FRONT_HEAD_BYTES,
                                      MHD_OPTION_ARRAY, tls != NULL ? tls_options : &tls_options[2], MHD_OPTION_END);
     const union MHD_DaemonInfo *info = front->daemon == NULL ? NULL : MHD_get_daemon_info(front->daemon, MHD_DAEMON_INFO_EPOLL_FD);

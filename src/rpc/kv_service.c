@@ -121,7 +121,8 @@ void kv_service_plan(struct service_env *env, enum rpc_method_id method, struct 
     case RPC_KV_RANGE_STREAM: plan_range(env, method, request, plan); break;
     case RPC_KV_PUT: plan_put(env, request, plan); break;
     case RPC_KV_DELETE_RANGE:
-        kv_service_plan_write(env, &(struct kv_service_write){.kind = COMMAND_DELETE_RANGE, .request = request, .err = request_check_delete_range(request)}, plan);
+        kv_service_plan_write(env, &(struct kv_service_write){.kind = COMMAND_DELETE_RANGE, .request = request,
+                                                              .err = request_check_delete_range(request)}, plan);
         break;
     case RPC_KV_TXN: plan_txn(env, request, plan); break;
     default:

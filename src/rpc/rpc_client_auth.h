@@ -1,5 +1,6 @@
-/* rpc_client_auth: the token that calls carry: the one that the client was given, which stays; or, when it has a user, got from Authenticate before the first call, and again when a
- * server does not take it. Where authentication is not enabled, calls go without one (as etcd's client does it).
+/* rpc_client_auth: the token that calls carry: the one that the client was given, which stays; or, when it has a user, got from
+ * Authenticate before the first call, and again when a server does not take it. Where authentication is not enabled, calls go without one
+ * (as etcd's client does it).
  *
  * Calls that come while there is no answer yet wait here, each until its own deadline. A call that was refused for its token did nothing,
  * and so may be sent again, a write too.

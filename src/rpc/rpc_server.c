@@ -5,8 +5,8 @@
  * again as soon as one is (`owed`); until then gRPC keeps the client waiting.
  *
  * The turn. wait() blocks in the queue and keeps the event that it got; the role acts on its mail and on what take() drains, which
- * starts batches on this same thread; the first of these corks the writes, flush() uncorks. gRPC reads and writes sockets only inside these calls (and on its own threads,
- * for timers).
+ * starts batches on this same thread; the first of these corks the writes, flush() uncorks. gRPC reads and writes sockets only inside these
+ * calls (and on its own threads, for timers).
  *
  * The end. refuse() closes the listener and shuts the server down: requested calls come back not ok, connections get GOAWAY. free()
  * answers what is left, gives it a moment to leave, cancels, drains every tag, and only then destroys: gRPC hangs or crashes if a

@@ -14,7 +14,10 @@
 /* Each nested transaction stands in a RequestOp, plus the outermost message and its leaves. */
 #define DEPTH_MAX (2 * REQUEST_DEPTH_MAX + 4)
 
-enum shape_id { SHAPE_NONE, SHAPE_PUT, SHAPE_DELETE_RANGE, SHAPE_COMPACTION, SHAPE_LEASE_GRANT, SHAPE_LEASE_REVOKE, SHAPE_ALARM, SHAPE_RANGE, SHAPE_COMPARE, SHAPE_TXN, SHAPE_OP };
+enum shape_id {
+    SHAPE_NONE, SHAPE_PUT, SHAPE_DELETE_RANGE, SHAPE_COMPACTION, SHAPE_LEASE_GRANT, SHAPE_LEASE_REVOKE, SHAPE_ALARM, SHAPE_RANGE,
+    SHAPE_COMPARE, SHAPE_TXN, SHAPE_OP
+};
 struct shape {
     uint32_t varints;          /* bit n: field n is a varint */
     uint32_t bytes;            /* bit n: field n is bytes or a message */

@@ -1,13 +1,13 @@
-/* watch_port: the clients' bidirectional streams, of Watch and of LeaseKeepAlive, as the watch role sees them: plain events in, plain actions out. gRPC stands behind it in
- * production (rpc_watch), a table of bytes in tests.
+/* watch_port: the clients' bidirectional streams, of Watch and of LeaseKeepAlive, as the watch role sees them: plain events in, plain
+ * actions out. gRPC stands behind it in production (rpc_watch), a table of bytes in tests.
  *
  * A stream is named {generation, slot} in one integer. It enters once (OPEN); after `next` one message of the client comes, or its end
  * (MESSAGE, not ok); `send` takes a message, and either the next one at once, or says SENT when it does; a SENT that is not ok comes whenever
  * a message could not be sent; after `finish` CLOSED comes, and nothing behind it. Actions on a dead name are ignored.
  * Owner: the port owns streams and their bytes. Thread: everything but `ring` belongs to the role's thread; `ring` to any thread.
- * Limits: streams of each method ≤ what the port was made with: beyond it the port itself answers ERR_TOO_MANY_REQUESTS. Of each stream one message
- * of the client's waits; of the role's one that is on its way, one behind it, and WATCH_PORT_RUN_BYTES of small ones before them, of all
- * streams WATCH_PORT_RUNS_BYTES. */
+ * Limits: streams of each method ≤ what the port was made with: beyond it the port itself answers ERR_TOO_MANY_REQUESTS. Of each stream one
+ * message of the client's waits; of the role's one that is on its way, one behind it, and WATCH_PORT_RUN_BYTES of small ones before them,
+ * of all streams WATCH_PORT_RUNS_BYTES. */
 #ifndef RPC_WATCH_PORT_H
 #define RPC_WATCH_PORT_H
 #include <stdbool.h>

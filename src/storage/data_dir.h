@@ -32,7 +32,8 @@ struct data_dir {
     struct fs_file *lock;
 };
 
-/* Makes what is missing, syncs the parents, takes the lock. `names` NULL = the usual ones, whatever the directory says. On failure `out_message` (size ≥ 256) says what and why. */
+/* Makes what is missing, syncs the parents, takes the lock. `names` NULL = the usual ones, whatever the directory says. On failure
+ * `out_message` (size ≥ 256) says what and why. */
 MUST_USE enum err data_dir_open(struct fs *fs, const char *path, const char *wal_path_or_empty, const struct data_names *names,
                                 struct data_dir *out_dir, char *out_message, size_t message_size);
 void data_dir_close(struct data_dir *dir);

@@ -1,9 +1,11 @@
 /* lease: the leases of the replicated state: id, granted TTL, who belongs to which, and, beside the state, the timers of whoever leads.
  *
- * A lease's row {id, TTL, index of its grant, what a checkpoint left of it} stands in a page of many; an image shares the pages and a page is copied before its first change
- * afterwards, so that an image costs a pointer per page. Which keys belong to a lease follows from the keys: it is kept here and stands in no
- * snapshot. Timers are values that the owner gives and takes; they are no part of the state: not in the hash, not in an image.
- * Owner: lease_set_new/_free; an image has its own life. Thread: one at a time per set (apply, or who loads one aside); an image goes to another.
+ * A lease's row {id, TTL, index of its grant, what a checkpoint left of it} stands in a page of many; an image shares the pages and a page
+ * is copied before its first change afterwards, so that an image costs a pointer per page. Which keys belong to a lease follows from the
+ * keys: it is kept here and stands in no snapshot. Timers are values that the owner gives and takes; they are no part of the state: not in
+ * the hash, not in an image.
+ * Owner: lease_set_new/_free; an image has its own life. Thread: one at a time per set (apply, or who loads one aside); an image goes to
+ * another.
  * Limits: LEASE_MAX leases; keys as the store has them. Source: the API's rules for leases.
  */
 #ifndef STORAGE_LEASE_H

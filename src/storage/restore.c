@@ -411,7 +411,8 @@ static enum err run(struct restore *restore)
     if (err == ERR_OK) err = verify_file(restore);
     if (err == ERR_OK) err = check_reach(restore);
     if (err != ERR_OK) return err;
-    err = data_dir_open(restore->options->fs, restore->data_aside, restore->wal_aside, restore->options->names, &restore->dir, restore->message, restore->message_size);
+    err = data_dir_open(restore->options->fs, restore->data_aside, restore->wal_aside, restore->options->names, &restore->dir,
+                        restore->message, restore->message_size);
     if (err != ERR_OK) return err;
     err = fill(restore);
     if (err == ERR_OK) err = name_it(restore);

@@ -117,7 +117,9 @@ MUST_USE enum err wal_fetch_read(struct wal_fetch *fetch, uint64_t first_index, 
 void wal_entries_free(struct raft_entry *entries, size_t count);
 
 struct wal_stats {
-    uint64_t batches, syncs, bytes, entries, filled, segments, reused, sync_ns_max, sync_ns_last, write_ns_last; /* segments: found and made so far; filled: bytes of zeros ahead of batches */
+    uint64_t batches, syncs, bytes, entries, reused, sync_ns_max, sync_ns_last, write_ns_last;
+    uint64_t filled;        /* bytes of zeros ahead of batches */
+    uint64_t segments;      /* found and made so far */
     uint64_t first_index;   /* of the oldest segment that counts */
     uint64_t segments_held; /* files in the directory, spares not counted */
     uint64_t disk_bytes;    /* theirs, spares counted */
