@@ -88,7 +88,8 @@ enum err_code {
     X(NO_ELECTION_LEADER, UNKNOWN, "election: no leader")                                                              \
     X(NOT_ELECTION_LEADER, UNKNOWN, "election: not leader")                                                            \
     X(NO_LEADER_KEY, UNKNOWN, "\"leader\" field must be provided")                                                     \
-    X(OBSERVE_CLOSED, UNKNOWN, "election: observe closed early")
+    X(OBSERVE_CLOSED, UNKNOWN, "election: observe closed early")                                                       \
+    X(MESSAGE_TOO_LARGE, RESOURCE_EXHAUSTED, "kvd: the message is larger than this server takes once it is decompressed")
 
 #define ERR_ENUM(name, code, text) ERR_##name,
 enum err { ERR_LIST(ERR_ENUM) ERR_COUNT };

@@ -118,7 +118,8 @@ static void take_message(struct keep_alive *keeper, struct keep_alive_stream *st
     int64_t lease = 0;
     stream->is_receiving = false;
     if (stream->is_ended) return;
-    stream->last_err = event->ok ? lease_request_parse_keep_alive(event->body, &lease) : ERR_OK;
+    stream->last_err = event->err;
+    if (event->ok && event->err == ERR_OK) stream->last_err = lease_request_parse_keep_alive(event->body, &lease);
     if (stream->last_err != ERR_OK) METRIC_ADD(&keeper->shared->metrics, keep_alive_receive_failures, 1);
     if (!event->ok || stream->last_err != ERR_OK) {
         stream->is_over = true;

@@ -88,7 +88,7 @@ static void take_message(struct watch_actor *role, struct watch_actor_stream *he
         return;
     }
     METRIC_ADD(&role->shared->metrics, client_received_bytes, event->body.size);
-    enum err err = watch_request(role->watch, held->stream, event->body, view, now_ns);
+    enum err err = event->err != ERR_OK ? event->err : watch_request(role->watch, held->stream, event->body, view, now_ns);
     if (err != ERR_OK) {
         METRIC_ADD(&role->shared->metrics, watch_receive_failures, 1);
         end(role, held, err);

@@ -293,6 +293,7 @@ static void make_server(struct rpc_peer *peer)
     grpc_arg args[] = {
         rpc_arg_integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
         rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), /* members compress nothing: what is compressed is garbage */
         rpc_arg_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, PEER_FRAME_BYTES_MAX),
         rpc_arg_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, IN_MAX),
         rpc_arg_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, MIN_PING_INTERVAL_MS),

@@ -48,6 +48,7 @@ static grpc_channel *make_channel(const struct rpc_peer_out *out, const char *ta
         rpc_arg_integer(GRPC_ARG_ENABLE_RETRIES, 0),
         rpc_arg_integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
         rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         rpc_arg_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, PEER_FRAME_BYTES_MAX),
         rpc_arg_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, PEER_HELLO_BYTES_MAX),
         rpc_arg_integer(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms),

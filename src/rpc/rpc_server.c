@@ -23,6 +23,7 @@
 #include "rpc/rpc_arg.h"
 #include "rpc/rpc_bytes.h"
 #include "rpc/rpc_call.h"
+#include "rpc/rpc_inflate.h"
 #include "rpc/rpc_listener.h"
 #include "rpc/rpc_unknown.h"
 #include "rpc/rpc_wake.h"
@@ -143,6 +144,11 @@ static size_t call_arrived(struct rpc_server *server, struct rpc_call *call, boo
     }
     if (call->payload == NULL) { /* the client closed its side without a message, or went away */
         answer_own(call, ERR_MALFORMED);
+        return 0;
+    }
+    enum err err = rpc_inflate(&call->payload, server->options.max_request_bytes + OVERHEAD_BYTES);
+    if (err != ERR_OK) {
+        answer_own(call, err);
         return 0;
     }
     server->open_count++;
@@ -362,6 +368,7 @@ static void make_server(struct rpc_server *server)
         rpc_arg_integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
         rpc_arg_integer(GRPC_ARG_HTTP2_BDP_PROBE, 0), /* small calls; streams of large messages go between members */
         rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        rpc_arg_integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), /* rpc_inflate */
         rpc_arg_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options->max_request_bytes + OVERHEAD_BYTES),
         rpc_arg_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_concurrent_streams),
         rpc_arg_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, options->keepalive_min_time_ns / NS_PER_MS),
@@ -436,7 +443,9 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     rpc_listener_init(&server->tls_listener, "external:clients-tls");
     make_server(server);
     register_methods(server);
-    if (options->streams_max[WATCH_METHOD_WATCH] > 0) server->watch = rpc_watch_new(server->server, options->streams_max);
+    if (options->streams_max[WATCH_METHOD_WATCH] > 0) {
+        server->watch = rpc_watch_new(server->server, options->streams_max, options->max_request_bytes + OVERHEAD_BYTES);
+    }
     make_slots(server);
     rpc_signal_inbox_init(&server->inbox, &server->wake);
     rpc_homes_init(&server->homes, &server->inbox, server->slot_count);

@@ -20,6 +20,7 @@
 #include "rpc/coalescer.h"
 #include "rpc/rpc_bytes.h"
 #include "rpc/rpc_homes.h"
+#include "rpc/rpc_inflate.h"
 #include "rpc/rpc_metadata.h"
 #include "rpc/rpc_still.h"
 #include "rpc/rpc_tag.h"
@@ -93,6 +94,7 @@ struct rpc_watch {
     struct list held;              /* calls */
     struct list parting;           /* calls, soonest first: what they send is given up then */
     size_t run_bytes;              /* of all calls */
+    size_t message_bytes_max;      /* inflated */
     size_t stuck_count;            /* sockets that the next flush has to try again */
 };
 
@@ -394,6 +396,7 @@ static size_t received(struct watch_call *call, bool ok, struct watch_event *out
     *out_event = event_of(call, WATCH_MESSAGE);
     out_event->ok = ok && call->message != NULL;
     if (call->message == NULL) return 1;
+    out_event->err = rpc_inflate(&call->message, watch->message_bytes_max);
     out_event->body = rpc_bytes_flatten(&call->message);
     ASSERT(watch->borrowed_count < BORROWED_MAX);
     watch->borrowed[watch->borrowed_count++] = call->message;
@@ -582,12 +585,13 @@ static void make_slots(struct rpc_watch *watch)
     }
 }
 
-struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[WATCH_METHODS])
+struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[WATCH_METHODS], size_t message_bytes_max)
 {
     ASSERT(server != NULL);
     struct rpc_watch *watch = ALLOC(struct rpc_watch);
     watch->port.table = &PORT_TABLE;
     watch->server = server;
+    watch->message_bytes_max = message_bytes_max;
     list_init(&watch->held);
     list_init(&watch->parting);
     rpc_still_init(&watch->still);

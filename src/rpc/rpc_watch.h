@@ -3,7 +3,7 @@
  * Streams arrive in a queue of their own, which does not poll and in which the watch role waits. Each lives on a callback queue that it
  * shares with some others (libgrpc scans all outstanding tags of a queue at each completion); completions come to the role as signals.
  * Source: grpc-core 5, 12. Owner: rpc_server makes and frees it. Thread: the port belongs to the watch role; ring to any; the rest to
- * start-up and stop. Limits: streams_max of each method, asked for when made. */
+ * start-up and stop. Limits, asked for when made: streams_max of each method, bytes of a message that came compressed. */
 #ifndef RPC_RPC_WATCH_H
 #define RPC_RPC_WATCH_H
 #include <grpc/grpc.h>
@@ -12,7 +12,7 @@
 
 struct rpc_watch;
 /* Before the server is started: registers queue and methods. */
-struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[WATCH_METHODS]);
+struct rpc_watch *rpc_watch_new(grpc_server *server, const uint32_t streams_max[WATCH_METHODS], size_t message_bytes_max);
 void rpc_watch_start(struct rpc_watch *watch); /* after it is started */
 struct watch_port *rpc_watch_port(struct rpc_watch *watch);
 /* Stop: the server is shut down, the role is joined. Ends what is left; true when nothing is. Asked again and again. */

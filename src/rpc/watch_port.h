@@ -25,7 +25,7 @@ enum watch_method { WATCH_METHOD_WATCH, WATCH_METHOD_KEEP_ALIVE };
 
 enum watch_event_kind {
     WATCH_OPEN,    /* require_leader, address; the role says `next` when it wants the first message */
-    WATCH_MESSAGE, /* body; not ok: the client has ended its side, or is gone */
+    WATCH_MESSAGE, /* body, err; not ok: the client has ended its side, or is gone */
     WATCH_SENT,    /* the next message is welcome; not ok: the client is gone */
     WATCH_CLOSED,
 };
@@ -38,6 +38,7 @@ struct watch_event {
     bool require_leader;  /* metadata hasleader: true */
     char api_version[RPC_API_VERSION_BYTES]; /* of OPEN: metadata client-api-version, as rpc_metadata has it; "" = not told */
     bool ok;
+    enum err err;         /* of MESSAGE: why it is none, with which the role is to end the stream; ERR_OK: it is one */
 };
 
 struct watch_port;

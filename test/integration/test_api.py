@@ -487,6 +487,44 @@ def test_requests_may_come_gzipped():
             check(len(member.client.get(b"gzip").kvs[0].value) == 100000, "the value arrived as something else")
 
 
+def _outcome(call):
+    try:
+        call()
+        return "OK", ""
+    except grpc.RpcError as error:
+        return error.code().name, error.details()
+
+
+def _peak_bytes(member):
+    with open("/proc/%d/status" % member.process.pid) as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM:"))
+
+
+def test_what_gzip_makes_small_is_held_to_the_limit_and_costs_no_more_memory():
+    needs_kvd("gzip")
+    refused = ("RESOURCE_EXHAUSTED", "kvd: the message is larger than this server takes once it is decompressed")
+    size = pick(32, 128, 512) * MIB
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        before = _peak_bytes(member)
+        bomb = rpc.PutRequest(key=b"bomb", value=bytes(size)).SerializeToString()
+        with _raw_channel(member) as channel:
+            put = channel.unary_unary("/etcdserverpb.KV/Put", response_deserializer=rpc.PutResponse.FromString)
+            watch = channel.stream_stream("/etcdserverpb.Watch/Watch", response_deserializer=rpc.WatchResponse.FromString)
+            keep = channel.stream_stream("/etcdserverpb.Lease/LeaseKeepAlive")
+            for call in (lambda: put(bomb, timeout=20, compression=grpc.Compression.Gzip),
+                         lambda: list(watch(iter([bomb]), timeout=20, compression=grpc.Compression.Gzip)),
+                         lambda: list(keep(iter([bomb]), timeout=20, compression=grpc.Compression.Gzip))):
+                check(_outcome(call) == refused, "%s", _outcome(call))
+        with grpc.insecure_channel("127.0.0.1:%d" % member.peer_port, options=CHANNEL_OPTIONS) as channel:
+            stream = channel.stream_stream("/kvd.Peer/Stream")
+            ended = _outcome(lambda: list(stream(iter([bomb]), timeout=20, compression=grpc.Compression.Gzip)))
+            check(ended == ("FAILED_PRECONDITION", "its hello is garbage"), "between members nothing is compressed: %s", ended)
+        grown = _peak_bytes(member) - before
+        check(IS_SHORT or grown < size // 4, "%d MiB more for a message of %d MiB", grown // MIB, size // MIB)
+        check(not member.client.get(b"bomb").kvs, "it was written")
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # What is not built yet
 
@@ -619,6 +657,14 @@ def _run_all(*jobs):
         thread.join()
     if failures:
         raise failures[0]
+
+
+def _outcome(call):
+    try:
+        call()
+        return "OK", ""
+    except grpc.RpcError as error:
+        return error.code().name, error.details()
 
 
 def _peak_bytes(member):
