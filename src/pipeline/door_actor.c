@@ -183,7 +183,7 @@ static void answer_http1(struct door_actor *door, struct connection *connection)
 static void serve_http1(struct door_actor *door, struct connection *connection)
 {
     enum door_http_place place;
-    if (find_http1(door, connection, &place)) door_http_adopt(door->http, place, give_up(door, connection));
+    if (find_http1(door, connection, &place)) door_http_adopt(door->http, place, give_up(door, connection), door->now_ns);
     else if (connection->is_tls) connection_close(door, connection); /* there is no answer before a handshake */
     else answer_http1(door, connection);
 }

@@ -373,10 +373,11 @@ void door_http_set_lanes(struct door_http *http, struct lane *to_net, struct lan
 
 bool door_http_has(const struct door_http *http, enum door_http_place place) { return http->fronts[place].front != NULL; }
 
-void door_http_adopt(struct door_http *http, enum door_http_place place, int descriptor)
+void door_http_adopt(struct door_http *http, enum door_http_place place, int descriptor, uint64_t now_ns)
 {
-    http_front_adopt(http->fronts[place].front, descriptor);
-    http->deadline_ns = http->now_ns;
+    http->now_ns = now_ns;
+    http_front_adopt(http->fronts[place].front, descriptor, now_ns);
+    http->deadline_ns = now_ns;
 }
 
 int door_http_descriptor(const struct door_http *http, enum door_http_place place) { return http_front_descriptor(http->fronts[place].front); }
@@ -389,9 +390,9 @@ void door_http_step(struct door_http *http, uint64_t now_ns)
     http->deadline_ns = CLOCK_NEVER;
     for (int i = 0; i < DOOR_HTTP_PLACES; i++) {
         if (!door_http_has(http, (enum door_http_place)i)) continue;
-        http_front_step(http->fronts[i].front);
-        uint64_t wait_ns = http_front_wait_ns(http->fronts[i].front);
-        if (wait_ns < CLOCK_NEVER - now_ns && now_ns + wait_ns < http->deadline_ns) http->deadline_ns = now_ns + wait_ns;
+        http_front_step(http->fronts[i].front, now_ns);
+        uint64_t due_ns = http_front_deadline_ns(http->fronts[i].front);
+        if (due_ns < http->deadline_ns) http->deadline_ns = due_ns;
     }
 }
 

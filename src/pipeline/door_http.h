@@ -29,7 +29,7 @@ void door_http_free(struct door_http *http);                              /* acc
 void door_http_set_lanes(struct door_http *http, struct lane *to_net, struct lane *from_net); /* before the first step */
 bool door_http_has(const struct door_http *http, enum door_http_place place);
 /* Non-blocking, nothing consumed; the place is there. */
-void door_http_adopt(struct door_http *http, enum door_http_place place, int descriptor);
+void door_http_adopt(struct door_http *http, enum door_http_place place, int descriptor, uint64_t now_ns);
 int door_http_descriptor(const struct door_http *http, enum door_http_place place); /* readable: a step is due; the place is there */
 /* Takes net's answers, serves. Bounded, never blocks. */
 void door_http_step(struct door_http *http, uint64_t now_ns);

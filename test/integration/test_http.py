@@ -5,7 +5,6 @@ know etcd find what they look for, is it true, and do bad clients harm nobody?
 Much of it runs against Debian's etcd 3.4 as well, which proves it; /livez, /readyz and a few names came later.
 """
 
-import http.client
 import json
 import re
 import socket
@@ -286,15 +285,18 @@ def test_bad_and_slow_clients_harm_nobody():
     with Cluster(1, flags=["--listen-metrics-urls", "http://127.0.0.1:%d" % metrics_port]) as cluster:
         member = cluster.members[0]
         idle = []
-        for number in range(100):   # more than there may be: the rest is closed, none is served late
+        for number in range(100):   # more than there may be: those that came first have to go
             connection = socket.create_connection(("127.0.0.1", member.client_port), 5)
             connection.sendall(b"GET /health HT" if number % 2 else b"GET /nothing HTTP/1.1\r\nHost: x\r\nX: ")
             idle.append(connection)
         member.client.put(b"k", b"v")   # gRPC beside them
         check(health(metrics_port)[0] == 200, "the metrics port has room of its own")
+        for _ in range(10):
+            check(health(member.client_port)[0] == 200, "a whole request takes the place of one that keeps us waiting")
+            check(ask(member.client_port, "/nothing")[0] == 404, "and so does the next")
+        check(_read_all(idle[0]) == b"", "the first is closed")
         for connection in idle:
             connection.close()
-        wait_until(lambda: _is_served(member.client_port), 5, "there is room again")
         with socket.create_connection(("127.0.0.1", member.client_port), 5) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100000 + b"\r\n\r\n")
             try:
@@ -302,10 +304,14 @@ def test_bad_and_slow_clients_harm_nobody():
             except ConnectionResetError:
                 pass    # the answer went with what was never read
         with socket.create_connection(("127.0.0.1", member.client_port), 5) as connection:
-            connection.sendall(b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n")
-            for _ in range(30):
+            connection.sendall(b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\nConnection: close\r\n\r\n")
+            for _ in range(6):
                 connection.sendall(b"z" * 10000)
             check(_read_all(connection).startswith(b"HTTP/1.1 405"), "a body that nobody wants")
+        for head, code in ((b"Content-Length: 300000", b"413"), (b"Transfer-Encoding: chunked", b"411")):
+            with socket.create_connection(("127.0.0.1", member.client_port), 5) as connection:
+                connection.sendall(b"POST /health HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + head + b"\r\n\r\n")
+                check(_read_all(connection).startswith(b"HTTP/1.1 " + code), "a large body: %s", head)
         with socket.create_connection(("127.0.0.1", member.client_port), 5) as connection:
             connection.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             got = _read_all(connection)
@@ -314,10 +320,33 @@ def test_bad_and_slow_clients_harm_nobody():
         check(member.client.get(b"k").kvs[0].value == b"v", "a read after all of them")
 
 
-def _is_served(port):
+def test_probes_do_not_disturb_a_stop():
+    """Requests that come when nobody is left to ask are answered, too: on every port, in whatever moment."""
+    needs_kvd("HTTP/1.1 during a stop")
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    metrics_port = free_port()
+    with Cluster(1, flags=["--listen-metrics-urls", "http://127.0.0.1:%d" % metrics_port]) as cluster:
+        member = cluster.members[0]
+        for _ in range(5):
+            if member.process is None:
+                member.start()
+            probes = [socket.create_connection(("127.0.0.1", port), 5) for port in (member.client_port, metrics_port) * 2]
+            for probe in probes:
+                check(_send(probe, request) and probe.recv(4096).startswith(b"HTTP/1.1 200 "), "before the stop")
+            member.process.terminate()
+            while member.process.poll() is None and any([_send(probe, request) for probe in probes]):
+                time.sleep(0.001)
+            code = member.wait_exit()
+            check(code == 0, "it ended with %s:\n%s", code, member.log()[-2000:])
+            for probe in probes:
+                probe.close()
+
+
+def _send(connection, request):
     try:
-        return health(port)[0] == 200
-    except (OSError, http.client.HTTPException):
+        connection.sendall(request)
+        return True
+    except OSError:
         return False
 
 

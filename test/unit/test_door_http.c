@@ -18,12 +18,14 @@ static struct door_http *http;
 static struct lane to_net, from_net;
 static struct doorbell bell;
 static char answer[200000];
+static uint64_t now_ns;
 
 static void no_ring(void *context) { (void)context; }
 
 static void set_up(void)
 {
     config_init(&config);
+    now_ns = NS_PER_S;
     http = door_http_new(&(struct door_http_options){.config = &config, .shared = &shared, .self = 0x17});
     ck_assert_ptr_nonnull(http);
     lane_init(&to_net, "door→net", 4, NULL);
@@ -43,20 +45,29 @@ static void tear_down(void)
 /* Until nothing is due. */
 static void step(void)
 {
-    for (int i = 0; i < 20; i++) door_http_step(http, NS_PER_S);
+    for (int i = 0; i < 20; i++) door_http_step(http, now_ns);
+}
+
+static void say(int fd, const char *text) { ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text)); }
+
+/* A connection whose client has said this much. */
+static int connect_saying(enum door_http_place place, const char *text)
+{
+    int ends[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    say(ends[0], text);
+    door_http_adopt(http, place, ends[1], now_ns);
+    return ends[0];
 }
 
 static int ask(enum door_http_place place, const char *method, const char *path)
 {
-    int ends[2];
     char request[200];
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    fcntl(ends[1], F_SETFL, O_NONBLOCK);
     snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", method, path);
-    ck_assert_int_gt(write(ends[0], request, strlen(request)), 0);
-    door_http_adopt(http, place, ends[1]);
+    int fd = connect_saying(place, request);
     step();
-    return ends[0];
+    return fd;
 }
 
 static const char *read_answer(int fd)
@@ -163,17 +174,128 @@ END_TEST
 START_TEST(test_door_http_ends_with_questions_under_way_and_connections_open)
 {
     int asked = ask(DOOR_HTTP_CLIENT, "GET", "/health"), waiting = ask(DOOR_HTTP_CLIENT, "GET", "/health");
-    int half[2];
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, half), 0);
-    fcntl(half[1], F_SETFL, O_NONBLOCK);
-    ck_assert_int_eq(write(half[0], "GET /he", 7), 7);
-    door_http_adopt(http, DOOR_HTTP_METRICS, half[1]);
+    int half = connect_saying(DOOR_HTTP_METRICS, "GET /he");
     step();
     door_http_free(http);
     http = NULL;
-    expect(asked, "HTTP/1.1 503", "\r\n\r\n");
-    expect(waiting, "HTTP/1.1 503", "\r\n\r\n");
-    ck_assert_str_eq(read_answer(half[0]), "");
+    expect(asked, "HTTP/1.1 503", "\r\n\r\nthe member is stopping\n");
+    expect(waiting, "HTTP/1.1 503", "\r\n\r\nthe member is stopping\n");
+    ck_assert_str_eq(read_answer(half), "");
+}
+END_TEST
+
+/* Nobody is left who would answer the front's questions. */
+START_TEST(test_door_http_requests_that_come_at_the_end_are_answered)
+{
+    static const enum door_http_place places[] = {DOOR_HTTP_CLIENT, DOOR_HTTP_CLIENT, DOOR_HTTP_METRICS, DOOR_HTTP_METRICS};
+    int fds[4];
+    for (int i = 0; i < 4; i++) fds[i] = connect_saying(places[i], i % 2 == 0 ? "" : "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
+    step();
+    ck_assert_int_eq(question(), 1);
+    for (int i = 0; i < 4; i++) say(fds[i], "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /version HTTP/1.1\r\nHost: x\r\n\r\n");
+    door_http_free(http);
+    http = NULL;
+    ck_assert_int_eq(question(), -1);
+    for (int i = 0; i < 4; i++) {
+        expect(fds[i], "HTTP/1.1 503", "\r\n\r\nthe member is stopping\n");
+        ck_assert_ptr_nonnull(strstr(answer, "Connection: close\r\n"));
+        ck_assert_ptr_null(strstr(answer + 1, "HTTP/1.1")); /* one is enough */
+    }
+}
+END_TEST
+
+static bool is_closed(int fd)
+{
+    char byte;
+    ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno == ECONNRESET);
+}
+
+START_TEST(test_door_http_a_request_has_its_time_however_it_comes)
+{
+    const uint64_t start_ns = now_ns, timeout_ns = 30 * NS_PER_S;
+    int silent = connect_saying(DOOR_HTTP_METRICS, "");
+    int slow = connect_saying(DOOR_HTTP_CLIENT, "GET /health HTTP/1.1\r\nHost: x\r\nX: ");
+    int whole = connect_saying(DOOR_HTTP_CLIENT, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    int body = connect_saying(DOOR_HTTP_CLIENT, "POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n");
+    for (; now_ns < start_ns + timeout_ns; now_ns += NS_PER_S) {
+        say(slow, "a");
+        say(body, "z");
+        step();
+        ck_assert(!is_closed(slow) && !is_closed(body) && !is_closed(silent) && !is_closed(whole));
+        ck_assert_uint_eq(door_http_deadline_ns(http), start_ns + timeout_ns); /* whoever waits knows of it */
+    }
+    step();
+    ck_assert(is_closed(slow) && is_closed(body) && is_closed(silent) && !is_closed(whole));
+    ck_assert_uint_eq(door_http_deadline_ns(http), CLOCK_NEVER); /* the last one waits for us */
+    now_ns += NS_PER_S;
+    ck_assert_int_eq(question(), 1);
+    tell((struct mail){.checked = {.is_linearizable = true, .has_leader = true}});
+    ck_assert(has_answer(whole));
+    ck_assert_uint_eq(door_http_deadline_ns(http), now_ns + timeout_ns); /* of the next request */
+    now_ns += timeout_ns;
+    step();
+    expect(whole, "HTTP/1.1 200", "\"true\",\"reason\":\"\"}");
+    close(slow);
+    close(body);
+    close(silent);
+}
+END_TEST
+
+START_TEST(test_door_http_an_answer_that_nobody_takes_is_given_up)
+{
+    int ends[2], little = 4096;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    ck_assert_int_eq(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little), 0);
+    say(ends[0], "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    door_http_adopt(http, DOOR_HTTP_METRICS, ends[1], now_ns);
+    step();
+    ck_assert_uint_eq(door_http_deadline_ns(http), now_ns + 30 * NS_PER_S);
+    now_ns += 30 * NS_PER_S;
+    step();
+    ck_assert_uint_eq(door_http_deadline_ns(http), CLOCK_NEVER);
+    const char *got = read_answer(ends[0]);
+    ck_assert_msg(strncmp(got, "HTTP/1.1 200", 12) == 0 && strlen(got) < 20000, "%zu bytes", strlen(got));
+}
+END_TEST
+
+START_TEST(test_door_http_a_newcomer_takes_the_place_of_who_lets_us_wait_longest)
+{
+    int asked = ask(DOOR_HTTP_CLIENT, "GET", "/health"), idle[63];
+    for (size_t i = 0; i < 63; i++) idle[i] = connect_saying(DOOR_HTTP_CLIENT, i % 2 == 0 ? "GET /he" : "");
+    step();
+    expect(ask(DOOR_HTTP_CLIENT, "GET", "/debug/vars"), "HTTP/1.1 200", "}}\n");
+    ck_assert(is_closed(idle[0]) && !is_closed(idle[1]) && !is_closed(asked));
+    /* More in one round than there may be: who has said what he wants is served before he has to go. */
+    for (int round = 0; round < 2; round++) {
+        int more[100];
+        for (size_t i = 0; i < 100; i++) more[i] = connect_saying(DOOR_HTTP_CLIENT, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n");
+        step();
+        for (size_t i = 0; i < 100; i++) expect(more[i], "HTTP/1.1 404", "404 page not found\n");
+        step();
+    }
+    for (size_t i = 1; i < 63; i++) ck_assert(is_closed(idle[i]));
+    ck_assert(!is_closed(asked));
+    ck_assert_int_eq(question(), 1);
+    tell((struct mail){.checked = {.is_linearizable = true, .has_leader = true}});
+    expect(asked, "HTTP/1.1 200", "\"true\",\"reason\":\"\"}");
+    for (size_t i = 0; i < 63; i++) close(idle[i]);
+}
+END_TEST
+
+START_TEST(test_door_http_bodies_are_bounded)
+{
+    int large = connect_saying(DOOR_HTTP_CLIENT, "POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n");
+    int huge = connect_saying(DOOR_HTTP_CLIENT, "POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775807\r\n\r\n");
+    int endless = connect_saying(DOOR_HTTP_CLIENT, "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    int fits = connect_saying(DOOR_HTTP_CLIENT, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
+    step();
+    expect(large, "HTTP/1.1 413", "the body is too large\n");
+    expect(huge, "HTTP/1.1 413", "the body is too large\n");
+    expect(endless, "HTTP/1.1 411", "a body needs its length\n");
+    expect(fits, "HTTP/1.1 404", "404 page not found\n");
+    ck_assert_uint_eq(door_http_deadline_ns(http), CLOCK_NEVER); /* all of them are closed */
 }
 END_TEST
 
@@ -181,9 +303,7 @@ START_TEST(test_door_http_one_connection_too_many_is_closed)
 {
     int held[65];
     for (size_t i = 0; i < 65; i++) held[i] = ask(DOOR_HTTP_CLIENT, "GET", "/health");
-    char byte;
-    ssize_t got = recv(held[64], &byte, 1, MSG_DONTWAIT);
-    ck_assert(got == 0 || (got < 0 && errno == ECONNRESET));
+    ck_assert(is_closed(held[64]));
     ck_assert(!has_answer(held[63]) && errno == EAGAIN);
     expect(ask(DOOR_HTTP_METRICS, "GET", "/nothing"), "HTTP/1.1 404", "404 page not found\n");
     for (int round = 0; round < 2; round++) {
@@ -205,6 +325,11 @@ int main(void)
     tcase_add_test(cases, test_door_http_who_comes_meanwhile_shares_the_next_question);
     tcase_add_test(cases, test_door_http_alarms_learners_and_a_missing_leader_are_told);
     tcase_add_test(cases, test_door_http_ends_with_questions_under_way_and_connections_open);
+    tcase_add_test(cases, test_door_http_requests_that_come_at_the_end_are_answered);
+    tcase_add_test(cases, test_door_http_a_request_has_its_time_however_it_comes);
+    tcase_add_test(cases, test_door_http_an_answer_that_nobody_takes_is_given_up);
+    tcase_add_test(cases, test_door_http_a_newcomer_takes_the_place_of_who_lets_us_wait_longest);
+    tcase_add_test(cases, test_door_http_bodies_are_bounded);
     tcase_add_test(cases, test_door_http_one_connection_too_many_is_closed);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
