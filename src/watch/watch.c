@@ -24,8 +24,8 @@ struct watch *watch_new(const struct watch_options *options, const struct mvcc_v
     list_init(&watch->waiting);
     list_init(&watch->swept);
     list_init(&watch->notify);
-    list_init(&watch->progress);
     heap_init(&watch->behind);
+    heap_init(&watch->ahead);
     rng_init(&watch->rng, options->seed);
     buf_init(&watch->head);
     buf_init(&watch->events);
@@ -36,11 +36,12 @@ void watch_free(struct watch *watch)
 {
     if (watch == NULL) return;
     while (!list_is_empty(&watch->streams)) watch_close(watch, LIST_ENTRY(watch->streams.next, struct watch_stream, of_watch));
-    ASSERT(watch->stats.watchers == 0 && watch->behind.count == 0);
+    ASSERT(watch->stats.watchers == 0 && watch->behind.count == 0 && watch->ahead.count == 0);
     watch_encode_forget(watch);
     watch_list_forget(watch);
     watch_registry_deinit(&watch->registry);
     heap_deinit(&watch->behind);
+    heap_deinit(&watch->ahead);
     buf_deinit(&watch->head);
     buf_deinit(&watch->events);
     alloc_free(watch);
@@ -53,7 +54,6 @@ struct watch_stream *watch_open(struct watch *watch, uint64_t name, struct slice
     struct watch_stream *stream = ALLOC(struct watch_stream);
     *stream = (struct watch_stream){.name = name, .address = address};
     list_init(&stream->of_ready);
-    list_init(&stream->of_progress);
     list_init(&stream->answers);
     list_init(&stream->line);
     list_push_back(&watch->streams, &stream->of_watch);
@@ -78,9 +78,8 @@ void watch_close(struct watch *watch, struct watch_stream *stream)
     while ((watcher = watch_ids_next(watch, &stream->ids, &cursor)) != NULL) watch_state_remove(watch, watcher);
     struct list *node;
     while ((node = list_pop_front(&stream->answers)) != NULL) alloc_free(LIST_ENTRY(node, struct watch_answer, node));
-    ASSERT(stream->behind_count == 0 && stream->ids.count == 0);
+    ASSERT(stream->behind_count == 0 && stream->ahead_count == 0 && stream->ids.count == 0);
     list_remove(&stream->of_ready);
-    list_remove(&stream->of_progress);
     list_remove(&stream->of_watch);
     alloc_free(stream);
     watch->stats.streams--;
@@ -96,7 +95,7 @@ void watch_sent(struct watch *watch, struct watch_stream *stream)
     ASSERT(stream->is_sending);
     stream->is_sending = false;
     frame_left(watch, stream);
-    bool has_words = watch_state_has_words(watch, stream), is_its_turn = stream->turn_bytes < WATCH_TURN_BYTES;
+    bool has_words = watch_state_has_words(stream), is_its_turn = stream->turn_bytes < WATCH_TURN_BYTES;
     if (!has_words || !is_its_turn) stream->turn_bytes = 0;
     if (!has_words) return;
     watch_state_ready(watch, stream);
@@ -151,7 +150,7 @@ static struct watcher *make_watcher(struct watch *watch, struct watch_stream *st
     watcher->set = watch_registry_join(&watch->registry, key, request->range_end);
     list_init(&watcher->of_set);
     list_init(&watcher->queue);
-    heap_node_init(&watcher->behind);
+    heap_node_init(&watcher->by_next);
     watch->stats.watchers++;
     watch_list_join(watch, watcher);
     watch_ids_put(watch, &stream->ids, watcher);
@@ -177,7 +176,6 @@ static void create(struct watch *watch, struct watch_stream *stream, const struc
     if (MUTANT(D80)) watcher->next++;
     if (MUTANT(P31C) && watcher->next > revision + 1) watcher->next = revision + 1;
     if (MUTANT(D83) && watcher->next < mvcc_view_compact_revision(view)) watcher->next = mvcc_view_compact_revision(view);
-    if (watcher->next > stream->start_max) stream->start_max = watcher->next;
     if (request->progress_notify) watch_sweep_notify(watch, watcher, now_ns);
     if (watcher->next < mvcc_view_compact_revision(view) + MUTANT(D90)) watch_state_compacted(watch, watcher);
     else if (watcher->next <= watch->live) watch_state_wait(watch, watcher);
@@ -204,7 +202,7 @@ enum err watch_request(struct watch *watch, struct watch_stream *stream, struct 
     bool is_lost = MUTANT(D91) && stream->is_sending;
     /* They are a number only, and the request that lets them be answered may come behind them. */
     if (request.kind == WATCH_REQUEST_PROGRESS && stream->ids.count > 0 && stream->progress_count < UINT32_MAX && !is_lost) {
-        if (stream->progress_count++ == 0) list_push_back(&watch->progress, &stream->of_progress);
+        stream->progress_count++;
         watch_state_ready(watch, stream);
     }
     return ERR_OK;
@@ -296,9 +294,9 @@ static bool tell(struct watch *watch, struct watch_stream *stream, const struct 
     while (*budget > 0 && !list_is_empty(&stream->line)) {
         if (tell_watcher(watch, stream, view, term, budget, frame)) return true;
     }
-    if (!list_is_empty(&stream->line) || !watch_state_has_words(watch, stream)) return false;
+    if (!list_is_empty(&stream->line) || !watch_state_has_words(stream)) return false;
     ASSERT(stream->progress_count > 0);
-    if (--stream->progress_count == 0) list_remove(&stream->of_progress);
+    stream->progress_count--;
     frame->is_progress = true;
     watch_encode_head(watch, term, &(struct watch_response){.watch_id = -1, .revision = watch->live});
     return true;

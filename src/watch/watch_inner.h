@@ -38,7 +38,7 @@ struct watcher {
     uint32_t sub;              /* of it, the first change not told: above 0 inside of fragments only */
     uint32_t place;            /* in watch->places */
     uint32_t chain;            /* place + 1 of the next one in its bucket of stream->ids; 0 = none */
-    struct heap_node behind;   /* not LIVE: in the heap by `next` */
+    struct heap_node by_next;  /* not LIVE: in watch->behind; LIVE and beginning above what is live: in watch->ahead */
     uint32_t born_s;           /* on the clock of now_ns */
     enum watcher_state state : 8;
     bool is_compacted : 1;     /* its turn will say so */
@@ -74,16 +74,15 @@ struct watch_ids_cursor {
 struct watch_stream {
     struct list of_watch;
     struct list of_ready;
-    struct list of_progress;   /* progress_count > 0 */
     uint64_t name;
     struct slice address;      /* of the client; borrowed from the port */
     struct watch_ids ids;
     struct list answers;
     struct list line;          /* of watchers that have something to say */
-    uint32_t answer_count, behind_count;
+    uint32_t answer_count;
+    uint32_t behind_count, ahead_count; /* its watchers in the heaps of those names */
     uint32_t progress_count;   /* progress requests not yet answered */
     int64_t next_id;
-    int64_t start_max;         /* no watcher begins above it */
     uint32_t sending_events;   /* in the frame that is on its way */
     uint32_t turn_bytes;       /* in frames, since its turn began; one frame may make it a lot */
     bool is_sending;
@@ -115,8 +114,7 @@ struct watch {
     struct list streams, ready;
     struct list waiting, swept;  /* watchers */
     struct list notify;          /* of watchers, soonest first */
-    struct list progress;        /* streams that wait for an answer to a progress request */
-    struct heap behind;
+    struct heap behind, ahead;   /* watchers by `next` */
     int64_t live;                /* every change ≤ it has marked whom it concerns */
     int64_t sweep;               /* the same for those that are swept */
     int64_t floor;
@@ -143,7 +141,8 @@ void watch_state_sweep(struct watch *watch, struct watcher *watcher);
 void watch_state_compacted(struct watch *watch, struct watcher *watcher);
 void watch_state_remove(struct watch *watch, struct watcher *watcher); /* and frees */
 void watch_state_line_up(struct watch *watch, struct watcher *watcher);
-bool watch_state_has_words(struct watch *watch, struct watch_stream *stream);
+void watch_state_reach(struct watch *watch); /* what is live has moved: whoever begins there is ahead no more */
+bool watch_state_has_words(const struct watch_stream *stream);
 void watch_state_ready(struct watch *watch, struct watch_stream *stream);
 
 /* watch_ids.c */

@@ -4,24 +4,17 @@
 #include "base/mutant.h"
 #include "watch/watch_inner.h"
 
-/* A progress request waits until nobody of the stream is behind and no watch begins above what is live. */
-static bool is_in_sync(struct watch *watch, struct watch_stream *stream)
+/* A progress request waits until nobody of the stream is behind and nobody begins above what is live. */
+static bool is_in_sync(const struct watch_stream *stream)
 {
-    if ((stream->behind_count > 0 && !MUTANT(P31A)) || stream->ids.count == 0) return false;
-    if (stream->start_max <= watch->live + 1) return true;
-    stream->start_max = 0;
-    struct watch_ids_cursor cursor = {.bucket = 0};
-    const struct watcher *watcher;
-    while ((watcher = watch_ids_next(watch, &stream->ids, &cursor)) != NULL) {
-        if (watcher->next > stream->start_max) stream->start_max = watcher->next;
-    }
-    return stream->start_max <= watch->live + 1;
+    bool is_told = stream->behind_count == 0 || MUTANT(P31A);
+    return is_told && stream->ahead_count == 0 && stream->ids.count > 0;
 }
 
-bool watch_state_has_words(struct watch *watch, struct watch_stream *stream)
+bool watch_state_has_words(const struct watch_stream *stream)
 {
     if (!list_is_empty(&stream->answers) || !list_is_empty(&stream->line)) return true;
-    return stream->progress_count > 0 && is_in_sync(watch, stream);
+    return stream->progress_count > 0 && is_in_sync(stream);
 }
 
 void watch_state_ready(struct watch *watch, struct watch_stream *stream)
@@ -31,15 +24,25 @@ void watch_state_ready(struct watch *watch, struct watch_stream *stream)
     ASSERT(!list_is_empty(&watch->ready));
 }
 
+static void leave_ahead(struct watch *watch, struct watcher *watcher)
+{
+    ASSERT(watcher->stream->ahead_count > 0);
+    watcher->stream->ahead_count--;
+    heap_remove(&watch->ahead, &watcher->by_next);
+}
+
 /* Out of every list that its state has it in, the line included. */
 static void detach(struct watch *watch, struct watcher *watcher)
 {
     list_remove(&watcher->of_set);
     list_remove(&watcher->queue);
-    if (watcher->state == WATCHER_LIVE) return;
+    if (watcher->state == WATCHER_LIVE) {
+        if (watcher->by_next.place != HEAP_NONE) leave_ahead(watch, watcher);
+        return;
+    }
     ASSERT(watcher->stream->behind_count > 0);
     watcher->stream->behind_count--;
-    heap_remove(&watch->behind, &watcher->behind);
+    heap_remove(&watch->behind, &watcher->by_next);
 }
 
 static void attach_behind(struct watch *watch, struct watcher *watcher, enum watcher_state state)
@@ -47,7 +50,7 @@ static void attach_behind(struct watch *watch, struct watcher *watcher, enum wat
     ASSERT(state != WATCHER_LIVE && watcher->next > 0);
     watcher->state = state;
     watcher->stream->behind_count++;
-    heap_push(&watch->behind, &watcher->behind, (uint64_t)watcher->next);
+    heap_push(&watch->behind, &watcher->by_next, (uint64_t)watcher->next);
 }
 
 void watch_state_live(struct watch *watch, struct watcher *watcher)
@@ -55,7 +58,22 @@ void watch_state_live(struct watch *watch, struct watcher *watcher)
     detach(watch, watcher);
     watcher->state = WATCHER_LIVE;
     list_push_back(&watcher->set->watchers, &watcher->of_set);
+    if (watcher->next > watch->live + 1) {
+        watcher->stream->ahead_count++;
+        heap_push(&watch->ahead, &watcher->by_next, (uint64_t)watcher->next);
+    }
     if (watcher->stream->progress_count > 0) watch_state_ready(watch, watcher->stream);
+}
+
+void watch_state_reach(struct watch *watch)
+{
+    struct heap_node *node;
+    while ((node = heap_first(&watch->ahead)) != NULL && (int64_t)heap_key(&watch->ahead, node) <= watch->live + 1) {
+        struct watcher *watcher = LIST_ENTRY(node, struct watcher, by_next);
+        ASSERT(watcher->state == WATCHER_LIVE);
+        leave_ahead(watch, watcher);
+        if (watcher->stream->progress_count > 0) watch_state_ready(watch, watcher->stream);
+    }
 }
 
 void watch_state_line_up(struct watch *watch, struct watcher *watcher)
@@ -113,11 +131,7 @@ void watch_state_remove(struct watch *watch, struct watcher *watcher)
     watch_ids_take(watch, &stream->ids, watcher);
     watch_list_leave(watch, watcher);
     watch->stats.watchers--;
-    stream->start_max = INT64_MAX; /* to be looked up again */
-    if (stream->ids.count == 0) {
-        stream->progress_count = 0;
-        list_remove(&stream->of_progress);
-    }
+    if (stream->ids.count == 0) stream->progress_count = 0;
     if (stream->progress_count > 0) watch_state_ready(watch, stream);
     for (int i = 0; i < WATCH_MEMO_SLOTS; i++) {
         struct watch_memo *memo = &watch->memos[i];

@@ -86,7 +86,7 @@ static void cancel_overtaken(struct watch *watch)
 {
     struct heap_node *node;
     while ((node = heap_first(&watch->behind)) != NULL && (int64_t)heap_key(&watch->behind, node) < watch->floor) {
-        watch_state_compacted(watch, LIST_ENTRY(node, struct watcher, behind));
+        watch_state_compacted(watch, LIST_ENTRY(node, struct watcher, by_next));
     }
     if (watch->sweep + 1 < watch->floor) watch->sweep = watch->floor - 1;
     if (watch->live + 1 >= watch->floor) return;
@@ -143,16 +143,6 @@ static void mark_notifications(struct watch *watch, uint64_t now_ns)
     }
 }
 
-/* A watch that begins above what was live keeps them waiting. */
-static void look_at_progress(struct watch *watch)
-{
-    for (struct list *at = watch->progress.next; at != &watch->progress; at = at->next) {
-        struct watch_stream *stream = LIST_ENTRY(at, struct watch_stream, of_progress);
-        ASSERT(stream->progress_count > 0);
-        if (watch_state_has_words(watch, stream)) watch_state_ready(watch, stream);
-    }
-}
-
 bool watch_has_more(const struct watch *watch)
 {
     ASSERT(watch->live <= watch->view_revision);
@@ -169,10 +159,8 @@ bool watch_step(struct watch *watch, const struct mvcc_view *view, int64_t floor
     if (floor > watch->floor) watch->floor = floor;
     if (watch->stats.watchers == 0) watch->live = revision; /* nobody to tell */
     if (!MUTANT(D86)) cancel_overtaken(watch);
-    if (watch->live < revision) {
-        watch->live = walk(watch, view, watch->live, revision, false, &live_budget);
-        look_at_progress(watch);
-    }
+    if (watch->live < revision) watch->live = walk(watch, view, watch->live, revision, false, &live_budget);
+    watch_state_reach(watch);
     if (list_is_empty(&watch->swept) && !list_is_empty(&watch->waiting)) begin_past(watch);
     if (!list_is_empty(&watch->swept)) {
         if (watch->sweep < watch->live) watch->sweep = walk(watch, view, watch->sweep, watch->live, true, &past_budget);

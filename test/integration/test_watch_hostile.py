@@ -12,7 +12,9 @@ import socket
 import struct
 import time
 
-from kvtest import IS_SHORT, Cluster, check, main, needs_kvd, pick, rpc, wait_until
+import grpc
+
+from kvtest import CHANNEL_OPTIONS, IS_SHORT, Cluster, check, main, needs_kvd, pick, rpc, wait_until
 from watches import Log, Stream, follow
 
 BUDGET_S = 30
@@ -41,10 +43,14 @@ def create(key, **options):
 
 
 class RawConnection:
-    """HTTP/2 by hand, as far as it is needed: streams of the Watch method, bytes as they are, flow control."""
+    """HTTP/2 by hand, as far as it is needed: streams of the Watch method, or of another one, bytes as they are, flow control."""
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, port, receive_bytes=0):
+        self.socket = socket.socket()
+        if receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(10)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.sendall(PREFACE + _frame(SETTINGS, 0, 0, struct.pack(">HI", 4, (1 << 31) - 1)) +
                             _frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", (1 << 31) - 1 - 65535)))
         self._window = {0: 65535}
@@ -54,12 +60,12 @@ class RawConnection:
         self.data = {}          # stream → bytes
         self.ended = set()
 
-    def open(self):
+    def open(self, path=b"/etcdserverpb.Watch/Watch"):
         stream, self._next = self._next, self._next + 2
         self._window[stream] = self._window_of_new
         self.data[stream] = bytearray()
         fields = b"\x83\x86" + b"".join(_field(name, value) for name, value in (
-            (b":path", b"/etcdserverpb.Watch/Watch"), (b":authority", b"x"), (b"content-type", b"application/grpc"), (b"te", b"trailers")))
+            (b":path", path), (b":authority", b"x"), (b"content-type", b"application/grpc"), (b"te", b"trailers")))
         self.socket.sendall(_frame(HEADERS, END_HEADERS, stream, fields))
         return stream
 
@@ -257,6 +263,25 @@ def test_a_client_that_vanishes_unread_or_in_the_middle_of_catching_up_leaves_no
             raw.vanish()
             good.check()
         _wait_for(member, 1, 1)
+
+
+def test_who_takes_no_answers_holds_up_nobody_else_who_calls_what_there_is_not():
+    needs_kvd("calls of unknown methods side by side")
+    with _member() as member, RawConnection(member.client_port, 65536) as raw:
+        member.client.put(b"big", b"x" * MIB)
+        for _ in range(pick(12, 12, 50)):   # more than the socket's buffers take
+            stream = raw.open(b"/etcdserverpb.KV/Range")
+            raw.send(stream, grpc_message(rpc.RangeRequest(key=b"big", serializable=True)), True)
+        time.sleep(0.5)
+        for _ in range(3):
+            raw.send(raw.open(b"/no.such.Service/Method"), grpc_message(rpc.RangeRequest()), True)
+        time.sleep(0.2)
+        with grpc.insecure_channel(member.target, options=CHANNEL_OPTIONS) as channel:
+            try:
+                channel.unary_unary("/no.such.Service/Method")(b"", timeout=5)
+                check(False, "it was answered")
+            except grpc.RpcError as error:
+                check(error.code() == grpc.StatusCode.UNIMPLEMENTED, "%s", error)
 
 
 def test_requests_faster_than_their_answers_are_read_wait():
