@@ -81,7 +81,7 @@ const struct command_row *settings_command(enum command command)
 /* --- flags ----------------------------------------------------------------------------------------------------------------- */
 
 static const struct settings DEFAULTS = {
-    .endpoints = "127.0.0.1:2379", .server_pids = "", .write_out = "table", .live = "auto", .hdr = "", .plot = "", .raw = "", .rounds = 3, .sides = {{.text = "", .pids = ""}, {.text = "", .pids = ""}}, .value_size_text = "256", .dist_text = "",
+    .endpoints = {.words = {"127.0.0.1:2379"}, .count = 1}, .server_pids = "", .write_out = "table", .live = "auto", .hdr = "", .plot = "", .raw = "", .rounds = 3, .sides = {{.text = "", .pids = ""}, {.text = "", .pids = ""}}, .value_size_text = "256", .dist_text = "",
     .ycsb = "a", .key_prefix = "", .duration_text = "", .warm_up_text = "1s", .ca_file = "", .certificate_file = "", .key_file = "",
     .clients = 100, .conns = 10, .threads = 1, .timeout_ns = 10 * NS_PER_S, .keys = 10000, .key_size = 8, .seed = 1, .txn_ops = 8,
     .watchers = 1000, .streams = 10, .watched_keys = 1, .leases = 1000, .ttl = 60,
@@ -92,7 +92,7 @@ int settings_flags(struct settings *settings, struct settings_flag out_flags[SET
     struct settings *s = settings;
     *settings = DEFAULTS;
     const struct settings_flag flags[] = {
-        {{"endpoints", 0, FLAG_STRING, &s->endpoints, "<list>", "Members, separated by commas", "Load", false}, OF_WORKLOADS},
+        {{"endpoints", 0, FLAG_LIST, &s->endpoints, "<list>", "Members, separated by commas; may be repeated", "Load", false}, OF_WORKLOADS},
         {{"clients", 0, FLAG_U64, &s->clients, "<n>", "Calls in flight at a time", "Load", false}, OF_WORKLOADS},
         {{"conns", 0, FLAG_U64, &s->conns, "<n>", "Connections, spread over the endpoints; one for each endpoint at least", "Load", false}, OF_WORKLOADS},
         {{"threads", 0, FLAG_U64, &s->threads, "<n>", "Threads of this program that share clients and connections", "Load", false}, KEYED},
@@ -298,8 +298,11 @@ static bool read_texts(struct settings *s, char *out_text)
     if (!servers_parse(s->server_pids, &s->servers, out_text, SETTINGS_TEXT_BYTES)) return false;
     if (s->plot[0] != '\0' && !plot_can_write(s->plot)) return wrong(out_text, "--plot \"%.80s\": a name that ends in .svg or .png is wanted", s->plot);
     if (s->compares) return read_sides(s, out_text);
-    s->endpoint_text = alloc_string(s->endpoints);
-    return split_endpoints(s, s->endpoint_text, s->endpoints, out_text);
+    s->endpoint_text = flags_list_string(&s->endpoints);
+    char *whole = alloc_string(s->endpoint_text);
+    bool is_good = split_endpoints(s, s->endpoint_text, whole, out_text);
+    alloc_free(whole);
+    return is_good;
 }
 
 static bool find_command(const char *word, enum command *out_command, char *out_text)

@@ -54,7 +54,8 @@ struct settings {
     struct settings_side sides[2];
     uint64_t rounds;
     /* as they were written */
-    const char *endpoints, *server_pids, *write_out, *live, *hdr, *plot, *raw, *value_size_text, *dist_text, *ycsb, *key_prefix, *duration_text, *warm_up_text;
+    struct flags_list endpoints;
+    const char *server_pids, *write_out, *live, *hdr, *plot, *raw, *value_size_text, *dist_text, *ycsb, *key_prefix, *duration_text, *warm_up_text;
     const char *ca_file, *certificate_file, *key_file;
     uint64_t clients, conns, threads, total, rate, timeout_ns, keys, key_size, seed;
     uint64_t limit, txn_ops, write_percent, batch, watchers, streams, watched_keys, leases, ttl;

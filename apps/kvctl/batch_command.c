@@ -292,7 +292,7 @@ enum ctl_exit batch_command_run(struct ctl *ctl, int count, const char **words)
         return ctl_fail(CTL_BAD_ARGS, "--parallel is 1 to %d", BATCH_PARALLEL_MAX);
     if (ctl->format == CTL_TABLE || ctl->format == CTL_PROTOBUF) return print_message_no_format(ctl);
     enum ctl_exit code = batch_input_open(&batch.input, count == 0 ? NULL : words[0]);
-    if (code == CTL_OK && !ctl->options.dry_run) code = ctl_connect(ctl, ctl->globals.endpoints);
+    if (code == CTL_OK && !ctl->options.dry_run) code = ctl_connect(ctl, &ctl->globals.endpoints);
     if (code == CTL_OK) run(&batch);
     batch_input_close(&batch.input);
     return code == CTL_OK ? batch.code : code;

@@ -77,10 +77,11 @@ static enum ctl_exit open_client(struct ctl *ctl)
     return ctl->client != NULL ? CTL_OK : ctl_fail(CTL_BAD_ARGS, "%s", message);
 }
 
-enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints)
+enum ctl_exit ctl_connect(struct ctl *ctl, const struct flags_list *endpoints)
 {
     ctl_disconnect(ctl);
-    ctl->endpoint_text = alloc_string(endpoints);
+    ctl->endpoint_list = flags_list_string(endpoints);
+    ctl->endpoint_text = alloc_string(ctl->endpoint_list);
     ctl->endpoint_count = 0;
     ctl->pinned = 0;
     char *rest = ctl->endpoint_text;
@@ -106,8 +107,9 @@ void ctl_disconnect(struct ctl *ctl)
     ctl->ear = NULL;
     calls_free(ctl->client);
     alloc_free(ctl->endpoint_text);
+    alloc_free(ctl->endpoint_list);
     ctl->client = NULL;
-    ctl->endpoint_text = NULL;
+    ctl->endpoint_text = ctl->endpoint_list = NULL;
 }
 
 bool ctl_pump(struct ctl *ctl, uint64_t deadline_ns)
@@ -168,7 +170,7 @@ enum ctl_exit ctl_fail_answer(const struct ctl *ctl, const struct calls_answer *
         return ctl_fail(CTL_BAD_CONNECTION,
                         "no endpoint could be reached in %.3g s: %s\n"
                         "Does a member listen there, and is it http or https? --endpoints, or KVCTL_ENDPOINTS, says where members are.",
-                        (double)answer->took_ns / (double)NS_PER_S, ctl->globals.endpoints);
+                        (double)answer->took_ns / (double)NS_PER_S, ctl->endpoint_list);
     if (answer->code == ERR_CODE_UNIMPLEMENTED)
         return ctl_fail(CTL_BAD_FEATURE, "the server at %s has no such call: %s", ctl->endpoints[answer->endpoint], ctl_error_text(answer));
     if (strcmp(answer->text, "etcdserver: authentication failed, invalid user ID or password") == 0)

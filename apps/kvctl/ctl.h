@@ -29,7 +29,8 @@ enum ctl_exit {
 enum ctl_format { CTL_SIMPLE, CTL_FIELDS, CTL_JSON, CTL_PROTOBUF, CTL_TABLE };
 
 struct ctl_globals {
-    const char *endpoints, *write_out, *cert, *key, *cacert;
+    struct flags_list endpoints;
+    const char *write_out, *cert, *key, *cacert;
     const char *user, *password; /* as given, until credentials_prepare */
     const char *auth_jwt_token;  /* without them */
     const char *discovery_srv, *discovery_srv_name; /* refused: not built yet */
@@ -70,6 +71,7 @@ struct ctl {
     int signal;          /* that ended the command, and so ends the process; 0 = none */
     struct calls *client;
     char *secret;        /* the credentials', NULL = none of its own */
+    char *endpoint_list; /* whom it is connected to, with commas between */
     char *endpoint_text; /* what `endpoints` points into */
     const char *endpoints[KVD_ENDPOINTS_MAX];
     size_t endpoint_count;
@@ -83,8 +85,8 @@ void ctl_fail_into(struct buf *out);
 /* How an answer's error reads to people. Borrowed. */
 const char *ctl_error_text(const struct calls_answer *answer);
 
-/* The client for `endpoints` (commas between); replaces the one before; asks for a password that is missing. Fails with a message. */
-enum ctl_exit ctl_connect(struct ctl *ctl, const char *endpoints);
+/* The client for `endpoints`; replaces the one before; asks for a password that is missing. Fails with a message. */
+enum ctl_exit ctl_connect(struct ctl *ctl, const struct flags_list *endpoints);
 void ctl_disconnect(struct ctl *ctl);
 /* One turn of the client. False: a signal asks to end; what is in flight should be cancelled. */
 bool ctl_pump(struct ctl *ctl, uint64_t deadline_ns);

@@ -10,13 +10,13 @@
 
 int globals_flags(struct ctl_globals *g, struct flag *out_flags)
 {
-    *g = (struct ctl_globals){.endpoints = "127.0.0.1:2379", .write_out = "simple", .cert = "", .key = "", .cacert = "",
+    *g = (struct ctl_globals){.endpoints = {.words = {"127.0.0.1:2379"}, .count = 1}, .write_out = "simple", .cert = "", .key = "", .cacert = "",
                               .user = "", .password = "", .auth_jwt_token = "", .discovery_srv = "", .discovery_srv_name = "",
                               .dial_timeout_ns = 2 * NS_PER_S, .command_timeout_ns = 5 * NS_PER_S,
                               .keepalive_time_ns = 2 * NS_PER_S, .keepalive_timeout_ns = 6 * NS_PER_S,
                               .insecure_transport = true};
     const struct flag flags[] = {
-        {"endpoints", 0, FLAG_STRING, &g->endpoints, "<list>", "members to talk to, host:port or URL, with commas", GLOBALS, false},
+        {"endpoints", 0, FLAG_LIST, &g->endpoints, "<list>", "members to talk to, host:port or URL, with commas; may be repeated", GLOBALS, false},
         {"write-out", 'w', FLAG_STRING, &g->write_out, "<format>", "simple, fields, json, protobuf or table", GLOBALS, false},
         {"hex", 0, FLAG_BOOL, &g->hex, NULL, "print byte strings as hex", GLOBALS, false},
         {"command-timeout", 0, FLAG_DURATION_NS, &g->command_timeout_ns, "<time>", "for the whole command", GLOBALS, false},
@@ -35,10 +35,10 @@ int globals_flags(struct ctl_globals *g, struct flag *out_flags)
         {"auth-jwt-token", 0, FLAG_STRING, &g->auth_jwt_token, "<token>", "a token that we have, without --user and --password", GLOBALS, false},
         {"discovery-srv", 'd', FLAG_STRING, &g->discovery_srv, NULL, NULL, GLOBALS, false},
         {"discovery-srv-name", 0, FLAG_STRING, &g->discovery_srv_name, NULL, NULL, GLOBALS, false},
-        {"debug", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
+        {"debug", 0, FLAG_IGNORED_BOOL, NULL, NULL, NULL, GLOBALS, false},
         {"max-request-bytes", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
         {"max-recv-bytes", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
-        {"insecure-discovery", 0, FLAG_IGNORED, NULL, NULL, NULL, GLOBALS, false},
+        {"insecure-discovery", 0, FLAG_IGNORED_BOOL, NULL, NULL, NULL, GLOBALS, false},
     };
     ASSERT(sizeof flags / sizeof flags[0] <= GLOBALS_FLAGS_MAX);
     memcpy(out_flags, flags, sizeof flags);

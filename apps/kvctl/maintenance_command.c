@@ -117,7 +117,7 @@ static enum ctl_exit find_leader(struct ctl *ctl, size_t *out_endpoint, uint64_t
         *out_id = id;
         return CTL_OK;
     }
-    return ctl_fail(CTL_BAD_ARGS, "no leader endpoint given at [%s]", ctl->globals.endpoints);
+    return ctl_fail(CTL_BAD_ARGS, "no leader endpoint given at [%s]", ctl->endpoint_list);
 }
 
 enum ctl_exit maintenance_command_move_leader(struct ctl *ctl, int count, const char **words)

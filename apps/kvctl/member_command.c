@@ -56,7 +56,8 @@ enum ctl_exit member_command_use_cluster(struct ctl *ctl)
             buf_printf(&urls, "%s%s", urls.size == 0 ? "" : ",", list->members[i]->clienturls[k]);
     buf_put_u8(&urls, '\0');
     ASSERT(urls.size >= 1);
-    code = ctl_connect(ctl, (const char *)urls.blob->data);
+    const struct flags_list all = {.words = {(const char *)urls.blob->data}, .count = 1};
+    code = ctl_connect(ctl, &all);
     buf_deinit(&urls);
     protobuf_c_message_free_unpacked(response, NULL);
     return code;

@@ -194,8 +194,8 @@ enum ctl_exit mirror_command_run(struct ctl *ctl, int count, const char **words)
     mirror.destination.globals.user = options->dest_user;
     mirror.destination.globals.password = options->dest_password;
     mirror.destination.globals.auth_jwt_token = "";
-    mirror.destination.globals.endpoints = words[0];
-    code = ctl_connect(&mirror.destination, words[0]);
+    mirror.destination.globals.endpoints = (struct flags_list){.words = {words[0]}, .count = 1};
+    code = ctl_connect(&mirror.destination, &mirror.destination.globals.endpoints);
     if (code != CTL_OK) goto out;
     int64_t revision = options->rev;
     live_init(&mirror.live, ctl, false);

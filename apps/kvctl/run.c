@@ -17,7 +17,7 @@ static enum ctl_exit run_command(struct ctl *ctl, const struct command *command,
     if (code == CTL_OK && command->ways != WAYS_OFFLINE) code = credentials_prepare(ctl); /* while signals still end us */
     if (command->ways == WAYS_LIVE) ear_block_signals();
     if (command->ways == WAYS_LIVE) ctl->hears = false; /* it has an ear of its own */
-    if (code == CTL_OK && command->ways != WAYS_OFFLINE) code = ctl_connect(ctl, ctl->globals.endpoints);
+    if (code == CTL_OK && command->ways != WAYS_OFFLINE) code = ctl_connect(ctl, &ctl->globals.endpoints);
     if (code == CTL_OK) code = command->run(ctl, count, words);
     ASSERT(code >= CTL_OK);
     ctl_disconnect(ctl);

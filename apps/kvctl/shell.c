@@ -113,7 +113,7 @@ static void send_txn(struct shell *shell)
 {
     struct ctl ctl = {.globals = shell->ctl->globals, .format = shell->ctl->format, .hears = true, .quotes = true};
     ProtobufCMessage *response = NULL;
-    enum ctl_exit code = ctl_connect(&ctl, ctl.globals.endpoints);
+    enum ctl_exit code = ctl_connect(&ctl, &ctl.globals.endpoints);
     if (code == CTL_OK) code = txn_build_send(&ctl, &shell->txn.build, &response);
     ctl_disconnect(&ctl);
     if (code != CTL_OK) return;

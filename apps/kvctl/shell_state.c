@@ -27,7 +27,7 @@ struct shell_state *shell_state_new(const struct ctl_globals *globals)
     struct shell_state *state = ALLOC(struct shell_state);
     state->ctl.globals = *globals;
     state->ctl.globals.command_timeout_ns = PATIENCE_NS;
-    state->is_connected = ctl_connect(&state->ctl, globals->endpoints) == CTL_OK;
+    state->is_connected = ctl_connect(&state->ctl, &globals->endpoints) == CTL_OK;
     return state;
 }
 

@@ -136,7 +136,7 @@ struct shell_watch *shell_watch_new(const struct ctl_globals *globals)
 static bool start(struct shell_watch *watch)
 {
     if (watch->has_thread) return true;
-    if (ctl_connect(&watch->ctl, watch->ctl.globals.endpoints) != CTL_OK) return false;
+    if (ctl_connect(&watch->ctl, &watch->ctl.globals.endpoints) != CTL_OK) return false;
     live_init_deaf(&watch->live, &watch->ctl);
     int error = pthread_create(&watch->thread, NULL, keep, watch);
     ASSERT(error == 0);

@@ -23,7 +23,7 @@ enum ctl_exit snapshot_command_save(struct ctl *ctl, int count, const char **wor
     ASSERT(count >= 0 && words != NULL);
     if (count != 1) return ctl_fail(CTL_BAD_ARGS, "snapshot save expects one argument");
     if (ctl->endpoint_count != 1)
-        return ctl_fail(CTL_BAD_ARGS, "snapshot must be requested to one selected node, not multiple [%s]", ctl->globals.endpoints);
+        return ctl_fail(CTL_BAD_ARGS, "snapshot must be requested to one selected node, not multiple [%s]", ctl->endpoint_list);
     return snapshot_save(ctl, words[0]);
 }
 

@@ -56,7 +56,7 @@ static bool fill(const struct options *options, int place, struct row *row)
     const struct setting *setting = &settings_table(&count)[place];
     buf_clear(&row->value);
     buf_clear(&row->from);
-    if (setting->scope == SETTING_PROGRAM || options->flags[place].kind == FLAG_IGNORED) return false;
+    if (setting->scope == SETTING_PROGRAM || flags_is_ignored(options->flags[place].kind)) return false;
     if (is_env_view(options)) {
         settings_env_name(setting, row->name);
     } else {

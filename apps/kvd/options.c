@@ -69,13 +69,13 @@ void options_begin(struct options *options)
     *options = (struct options){.config_file = "", .write_out = "table", .print = ""};
     set_defaults(options);
     const struct setting *table = settings_table(&options->setting_count);
-    const char *const *accepted = settings_accepted(&accepted_count);
+    const struct setting_accepted *accepted = settings_accepted(&accepted_count);
     options->flag_count = options->setting_count + accepted_count;
     options->flags = alloc_zero((size_t)options->flag_count, sizeof(struct flag));
     options->origins = alloc_zero((size_t)options->flag_count, sizeof(struct options_origin));
     for (int i = 0; i < options->setting_count; i++) {
         const struct setting *setting = &table[i];
-        ASSERT(setting->kind != FLAG_IGNORED && setting->offset < sizeof(*options));
+        ASSERT(!flags_is_ignored(setting->kind) && setting->offset < sizeof(*options));
         options->flags[i] = (struct flag){.name = setting->name,
                                           .kind = setting->kind,
                                           .target = (char *)options + setting->offset,
@@ -86,7 +86,7 @@ void options_begin(struct options *options)
         if (strcmp(setting->name, "write-out") == 0) options->flags[i].letter = 'w';
     }
     for (int i = 0; i < accepted_count; i++)
-        options->flags[options->setting_count + i] = (struct flag){.name = accepted[i], .kind = FLAG_IGNORED};
+        options->flags[options->setting_count + i] = (struct flag){.name = accepted[i].name, .kind = accepted[i].kind};
 }
 
 void options_deinit(struct options *options)
@@ -150,14 +150,14 @@ void options_take(struct options *options, struct flag *flag, uint32_t line, con
     struct options_origin *origin = &options->origins[flag - options->flags];
     bool is_new = !flag->is_set;
     const char *hint = NULL;
-    if (origin->from == OPTIONS_FILE && flag->kind != FLAG_IGNORED) {
+    if (origin->from == OPTIONS_FILE && !flags_is_ignored(flag->kind)) {
         options_complain(options, line, NULL, "%s is given twice; first in line %" PRIu32, label, origin->line);
         return;
     }
     *origin = (struct options_origin){.from = OPTIONS_FILE, .line = line};
     if (!flags_set(flag, text)) {
         options_complain(options, line, NULL, "invalid value \"%.100s\" for %s: expected %s", text, label, flags_kind_text(flag->kind));
-    } else if (flag->kind == FLAG_IGNORED && is_new && options->result.ignored_count < FLAGS_IGNORED_MAX) {
+    } else if (flags_is_ignored(flag->kind) && is_new && options->result.ignored_count < FLAGS_IGNORED_MAX) {
         options->result.ignored[options->result.ignored_count++] = flag->name;
     }
     if (flag->target != &options->log_level_text || log_level_from_text(text, &options->log_level)) return;
@@ -322,7 +322,7 @@ static void take_variable(struct options *options, int place, const char *prefix
         mistakes_add(&options->mistakes, "", 0, NULL, "invalid value \"%.100s\" for %s: expected %s", text, variable, flags_kind_text(flag->kind));
     } else {
         *origin = (struct options_origin){.from = OPTIONS_VARIABLE, .variable = prefix};
-        if (flag->kind == FLAG_IGNORED && options->result.ignored_count < FLAGS_IGNORED_MAX)
+        if (flags_is_ignored(flag->kind) && options->result.ignored_count < FLAGS_IGNORED_MAX)
             options->result.ignored[options->result.ignored_count++] = flag->name;
     }
 }
@@ -336,7 +336,7 @@ static void take_variables(struct options *options, bool is_program)
         bool is_asked = false;
         for (size_t k = 0; k < sizeof(asked) / sizeof(asked[0]); k++) is_asked = is_asked || options->flags[i].target == asked[k];
         if (!is_flag(options, i) || is_asked || is_of_program(options, i) != is_program) continue;
-        for (int k = options->flags[i].kind == FLAG_IGNORED ? 1 : 0; k < PREFIX_COUNT; k++) take_variable(options, i, prefixes[k]);
+        for (int k = flags_is_ignored(options->flags[i].kind) ? 1 : 0; k < PREFIX_COUNT; k++) take_variable(options, i, prefixes[k]);
     }
 }
 
@@ -497,16 +497,16 @@ static void print_accepted(void)
     const size_t width_max = 110;
     size_t width = width_max;
     int count;
-    const char *const *accepted = settings_accepted(&count);
+    const struct setting_accepted *accepted = settings_accepted(&count);
     printf("\nAccepted for the sake of unit files and manifests that were written for etcd, without effect (one warning each):");
     for (int i = 0; i < count; i++) {
-        size_t length = strlen(accepted[i]) + 1;
+        size_t length = strlen(accepted[i].name) + 1;
         ASSERT(length < width_max);
         if (width + length > width_max) {
             printf("\n ");
             width = 1;
         }
-        printf(" %s", accepted[i]);
+        printf(" %s", accepted[i].name);
         width += length;
     }
     printf("\n");

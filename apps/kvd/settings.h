@@ -30,9 +30,14 @@ struct setting {
     const char *env_name; /* in config.env, if not SERVER_ and the name */
 };
 
+/* A name of a flag, variable and key that is accepted for etcd's sake, and has no effect. */
+struct setting_accepted {
+    const char *name;
+    enum flag_kind kind; /* FLAG_IGNORED or FLAG_IGNORED_BOOL, as etcd reads it */
+};
+
 const struct setting *settings_table(int *out_count);
-/* Names of flags, variables and keys that are accepted for etcd's sake, and have no effect. */
-const char *const *settings_accepted(int *out_count);
+const struct setting_accepted *settings_accepted(int *out_count);
 /* Names that config.env once had, or that come to mind, and what they are called: pairs. */
 const char *const (*settings_renamed(int *out_count))[2];
 

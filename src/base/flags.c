@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
 
@@ -108,15 +109,44 @@ const char *flags_kind_text(enum flag_kind kind)
     case FLAG_I64: return "a whole number";
     case FLAG_U64: return "a whole number that is not negative";
     case FLAG_DURATION_NS: return "a time like 5s, 100ms or 1h30m";
+    case FLAG_LIST: return "any text, at most 64 times";
     case FLAG_STRING:
-    case FLAG_IGNORED: break;
+    case FLAG_IGNORED:
+    case FLAG_IGNORED_BOOL: break;
     }
     return "any text";
 }
 
+bool flags_is_ignored(enum flag_kind kind) { return kind == FLAG_IGNORED || kind == FLAG_IGNORED_BOOL; }
+
+static bool add_to_list(struct flags_list *list, bool is_first, const char *text)
+{
+    if (is_first) list->count = 0;
+    if (list->count == FLAGS_LIST_MAX) return false;
+    list->words[list->count++] = text;
+    return true;
+}
+
+static void put_list(const struct flags_list *list, struct buf *out_text)
+{
+    ASSERT(list->count >= 0 && list->count <= FLAGS_LIST_MAX);
+    for (int i = 0; i < list->count; i++) buf_printf(out_text, "%s%s", i == 0 ? "" : ",", list->words[i]);
+}
+
+char *flags_list_string(const struct flags_list *list)
+{
+    struct buf text;
+    buf_init(&text);
+    put_list(list, &text);
+    buf_put_u8(&text, '\0');
+    char *string = alloc_string((const char *)buf_slice(&text).data);
+    buf_deinit(&text);
+    return string;
+}
+
 bool flags_set(struct flag *flag, const char *text)
 {
-    ASSERT(flag->target != NULL || flag->kind == FLAG_IGNORED);
+    ASSERT(flag->target != NULL || flags_is_ignored(flag->kind));
     bool is_good = true;
     switch (flag->kind) {
     case FLAG_BOOL: is_good = parse_bool(text, flag->target); break;
@@ -124,7 +154,9 @@ bool flags_set(struct flag *flag, const char *text)
     case FLAG_I64: is_good = parse_i64(text, flag->target); break;
     case FLAG_U64: is_good = parse_u64(text, flag->target); break;
     case FLAG_DURATION_NS: is_good = parse_duration(text, flag->target); break;
-    case FLAG_IGNORED: break;
+    case FLAG_LIST: is_good = add_to_list(flag->target, !flag->is_set, text); break;
+    case FLAG_IGNORED:
+    case FLAG_IGNORED_BOOL: break;
     }
     if (is_good) flag->is_set = true;
     return is_good;
@@ -137,7 +169,7 @@ static bool set_flag(struct flag *flag, const char *variable, const char *text, 
     const char *kind = flags_kind_text(flag->kind);
     if (!is_good && variable != NULL) return refuse(result, "invalid value \"%.100s\" for %s: expected %s", text, variable, kind);
     if (!is_good) return refuse(result, "invalid value \"%.100s\" for --%s: expected %s", text, flag->name, kind);
-    if (flag->kind == FLAG_IGNORED && is_new && result->ignored_count < FLAGS_IGNORED_MAX)
+    if (flags_is_ignored(flag->kind) && is_new && result->ignored_count < FLAGS_IGNORED_MAX)
         result->ignored[result->ignored_count++] = flag->name;
     return true;
 }
@@ -152,11 +184,13 @@ static struct flag *find_flag(struct flag *flags, int flag_count, const char *na
     return NULL;
 }
 
-/* True if the next word is the flag's value. A boolean has its value after "=" only; an ignored flag, whose kind is not
+static bool is_boolean(const struct flag *flag) { return flag->kind == FLAG_BOOL || flag->kind == FLAG_IGNORED_BOOL; }
+
+/* True if the next word is the flag's value. A boolean has its value after "=" only; another ignored flag, whose kind is not
  * known, takes a word that does not look like a flag (a negative number does not). */
 static bool takes_next_word(const struct flag *flag, const char *next)
 {
-    if (flag->kind == FLAG_BOOL || next == NULL) return false;
+    if (is_boolean(flag) || next == NULL) return false;
     return flag->kind != FLAG_IGNORED || next[0] != '-' || isdigit((unsigned char)next[1]);
 }
 
@@ -170,7 +204,7 @@ static bool parse_word(struct flag *flags, int flag_count, int argc, char **argv
     struct flag *flag = find_flag(flags, flag_count, name, length);
     /* -wjson: a letter with its value right behind. */
     struct flag *lettered = flag == NULL && word[1] != '-' ? find_flag(flags, flag_count, name, 1) : NULL;
-    if (lettered != NULL && lettered->kind != FLAG_BOOL) return set_flag(lettered, NULL, name + 1, result);
+    if (lettered != NULL && !is_boolean(lettered)) return set_flag(lettered, NULL, name + 1, result);
     if (flag == NULL) {
         result->unknown_flag = true;
         return refuse(result, "unknown flag: %.*s", (int)(length + (size_t)(name - word)), word);
@@ -181,7 +215,7 @@ static bool parse_word(struct flag *flags, int flag_count, int argc, char **argv
         (*at)++;
         return set_flag(flag, NULL, next, result);
     }
-    bool may_be_bare = flag->kind == FLAG_BOOL || flag->kind == FLAG_IGNORED;
+    bool may_be_bare = is_boolean(flag) || flag->kind == FLAG_IGNORED;
     if (!may_be_bare) return refuse(result, "flag needs an argument: %s", word);
     return set_flag(flag, NULL, "true", result);
 }
@@ -285,7 +319,7 @@ static void put_duration(uint64_t ns, struct buf *out_text)
 
 void flags_value_text(const struct flag *flag, bool is_whole, struct buf *out_text)
 {
-    ASSERT(flag->target != NULL || flag->kind == FLAG_IGNORED);
+    ASSERT(flag->target != NULL || flags_is_ignored(flag->kind));
     int64_t i64 = flag->kind == FLAG_I64 ? *(const int64_t *)flag->target : 0;
     bool is_unsigned = flag->kind == FLAG_U64 || flag->kind == FLAG_DURATION_NS;
     uint64_t u64 = is_unsigned ? *(const uint64_t *)flag->target : 0;
@@ -304,7 +338,9 @@ void flags_value_text(const struct flag *flag, bool is_whole, struct buf *out_te
         if (u64 != 0) put_duration(u64, out_text);
         else if (is_whole) buf_printf(out_text, "0");
         break;
-    case FLAG_IGNORED: break;
+    case FLAG_LIST: put_list(flag->target, out_text); break;
+    case FLAG_IGNORED:
+    case FLAG_IGNORED_BOOL: break;
     }
 }
 

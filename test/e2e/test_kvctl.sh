@@ -138,6 +138,19 @@ environment() {
     expect_match "KVCTL_WRITE_OUT" '"kvs":\[' env KVCTL_WRITE_OUT=json "$kvctl" --endpoints "$endpoint" get p/1
 }
 
+# A boolean of etcdctl's leaves the next word alone; endpoints are added up.
+flags_of_etcdctl() {
+    put bool/1 a && put bool/2 b && put bool/3 c
+    expect "--debug before a command" $'bool/1\na' ctl --debug get bool/1
+    expect "--insecure-discovery before a key" $'bool/1\na' ctl get --insecure-discovery bool/1
+    expect "--debug before two keys" 2 ctl del --debug bool/1 bool/3
+    expect "so it is a range" "bool/3" keys_of bool/ --prefix --debug=false
+    expect "repeated --endpoints" $'p/1\nuno' "$kvctl" --endpoints "$endpoint" get p/1 --endpoints 127.0.0.1:1
+    expect "all of them are asked" "$(etcdctl --endpoints "$all" endpoint status)" statuses
+}
+
+statuses() { "$kvctl" --endpoints "${all%%,*}" endpoint status --endpoints "${all#*,}"; }
+
 unreachable() {
     ends_with 2 "no endpoint could be reached in .*127.0.0.1:1" --endpoints 127.0.0.1:1 --dial-timeout 300ms get p/1
     ends_with 2 "no endpoint could be reached" --endpoints 127.0.0.1:1 --command-timeout 300ms put k v
@@ -214,6 +227,7 @@ errors
 writes
 newer
 environment
+flags_of_etcdctl
 unreachable
 mistakes
 help_teaches

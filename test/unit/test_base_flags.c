@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/flags.h"
 
@@ -13,6 +14,7 @@ static bool yes;
 static const char *text;
 static int64_t i64;
 static uint64_t u64, duration_ns;
+static struct flags_list list;
 static struct flag flags[] = {
     {.name = "yes", .letter = 'y', .kind = FLAG_BOOL, .target = &yes, .help = "a boolean", .group = "First"},
     {.name = "data-dir", .letter = 'd', .kind = FLAG_STRING, .target = &text, .value_name = "<path>", .help = "a text",
@@ -21,7 +23,8 @@ static struct flag flags[] = {
     {.name = "u64", .kind = FLAG_U64, .target = &u64, .value_name = "<n>", .help = "a number", .group = "Second"},
     {.name = "timeout", .kind = FLAG_DURATION_NS, .target = &duration_ns, .value_name = "<time>", .help = "a duration",
      .group = "Second"},
-    {.name = "force", .kind = FLAG_IGNORED},
+    {.name = "list", .letter = 'l', .kind = FLAG_LIST, .target = &list},
+    {.name = "force", .letter = 'f', .kind = FLAG_IGNORED_BOOL},
     {.name = "retry-interval", .kind = FLAG_IGNORED},
 };
 #define FLAG_COUNT ((int)(sizeof flags / sizeof flags[0]))
@@ -36,6 +39,7 @@ static void set_up(void)
     i64 = -5;
     u64 = 5;
     duration_ns = 55;
+    list = (struct flags_list){.words = {"a", "b"}, .count = 2};
     options = (struct flags_options){.environment_prefix = NULL};
 }
 
@@ -186,6 +190,50 @@ START_TEST(test_flags_ignored_ones_are_reported_once)
 }
 END_TEST
 
+START_TEST(test_flags_ignored_booleans_leave_the_next_word_alone)
+{
+    ck_assert(parse("one --force two -f three --force=false --retry-interval four"));
+    ck_assert_int_eq(result.arguments_count, 3);
+    ck_assert_str_eq(result.arguments[1], "two");
+    ck_assert_str_eq(result.arguments[2], "three");
+    ck_assert_int_eq(result.ignored_count, 2);
+}
+END_TEST
+
+static void is_list(const char *line, const char *expected)
+{
+    ck_assert_msg(line == NULL || parse(line), "%s: %s", line, result.error);
+    char *all = flags_list_string(&list);
+    ck_assert_str_eq(all, expected);
+    alloc_free(all);
+}
+
+START_TEST(test_flags_repeated_lists_are_joined)
+{
+    is_list("", "a,b");
+    is_list("--list c", "c");
+    is_list("--list c,d --yes -l e word --list=", "c,d,e,");
+    is_list("--list f", "f"); /* parsed again, as a command does it with its own flags: from the beginning */
+    options = (struct flags_options){.environment_prefix = "TESTFLAGS"};
+    setenv("TESTFLAGS_LIST", "g,h", 1);
+    is_list("", "g,h");
+    is_list("--list i", "i");
+}
+END_TEST
+
+START_TEST(test_flags_lists_have_a_limit)
+{
+    char word[] = "-lx", *argv[FLAGS_LIST_MAX + 2] = {word};
+    const char *words[FLAGS_LIST_MAX + 2];
+    result.arguments = words;
+    for (int i = 1; i < FLAGS_LIST_MAX + 2; i++) argv[i] = word;
+    ck_assert(flags_parse(flags, FLAG_COUNT, FLAGS_LIST_MAX + 1, argv, &options, &result));
+    ck_assert_int_eq(list.count, FLAGS_LIST_MAX);
+    ck_assert(!flags_parse(flags, FLAG_COUNT, FLAGS_LIST_MAX + 2, argv, &options, &result));
+    ck_assert_str_eq(result.error, "invalid value \"x\" for --list: expected any text, at most 64 times");
+}
+END_TEST
+
 START_TEST(test_flags_environment_fills_what_the_line_leaves_open)
 {
     options = (struct flags_options){.environment_prefix = "TESTFLAGS"};
@@ -286,6 +334,9 @@ int main(void)
     tcase_add_test(tests, test_flags_first_word_ends_them_before_a_command);
     tcase_add_test(tests, test_flags_say_where_dashes_end_them);
     tcase_add_test(tests, test_flags_ignored_ones_are_reported_once);
+    tcase_add_test(tests, test_flags_ignored_booleans_leave_the_next_word_alone);
+    tcase_add_test(tests, test_flags_repeated_lists_are_joined);
+    tcase_add_test(tests, test_flags_lists_have_a_limit);
     tcase_add_test(tests, test_flags_environment_fills_what_the_line_leaves_open);
     tcase_add_test(tests, test_flags_all_mistakes_are_told_to_who_asks_for_them);
     tcase_add_test(tests, test_flags_a_value_is_written_as_it_is_read);

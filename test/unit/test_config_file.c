@@ -103,6 +103,21 @@ START_TEST(test_config_file_flags_and_variables)
 }
 END_TEST
 
+/* Of a flag without effect, too: what follows a boolean is the file. */
+START_TEST(test_config_file_stands_behind_a_boolean)
+{
+    static const char *const booleans[] = {"--enable-v2", "--debug", "--force", "--strict-reconfig-check", "--enable-pprof"};
+    const char *file = file_of("b.yml", "name: c\n");
+    for (size_t i = 0; i < sizeof booleans / sizeof booleans[0]; i++) {
+        ck_assert_int_eq(run("--check-config", booleans[i], file, NULL), OPTIONS_CHECK);
+        ck_assert_str_eq(options.config.name, "c");
+        options_deinit(&options);
+    }
+    ck_assert_int_eq(run("--check-config", "--cors", "x", file), OPTIONS_CHECK);
+    ck_assert_str_eq(options.config.name, "c");
+}
+END_TEST
+
 START_TEST(test_config_file_a_setting_given_two_ways_is_an_error)
 {
     setenv("ETCD_NAME", "b", 1);
@@ -422,6 +437,7 @@ int main(void)
     TCase *tcase = tcase_create("config_file");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_config_file_flags_and_variables);
+    tcase_add_test(tcase, test_config_file_stands_behind_a_boolean);
     tcase_add_test(tcase, test_config_file_a_setting_given_two_ways_is_an_error);
     tcase_add_test(tcase, test_config_file_unknown_flags_and_all_others_at_once);
     tcase_add_test(tcase, test_config_file_etcds_own);

@@ -224,6 +224,8 @@ START_TEST(test_kvbench_flags_are_read)
     ck_assert_uint_eq(settings.warm_up_ns, NS_PER_S);
     ck_assert_str_eq(parse("--endpoints=a:1,b:2 get --duration 3 --warm-up 500ms -w json --serializable", &settings), "");
     ck_assert_uint_eq(settings.endpoint_count, 2);
+    ck_assert_str_eq(parse("--endpoints=a:1 get --endpoints b:1,c:1 --duration 3 --warm-up 500ms -w json --serializable", &settings), "");
+    ck_assert_uint_eq(settings.endpoint_count, 3);
     ck_assert_uint_eq(settings.duration_ns, 3 * NS_PER_S);
     ck_assert_uint_eq(settings.warm_up_ns, 500 * NS_PER_MS);
     ck_assert(settings.is_json && settings.serializable && settings.dist == DISTRIBUTION_UNIFORM);
