@@ -15,6 +15,7 @@
 #include "watcher.h"
 
 #define PAGE_KEYS 1000
+#define COPY_TXN_BYTES (512u << 10) /* of keys and values that nothing binds together; servers take 1.5 MiB by default */
 #define REPORT_NS (30 * NS_PER_S)
 
 struct mirror {
@@ -23,6 +24,7 @@ struct mirror {
     const char *old, *new; /* the prefixes of a key here and there */
     struct buf txn;        /* a TxnRequest under way */
     int64_t ops;
+    size_t txn_bytes_max;  /* a larger operation goes alone */
     uint64_t total;        /* of keys written and deleted */
     struct live_timer report;
     enum ctl_exit code;
@@ -78,6 +80,7 @@ static void add(struct mirror *mirror, ProtobufCBinaryData key, const ProtobufCB
     buf_put_pb_bytes(&request, 1, buf_slice(&name));
     if (value != NULL) buf_put_pb_bytes(&request, 2, slice_make(value->data, value->len));
     buf_put_pb_bytes(&op, value != NULL ? 2 : 3, buf_slice(&request));
+    if (op.size >= mirror->txn_bytes_max || mirror->txn.size > mirror->txn_bytes_max - op.size) flush_txn(mirror);
     buf_put_pb_bytes(&mirror->txn, 2, buf_slice(&op));
     mirror->ops++;
     buf_deinit(&op);
@@ -100,6 +103,7 @@ static void copy_keys(struct mirror *mirror, int64_t *revision)
     struct ctl *ctl = mirror->live.ctl;
     struct buf from, request;
     bool has_more = true;
+    mirror->txn_bytes_max = COPY_TXN_BYTES;
     buf_init(&from);
     buf_init(&request);
     buf_put(&from, mirror->old, strlen(mirror->old));
@@ -159,6 +163,7 @@ static void on_report(void *context, uint64_t now_ns)
 static void follow(struct mirror *mirror, int64_t revision)
 {
     struct buf request;
+    mirror->txn_bytes_max = SIZE_MAX; /* a revision is as large as the source took it */
     buf_init(&request);
     put_interval(&request, mirror->old, slice_from_string(mirror->old));
     struct watcher *watcher = watcher_new(&mirror->live, buf_slice(&request), revision, on_response, mirror);

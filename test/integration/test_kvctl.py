@@ -57,6 +57,27 @@ def count(member, prefix):
     return member.client.call("Range", rpc.RangeRequest(key=prefix, range_end=end, count_only=True)).count
 
 
+# More bytes than a server takes in one request, in fewer keys than --max-txn-ops; a revision of them stays whole.
+def mirror_large_values(source, target):
+    for i in range(100):
+        source.client.put(b"big/%02d" % i, b"x" * (1000000 if i == 50 else 20000))
+    process = subprocess.Popen([KVCTL, "--endpoints", source.target, "make-mirror", "--prefix", "big/", target.target],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+    try:
+        wait_until(lambda: count(target, b"big/") == 100 or process.poll() is not None, 20, "all keys are there")
+        check(process.poll() is None, "it ended: %s", process.returncode)
+        found = keys(target, b"big/")
+        check([(key, value) for key, value, _ in found] == [(key, value) for key, value, _ in keys(source, b"big/")], "other values")
+        check(len({revision for _, _, revision in found}) <= 7, "too many transactions: %d", len({revision for _, _, revision in found}))
+        ops = [rpc.RequestOp(request_put=rpc.PutRequest(key=b"big/new%d" % i, value=b"n" * 300000)) for i in range(3)]
+        source.client.call("Txn", rpc.TxnRequest(success=ops))
+        wait_until(lambda: count(target, b"big/") == 103, 20, "the changes are there")
+        check(len({revision for _, _, revision in keys(target, b"big/new")}) == 1, "a transaction is one there")
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_mirror_has_the_keys_and_follows():
     with Cluster(1) as here, Cluster(1, binary=REFERENCE_BINARY) as there:
         source, target = here.members[0], there.members[0]
@@ -79,6 +100,7 @@ def test_a_mirror_has_the_keys_and_follows():
             check(process.returncode == -signal.SIGINT and out.split() == [b"4688"] and errors == b"", "%s %s %s", process.returncode, out, errors)
         finally:
             process.kill()
+        mirror_large_values(source, target)
         check(kvctl(source, "make-mirror", "--dest-prefix", "a", "--no-dest-prefix", target.target)[0] == 128, "two prefixes")
         code, _, errors = kvctl(source, "--command-timeout", "300ms", "--dial-timeout", "300ms", "make-mirror", "127.0.0.1:1")
         check(code == 2 and "127.0.0.1:1" in errors, "%d %s", code, errors)
