@@ -29,7 +29,7 @@ int endpoint_command_hashkv_flags(struct ctl_options *options, struct flag *out_
 /* One endpoint's question and what came of it. */
 struct question {
     uint64_t call;
-    const ProtobufCMessageDescriptor *type; /* NULL: the response's bytes do not matter */
+    const ProtobufCMessageDescriptor *type; /* NULL: the response's bytes do not matter, nor that the user may not have them */
     uint64_t start_ns, took_ns;
     ProtobufCMessage *response;
     char *error; /* NULL = none */
@@ -42,6 +42,8 @@ static void on_answer(void *context, const struct calls_result *result)
     const char *error = result->text;
     if (result->is_unreachable || result->code == ERR_CODE_DEADLINE_EXCEEDED) error = "context deadline exceeded";
     ASSERT(question->response == NULL && question->error == NULL);
+    bool is_denied = question->type == NULL && result->code == ERR_CODE_PERMISSION_DENIED; /* it was asked for by consensus, as by etcdctl */
+    if (is_denied) return;
     if (result->code == ERR_CODE_OK && question->type != NULL) {
         question->response = ctl_unpack(question->type, result->body);
         if (question->response == NULL) question->error = alloc_string("the answer cannot be read");
@@ -71,8 +73,8 @@ static void ask_all(struct ctl *ctl, const char *path, struct slice body, const 
 
 typedef enum ctl_exit print_fn(const struct ctl *ctl, const struct print_endpoint *endpoints, size_t count);
 
-/* Prints what came, says how many endpoints failed, and frees the questions. */
-static enum ctl_exit print_answers(struct ctl *ctl, struct question *questions, print_fn *print, size_t *out_failed)
+/* Prints what came, says how many endpoints failed, and frees the questions. `what` could not be got of those; NULL: the rows say so. */
+static enum ctl_exit print_answers(struct ctl *ctl, struct question *questions, const char *what, print_fn *print, size_t *out_failed)
 {
     struct print_endpoint *rows = alloc_zero(ctl->endpoint_count, sizeof *rows);
     size_t failed = 0;
@@ -83,7 +85,7 @@ static enum ctl_exit print_answers(struct ctl *ctl, struct question *questions, 
                                           .error = questions[i].error == NULL ? "" : questions[i].error};
         if (questions[i].error == NULL) continue;
         failed++;
-        if (questions[i].type != NULL) fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", ctl->endpoints[i], rows[i].error);
+        if (what != NULL) fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what, ctl->endpoints[i], rows[i].error);
     }
     enum ctl_exit code = print(ctl, rows, ctl->endpoint_count);
     for (size_t i = 0; i < ctl->endpoint_count; i++) {
@@ -98,11 +100,11 @@ static enum ctl_exit print_answers(struct ctl *ctl, struct question *questions, 
 }
 
 static enum ctl_exit ask_and_print(struct ctl *ctl, const char *path, struct slice body,
-                                   const ProtobufCMessageDescriptor *type, print_fn *print, size_t *out_failed)
+                                   const ProtobufCMessageDescriptor *type, const char *what, print_fn *print, size_t *out_failed)
 {
     struct question *questions = alloc_zero(ctl->endpoint_count, sizeof *questions);
     ask_all(ctl, path, body, type, questions);
-    return print_answers(ctl, questions, print, out_failed);
+    return print_answers(ctl, questions, what, print, out_failed);
 }
 
 static enum ctl_exit prepare(struct ctl *ctl, int count)
@@ -119,7 +121,7 @@ enum ctl_exit endpoint_command_status(struct ctl *ctl, int count, const char **w
     ASSERT(words != NULL);
     if (code == CTL_OK)
         code = ask_and_print(ctl, "/etcdserverpb.Maintenance/Status", slice_empty(),
-                             &etcdserverpb__status_response__descriptor, print_statuses, &failed);
+                             &etcdserverpb__status_response__descriptor, "status", print_statuses, &failed);
     return code == CTL_OK && failed > 0 ? CTL_ERROR : code;
 }
 
@@ -157,7 +159,7 @@ static void ask_healths(struct ctl *ctl, struct question *questions)
     alloc_free(alarms);
 }
 
-/* Healthy = a linearizable read is answered, and no alarm is active. */
+/* Healthy = a linearizable read is answered, if only with a refusal of this user, and no alarm is active. */
 enum ctl_exit endpoint_command_health(struct ctl *ctl, int count, const char **words)
 {
     size_t failed = 0;
@@ -166,7 +168,7 @@ enum ctl_exit endpoint_command_health(struct ctl *ctl, int count, const char **w
     if (code != CTL_OK) return code;
     struct question *questions = alloc_zero(ctl->endpoint_count, sizeof *questions);
     ask_healths(ctl, questions);
-    code = print_answers(ctl, questions, print_healths, &failed);
+    code = print_answers(ctl, questions, NULL, print_healths, &failed);
     return code == CTL_OK && failed > 0 ? ctl_fail(CTL_ERROR, "unhealthy cluster") : code;
 }
 
@@ -180,7 +182,7 @@ enum ctl_exit endpoint_command_hashkv(struct ctl *ctl, int count, const char **w
     buf_init(&request);
     if (ctl->options.rev != 0) buf_put_pb_varint(&request, 1, (uint64_t)ctl->options.rev);
     code = ask_and_print(ctl, "/etcdserverpb.Maintenance/HashKV", buf_slice(&request),
-                         &etcdserverpb__hash_kvresponse__descriptor, print_hashes, &failed);
+                         &etcdserverpb__hash_kvresponse__descriptor, "hash", print_hashes, &failed);
     buf_deinit(&request);
     return code == CTL_OK && failed > 0 ? CTL_ERROR : code;
 }

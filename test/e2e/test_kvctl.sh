@@ -162,6 +162,7 @@ unreachable() {
     ends_with 1 "127.0.0.1:1 is unhealthy.*|unhealthy cluster" --endpoints "127.0.0.1:1,$endpoint" --dial-timeout 300ms endpoint health
     expect_match "and the healthy one is said to be" "$endpoint is healthy" cat "$e2e_dir/tool.out"
     ends_with 1 "Failed to get the status of endpoint 127.0.0.1:1" --endpoints "$endpoint,127.0.0.1:1" --dial-timeout 300ms endpoint status
+    ends_with 1 "Failed to get the hash of endpoint 127.0.0.1:1" --endpoints "$endpoint,127.0.0.1:1" --dial-timeout 300ms endpoint hashkv
 }
 
 mistakes() {

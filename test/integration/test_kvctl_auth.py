@@ -96,6 +96,9 @@ def test_a_user_gets_a_token_and_another_one_when_it_is_not_taken():
                      "--password pa:ss get p/a", "--user none:x get p/a", "--user root:top user list", "--user root:top get p/a"):
             seen = [Side(tool, member).run(line, "", "simple") for tool in ("etcdctl", KVCTL)]
             check(seen[0] == seen[1], "%s: %s", line, seen)
+        for tool in ("etcdctl", KVCTL): # the user may not read what they ask for
+            done = Side(tool, member).run("--user u:pa:ss endpoint health", "", "simple")
+            check(done[0] == 0, "%s: %s", tool, done)
         check(kvctl(member, "--user", "u", "get", "p/a", input=b"pa:ss\n")[:2] == (0, "p/a\n1\n"), "a password on standard input")
         check(kvctl(member, "get", "p/a", environment={"ETCDCTL_USER": "u:pa:ss"})[0] == 0, "the environment's")
         check(kvctl(member, "--user", "u:pa:ss", "batch", input=b"put p/b 2\nput p/c 3\n")[0] == 0, "a batch")
