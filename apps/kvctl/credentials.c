@@ -19,12 +19,15 @@ static volatile sig_atomic_t came; /* a signal; while one types */
 
 static void note(int number) { came = number; }
 
-/* A signal ends the reading, so that the terminal gets its echo back before it ends us. */
+/* A signal that is not ignored ends the reading, so that the terminal gets its echo back before it ends us. */
 static bool read_line(char *text, size_t size)
 {
     struct sigaction before[ENDING_COUNT], noted = {.sa_handler = note};
     sigemptyset(&noted.sa_mask);
-    for (size_t i = 0; i < ENDING_COUNT; i++) sigaction(ENDING[i], &noted, &before[i]);
+    for (size_t i = 0; i < ENDING_COUNT; i++) {
+        sigaction(ENDING[i], NULL, &before[i]);
+        if (before[i].sa_handler != SIG_IGN) sigaction(ENDING[i], &noted, NULL);
+    }
     bool was_read = fgets(text, (int)size, stdin) != NULL;
     for (size_t i = 0; i < ENDING_COUNT; i++) sigaction(ENDING[i], &before[i], NULL);
     return was_read;

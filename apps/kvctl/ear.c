@@ -31,17 +31,24 @@ struct ear {
     struct buf part;             /* of a line; the thread's only */
 };
 
-static void signal_set(sigset_t *out_set)
+void ear_signals(sigset_t *out_set)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
+    static const int ignorable[] = {SIGINT, SIGHUP};
     sigemptyset(out_set);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaddset(out_set, numbers[i]);
+    sigaddset(out_set, SIGTERM);
+    sigaddset(out_set, SIGCHLD);
+    for (size_t i = 0; i < sizeof ignorable / sizeof ignorable[0]; i++) {
+        struct sigaction how;
+        int error = sigaction(ignorable[i], NULL, &how);
+        ASSERT(error == 0);
+        if (how.sa_handler != SIG_IGN) sigaddset(out_set, ignorable[i]);
+    }
 }
 
 void ear_block_signals(void)
 {
     sigset_t set;
-    signal_set(&set);
+    ear_signals(&set);
     signal(SIGCHLD, SIG_DFL); /* where a parent ignores it, children leave no status */
     int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
     ASSERT(error == 0);
@@ -146,7 +153,7 @@ struct ear *ear_new(struct calls *client, bool wants_lines)
 {
     struct ear *ear = ALLOC(struct ear);
     sigset_t set;
-    signal_set(&set);
+    ear_signals(&set);
     ear->client = client;
     ear->wants_lines = wants_lines;
     ear->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

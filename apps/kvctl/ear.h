@@ -2,10 +2,12 @@
  * the client, so that a pump returns; the command then asks here.
  *
  * Signals must be blocked before any thread is made: ear_block_signals, first of all. SIGINT, SIGTERM and SIGHUP are kept for the command;
- * while a child runs they are passed on to it, unless they came from the terminal, which told the child itself.
+ * while a child runs they are passed on to it, unless they came from the terminal, which told the child itself. A SIGHUP or SIGINT that
+ * was ignored when we were started stays so: that is nohup's word, or a shell's about a job in the background.
  * Owner: ear_new/ear_free. Thread: main, but for its own thread. Limits: lines of 1 MiB, EAR_LINES_MAX waiting. Source: signalfd(2). */
 #ifndef KVCTL_EAR_H
 #define KVCTL_EAR_H
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -14,6 +16,7 @@
 #define EAR_LINES_MAX 64
 
 struct ear;
+void ear_signals(sigset_t *out_set); /* that an ear hears, SIGCHLD included */
 void ear_block_signals(void);
 struct ear *ear_new(struct calls *client, bool wants_lines);
 void ear_free(struct ear *ear); /* accepts NULL */

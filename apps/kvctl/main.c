@@ -26,6 +26,7 @@ int main(int argc, char **argv)
     setenv("GRPC_VERBOSITY", "NONE", 0); /* errors are told by us, once */
     bool is_terminal = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
     enum ctl_exit code = is_terminal && run_is_bare(&ctl, argc, argv) ? shell_run(&ctl) : run_line(&ctl, NULL, argc, argv);
-    if (ctl.signal != 0) end_by(ctl.signal);
-    return (int)code;
+    if (ctl.signal == 0) return (int)code;
+    end_by(ctl.signal);
+    return 128 + ctl.signal; /* it was ignored when we were started */
 }

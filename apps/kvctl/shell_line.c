@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "ear.h"
 #include "words.h"
 
 #define CANCEL 7 /* Ctrl-G: what the terminal's Ctrl-C, a signal, is to libedit */
@@ -303,14 +304,14 @@ static void set_up(struct shell_line *line)
 struct shell_line *shell_line_new(const struct ctl *ctl, struct shell_state *state, struct shell_watch *watch)
 {
     struct shell_line *line = ALLOC(struct shell_line);
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCHLD};
+    static const int numbers[] = {SIGINT, SIGWINCH, SIGTSTP}; /* Ctrl-C is a key here, whatever it was before */
     sigset_t set;
     line->ctl = ctl;
     line->state = state;
     line->watch = watch;
     line->prompt = "";
     if (setlocale(LC_CTYPE, "") == NULL || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
-    sigemptyset(&set);
+    ear_signals(&set);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaddset(&set, numbers[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     line->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -141,12 +141,14 @@ interactive() {
     done
 }
 
+signals_are=--default-signal=INT # env's word
+
 # ended_by SIGNAL NAME WORDS...: a watch that has printed its first line is told to end; its exit code
 ended_by() {
     local signal=$1 code=0
     shift
     : >"$e2e_dir/tool.out"
-    env --default-signal=INT "$kvctl" --endpoints "$endpoint" watch "$@" >"$e2e_dir/tool.out" 2>"$e2e_dir/tool.err" &
+    env "$signals_are" "$kvctl" --endpoints "$endpoint" watch "$@" >"$e2e_dir/tool.out" 2>"$e2e_dir/tool.err" &
     local pid=$!
     until_true 10 grep -q PUT "$e2e_dir/tool.out" || true
     sleep 0.1
@@ -156,10 +158,32 @@ ended_by() {
     cat "$e2e_dir/tool.err"
 }
 
+# outlives NAME...: a watch that was started with the signals ignored goes on after each of them; its exit code behind SIGTERM
+outlives() {
+    local code=0
+    : >"$e2e_dir/tool.out"
+    env --ignore-signal=HUP,INT "$kvctl" --endpoints "$endpoint" watch "$@" >"$e2e_dir/tool.out" 2>"$e2e_dir/tool.err" &
+    local pid=$!
+    until_true 10 grep -q PUT "$e2e_dir/tool.out" || true
+    kill -HUP "$pid"
+    kill -INT "$pid"
+    sleep 0.1
+    put w/1 "after the signals"
+    until_true 2 grep -q "after the signals" "$e2e_dir/tool.out" || echo "it heard nothing more"
+    kill -TERM "$pid" || true
+    wait "$pid" || code=$?
+    echo "$code"
+    cat "$e2e_dir/tool.err"
+}
+
 signals() {
+    expect "what was ignored at the start stays so" 143 outlives w/1 --rev 2
+    expect "also for who has a command" 143 outlives w/1 --rev 2 -- echo PUT
     expect "SIGINT ends a watch" 130 ended_by INT w/1 --rev 2
     expect "SIGTERM ends a watch" 143 ended_by TERM w/1 --rev 2
     expect "and its command" 143 ended_by TERM w/1 --rev 2 -- sleep 100
+    signals_are=--ignore-signal=TERM
+    expect "an ignored one as well, with its code" 143 ended_by TERM w/1 --rev 2
 }
 
 # The member (0, 1 or 2) that the process is connected to.
