@@ -8,7 +8,7 @@
 static struct net_call *find(struct net_actor *role, uint64_t name)
 {
     uint32_t slot = (uint32_t)name;
-    ASSERT(slot < role->config->calls_max);
+    ASSERT(slot < role->slot_count);
     struct net_call *call = &role->calls[slot];
     return call->call == name && call->state != NET_FREE ? call : NULL;
 }
@@ -100,7 +100,7 @@ static void take_read_batch(struct net_actor *role, struct mail *mail)
 {
     const struct read_batch *batch = mail->read.batch;
     for (uint32_t i = 0; i < batch->count; i++) {
-        if (net_check_is_name(role, batch->calls[i])) {
+        if (net_check_is_name(batch->calls[i])) {
             net_check_done(role, batch->calls[i], mail->kind == MAIL_READ_FAIL ? (enum err)mail->read.err : ERR_OK);
             continue;
         }
@@ -318,7 +318,7 @@ static enum err refuse_at_door(const struct net_actor *role, const struct call_e
 static void take_new(struct net_actor *role, const struct call_event *event)
 {
     uint32_t slot = (uint32_t)event->call;
-    ASSERT(slot < role->config->calls_max);
+    ASSERT(slot < role->slot_count);
     struct net_call *call = &role->calls[slot];
     ASSERT(call->state == NET_FREE);
     *call = (struct net_call){.call = event->call, .method = event->method, .state = NET_JOB, .require_leader = event->require_leader,
@@ -468,7 +468,7 @@ static const struct actor_table table = {
 
 void net_actor_init(struct net_actor *role, const struct net_options *options)
 {
-    ASSERT(options->port != NULL && options->machine != NULL);
+    ASSERT(options->port != NULL && options->port->slot_count > 0 && options->machine != NULL);
     memset(role, 0, sizeof(*role));
     actor_init(&role->actor, &table);
     role->config = options->config;
@@ -481,7 +481,8 @@ void net_actor_init(struct net_actor *role, const struct net_options *options)
     role->waits_max = options->config->waits_max < room ? options->config->waits_max : room;
     arena_init(&role->scratch, 64u << 20);
     buf_init(&role->out);
-    role->calls = alloc_zero(options->config->calls_max, sizeof(struct net_call));
+    role->slot_count = options->port->slot_count;
+    role->calls = alloc_zero(role->slot_count, sizeof(struct net_call));
     role->reads = alloc_zero(CONFIG_NET_EVENTS_MAX + NET_CHECKS_MAX, sizeof(uint64_t));
     role->asks = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(uint64_t));
     role->questions = alloc_zero(CONFIG_NET_EVENTS_MAX, sizeof(struct lease_question));
@@ -507,7 +508,7 @@ void net_actor_deinit(struct net_actor *role)
 {
     if (role->calls == NULL) return;
     actor_deinit(&role->actor);
-    for (uint32_t i = 0; i < role->config->calls_max; i++) {
+    for (uint32_t i = 0; i < role->slot_count; i++) {
         if (role->calls[i].state != NET_FREE) net_jobs_drop(role, &role->calls[i]);
     }
     alloc_free(role->calls);

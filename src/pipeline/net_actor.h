@@ -67,7 +67,8 @@ struct net_actor {
     uint64_t self, run_id;
     uint64_t now_ns;
     uint64_t counter;            /* request ids of this boot */
-    struct net_call *calls;      /* calls_max, by slot */
+    struct net_call *calls;      /* slot_count */
+    uint32_t slot_count;         /* the port's */
     uint32_t call_count;         /* entered and not answered */
     uint64_t *reads;             /* linearizable reads of this step */
     uint32_t read_count;
@@ -123,7 +124,7 @@ void net_snapshot_end_all(struct net_actor *role);                     /* the me
 
 /* net_check.c: reads without a call, for the HTTP front: its answers are those that a Range would get */
 void net_check_take(struct net_actor *role, const struct mail *mail);
-bool net_check_is_name(const struct net_actor *role, uint64_t name); /* stands for a call's in a batch of reads */
+bool net_check_is_name(uint64_t name); /* stands for a call's in a batch of reads */
 void net_check_done(struct net_actor *role, uint64_t name, enum err err);
 
 /* net_lock.c: the steps of a call of the Lock or Election service */

@@ -3,10 +3,11 @@
 
 #include "pipeline/net_actor.h"
 
-/* Slots behind those of the calls name checks in batches of reads. */
-static uint64_t name_of(const struct net_actor *role, bool is_linearizable) { return role->config->calls_max + (is_linearizable ? 1u : 0u); }
+/* Names of generation 0, which no call has, stand for checks in batches of reads. */
+enum { CHECK_SERIALIZABLE = 1, CHECK_LINEARIZABLE = 2 };
+static uint64_t name_of(bool is_linearizable) { return is_linearizable ? CHECK_LINEARIZABLE : CHECK_SERIALIZABLE; }
 
-bool net_check_is_name(const struct net_actor *role, uint64_t name) { return (uint32_t)name >= role->config->calls_max; }
+bool net_check_is_name(uint64_t name) { return name >> 32 == 0; }
 
 static void answer(struct net_actor *role, bool is_linearizable, enum err err)
 {
@@ -32,9 +33,9 @@ void net_check_take(struct net_actor *role, const struct mail *mail)
     } else if (SHARED_GET(role->shared, leader) == 0) {
         answer(role, is_linearizable, ERR_NO_LEADER); /* at once: a probe does not wait for an election */
     } else {
-        role->reads[role->read_count++] = name_of(role, is_linearizable);
+        role->reads[role->read_count++] = name_of(is_linearizable);
         ASSERT(role->read_count <= CONFIG_NET_EVENTS_MAX + NET_CHECKS_MAX);
     }
 }
 
-void net_check_done(struct net_actor *role, uint64_t name, enum err err) { answer(role, name == name_of(role, true), err); }
+void net_check_done(struct net_actor *role, uint64_t name, enum err err) { answer(role, name == name_of(true), err); }

@@ -130,7 +130,7 @@ static void end_stream(struct net_actor *role, struct net_call *call, enum err e
 void net_jobs_end_staying(struct net_actor *role)
 {
     ASSERT(role->is_draining); /* those whose message is on its way end with it */
-    for (uint32_t i = 0; role->staying_count > 0 && i < role->config->calls_max; i++)
+    for (uint32_t i = 0; role->staying_count > 0 && i < role->slot_count; i++)
         if (role->calls[i].state == NET_STAYING) end_stream(role, &role->calls[i], ERR_STOPPED);
 }
 

@@ -167,7 +167,7 @@ void net_lock_failed(struct net_actor *role, struct net_call *call, enum err err
 void net_lock_end_all(struct net_actor *role)
 {
     ASSERT(role->is_alone);
-    for (uint32_t slot = 0; slot < role->config->calls_max; slot++) {
+    for (uint32_t slot = 0; slot < role->slot_count; slot++) {
         struct net_call *call = &role->calls[slot];
         bool waits = call->state == NET_PROPOSED || call->state == NET_READ_WAITING;
         if (call->lock != NULL && waits) net_lock_failed(role, call, ERR_STOPPED);

@@ -78,7 +78,7 @@ void net_snapshot_sent(struct net_actor *role, struct net_call *call, bool ok)
 
 void net_snapshot_end_all(struct net_actor *role)
 {
-    for (uint32_t i = 0; role->snapshot_count > 0 && i < role->config->calls_max; i++) {
+    for (uint32_t i = 0; role->snapshot_count > 0 && i < role->slot_count; i++) {
         struct net_call *call = &role->calls[i];
         if (call->state == NET_SNAPSHOT || call->state == NET_SNAPSHOT_SENDING) end(role, call, ERR_STOPPED);
     }

@@ -1,9 +1,10 @@
 /* call_port: client calls as the net role sees them: plain events in, plain actions out. gRPC stands behind it in production
  * (rpc_server), a table of bytes in tests and in the simulator.
  *
- * A call is named {generation, slot} in one integer, so that it can travel in mail. It enters once (NEW) and leaves once: reply or
- * finish by the role, and later CLOSED from the port, after which the name is dead (actions on a dead name are ignored). A call whose client
- * went away still gets its reply action; CLOSED follows.
+ * A call is named {generation, slot} in one integer, so that it can travel in mail: the generation, above, is never 0, and the slot is below
+ * the port's slot_count, which may be more than the calls it lets in. A call enters once (NEW) and leaves once: reply or finish by the role,
+ * and later CLOSED from the port, after which the name is dead (actions on a dead name are ignored). A call whose client went away still gets
+ * its reply action; CLOSED follows.
  * Owner: the port owns calls and their bytes; Thread: everything but `ring` belongs to the role's thread; `ring` to any thread.
  * Limits: calls in flight ≤ what the port was made with: beyond it the port itself answers ERR_TOO_MANY_REQUESTS.
  */
@@ -50,8 +51,9 @@ struct call_port_table {
     void (*flush)(struct call_port *port);                       /* end of a step: writes that were held together leave */
     void (*refuse)(struct call_port *port);                      /* stop, phase 1: no new calls; connections get GOAWAY */
 };
-struct call_port {
-    const struct call_port_table *table; /* first member of every implementation */
+struct call_port { /* first member of every implementation */
+    const struct call_port_table *table;
+    uint32_t slot_count; /* does not change */
 };
 
 #endif

@@ -63,7 +63,6 @@ struct rpc_server {
     uint32_t method_count;
     uint32_t owed; /* over all methods */
     struct rpc_call *calls;
-    uint32_t slot_count;
     uint32_t *free_slots; /* a stack: a slot whose memory is warm is used first */
     uint32_t free_count;
     uint32_t open_count;  /* calls of the role */
@@ -80,7 +79,7 @@ static struct rpc_server *server_of(struct call_port *port) { return (struct rpc
 static struct rpc_call *find_named(struct rpc_server *server, uint64_t name)
 {
     uint32_t slot = (uint32_t)name;
-    if (slot >= server->slot_count) return NULL;
+    if (slot >= server->port.slot_count) return NULL;
     struct rpc_call *call = &server->calls[slot];
     ASSERT(call->slot == slot);
     return rpc_call_name(call) == name && !call->is_own ? call : NULL;
@@ -111,7 +110,7 @@ static void arm(struct rpc_server *server, uint32_t method)
 static void free_call(struct rpc_server *server, struct rpc_call *call)
 {
     rpc_call_release(call);
-    ASSERT(server->free_count < server->slot_count);
+    ASSERT(server->free_count < server->port.slot_count);
     server->free_slots[server->free_count++] = call->slot;
     for (uint32_t i = 0; server->owed > 0 && i < server->method_count; i++) {
         if (server->methods[i].owed == 0) continue;
@@ -412,14 +411,14 @@ static void make_slots(struct rpc_server *server)
 {
     uint32_t count = server->options.calls_max + OWN_MAX;
     for (uint32_t i = 0; i < server->method_count; i++) count += request_count(&server->methods[i]);
-    server->slot_count = count;
+    server->port.slot_count = count;
     server->calls = alloc_zero(count, sizeof *server->calls);
     server->free_slots = alloc_zero(count, sizeof *server->free_slots);
     for (uint32_t i = 0; i < count; i++) {
         rpc_call_init(&server->calls[i], i);
         server->free_slots[server->free_count++] = count - 1 - i;
     }
-    ASSERT(server->free_count == server->slot_count);
+    ASSERT(server->free_count == server->port.slot_count);
 }
 
 static void bind_listeners(struct rpc_server *server)
@@ -448,7 +447,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     }
     make_slots(server);
     rpc_signal_inbox_init(&server->inbox, &server->wake);
-    rpc_homes_init(&server->homes, &server->inbox, server->slot_count);
+    rpc_homes_init(&server->homes, &server->inbox, server->port.slot_count);
     bind_listeners(server);
     grpc_server_start(server->server);
     rpc_wake_init(&server->wake, server->queue);
@@ -502,7 +501,7 @@ static bool is_at_rest(struct rpc_server *server)
     struct rpc_signal *signal;
     while ((signal = rpc_signal_take(&server->inbox)) != NULL) (void)handle_signal(server, signal, &event);
     bool is_watch_at_rest = server->watch == NULL || rpc_watch_drain(server->watch);
-    return is_watch_at_rest && server->is_shut_down && !server->unknown.is_busy && server->free_count == server->slot_count;
+    return is_watch_at_rest && server->is_shut_down && !server->unknown.is_busy && server->free_count == server->port.slot_count;
 }
 
 /* Takes tags until every slot is free and the server is gone, or until the deadline. The watch streams' tags come to a queue of their own,
@@ -525,7 +524,7 @@ static void drain_calls(struct rpc_server *server, gpr_timespec deadline)
 static void end_open_calls(struct rpc_server *server)
 {
     ASSERT(server->is_refusing);
-    for (uint32_t i = 0; i < server->slot_count; i++) {
+    for (uint32_t i = 0; i < server->port.slot_count; i++) {
         struct rpc_call *call = &server->calls[i];
         if (call->state == RPC_CALL_OPEN && !call->ends_after_send) rpc_call_finish(call, ERR_STOPPED);
     }

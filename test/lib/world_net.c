@@ -521,7 +521,7 @@ void world_net_open(struct world_member *member)
 {
     struct world_calls *calls = &member->calls;
     calls->first = calls->count = calls->free_count = calls->borrowed_count = 0;
-    calls->port.table = &calls_table;
+    calls->port = (struct call_port){.table = &calls_table, .slot_count = member->config.calls_max};
     calls->member = member;
     calls->free_slots = alloc_new(member->config.calls_max * sizeof(uint32_t));
     calls->call_of_slot = alloc_zero(member->config.calls_max, sizeof(uint64_t));

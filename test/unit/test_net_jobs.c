@@ -82,7 +82,7 @@ static const struct call_port_table FAKE_TABLE = {.take = fake_take, .reply = fa
 static void set_up(void)
 {
     kv_rig_init(&rig);
-    fake = (struct fake_port){.port = {.table = &FAKE_TABLE}};
+    fake = (struct fake_port){.port = {.table = &FAKE_TABLE, .slot_count = CALLS}};
     config = (struct config){.calls_max = CALLS, .max_txn_ops = 128, .max_request_bytes = 1536 << 10, .reply_bytes_max = BUDGET, .gather_bytes_max = BUDGET,
                              .chunk_bytes = CONFIG_CHUNK_BYTES};
     memset(&shared, 0, sizeof shared);

@@ -153,6 +153,38 @@ START_TEST(test_node_of_three_stops_and_starts_under_load)
 }
 END_TEST
 
+/* Reads of one of three members, which wait for the others. What gRPC is asked for beforehand has slots, too: more than the calls that may
+ * wait. */
+START_TEST(test_node_refuses_calls_beyond_its_limit_and_answers_those_within)
+{
+    enum { CALLS_MAX = 100, COUNT = 3 * CALLS_MAX };
+    struct node_rig rig;
+    char message[512] = "";
+    uint32_t by_status[GRPC_STATUS_UNAUTHENTICATED + 1] = {0};
+    node_rig_init(&rig, 3);
+    struct config *config = &rig.members[0].config;
+    ck_assert_msg(config_check(config, message, sizeof message), "%s", message);
+    config->calls_max = CALLS_MAX;
+    config->waits_max = CALLS_MAX / 2;
+    rig.members[0].node = node_open(config, message, sizeof message);
+    ck_assert_msg(rig.members[0].node != NULL && node_start(rig.members[0].node, message, sizeof message), "%s", message);
+    rig_client_open(&rig.members[0].client, node_rig_port(&rig, 0), 2);
+    for (uint32_t i = 0; i < COUNT; i++) node_rig_get(&rig, 0, "/etcdserverpb.KV/Range", "key");
+    for (uint32_t i = 0; i < COUNT; i++) {
+        if (i == COUNT - CALLS_MAX) node_rig_start(&rig, 1);
+        struct rig_call *call = node_rig_wait(&rig, 0);
+        ck_assert_ptr_nonnull(call);
+        ck_assert(call->status != GRPC_STATUS_RESOURCE_EXHAUSTED || rig_details_are(call, err_text(ERR_TOO_MANY_REQUESTS)));
+        by_status[call->status]++;
+        rig_call_free(call);
+    }
+    ck_assert_uint_eq(by_status[GRPC_STATUS_RESOURCE_EXHAUSTED], COUNT - CALLS_MAX);
+    ck_assert_uint_eq(by_status[GRPC_STATUS_OK], CALLS_MAX);
+    for (uint32_t i = 0; i < 2; i++) stop(&rig, i);
+    node_rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(test_node_that_cannot_be_made_says_why_and_leaves_nothing)
 {
     struct node_rig rig;
@@ -201,6 +233,7 @@ int main(void)
     tcase_add_test(tests, test_node_leader_that_stops_hands_leadership_over);
     tcase_add_test(tests, test_node_stops_and_starts_under_load);
     tcase_add_test(tests, test_node_of_three_stops_and_starts_under_load);
+    tcase_add_test(tests, test_node_refuses_calls_beyond_its_limit_and_answers_those_within);
     tcase_add_test(tests, test_node_that_cannot_be_made_says_why_and_leaves_nothing);
     Suite *suite = suite_create("node");
     suite_add_tcase(suite, tests);
