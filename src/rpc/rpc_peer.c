@@ -24,6 +24,7 @@
 
 #define IN_MAX 128               /* streams to us, those that have not said hello included */
 #define MEMORY_BYTES_MAX (512u << 20)
+#define FREE_SHUT_NS (2 * NS_PER_S) /* then connections that keep the end waiting are shut */
 #define MIN_PING_INTERVAL_MS 50  /* members find hung connections by pings, as often as their election timeouts are short */
 
 struct rpc_peer {
@@ -319,7 +320,7 @@ struct rpc_peer *rpc_peer_new(const struct rpc_peer_options *options)
     peer->options = *options;
     rng_init(&peer->rng, options->seed);
     list_init(&peer->ins);
-    rpc_listener_init(&peer->listener, "external:peers");
+    rpc_listener_init(&peer->listener, "external:peers", 0);
     rpc_signal_inbox_init_roused(&peer->inbox, rouse_role, &peer->port);
     rpc_signal_init(&peer->callbacks_closed, RPC_TAG_SHUTDOWN, &peer->inbox);
     rpc_signal_init(&peer->shutdown, RPC_TAG_SHUTDOWN, &peer->inbox);
@@ -377,7 +378,13 @@ void rpc_peer_free(struct rpc_peer *peer)
 {
     if (peer == NULL) return;
     end_streams(peer);
-    while (!is_at_rest(peer)) drain(peer);
+    uint64_t shut_ns = clock_mono_ns() + FREE_SHUT_NS;
+    while (!is_at_rest(peer)) {
+        drain(peer);
+        if (clock_mono_ns() < shut_ns) continue;
+        rpc_listener_shut_sockets(&peer->listener); /* what is left of ours has a limit in time of its own, by keepalive_ns */
+        shut_ns = CLOCK_NEVER;
+    }
     grpc_server_destroy(peer->server);
     rpc_unknown_deinit(&peer->unknown);
     rpc_signal_release(&peer->callbacks_closed);

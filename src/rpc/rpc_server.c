@@ -10,7 +10,7 @@
  *
  * The end. refuse() closes the listener and shuts the server down: requested calls come back not ok, connections get GOAWAY. free()
  * answers what is left, gives it a moment to leave, cancels, drains every tag, and only then destroys: gRPC hangs or crashes if a
- * tag or a call is left over. */
+ * tag or a call is left over. Calls of a connection whose client leaves its socket full give no tag back, cancelled or not, until it is shut. */
 #include "rpc/rpc_server.h"
 
 #include <grpc/grpc.h>
@@ -36,6 +36,7 @@
 #define METADATA_BYTES_MAX 65536        /* long tokens */
 #define STUCK_WAIT_NS NS_PER_MS         /* without a stuck function: until held bytes are tried again */
 #define FREE_GRACE_NS (100 * NS_PER_MS) /* for the last answers */
+#define FREE_SHUT_NS (2 * NS_PER_S)     /* then, for connections whose clients do not read */
 #define BORROWED_MAX 1024               /* requests that one take hands out */
 
 struct server_method {
@@ -438,8 +439,8 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options)
     server->port.table = &PORT_TABLE;
     server->options = *options;
     server->shutdown.kind = RPC_TAG_SHUTDOWN;
-    rpc_listener_init(&server->listener, "external:clients");
-    rpc_listener_init(&server->tls_listener, "external:clients-tls");
+    rpc_listener_init(&server->listener, "external:clients", options->keepalive_timeout_ns);
+    rpc_listener_init(&server->tls_listener, "external:clients-tls", options->keepalive_timeout_ns);
     make_server(server);
     register_methods(server);
     if (options->streams_max[WATCH_METHOD_WATCH] > 0) {
@@ -540,9 +541,14 @@ void rpc_server_free(struct rpc_server *server)
     end_open_calls(server);
     drain_calls(server, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(FREE_GRACE_NS, GPR_TIMESPAN)));
     grpc_server_cancel_all_calls(server->server);
+    uint64_t shut_ns = clock_mono_ns() + FREE_SHUT_NS;
     while (!is_at_rest(server)) {
         end_open_calls(server);
         drain_calls(server, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(10, GPR_TIMESPAN)));
+        if (clock_mono_ns() < shut_ns) continue;
+        rpc_listener_shut_sockets(&server->listener);
+        rpc_listener_shut_sockets(&server->tls_listener);
+        shut_ns = CLOCK_NEVER;
     }
     grpc_server_destroy(server->server);
     rpc_watch_free(server->watch);

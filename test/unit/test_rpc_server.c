@@ -510,6 +510,61 @@ START_TEST(test_rpc_server_stops_under_load)
 }
 END_TEST
 
+static void put_frame(struct buf *out, uint8_t type, uint8_t flags, uint8_t stream, struct slice payload)
+{
+    const uint8_t head[9] = {0, (uint8_t)(payload.size >> 8), (uint8_t)payload.size, type, flags, 0, 0, 0, stream};
+    buf_put(out, head, sizeof head);
+    buf_put_slice(out, payload);
+}
+
+static void put_field(struct buf *out, const char *name, const char *value)
+{
+    buf_put_u8(out, 0); /* a literal */
+    buf_put_u8(out, (uint8_t)strlen(name));
+    buf_put_slice(out, slice_from_string(name));
+    buf_put_u8(out, (uint8_t)strlen(value));
+    buf_put_slice(out, slice_from_string(value));
+}
+
+/* Many large answers are asked for, with windows as large as they can be, and nothing is read. */
+static void ask_and_never_read(int descriptor)
+{
+    static const uint8_t WINDOW[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}, UPDATE[] = {0x7f, 0xfe, 0, 0}, EMPTY[5] = {0};
+    struct buf bytes, fields;
+    buf_init(&bytes);
+    buf_init(&fields);
+    put_field(&fields, ":method", "POST");
+    put_field(&fields, ":scheme", "http");
+    put_field(&fields, ":path", "/etcdserverpb.KV/Range");
+    put_field(&fields, ":authority", "x");
+    put_field(&fields, "content-type", "application/grpc");
+    put_field(&fields, "te", "trailers");
+    buf_put_slice(&bytes, slice_from_string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    put_frame(&bytes, 4, 0, 0, slice_make(WINDOW, sizeof WINDOW));
+    put_frame(&bytes, 8, 0, 0, slice_make(UPDATE, sizeof UPDATE));
+    for (uint8_t stream = 1; stream < 40; stream += 2) {
+        put_frame(&bytes, 1, 4, stream, buf_slice(&fields));
+        put_frame(&bytes, 0, 1, stream, slice_make(EMPTY, sizeof EMPTY));
+    }
+    ck_assert_int_eq(send(descriptor, bytes.blob->data, bytes.size, MSG_NOSIGNAL), (int)bytes.size);
+    buf_deinit(&fields);
+    buf_deinit(&bytes);
+}
+
+START_TEST(test_rpc_server_stops_though_a_client_leaves_its_socket_full)
+{
+    int pair[2];
+    struct role *stopped = role_start(40);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    rpc_server_adopt(stopped->server, pair[1]);
+    ask_and_never_read(pair[0]);
+    wait_for(&stopped->started, 20);
+    ck_assert_uint_lt(atomic_load(&stopped->closed), 20);
+    role_stop(stopped);
+    close(pair[0]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rpc_server");
@@ -532,6 +587,7 @@ int main(void)
     tcase_add_test(calls, test_rpc_server_wait_ends_at_its_deadline);
     tcase_add_test(calls, test_rpc_server_ignores_actions_on_dead_names);
     tcase_add_test(calls, test_rpc_server_stops_under_load);
+    tcase_add_test(calls, test_rpc_server_stops_though_a_client_leaves_its_socket_full);
     suite_add_tcase(suite, calls);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);
