@@ -182,8 +182,8 @@ static bool handle_signal(struct rpc_peer *peer, struct rpc_signal *signal, stru
     case RPC_TAG_IN_FINISHED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, finished), signal); return false;
     case RPC_TAG_IN_CLOSED: in_done(peer, LIST_ENTRY(signal, struct rpc_peer_in, closed), signal); return false;
     case RPC_TAG_IN_ARRIVED: stream_arrived(peer, signal->ok, now_ns); return false;
-    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&peer->unknown, signal->ok); return false;
-    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&peer->unknown); return false;
+    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&signal->tag, signal->ok); return false;
+    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&signal->tag); return false;
     case RPC_TAG_SHUTDOWN:
         if (signal == &peer->shutdown) peer->is_shut_down = true;
         else peer->is_callbacks_closed = true;
@@ -350,7 +350,7 @@ static bool is_at_rest(const struct rpc_peer *peer)
     for (uint32_t i = 0; i < peer->out_count; i++) {
         if (peer->outs[i]->call != NULL) return false;
     }
-    return peer->is_shut_down && !peer->unknown.is_busy && !peer->is_armed && peer->in_count == 0;
+    return peer->is_shut_down && !rpc_unknown_is_busy(&peer->unknown) && !peer->is_armed && peer->in_count == 0;
 }
 
 static void end_streams(struct rpc_peer *peer)
@@ -386,7 +386,6 @@ void rpc_peer_free(struct rpc_peer *peer)
         shut_ns = CLOCK_NEVER;
     }
     grpc_server_destroy(peer->server);
-    rpc_unknown_deinit(&peer->unknown);
     rpc_signal_release(&peer->callbacks_closed);
     grpc_completion_queue_shutdown(peer->callbacks);
     while (!peer->is_callbacks_closed) drain(peer);

@@ -215,8 +215,8 @@ static size_t handle(struct rpc_server *server, const grpc_event *event, struct 
     case RPC_TAG_CALL_SENT: return call_sent(LIST_ENTRY(tag, struct rpc_call, sent), ok, out_event);
     case RPC_TAG_CALL_CLOSED: return call_closed(server, LIST_ENTRY(tag, struct rpc_call, closed), ok, out_event);
     case RPC_TAG_CALL_GONE: return call_gone(server, LIST_ENTRY(tag, struct rpc_call, gone), out_event);
-    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(&server->unknown, ok); return 0;
-    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(&server->unknown); return 0;
+    case RPC_TAG_UNKNOWN_ARRIVED: rpc_unknown_arrived(tag, ok); return 0;
+    case RPC_TAG_UNKNOWN_ANSWERED: rpc_unknown_answered(tag); return 0;
     case RPC_TAG_WAKE: rpc_wake_answer(&server->wake); return 0;
     case RPC_TAG_SIGNAL: rpc_signal_pass(tag, ok); return 0;
     case RPC_TAG_SHUTDOWN: server->is_shut_down = true; return 0;
@@ -502,7 +502,7 @@ static bool is_at_rest(struct rpc_server *server)
     struct rpc_signal *signal;
     while ((signal = rpc_signal_take(&server->inbox)) != NULL) (void)handle_signal(server, signal, &event);
     bool is_watch_at_rest = server->watch == NULL || rpc_watch_drain(server->watch);
-    return is_watch_at_rest && server->is_shut_down && !server->unknown.is_busy && server->free_count == server->port.slot_count;
+    return is_watch_at_rest && server->is_shut_down && !rpc_unknown_is_busy(&server->unknown) && server->free_count == server->port.slot_count;
 }
 
 /* Takes tags until every slot is free and the server is gone, or until the deadline. The watch streams' tags come to a queue of their own,
@@ -555,7 +555,6 @@ void rpc_server_free(struct rpc_server *server)
     rpc_homes_deinit(&server->homes);
     rpc_signal_inbox_deinit(&server->inbox);
     rpc_wake_deinit(&server->wake);
-    rpc_unknown_deinit(&server->unknown);
     grpc_completion_queue_shutdown(server->queue);
     while (grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type != GRPC_QUEUE_SHUTDOWN) continue;
     grpc_completion_queue_destroy(server->queue);

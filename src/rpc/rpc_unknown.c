@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "rpc/rpc_method.h"
 
 static void *tag_of(const struct rpc_unknown *unknown, struct rpc_signal *signal)
@@ -15,25 +16,34 @@ static void *tag_of(const struct rpc_unknown *unknown, struct rpc_signal *signal
     return &signal->tag;
 }
 
+/* Asks for the next call, if one may come. */
 static void arm(struct rpc_unknown *unknown)
 {
-    ASSERT(unknown->call == NULL && !unknown->is_busy);
-    grpc_call_details_init(&unknown->details);
-    grpc_metadata_array_init(&unknown->metadata);
-    grpc_call_error error = grpc_server_request_call(unknown->server, &unknown->call, &unknown->details, &unknown->metadata,
-                                                     unknown->queue, unknown->queue, tag_of(unknown, &unknown->arrived));
+    if (unknown->armed != NULL || unknown->is_shut_down || unknown->busy_count == RPC_UNKNOWN_CALLS_MAX) return;
+    struct rpc_unknown_call *call = unknown->calls;
+    while (call->is_busy) call++;
+    ASSERT(call < unknown->calls + RPC_UNKNOWN_CALLS_MAX && call->call == NULL);
+    grpc_call_details_init(&call->details);
+    grpc_metadata_array_init(&call->metadata);
+    grpc_call_error error = grpc_server_request_call(unknown->server, &call->call, &call->details, &call->metadata, unknown->queue,
+                                                     unknown->queue, tag_of(unknown, &call->arrived));
     ASSERT(error == GRPC_CALL_OK);
-    unknown->is_busy = true;
+    call->is_busy = true;
+    unknown->busy_count++;
+    unknown->armed = call;
 }
 
 void rpc_unknown_init(struct rpc_unknown *unknown, grpc_server *server, grpc_completion_queue *queue, struct rpc_signal_inbox *inbox,
                       bool is_client_port)
 {
     ASSERT(server != NULL && queue != NULL);
-    *unknown = (struct rpc_unknown){.server = server, .queue = queue, .is_client_port = is_client_port};
-    unknown->has_inbox = inbox != NULL;
-    rpc_signal_init(&unknown->arrived, RPC_TAG_UNKNOWN_ARRIVED, inbox);
-    rpc_signal_init(&unknown->answered, RPC_TAG_UNKNOWN_ANSWERED, inbox);
+    *unknown = (struct rpc_unknown){.server = server, .queue = queue, .is_client_port = is_client_port, .has_inbox = inbox != NULL};
+    for (uint32_t i = 0; i < RPC_UNKNOWN_CALLS_MAX; i++) {
+        struct rpc_unknown_call *call = &unknown->calls[i];
+        call->unknown = unknown;
+        rpc_signal_init(&call->arrived, RPC_TAG_UNKNOWN_ARRIVED, inbox);
+        rpc_signal_init(&call->answered, RPC_TAG_UNKNOWN_ANSWERED, inbox);
+    }
     arm(unknown);
 }
 
@@ -70,9 +80,9 @@ static void describe(const struct rpc_unknown *unknown, struct slice path, struc
     }
 }
 
-static grpc_slice answer_text(const struct rpc_unknown *unknown)
+static grpc_slice answer_text(const struct rpc_unknown *unknown, grpc_slice method)
 {
-    struct slice path = slice_make(GRPC_SLICE_START_PTR(unknown->details.method), GRPC_SLICE_LENGTH(unknown->details.method));
+    struct slice path = slice_make(GRPC_SLICE_START_PTR(method), GRPC_SLICE_LENGTH(method));
     struct buf text;
     buf_init(&text);
     buf_put_slice(&text, path);
@@ -90,43 +100,48 @@ static grpc_slice answer_text(const struct rpc_unknown *unknown)
     return slice;
 }
 
-void rpc_unknown_arrived(struct rpc_unknown *unknown, bool ok)
+static void forget(struct rpc_unknown_call *call)
 {
-    ASSERT(unknown->is_busy);
-    if (!ok) { /* the server was shut down */
-        unknown->is_busy = false;
-        return;
-    }
-    ASSERT(unknown->call != NULL);
-    unknown->text = answer_text(unknown);
+    if (call->call != NULL) grpc_call_unref(call->call);
+    call->call = NULL;
+    grpc_slice_unref(call->text);
+    call->text = grpc_empty_slice();
+    grpc_call_details_destroy(&call->details);
+    grpc_metadata_array_destroy(&call->metadata);
+    ASSERT(call->is_busy && call->unknown->busy_count > 0);
+    call->is_busy = false;
+    call->unknown->busy_count--;
+}
+
+static void answer(struct rpc_unknown_call *call)
+{
+    ASSERT(call->call != NULL);
+    call->text = answer_text(call->unknown, call->details.method);
     grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_STATUS_FROM_SERVER}, {.op = GRPC_OP_RECV_CLOSE_ON_SERVER}};
     ops[1].data.send_status_from_server.status = GRPC_STATUS_UNIMPLEMENTED;
-    ops[1].data.send_status_from_server.status_details = &unknown->text;
-    ops[2].data.recv_close_on_server.cancelled = &unknown->is_cancelled;
-    grpc_call_error error = grpc_call_start_batch(unknown->call, ops, 3, tag_of(unknown, &unknown->answered), NULL);
+    ops[1].data.send_status_from_server.status_details = &call->text;
+    ops[2].data.recv_close_on_server.cancelled = &call->is_cancelled;
+    grpc_call_error error = grpc_call_start_batch(call->call, ops, 3, tag_of(call->unknown, &call->answered), NULL);
     ASSERT(error == GRPC_CALL_OK);
 }
 
-static void forget_call(struct rpc_unknown *unknown)
+void rpc_unknown_arrived(struct rpc_tag *tag, bool ok)
 {
-    if (unknown->call != NULL) grpc_call_unref(unknown->call);
-    unknown->call = NULL;
-    grpc_slice_unref(unknown->text);
-    unknown->text = grpc_empty_slice();
-    grpc_call_details_destroy(&unknown->details);
-    grpc_metadata_array_destroy(&unknown->metadata);
+    struct rpc_unknown_call *call = LIST_ENTRY(tag, struct rpc_unknown_call, arrived.tag);
+    struct rpc_unknown *unknown = call->unknown;
+    ASSERT(unknown->armed == call);
+    unknown->armed = NULL;
+    unknown->is_shut_down = !ok;
+    if (ok) answer(call);
+    else forget(call);
+    arm(unknown);
 }
 
-void rpc_unknown_answered(struct rpc_unknown *unknown)
+void rpc_unknown_answered(struct rpc_tag *tag)
 {
-    ASSERT(unknown->is_busy && unknown->call != NULL);
-    forget_call(unknown);
-    unknown->is_busy = false;
-    arm(unknown); /* of a server that is shut down it comes out at once, not ok */
+    struct rpc_unknown_call *call = LIST_ENTRY(tag, struct rpc_unknown_call, answered.tag);
+    forget(call);
+    arm(call->unknown); /* of a server that is shut down it comes out at once, not ok */
 }
 
-void rpc_unknown_deinit(struct rpc_unknown *unknown)
-{
-    ASSERT(!unknown->is_busy);
-    forget_call(unknown);
-}
+bool rpc_unknown_is_busy(const struct rpc_unknown *unknown) { return unknown->busy_count > 0; }
