@@ -13,6 +13,7 @@
 #include "base/process_stats.h"
 #include "base/rng.h"
 #include "pipeline/door_actor.h"
+#include "pipeline/door_listen.h"
 #include "pipeline/line.h"
 #include "rpc/rpc_peer.h"
 #include "rpc/rpc_server.h"
@@ -131,6 +132,30 @@ static void make_ports(struct node *node)
     node->peers = rpc_peer_new(&options);
 }
 
+/* All listeners at once, and closed again. */
+static bool can_listen(const struct config *config, char *out_message, size_t size)
+{
+    const char *lists[] = {config->listen_client_urls, config->listen_peer_urls, config->listen_metrics_urls};
+    const size_t list_count = sizeof(lists) / sizeof(*lists);
+    struct door_listen *listeners = alloc_zero(list_count * DOOR_LISTEN_MAX, sizeof(*listeners));
+    int count = 0, opened = 0;
+    for (size_t i = 0; i < list_count && opened >= 0; i++) {
+        opened = lists[i][0] == '\0' ? 0 : door_listen_open(lists[i], &listeners[count], out_message, size);
+        if (opened > 0) count += opened;
+    }
+    for (int i = 0; i < count; i++) door_listen_close(&listeners[i]);
+    alloc_free(listeners);
+    return opened >= 0;
+}
+
+/* A first start founds a member whose ids come from its URLs, for good: one that cannot serve under them is to leave nothing. */
+static bool may_found(struct node *node, const struct config *config, char *out_message, size_t size)
+{
+    struct data_dir_identity identity;
+    bool is_first = data_dir_load_identity(&node->dir, &identity, out_message, size) == ERR_KEY_NOT_FOUND;
+    return !is_first || can_listen(config, out_message, size);
+}
+
 static bool recover(struct node *node, const struct config *config, char *out_message, size_t size)
 {
     node->fs = fs_real_new();
@@ -140,6 +165,7 @@ static bool recover(struct node *node, const struct config *config, char *out_me
     const struct data_names names = data_names_make(config->wal_subdir, config->snapshot_subdir, config->raft_state_file);
     if (data_dir_open(node->fs, config->data_dir_path, config->wal_dir, &names, &node->dir, out_message, size) != ERR_OK) return false;
     node->has_dir = true;
+    if (!may_found(node, config, out_message, size)) return false;
     struct line_recover_options options = {.config = config, .dir = &node->dir, .wal_fs = node->wal_fs,
                                            .rcu = rcu_system(), .now_ns = clock_mono_ns(),
                                            .seed = rng_seed_from_system()};

@@ -405,6 +405,21 @@ def test_a_port_that_is_taken_is_a_clear_error():
         check(code not in (0, None) and str(member.client_port) in last, "exit %s: %s", code, last)
 
 
+def test_a_first_start_that_cannot_listen_founds_nothing():
+    needs_kvd("a directory that a failed start leaves as it was")
+    with Single() as member:
+        right = member.peer_port
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            member.peer_port = taken.getsockname()[1]
+            member.initial_cluster = "%s=%s" % (member.name, member.peer_url)
+            _refused_start(member, "cannot listen on 127.0.0.1:%d" % member.peer_port)
+        member.peer_port = right
+        member.initial_cluster = "%s=%s" % (member.name, member.peer_url)
+        member.start()
+        told, = member.client.call("MemberList", rpc.MemberListRequest()).members
+        check(list(told.peerURLs) == [member.peer_url], "the mistyped address is kept for good: %s", told)
+
+
 def test_keepalive_pings_at_5_s_are_not_answered_with_goaway():
     """A channel that pings every 5 s without streams, as many clients do, stays open: cut to two pings here."""
     import grpc
