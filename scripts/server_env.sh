@@ -19,6 +19,7 @@ if [[ ! -x $binary ]]; then
     echo "there is no server program at $binary; \`make build\` makes it" >&2
     exit 1
 fi
+[[ $binary == /* ]] || binary=$PWD/$binary
 # All settings as NAME='value', defaults included; or every mistake with its line, on stderr.
 settings=$("$binary" --check-config "$config" --write-out env) || exit 1
 eval "$settings"

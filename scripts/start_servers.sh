@@ -14,7 +14,12 @@ done
 # Members with data keep the cluster that they were made for, whatever config.env says later: told here, not by members that
 # wait for each other in vain.
 cluster="$initial_cluster token=$SERVER_CLUSTER_TOKEN"
-if compgen -G "$data_dir/kvd*/" >/dev/null && [[ -e $data_dir/cluster && $(<"$data_dir/cluster") != "$cluster" ]]; then
+has_data() {
+    local directory
+    for directory in "$data_dir"/kvd*/; do [[ ! -d $directory ]] || return 0; done
+    return 1
+}
+if has_data && [[ -e $data_dir/cluster && $(<"$data_dir/cluster") != "$cluster" ]]; then
     cat >&2 <<END
 The data in $data_dir belongs to another cluster than $config describes:
   there: $(<"$data_dir/cluster")

@@ -1,9 +1,12 @@
 /* snapshot_command: see the header. */
 #include "snapshot_command.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/assert.h"
 #include "base/rng.h"
@@ -193,6 +196,27 @@ static void print_restored(const struct restore_result *result, const struct clu
                     "take it for theirs. Another --initial-cluster-token tells them apart.\n");
 }
 
+/* A restored directory comes under its name whole, by a rename, in place of an empty one at most: where that cannot be it is said before
+ * the work. */
+static enum ctl_exit check_place(const char *flag, const char *path)
+{
+    char own[PATH_MAX];
+    struct statx status;
+    snprintf(own, sizeof own, "%s", path);
+    size_t size = strlen(own);
+    while (size > 1 && own[size - 1] == '/') own[--size] = '\0';
+    const char *slash = strrchr(own, '/'), *name = slash == NULL ? own : slash + 1;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || *name == '\0')
+        return ctl_fail(CTL_BAD_ARGS, "--%s %s: give the directory by its name", flag, path);
+    if (statx(AT_FDCWD, own, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &status) != 0) return CTL_OK; /* it is to be made */
+    const char *what = S_ISLNK(status.stx_mode)                                    ? "a symbolic link"
+                       : (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 ? "a mount point"
+                                                                                   : NULL;
+    if (what == NULL) return CTL_OK;
+    return ctl_fail(CTL_ERROR, "%s: is %s, and cannot be replaced by what is restored: give a directory inside of it (--%s %s/NAME)", own, what,
+                    flag, own);
+}
+
 static enum ctl_exit restore(const struct config *config, const struct ctl_options *options, const struct cluster *cluster, uint64_t self,
                              const char *file)
 {
@@ -242,7 +266,9 @@ enum ctl_exit snapshot_command_restore(struct ctl *ctl, int count, const char **
     enum ctl_exit code = check_bump(&ctl->options);
     if (code == CTL_OK) code = found_cluster(&ctl->options, &config, &cluster, &self);
     if (code != CTL_OK) return code;
-    code = restore(&config, &ctl->options, cluster, self, words[0]);
+    code = check_place("data-dir", config.data_dir_path);
+    if (code == CTL_OK && config.wal_dir[0] != '\0') code = check_place("wal-dir", config.wal_dir);
+    if (code == CTL_OK) code = restore(&config, &ctl->options, cluster, self, words[0]);
     cluster_unref(cluster);
     return code;
 }

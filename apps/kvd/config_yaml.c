@@ -31,8 +31,8 @@ static const struct {
     {"client-transport-security", "trusted-ca-file", "trusted-ca-file"},
     {"client-transport-security", "ca-file", "ca-file"},
     {"client-transport-security", "auto-tls", "auto-tls"},
-    {"client-transport-security", "allowed-cn", "peer-cert-allowed-cn"},
-    {"client-transport-security", "allowed-cns", "peer-cert-allowed-cn"},
+    {"client-transport-security", "allowed-cn", "client-cert-allowed-hostname"}, /* whom to let in, which is refused alike */
+    {"client-transport-security", "allowed-cns", "client-cert-allowed-hostname"},
     {"client-transport-security", "allowed-hostname", "client-cert-allowed-hostname"},
     {"client-transport-security", "allowed-hostnames", "client-cert-allowed-hostname"},
     {"peer-transport-security", "cert-file", "peer-cert-file"},

@@ -14,6 +14,7 @@
 #include "config_file.h"
 #include "rpc/rpc_tls.h"
 #include "settings.h"
+#include "storage/cluster.h"
 
 #define PLACE_BYTES_MAX 4224
 #define TEXTS_STEP 64
@@ -255,10 +256,21 @@ static void check_certificate(struct options *options)
     const struct config *config = &options->config;
     const struct rpc_tls_files files = {.certificate = config->cert_file, .key = config->key_file, .trusted_ca = config->trusted_ca_file};
     char why[1792], message[1900];
-    if (files.certificate[0] == '\0') return;
+    if (files.certificate[0] == '\0' || files.key[0] == '\0') return; /* one without the other is told already */
     enum rpc_tls_file file = rpc_tls_check(&files, why, sizeof(why));
     snprintf(message, sizeof(message), "--%s: %s", flags[file], why);
     if (file != RPC_TLS_NONE) complain_of(options, flags[file], message);
+}
+
+/* Only a first start reads it, and then beside the member's own name and URLs. */
+static void check_initial_cluster(struct options *options)
+{
+    const struct config *config = &options->config;
+    char why[1024];
+    if (!options->is_check || config->initial_cluster[0] == '\0') return;
+    struct cluster *cluster = cluster_from_initial(config->initial_cluster, config->initial_cluster_token, why, sizeof(why));
+    if (cluster == NULL) complain_of(options, "initial-cluster", why);
+    cluster_unref(cluster);
 }
 
 void options_check_values(struct options *options)
@@ -276,8 +288,9 @@ void options_check_values(struct options *options)
         snprintf(text, sizeof(text), "unknown --log-format \"%.200s\"", options->log_format_text);
         complain_of(options, "log-format", text);
     }
-    if (!config_check_all(&options->config, on_config, options)) return;
+    (void)config_check_all(&options->config, on_config, options); /* it has complained of what is wrong */
     check_certificate(options);
+    check_initial_cluster(options);
     if (is_advertise_missing(options))
         complain_of(options, "advertise-client-urls", "--advertise-client-urls is required when --listen-client-urls is set explicitly");
 }

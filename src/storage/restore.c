@@ -405,6 +405,8 @@ static enum err check_reach(struct restore *restore)
 
 static enum err run(struct restore *restore)
 {
+    if (restore->wal_path != NULL && strcmp(restore->wal_path, restore->data_path) == 0)
+        return refuse(restore, ERR_STOPPED, "%s: is the data directory itself: the log needs another one", restore->wal_path);
     enum err err = check_free(restore, restore->data_path);
     if (err == ERR_OK && restore->wal_path != NULL) err = check_free(restore, restore->wal_path);
     if (err == ERR_OK) err = check_aside(restore);

@@ -56,6 +56,19 @@ print(len(mistakes))' "$kvd"
     expect_error "a start says the first on its last line" "ten.env:1: unknown name.*and 9 more" "$kvd" --config-file ten.env --node 1
 }
 
+mistakes_of_all_kinds_come_at_once() {
+    cat >"$e2e_dir/expected" <<'END'
+--max-txn-ops must be between 1 and 65536 (set to 0)
+--advertise-client-urls is required when --listen-client-urls is set explicitly
+2 mistakes
+END
+    expect "one does not hide another" "" mistakes "$e2e_dir/expected" "$kvd" --check-config --listen-client-urls http://127.0.0.1:1 --max-txn-ops 0
+    expect_error "the first members' form" 'initial cluster: "b": expected' "$kvd" --check-config --initial-cluster 'a=http://1.2.3.4:1,b'
+    printf 'client-transport-security:\n  allowed-cn: me\n' >"$e2e_dir/cn.yml"
+    expect_error "clients' certificates are clients'" '^[^ ]*cn.yml:2: .*clients with any certificate' "$kvd" --check-config "$e2e_dir/cn.yml"
+    expect_error "once each" '^1 mistake$' "$kvd" --check-config --cert-file missing.pem
+}
+
 # not_of FILE: the settings that it leaves open
 not_of() { "$kvd" --check-config "$1" | tail -n +2 | { grep -v " $1:[0-9]*$" || true; }; }
 
@@ -200,6 +213,7 @@ END
 }
 
 ten_mistakes_are_ten_messages
+mistakes_of_all_kinds_come_at_once
 what_is_in_force_is_told
 etcds_file_runs_three_members
 config_env_takes_effect

@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=e2e_lib.sh
 . "$(dirname "$0")/e2e_lib.sh"
 scripts=$e2e_root/scripts
-place="$e2e_dir/with a blank"
+place="$e2e_dir/with a [blank]"
 data="$place/data"
 port=$(e2e_free_ports)
 mkdir "$place"
@@ -116,7 +116,7 @@ stop_spares_strangers
 port_in_use
 mistakes_are_told
 configure
-"$scripts/start_servers.sh" >/dev/null
+(cd "$e2e_root/bin" && KVD_BINARY=./kvd "$scripts/start_servers.sh" >/dev/null)
 expect "the data is still there" $'greeting\nhello world' "$scripts/client.sh" get greeting
 "$scripts/stop_servers.sh" >/dev/null
 expect_error "clean_data asks" "Remove all that .* nothing was removed" flat "$scripts/clean_data.sh"

@@ -129,6 +129,12 @@ refuses() {
     ends_with 128 "couldn't find local name \"a\"" snapshot restore "$saved" --name a --initial-cluster b=http://127.0.0.1:1
     ends_with 1 "in the way|not empty" snapshot restore "$saved" --data-dir "$e2e_dir"
     ends_with 1 "did you mean \"snapshot restore\"" restore "$saved"
+    mkdir "$e2e_dir/behind" "$e2e_dir/empty"
+    ln -s behind "$e2e_dir/link"
+    ends_with 1 "link: is a symbolic link, .*give a directory inside of it" snapshot restore "$saved" --data-dir "$e2e_dir/link/"
+    ends_with 128 "give the directory by its name" snapshot restore "$saved" --data-dir "$e2e_dir/empty/./"
+    ends_with 1 "empty: is the data directory itself" snapshot restore "$saved" --data-dir "$e2e_dir/empty" --wal-dir "$e2e_dir/empty"
+    ends_with 1 "proc: is a mount point, .*give a directory inside of it" snapshot restore "$saved" --data-dir "$e2e_dir/none" --wal-dir /proc
     expect "none of this leaves a directory" "" find "$e2e_dir" -name 'none*' -o -name 'foreign*'
 }
 
