@@ -26,6 +26,7 @@ function(kvd_test_programs folder)
   endforeach()
 endfunction()
 kvd_test_programs(unit)
+target_link_options(test_watch_cost PRIVATE -Wl,--wrap=watch_ids_next) # it counts the calls
 target_link_libraries(test_tool PRIVATE kvd_tool)
 target_link_libraries(test_readsnapshot PRIVATE kvd_fuzz_shared)
 target_link_libraries(test_kvctl PRIVATE kvd_fuzz_shared)

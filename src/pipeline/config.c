@@ -57,6 +57,7 @@ void config_init(struct config *config)
         .keepalive_interval_ns = 7200 * NS_PER_S,
         .keepalive_timeout_ns = 20 * NS_PER_S,
         .watch_progress_ns = 600 * NS_PER_S,
+        .watch_message_bytes_max = INT32_MAX, /* what gRPC's other servers send at most, etcd's too */
         .lease_checkpoint_ns = 300 * NS_PER_S,
         .wal_segment_bytes = 16 * MIB,
     };

@@ -56,6 +56,7 @@ struct config {
     uint64_t keepalive_timeout_ns;
     uint64_t lease_checkpoint_ns;         /* how long a lease lives without a renewal before a checkpoint says what is left */
     uint64_t watch_progress_ns;           /* between two progress notifications of a watcher */
+    uint32_t watch_message_bytes_max;     /* a watch stream that would need a larger response for one revision ends */
     uint64_t wal_segment_bytes;
     uint64_t wal_segment_entries_max;
 

@@ -320,6 +320,13 @@ static void frame_waits(struct watch_actor *role, const struct watch_frame *fram
     held->begun_ns = begun_ns;
 }
 
+static void end_hopeless(struct watch_actor *role, const struct watch_frame *frame)
+{
+    LOG(WARN, "a watch stream ends", LOG_F_HEX("stream", frame->name), LOG_F_TEXT("error", err_text(frame->err)));
+    METRIC_ADD(&role->shared->metrics, watch_send_failures, 1);
+    end(role, find(role, frame->name), frame->err);
+}
+
 /* The clock is looked at twice for a run of frames, and the counts that others read are written once: each costs as much as a good part of a
  * frame. */
 static void send_frames(struct watch_actor *role, const struct mvcc_view *view, size_t *frames, size_t *budget)
@@ -329,6 +336,10 @@ static void send_frames(struct watch_actor *role, const struct mvcc_view *view, 
     uint64_t term = SHARED_GET(role->shared, term), begun_ns = clock_mono_ns(), messages = 0, bytes = 0;
     for (; *frames > 0 && watch_next(role->watch, view, term, budget, &frame); (*frames)--) {
         if (watch_waits_frame(role, &frame)) continue;
+        if (frame.err != ERR_OK) {
+            end_hopeless(role, &frame);
+            continue;
+        }
         messages++;
         bytes += frame.head.size + blob_slice(frame.events).size;
         bool is_sent = role->port->table->send(role->port, frame.name, frame.head, frame.events);
@@ -453,6 +464,7 @@ void watch_actor_init(struct watch_actor *role, const struct watch_actor_options
                                                     .watchers_max = config->watchers_max,
                                                     .key_bytes_max = (size_t)config->watch_key_bytes_max,
                                                     .fragment_bytes = (size_t)config->max_request_bytes + 512 * 1024,
+                                                    .message_bytes_max = config->watch_message_bytes_max,
                                                     .progress_ns = config->watch_progress_ns,
                                                     .hold_bytes_max = config->watch_hold_bytes_max,
                                                     .seed = options->seed},

@@ -101,6 +101,10 @@ bool watch_waits_frame(struct watch_actor *role, const struct watch_frame *frame
     struct watch_wait *wait = map_get(&role->waits.by_stream, key_of(frame->stream));
     struct lock_head head;
     if (wait == NULL) return false;
+    if (frame->err != ERR_OK) {
+        end_without_news(role, wait, frame->err);
+        return true;
+    }
     lock_bytes_read_head(frame->head, &head);
     if (head.is_created && !head.is_canceled) {
         watch_sent(role->watch, wait->stream);

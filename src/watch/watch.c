@@ -15,6 +15,7 @@
 struct watch *watch_new(const struct watch_options *options, const struct mvcc_view *view)
 {
     ASSERT(options->member_id != 0 && options->watchers_max > 0 && options->fragment_bytes > 0 && options->progress_ns > 0);
+    ASSERT(options->message_bytes_max > options->fragment_bytes && options->message_bytes_max <= INT32_MAX);
     struct watch *watch = ALLOC(struct watch);
     *watch = (struct watch){.options = *options, .live = mvcc_view_revision(view), .view_revision = mvcc_view_revision(view),
                             .floor = mvcc_view_compact_revision(view)};
@@ -242,6 +243,10 @@ static bool tell_events(struct watch *watch, struct watcher *watcher, const stru
                         struct watch_frame *frame)
 {
     const struct watch_memo *memo = watch_encode_events(watch, watcher, view, budget);
+    if (memo->is_too_large) {
+        frame->err = ERR_WATCH_TOO_LARGE;
+        return true;
+    }
     move_on(watch, watcher, memo);
     if (memo->count == 0) return false; /* none passed its filters */
     watch_encode_head(watch, term, &(struct watch_response){.watch_id = watcher->id, .revision = mvcc_view_revision(view), .fragment = memo->is_fragment});
@@ -315,6 +320,7 @@ bool watch_next(struct watch *watch, const struct mvcc_view *view, uint64_t term
         }
         list_remove(&stream->of_ready); /* what was told may have lined somebody up */
         stream->is_sending = true;
+        if (out_frame->err != ERR_OK) return true;
         stream->turn_bytes += (uint32_t)(watch->head.size + blob_slice(out_frame->events).size);
         out_frame->head = buf_slice(&watch->head);
         watch->stats.frames++;

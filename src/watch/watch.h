@@ -13,7 +13,7 @@
  * Owner: watch_new/_free. Thread: the watch role's. Borrowed views: one per call, of one store.
  * Limits: watchers_max and key_bytes_max over all streams (refused in the created response); answers that wait per stream: a stream that has
  * WATCH_ANSWERS_MAX of them is not asked for its next message; a frame ends with the revision that makes it WATCH_FRAME_BYTES. One
- * revision is never cut, in memory or on the wire, unless the watcher asked for fragments.
+ * revision is never cut, in memory or on the wire, unless the watcher asked for fragments; whose is larger than message_bytes_max ends.
  * Source: the API's rules for watch streams; the invariants W1–W14 of the tests. */
 #ifndef WATCH_WATCH_H
 #define WATCH_WATCH_H
@@ -31,6 +31,7 @@ struct watch_options {
     uint32_t watchers_max;
     size_t key_bytes_max;           /* of all intervals together */
     size_t fragment_bytes;          /* a response beyond it is cut for watchers that asked for fragments */
+    size_t message_bytes_max;       /* a stream that would need a larger response for one revision ends; > fragment_bytes + an event */
     uint64_t progress_ns;           /* between two progress notifications of a watcher that wants them */
     uint64_t hold_bytes_max;        /* history that is held back from compaction for who is behind */
     uint64_t seed;                  /* of the jitter of progress notifications */
@@ -68,6 +69,7 @@ struct watch_frame {
     bool is_answer;             /* to a request: see watch_may_receive */
     bool is_progress;           /* told by itself, or because it was asked for */
     uint32_t event_count;
+    enum err err;               /* not ERR_OK: no message, the stream can be told no more: watch_close it */
 };
 /* The next message of a stream that is not sending, streams in turn, WATCH_TURN_BYTES each; then it is sending. Takes what it cost off the budget.
  * False: none is ready, or the budget is used up (*budget = 0: there may be more). */

@@ -9,6 +9,7 @@
 #define FRAME_REVISIONS_MAX 1000
 #define FRAME_LOOKS_MAX 1024      /* changes looked at for one frame: then the common sweep finds what is next */
 #define LOOK_BYTES 64             /* encoded bytes that cost as much as a look */
+#define HEAD_BYTES_MAX 128        /* of a response with events: the header, the watcher's id, a flag */
 
 /* All who are told of one view share its header: it stays at the head's beginning. */
 static void put_header(struct watch *watch, uint64_t term, int64_t revision)
@@ -52,16 +53,20 @@ static bool get_prev(const struct watch *watch, const struct mvcc_view *view, co
     return mvcc_get(view, change->kv.key, before, out_kv);
 }
 
-static void put_event(struct watch *watch, const struct mvcc_view *view, const struct mvcc_change *change, bool with_prev)
+/* False: the message would be larger than one may be. */
+static bool put_event(struct watch *watch, const struct mvcc_view *view, const struct mvcc_change *change, bool with_prev)
 {
     struct buf event;
     struct mvcc_kv prev;
     buf_init(&event);
     range_put_event(&event, change, false);
     if (with_prev && get_prev(watch, view, change, &prev)) range_put_kv(&event, 3, &prev, false);
-    buf_put_pb_bytes(&watch->events, 11, buf_slice(&event));
+    size_t size = 1 + pb_varint_size(event.size) + event.size;
+    bool fits = HEAD_BYTES_MAX + watch->events.size + size <= watch->options.message_bytes_max;
+    if (fits) buf_put_pb_bytes(&watch->events, 11, buf_slice(&event));
+    if (fits) watch->stats.encoded_events++;
     buf_deinit(&event);
-    watch->stats.encoded_events++;
+    return fits;
 }
 
 static uint32_t flags_of(const struct watcher *watcher)
@@ -79,6 +84,18 @@ static bool wants(const struct watcher *watcher, const struct mvcc_range *range,
 
 static size_t change_bytes(const struct mvcc_change *change) { return change->kv.key.size + change->kv.value.size + 64; }
 
+/* The revision that is being written fits into no message: the frame ends before it, or is for nobody. Its memory is given back. */
+static void cut_back(struct watch *watch, struct watch_memo *memo, int64_t revision, size_t size, uint32_t count)
+{
+    memo->next_after = revision;
+    memo->is_marked_after = true;
+    memo->is_too_large = count == 0;
+    memo->count = count;
+    buf_cut(&watch->events, size);
+    if (count > 0) buf_shrink(&watch->events);
+    else buf_deinit(&watch->events);
+}
+
 /* Walks from the cursor until the view ends, or the frame is full at the end of a revision, or a fragment is. */
 static void collect(struct watch *watch, const struct watcher *watcher, const struct mvcc_view *view, struct watch_memo *memo, size_t *cost)
 {
@@ -86,7 +103,8 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
     struct mvcc_change change;
     struct mvcc_range range = watch_registry_range(watcher->set);
     int64_t revision = 0;
-    size_t looks = 0, revisions = 0;
+    size_t looks = 0, revisions = 0, whole_bytes = 0; /* whole_*: of the revisions before this one */
+    uint32_t whole_count = 0;
     bool is_inside = false; /* events of this revision are in the frame */
     mvcc_history_init(&history, view, watcher->next);
     while (mvcc_history_next(&history, &change)) {
@@ -101,6 +119,8 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
             revision = change.revision;
             is_inside = change.revision == watcher->next && watcher->sub > 0;
             revisions++;
+            whole_bytes = watch->events.size;
+            whole_count = memo->count;
         }
         if (!wants(watcher, &range, &change)) continue;
         bool may_cut = (watcher->fragment || MUTANT(D81)) && memo->count > 0;
@@ -111,7 +131,11 @@ static void collect(struct watch *watch, const struct watcher *watcher, const st
             memo->sub_after = is_inside ? change.sub : 0;
             break;
         }
-        put_event(watch, view, &change, watcher->prev_kv);
+        if (!put_event(watch, view, &change, watcher->prev_kv)) {
+            looks += watch->events.size / LOOK_BYTES;
+            cut_back(watch, memo, revision, whole_bytes, whole_count);
+            break;
+        }
         is_inside = true;
         memo->count++;
     }

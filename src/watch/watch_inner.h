@@ -97,6 +97,7 @@ struct watch_memo {
     int64_t next_after, sub_after;
     uint32_t count;
     bool is_fragment, is_marked_after;
+    bool is_too_large;           /* for a message: no events */
 };
 
 /* Every watcher stands at one place as long as it lives. */

@@ -31,6 +31,7 @@ static void set_up(void)
 {
     rpc_process_init();
     node_rig_init(&rig, 1);
+    rig.members[0].config.watch_message_bytes_max = 1 << 20;
     node_rig_start(&rig, 0);
     node_rig_wait_ready(&rig);
     atomic_store(&stops, false);
@@ -288,6 +289,36 @@ START_TEST(test_client_watch_of_what_is_compacted_says_so)
     kvd_watch_close(watch);
     ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("c"), &(struct kvd_watch_options){.is_prefix = true, .is_from_key = true}, NULL, NULL,
                                          &watch), KVD_INVALID);
+}
+END_TEST
+
+/* 15 values of 90,000 bytes that one revision deletes: with them it is more than a message of this member may hold. */
+START_TEST(test_client_watch_that_a_revision_is_too_large_for_ends)
+{
+    struct kvd_watch *with_previous = NULL, *without = NULL;
+    struct kvd_watch_options options = {.is_prefix = true, .previous = true};
+    char key[32], *value = alloc_zero(1, 90001);
+    memset(value, 'v', 90000);
+    for (int i = 0; i < 15; i++) {
+        snprintf(key, sizeof key, "large/%02d", i);
+        put(key, value);
+    }
+    alloc_free(value);
+    ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("large/"), &options, NULL, NULL, &with_previous), KVD_OK);
+    options.previous = false;
+    ck_assert_int_eq((int)kvd_watch_open(client, kvd_text("large/"), &options, NULL, NULL, &without), KVD_OK);
+    for (int i = 0; i < 2; i++) { /* both are there */
+        ck_assert_int_eq((int)kvd_watch_ask_progress(i == 0 ? with_previous : without), KVD_OK);
+        ck_assert_int_eq((int)next_news(i == 0 ? with_previous : without)->code, KVD_OK);
+    }
+    kvd_result_free(ask(kvd_delete(kvd_text("large/"), &(struct kvd_delete_options){.is_prefix = true})));
+    const struct kvd_news *news = next_news(with_previous);
+    ck_assert_msg(news->code == KVD_RESOURCE_EXHAUSTED && news->event_count == 0, "code %d", (int)news->code);
+    ck_assert_str_eq(news->text, err_text(ERR_WATCH_TOO_LARGE));
+    news = next_news(without);
+    ck_assert(news->code == KVD_OK && news->event_count == 15);
+    kvd_watch_close(with_previous);
+    kvd_watch_close(without);
 }
 END_TEST
 
@@ -589,6 +620,7 @@ int main(void)
     tcase_add_test(calls, test_client_pages_are_of_one_revision);
     tcase_add_test(calls, test_client_watch_gives_every_change_in_order);
     tcase_add_test(calls, test_client_watch_of_what_is_compacted_says_so);
+    tcase_add_test(calls, test_client_watch_that_a_revision_is_too_large_for_ends);
     tcase_add_test(calls, test_client_watch_call_backs_may_close_it);
     tcase_add_test(calls, test_client_watch_is_held_up_and_ends_when_there_was_enough);
     tcase_add_test(calls, test_client_what_is_open_has_a_limit);

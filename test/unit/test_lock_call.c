@@ -39,7 +39,7 @@ static void set_up(void)
     env = (struct service_env){.machine = rig.machine, .limits = {.txn_ops_max = 128}, .max_request_bytes = 4096, .gather_bytes_max = SIZE_MAX,
                                .lease_ttl_min = 2, .cluster_id = 7, .member_id = 8, .term = 3, .leader = 8, .scratch = &scratch};
     watch = watch_new(&(struct watch_options){.cluster_id = 7, .member_id = 8, .watchers_max = 100, .key_bytes_max = 1 << 20, .fragment_bytes = 1 << 20,
-                                              .progress_ns = NS_PER_S, .hold_bytes_max = 0}, mvcc_view(rig.mvcc));
+                                              .message_bytes_max = INT32_MAX, .progress_ns = NS_PER_S, .hold_bytes_max = 0}, mvcc_view(rig.mvcc));
     memset(callers, 0, sizeof callers);
     for (int64_t id = 0xa; id <= 0xd; id++) {
         struct buf grant;

@@ -65,7 +65,7 @@ static void rig_make(uint64_t seed, bool is_holding, uint64_t hold_bytes)
     rig->is_holding = is_holding;
     rig->pin = -1;
     rig->options = (struct watch_options){.cluster_id = 1, .member_id = 2, .watchers_max = 1000, .key_bytes_max = 100000,
-                                          .fragment_bytes = 150, .progress_ns = NS_PER_S, .hold_bytes_max = hold_bytes, .seed = seed};
+                                          .fragment_bytes = 150, .message_bytes_max = 1 << 20, .progress_ns = NS_PER_S, .hold_bytes_max = hold_bytes, .seed = seed};
     rig->watch = watch_new(&rig->options, view_now());
 }
 

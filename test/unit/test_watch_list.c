@@ -25,7 +25,8 @@ static void set_up(void)
     kv_rig_init(&rig);
     now_ns = 1000 * NS_PER_S;
     watch = watch_new(&(struct watch_options){.cluster_id = 7, .member_id = 8, .watchers_max = 100000, .key_bytes_max = SIZE_MAX,
-                                              .fragment_bytes = 1 << 20, .progress_ns = 10 * NS_PER_S, .hold_bytes_max = 1 << 20, .seed = 1},
+                                              .fragment_bytes = 1 << 20, .message_bytes_max = INT32_MAX, .progress_ns = 10 * NS_PER_S,
+                                              .hold_bytes_max = 1 << 20, .seed = 1},
                       view());
 }
 
