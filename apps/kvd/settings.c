@@ -41,7 +41,7 @@ static const struct setting table[] = {
     {"grpc-keepalive-interval", FLAG_DURATION_NS, AT(config.keepalive_interval_ns), "<time>", "pings to a silent client", "Member",
      SETTING_ALL, NULL},
     {"grpc-keepalive-timeout", FLAG_DURATION_NS, AT(config.keepalive_timeout_ns), "<time>",
-     "a client that does not answer them for so long is disconnected", "Member", SETTING_ALL, NULL},
+     "a client that does not answer them, or takes nothing it is sent, for so long is disconnected", "Member", SETTING_ALL, NULL},
     {"watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",
      "between two progress notifications of a watch that wants them", "Member", SETTING_ALL, NULL},
     {"experimental-watch-progress-notify-interval", FLAG_DURATION_NS, AT(config.watch_progress_ns), "<time>",

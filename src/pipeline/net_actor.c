@@ -15,12 +15,14 @@ static struct net_call *find(struct net_actor *role, uint64_t name)
 
 /* --- out --- */
 
-/* The call has its answer; the slot stays until the port says CLOSED. */
+/* The call has its answer; the slot stays until the port says CLOSED: until the client took the answer, be it small, but not for long. */
 void net_actor_answered(struct net_actor *role, struct net_call *call)
 {
-    ASSERT(role->call_count > 0);
+    ASSERT(role->call_count > 0 && list_is_empty(&call->turn));
     role->call_count--;
     call->state = NET_ANSWERED;
+    call->answered_ns = role->now_ns;
+    list_push_back(&role->unread, &call->turn);
     METRIC_ADD(&role->shared->metrics, calls_answered, 1);
     if (call->err == ERR_OK && call->method->kind == RPC_UNARY) rpc_metrics_send(&role->shared->rpc, call->method);
     rpc_metrics_end(&role->shared->rpc, call->method, call->err, role->now_ns - call->started_ns);

@@ -23,7 +23,7 @@
 #define NET_COPY_BYTES_MAX 65536 /* larger replies go by reference and count against the budget */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
 #define NET_LOCK_BYTES_MAX (64u << 20)
-#define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that the client does not read */
+#define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a reply, or a stream's chunk, that the client does not read: then it is given up */
 
 struct net_lanes {
     struct lane *from_raft, *from_apply, *from_snap, *from_watch, *from_door, *from_main; /* watch's and door's: NULL without one */
@@ -37,7 +37,7 @@ struct net_call {
     uint64_t call;
     const struct rpc_method *method;
     struct service_job *job;
-    struct list turn;            /* jobs that may run; or large replies and chunks not yet read */
+    struct list turn;            /* jobs that may run; or replies and chunks not yet read */
     struct blob **pieces;        /* finished chunks of a unary reply */
     uint32_t piece_count;
     uint32_t request_bytes;      /* of the proposal in flight */
@@ -76,7 +76,7 @@ struct net_actor {
     struct lease_question *questions;
     uint32_t ask_count;
     struct list jobs;
-    struct list unread;          /* large replies and chunks, by answered_ns */
+    struct list unread;          /* replies and chunks, by answered_ns */
     size_t request_bytes;
     size_t reply_bytes;
     uint32_t staying_count;

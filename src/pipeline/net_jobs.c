@@ -2,13 +2,13 @@
  * leave; it pins a revision meanwhile, so a client that takes no chunk for NET_UNREAD_NS loses its stream.
  *
  * The budget: large replies are made while what is made and not yet gone stays below it. Beyond it one goes on, and no other until that one
- * is gone: if all waited, half-made replies would wait for each other for ever. So the bound is the budget and one reply. */
+ * is gone: if all waited, half-made replies would wait for each other for ever. So the bound is the budget and one reply. Whatever is not
+ * gone after NET_UNREAD_NS is given up, small ones too: each has a place among calls_max. */
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "pipeline/net_actor.h"
 
 #define BYTES_PER_STEP (1u << 20) /* about a millisecond of encoding */
-#define LARGE_BYTES (1u << 20)    /* replies that count as unread until the client took them */
 #define PIECE_SPARE_BYTES 4096    /* of a chunk: for its last row and the blob's head, so that the whole is not much more than a chunk */
 
 static bool is_stream(const struct net_call *call) { return call->method->kind == RPC_SERVER_STREAM; }
@@ -68,13 +68,6 @@ static void keep_piece(struct net_actor *role, struct net_call *call)
     call->pieces[call->piece_count++] = buf_take_blob(&role->out);
 }
 
-static void wait_until_read(struct net_actor *role, struct net_call *call)
-{
-    if (call->reply_bytes < LARGE_BYTES) return;
-    call->answered_ns = role->now_ns;
-    list_push_back(&role->unread, &call->turn);
-}
-
 void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *body)
 {
     ASSERT(body != NULL && call->reply_bytes == 0);
@@ -82,7 +75,6 @@ void net_jobs_reply(struct net_actor *role, struct net_call *call, struct blob *
     role->reply_bytes += body->size;
     METRIC_ADD(&role->shared->metrics, client_sent_bytes, role->out.size + body->size);
     role->port->table->reply(role->port, call->call, ERR_OK, buf_slice(&role->out), &body, 1);
-    wait_until_read(role, call);
 }
 
 /* The whole reply leaves. Small ones are copied by the port; large ones go by reference and count until they are gone. */
@@ -100,7 +92,6 @@ static void send_unary(struct net_actor *role, struct net_call *call)
     list_remove(&call->turn);
     service_job_free(call->job); /* and its pin: that depends on no client */
     call->job = NULL;
-    wait_until_read(role, call);
     net_actor_answered(role, call);
 }
 

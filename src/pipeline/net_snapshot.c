@@ -1,5 +1,5 @@
 /* net_snapshot: Maintenance.Snapshot: what the snap role reads goes to the client, and one piece at a time. A client that takes none for
- * NET_UNREAD_NS loses its stream, as with any large reply. */
+ * NET_UNREAD_NS loses its stream, as with any reply. */
 #include "pipeline/net_actor.h"
 #include "pipeline/snap_stream.h"
 

@@ -62,7 +62,8 @@ static void note_cookie(struct rpc_listener *listener, int descriptor)
     listener->cookies[place] = cookie_of(descriptor);
 }
 
-/* As gRPC's own listener does it; unix sockets refuse. */
+/* As gRPC's own listener does it. A client that reads slowly moves the window now and then, which starts the time anew. Unix sockets refuse
+ * both: who leaves his full keeps the places of his calls until he closes it, or we stop. */
 static void set_options(const struct rpc_listener *listener, int descriptor)
 {
     int on = 1;

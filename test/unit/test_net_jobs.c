@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "lib/kv_rig.h"
 #include "lib/kv_text.h"
 #include "pipeline/net_actor.h"
@@ -168,6 +169,9 @@ START_TEST(test_net_jobs_unread_replies_hold_large_ones_back_until_they_are_give
     call_new(21, "/etcdserverpb.Maintenance/Status", slice_empty());
     step(1);
     ck_assert_uint_eq(fake.answer_count, before + 2);
+    call_over(name_of(20));
+    call_over(name_of(21));
+    step(1);
     ck_assert_uint_eq(net.actor.table->deadline_ns(&net.actor), 1 + NET_UNREAD_NS);
     step(1 + NET_UNREAD_NS);
     ck_assert_uint_eq(fake.finish_count, before);
@@ -175,6 +179,31 @@ START_TEST(test_net_jobs_unread_replies_hold_large_ones_back_until_they_are_give
     for (size_t i = 0; i < before; i++) call_over(fake.answered[i]); /* the port obeys */
     for (int steps = 0; steps < 1000; steps++) step(2 + NET_UNREAD_NS);
     ck_assert_uint_gt(fake.answer_count, before + 2);
+    buf_deinit(&one);
+}
+END_TEST
+
+/* Each has a place that others want, however small it is. */
+START_TEST(test_net_jobs_small_answers_that_are_not_read_give_up_their_places)
+{
+    struct buf one = kv_text_range("k01,local,keys");
+    call_new(0, "/etcdserverpb.KV/Range", buf_slice(&one));
+    call_new(1, "/etcdserverpb.KV/Range", slice_from_string("garbage"));
+    step(1);
+    ck_assert_uint_eq(fake.answer_count, 2);
+    call_new(2, "/etcdserverpb.KV/Range", buf_slice(&one));
+    step(2);
+    call_over(name_of(2));
+    step(NET_UNREAD_NS);
+    ck_assert_uint_eq(fake.finish_count, 0);
+    ck_assert_uint_eq(net.actor.table->deadline_ns(&net.actor), 1 + NET_UNREAD_NS);
+    step(1 + NET_UNREAD_NS);
+    ck_assert_uint_eq(fake.finish_count, 2);
+    ck_assert_int_eq(fake.last_err, ERR_CANCELED);
+    ck_assert_uint_eq(net.actor.table->deadline_ns(&net.actor), CLOCK_NEVER);
+    call_over(name_of(0));
+    call_over(name_of(1));
+    step(2 + NET_UNREAD_NS);
     buf_deinit(&one);
 }
 END_TEST
@@ -222,6 +251,7 @@ START_TEST(test_net_jobs_streams_that_stay_are_few_and_end_with_their_client_or_
     ck_assert_int_eq(fake.last_err, ERR_UNIMPLEMENTED);
     for (uint32_t i = 0; i < NET_STAYING_MAX; i++)
         fake.events[fake.event_count++] = (struct call_event){.kind = CALL_SENT, .call = name_of(i), .ok = true};
+    call_over(name_of(NET_STAYING_MAX));
     step(2);
     step(2 + 2 * NET_UNREAD_NS);
     ck_assert_uint_eq(fake.finish_count, 1); /* they stay */
@@ -230,7 +260,6 @@ START_TEST(test_net_jobs_streams_that_stay_are_few_and_end_with_their_client_or_
     ck_assert_uint_eq(fake.finish_count, 2);
     ck_assert_int_eq(fake.last_err, ERR_CANCELED);
     call_over(name_of(0));
-    call_over(name_of(NET_STAYING_MAX));
     step(4 + 2 * NET_UNREAD_NS);
     ck_assert_uint_eq(net.staying_count, NET_STAYING_MAX - 1);
     struct mail drain = {.kind = MAIL_DRAIN};
@@ -250,6 +279,7 @@ int main(void)
     tcase_set_timeout(jobs, 30);
     tcase_add_test(jobs, test_net_jobs_many_large_replies_beyond_the_budget_are_all_made);
     tcase_add_test(jobs, test_net_jobs_unread_replies_hold_large_ones_back_until_they_are_given_up);
+    tcase_add_test(jobs, test_net_jobs_small_answers_that_are_not_read_give_up_their_places);
     tcase_add_test(jobs, test_net_jobs_pins_are_given_back_when_a_reply_is_made_not_when_it_is_read);
     tcase_add_test(jobs, test_net_jobs_a_stream_that_is_not_read_is_given_up);
     tcase_add_test(jobs, test_net_jobs_streams_that_stay_are_few_and_end_with_their_client_or_with_us);

@@ -105,12 +105,12 @@ static void *role_run(void *context)
 
 static void adopt(void *context, int descriptor) { rpc_server_adopt(context, descriptor); }
 
-static struct role *role_start(uint32_t calls_max)
+static struct role *role_start_with(uint32_t calls_max, uint64_t keepalive_timeout_ns)
 {
     struct role *role = ALLOC(struct role);
     struct rpc_server_options options = {.max_request_bytes = REQUEST_BYTES_MAX, .max_concurrent_streams = UINT32_MAX,
                                          .calls_max = calls_max, .keepalive_min_time_ns = 5 * NS_PER_S,
-                                         .keepalive_interval_ns = 7200 * NS_PER_S, .keepalive_timeout_ns = 20 * NS_PER_S,
+                                         .keepalive_interval_ns = 7200 * NS_PER_S, .keepalive_timeout_ns = keepalive_timeout_ns,
                                          .memory_bytes_max = 512u << 20};
     role->held_calls = alloc_zero(CALLS_MAX, sizeof *role->held_calls);
     role->server = rpc_server_new(&options);
@@ -119,6 +119,8 @@ static struct role *role_start(uint32_t calls_max)
     ck_assert_int_eq(pthread_create(&role->thread, NULL, role_run, role), 0);
     return role;
 }
+
+static struct role *role_start(uint32_t calls_max) { return role_start_with(calls_max, 20 * NS_PER_S); }
 
 static void role_stop(struct role *role)
 {
@@ -529,7 +531,7 @@ static void put_field(struct buf *out, const char *name, const char *value)
 /* Many large answers are asked for, with windows as large as they can be, and nothing is read. */
 static void ask_and_never_read(int descriptor)
 {
-    static const uint8_t WINDOW[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}, UPDATE[] = {0x7f, 0xfe, 0, 0}, EMPTY[5] = {0};
+    static const uint8_t WINDOW[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}, UPDATE[] = {0x7f, 0xfe, 0, 0}, MESSAGE[6] = {0, 0, 0, 0, 1, 'x'};
     struct buf bytes, fields;
     buf_init(&bytes);
     buf_init(&fields);
@@ -544,7 +546,7 @@ static void ask_and_never_read(int descriptor)
     put_frame(&bytes, 8, 0, 0, slice_make(UPDATE, sizeof UPDATE));
     for (uint8_t stream = 1; stream < 40; stream += 2) {
         put_frame(&bytes, 1, 4, stream, buf_slice(&fields));
-        put_frame(&bytes, 0, 1, stream, slice_make(EMPTY, sizeof EMPTY));
+        put_frame(&bytes, 0, 1, stream, slice_make(MESSAGE, sizeof MESSAGE));
     }
     ck_assert_int_eq(send(descriptor, bytes.blob->data, bytes.size, MSG_NOSIGNAL), (int)bytes.size);
     buf_deinit(&fields);
@@ -562,6 +564,20 @@ START_TEST(test_rpc_server_stops_though_a_client_leaves_its_socket_full)
     ck_assert_uint_lt(atomic_load(&stopped->closed), 20);
     role_stop(stopped);
     close(pair[0]);
+}
+END_TEST
+
+START_TEST(test_rpc_server_ends_a_connection_that_takes_nothing)
+{
+    struct role *impatient = role_start_with(40, NS_PER_S);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(impatient->door.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(descriptor, (struct sockaddr *)&address, sizeof address), 0);
+    ask_and_never_read(descriptor);
+    wait_for(&impatient->started, 20);
+    wait_for(&impatient->closed, 20); /* their places are free */
+    close(descriptor);
+    role_stop(impatient);
 }
 END_TEST
 
@@ -587,6 +603,7 @@ int main(void)
     tcase_add_test(calls, test_rpc_server_wait_ends_at_its_deadline);
     tcase_add_test(calls, test_rpc_server_ignores_actions_on_dead_names);
     tcase_add_test(calls, test_rpc_server_stops_under_load);
+    tcase_add_test(calls, test_rpc_server_ends_a_connection_that_takes_nothing);
     tcase_add_test(calls, test_rpc_server_stops_though_a_client_leaves_its_socket_full);
     suite_add_tcase(suite, calls);
     SRunner *runner = srunner_create(suite);
