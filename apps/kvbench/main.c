@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/standard_streams.h"
 #include "compare.h"
 #include "completion.h"
 #include "manual.h"
@@ -37,6 +38,8 @@ static enum exit_code compare(const struct settings *settings)
     if (!compare_run(settings, &is_written)) return EXIT_FAILED;
     return is_written ? EXIT_MEASURED : EXIT_UNWRITTEN;
 }
+
+STANDARD_STREAMS_RESERVE_FIRST;
 
 int main(int argc, char **argv)
 {

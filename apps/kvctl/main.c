@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/standard_streams.h"
 #include "run.h"
 #include "shell.h"
 
@@ -19,6 +20,8 @@ static void end_by(int number)
     raise(number);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
+
+STANDARD_STREAMS_RESERVE_FIRST;
 
 int main(int argc, char **argv)
 {

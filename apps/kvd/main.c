@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/standard_streams.h"
 #include "config_print.h"
 #include "options.h"
 #include "pipeline/node.h"
@@ -212,6 +213,8 @@ static int explain_usage(const struct options *options)
     fprintf(stderr, "Usage: kvd [flags]\n`kvd --help` lists the flags with their defaults, and examples.\n%s\n", options->message);
     return EXIT_USAGE;
 }
+
+STANDARD_STREAMS_RESERVE_FIRST;
 
 int main(int argc, char **argv)
 {

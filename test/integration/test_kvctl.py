@@ -6,8 +6,10 @@ other). ctl_sides.py says what is compared and what may differ; users, roles and
 """
 
 import json
+import os
 import signal
 import subprocess
+import tempfile
 
 from ctl_sides import KVCTL, compare_on, kvctl
 from kvtest import IS_LONG, REFERENCE_BINARY, Cluster, check, clean_environment, is_kvd, main, needs_kvd, rpc, wait_until
@@ -119,6 +121,33 @@ def test_checks_of_the_cluster_clean_up_behind_them():
         code, _, errors = kvctl(member, "check", "perf")
         check(code == 3 and "has keys" in errors and keys(member, b"/"), "%d %s", code, errors)
         check(kvctl(member, "check", "perf", "--load", "huge")[0] == 4 and kvctl(member, "check", "perf", "--prefix", "")[0] == 128, "bad words")
+
+
+def test_closed_standard_streams():
+    needs_kvd("a snapshot that kvctl reads")
+    def closed(how, program, *words):
+        return subprocess.run(["sh", "-c", 'exec "$@" ' + how, "sh", program, "--endpoints", member.target] + list(words), stdin=subprocess.PIPE,
+                              capture_output=True, timeout=20, env=clean_environment())
+    with Cluster(1) as cluster, tempfile.TemporaryDirectory(prefix="kvtest-") as directory:
+        member = cluster.members[0]
+        done = closed("<&-", KVCTL, "watch", "-i")
+        check(done.returncode == 3 and b"EOF" in done.stderr, "lines of nobody: %s", done)
+        done = closed("<&-", KVCTL, "put", "k")
+        check(done.returncode == 3 and b"Bad file descriptor" in done.stderr, "a value of nobody: %s", done)
+        done = closed(">&-", KVCTL, "get", "k", "-w", "json")
+        check(done.returncode == 1 and b"standard output cannot be written" in done.stderr, "output to nobody: %s", done)
+        path = os.path.join(directory, "snapshot")
+        done = closed(">&- 2>&-", KVCTL, "snapshot", "save", path)
+        check(kvctl(member, "snapshot", "status", path)[0] == 0, "what is said stands in the file: %s", done)
+        bench = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", os.path.join(os.path.dirname(KVCTL), "kvbench"), "put", "--endpoints",
+                                  member.target, "--duration", "10s"], env=clean_environment())
+        try:
+            wait_until(lambda: count(member, b"0") > 0, 10, "it puts")
+            streams = [os.readlink("/proc/%d/fd/%d" % (bench.pid, number)) for number in range(3)]
+            check(streams == ["/dev/null"] * 3, "%s", streams)
+        finally:
+            bench.kill()
+            bench.wait()
 
 
 def test_an_answer_in_pieces():

@@ -451,5 +451,26 @@ def test_the_program_runs_without_a_terminal_and_without_home():
         shutil.rmtree(directory)
 
 
+def test_closed_standard_streams_are_nobody_elses():
+    """What stands under the numbers 0 to 2 of a member is no socket and no file of its own: its log is written there."""
+    needs_kvd("Debian's etcd does not look")
+    directory = tempfile.mkdtemp(prefix="kvtest-")
+    member = Member("m0", directory)
+    process = spawn(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"] + member.command(), member.log_path)
+    try:
+        wait_until(lambda: can_connect(member.client_port), 15, "it listens")
+        streams = [os.readlink("/proc/%d/fd/%d" % (process.pid, number)) for number in range(3)]
+        check(streams == ["/dev/null"] * 3, "%s", streams)
+    finally:
+        process.kill()
+        reap(process, 10)
+        shutil.rmtree(directory)
+
+
+def can_connect(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
 if __name__ == "__main__":
     main(globals(), BUDGET_S)
