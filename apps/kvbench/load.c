@@ -50,7 +50,7 @@ static bool take_next(struct client *client, uint64_t now_ns)
         if (!take_due(load, now_ns, &client->start_ns)) return false;
     } else {
         if (atomic_load_explicit(&load->is_stopping, memory_order_relaxed)) return false;
-        count = take(load, load->phase == LOAD_FILL ? load->settings->batch : 1, &first);
+        count = take(load, load->phase == LOAD_FILL ? load->settings->fill_batch : 1, &first);
         if (count == 0) return false;
     }
     client->call = (struct workload_call){.ops = 1};

@@ -1,4 +1,5 @@
 /* kvbench: measures a kvd, or any server of etcd's v3 API, through libkvd-client. What it can do stands in settings.c. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,16 @@
 
 enum exit_code { EXIT_MEASURED = 0, EXIT_FAILED = 1, EXIT_BAD_ARGUMENTS = 2, EXIT_UNWRITTEN = 3 };
 
+/* Who fills wants every key. */
+static bool is_filled(const struct settings *settings, const struct run_result *result)
+{
+    uint64_t done = result->total.counts.ops, all = settings->keys;
+    if (settings->command != COMMAND_FILL || done >= all) return true;
+    const char *why = result->total.kind_count > 0 ? result->total.kinds[0].text : result->was_interrupted ? "interrupted" : "nothing was answered";
+    fprintf(stderr, "kvbench: %" PRIu64 " of %" PRIu64 " keys were not put: %s\n", all - done, all, why);
+    return false;
+}
+
 static enum exit_code measure(const struct settings *settings)
 {
     struct run_result result;
@@ -26,7 +37,7 @@ static enum exit_code measure(const struct settings *settings)
     } else {
         fprintf(stderr, "kvbench: %s\n", result.text);
     }
-    bool has_done = is_good && !result.was_broken && (result.total.counts.ops > 0 || result.total.counts.errors == 0);
+    bool has_done = is_good && is_filled(settings, &result) && !result.was_broken && (result.total.counts.ops > 0 || result.total.counts.errors == 0);
     run_result_deinit(&result);
     if (!has_done) return EXIT_FAILED;
     return is_written ? EXIT_MEASURED : EXIT_UNWRITTEN;

@@ -24,6 +24,7 @@
 #define WATCHES (OF(COMMAND_WATCH) | OF(COMMAND_WATCH_LATENCY))
 #define STREAMERS (WATCHES | OF(COMMAND_LEASE_KEEPALIVE))
 #define KEYED (OF_WORKLOADS & ~STREAMERS) /* that have --keys keys */
+#define FILL_TXN_BYTES (1u << 20) /* of keys and values; servers take 1.5 MiB by default */
 #define AHEAD_MAX 1000 /* renewals under way on a stream */
 
 static const struct command_row COMMANDS[COMMAND_COUNT] = {
@@ -124,7 +125,7 @@ int settings_flags(struct settings *settings, struct settings_flag out_flags[SET
         {{"leases", 0, FLAG_U64, &s->leases, "<n>", "Leases that are renewed in turn", "Workload", false}, OF(COMMAND_LEASE_KEEPALIVE)},
         {{"ttl", 0, FLAG_U64, &s->ttl, "<seconds>", "Of a lease", "Workload", false}, OF(COMMAND_LEASE_KEEPALIVE)},
         {{"streams", 0, FLAG_U64, &s->streams, "<n>", "Streams, spread over the connections", "Workload", false}, STREAMERS},
-        {{"batch", 0, FLAG_U64, &s->batch, "<n>", "Puts in a transaction; servers take 128 by default", "Workload", false}, OF(COMMAND_FILL)},
+        {{"batch", 0, FLAG_U64, &s->batch, "<n>", "Puts in a transaction, 1 MiB in all at most; servers take 128 by default", "Workload", false}, OF(COMMAND_FILL)},
         {{"cacert", 0, FLAG_STRING, &s->ca_file, "<path>", "Whom to trust at https:// endpoints", "Security", false}, OF_WORKLOADS},
         {{"cert", 0, FLAG_STRING, &s->certificate_file, "<path>", "Our certificate", "Security", false}, OF_WORKLOADS},
         {{"key", 0, FLAG_STRING, &s->key_file, "<path>", "Its key", "Security", false}, OF_WORKLOADS},
@@ -285,6 +286,8 @@ static bool read_texts(struct settings *s, char *out_text)
         return wrong(out_text, "--warm-up \"%.80s\" is not a time like 0, 1s or 500ms", s->warm_up_text);
     if (!distribution_parse_sizes(s->value_size_text, SETTINGS_VALUE_BYTES_MAX, &s->value_sizes))
         return wrong(out_text, "--value-size \"%.80s\" is not a size: 256, uniform:100-4000 or zipf:100-4000, 64 MiB at most", s->value_size_text);
+    uint64_t fitting = FILL_TXN_BYTES / (s->key_size + s->value_sizes.most);
+    s->fill_batch = fitting == 0 ? 1 : fitting < s->batch ? fitting : s->batch;
     if (strlen(s->ycsb) != 1 || s->ycsb[0] < 'a' || s->ycsb[0] > 'f') return wrong(out_text, "--ycsb \"%.80s\": there are a to f", s->ycsb);
     if (s->dist_text[0] == '\0') s->dist = s->command == COMMAND_MIXED ? of_ycsb[s->ycsb[0] - 'a'] : DISTRIBUTION_UNIFORM;
     else if (!distribution_parse_kind(s->dist_text, &s->dist))

@@ -62,6 +62,7 @@ struct settings {
     bool serializable, count_only, keys_only, fills, skip_verify, help;
     /* what they mean */
     uint64_t duration_ns, warm_up_ns; /* duration_ns 0 = until `total` are done */
+    uint64_t fill_batch;              /* puts in a transaction that fills: --batch, or as many as a server takes in one request */
     enum distribution_kind dist;
     struct distribution_sizes value_sizes;
     struct servers servers;

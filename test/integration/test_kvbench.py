@@ -178,6 +178,18 @@ def test_errors_are_counted_and_all_of_them_fail():
     check("Workloads:" in bench(code=2).stdout and "Examples:" in bench("put", "--help").stdout, "help")
 
 
+def test_a_fill_of_large_values():
+    with Cluster(1) as cluster:
+        found = report(cluster, "get", "--fill", "--keys", "200", "--value-size", "65536", "--total", "200", "--warm-up", "0")
+        check(found["found"] == 200, "%s", found)
+        done = bench("fill", "--endpoints", cluster.targets()[0], "--keys", "3", "--value-size", "2000000", code=1)
+        check("kvbench: 3 of 3 keys were not put: " in done.stderr, "%s", done)
+    with Cluster(1, flags=["--quota-backend-bytes", "1000000"]) as cluster:
+        done = bench("fill", "--endpoints", cluster.targets()[0], "--keys", "500", "--value-size", "65536", "--clients", "1", "-w", "json", code=1)
+        put = json.loads(done.stdout)["ops"]
+        check(0 < put < 500 and done.stderr == "kvbench: %d of 500 keys were not put: etcdserver: mvcc: database space exceeded\n" % (500 - put), "%s", done)
+
+
 def test_an_interrupted_run_has_a_result():
     with Cluster(1) as cluster:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -238,6 +238,21 @@ START_TEST(test_kvbench_flags_are_read)
 }
 END_TEST
 
+START_TEST(test_kvbench_a_fill_fits_into_requests)
+{
+    static const struct {
+        const char *line;
+        uint64_t batch;
+    } cases[] = {{"fill", 64}, {"fill --batch 100", 100}, {"get --fill --value-size 65536", 15}, {"get --fill --value-size uniform:1-262136", 4},
+                 {"fill --batch 3 --value-size 65536", 3}, {"fill --value-size 67108864", 1}, {"fill --value-size 0", 64}};
+    struct settings settings;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert_str_eq(parse(cases[i].line, &settings), "");
+        ck_assert_uint_eq(settings.fill_batch, cases[i].batch);
+    }
+}
+END_TEST
+
 START_TEST(test_kvbench_bad_flags_are_named)
 {
     refuses("putt", "did you mean put?");
@@ -390,6 +405,7 @@ int main(void)
     tcase_add_test(tcase, test_kvbench_keys_are_of_their_kind);
     tcase_add_test(tcase, test_kvbench_sizes_are_read_and_kept_to);
     tcase_add_test(tcase, test_kvbench_flags_are_read);
+    tcase_add_test(tcase, test_kvbench_a_fill_fits_into_requests);
     tcase_add_test(tcase, test_kvbench_bad_flags_are_named);
     tcase_add_test(tcase, test_kvbench_a_comparison_has_two_sides);
     tcase_add_test(tcase, test_kvbench_watchers_have_clients_of_their_own_number);
