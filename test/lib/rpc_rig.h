@@ -22,6 +22,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/blob.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "rpc/rpc_signal.h"
 
@@ -333,5 +334,46 @@ static inline struct blob *rig_bytes(grpc_byte_buffer *buffer)
 }
 
 static inline bool rig_details_are(const struct rig_call *call, const char *text) { return grpc_slice_str_cmp(call->details, text) == 0; }
+
+/* ---- a client that does not read ---- */
+static inline void rig_put_frame(struct buf *out, uint8_t type, uint8_t flags, uint8_t stream, struct slice payload)
+{
+    const uint8_t head[9] = {0, (uint8_t)(payload.size >> 8), (uint8_t)payload.size, type, flags, 0, 0, 0, stream};
+    buf_put(out, head, sizeof head);
+    buf_put_slice(out, payload);
+}
+
+static inline void rig_put_field(struct buf *out, const char *name, const char *value)
+{
+    buf_put_u8(out, 0); /* a literal */
+    buf_put_u8(out, (uint8_t)strlen(name));
+    buf_put_slice(out, slice_from_string(name));
+    buf_put_u8(out, (uint8_t)strlen(value));
+    buf_put_slice(out, slice_from_string(value));
+}
+
+/* HTTP/2 by hand: calls with a message of one byte, over windows as large as they can be; nothing is read. The descriptor stays open. */
+static inline void rig_ask_and_never_read(int descriptor, const char *path, uint8_t call_count)
+{
+    static const uint8_t WINDOW[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}, UPDATE[] = {0x7f, 0xfe, 0, 0}, MESSAGE[] = {0, 0, 0, 0, 1, 'x'};
+    static const char *const FIELDS[][2] = {{":method", "POST"}, {":scheme", "http"}, {":authority", "x"}, {"content-type", "application/grpc"},
+                                            {"te", "trailers"}};
+    struct buf bytes, fields;
+    ASSERT(call_count < 128);
+    buf_init(&bytes);
+    buf_init(&fields);
+    rig_put_field(&fields, ":path", path);
+    for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++) rig_put_field(&fields, FIELDS[i][0], FIELDS[i][1]);
+    buf_put_slice(&bytes, slice_from_string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    rig_put_frame(&bytes, 4, 0, 0, slice_make(WINDOW, sizeof WINDOW));
+    rig_put_frame(&bytes, 8, 0, 0, slice_make(UPDATE, sizeof UPDATE));
+    for (uint8_t i = 0; i < call_count; i++) {
+        rig_put_frame(&bytes, 1, 4, (uint8_t)(2 * i + 1), buf_slice(&fields));
+        rig_put_frame(&bytes, 0, 1, (uint8_t)(2 * i + 1), slice_make(MESSAGE, sizeof MESSAGE));
+    }
+    ASSERT(send(descriptor, bytes.blob->data, bytes.size, MSG_NOSIGNAL) == (ssize_t)bytes.size);
+    buf_deinit(&fields);
+    buf_deinit(&bytes);
+}
 
 #endif

@@ -932,6 +932,23 @@ START_TEST(test_rpc_peer_is_freed_while_everything_is_in_flight)
 }
 END_TEST
 
+/* On a connection like a member's. */
+START_TEST(test_rpc_peer_is_freed_though_somebody_leaves_his_socket_full)
+{
+    int pair[2], size = 1;
+    struct side *side = side_of(1);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    ck_assert_int_eq(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0); /* the kernel's smallest */
+    rpc_peer_adopt(side->peer, pair[1]);
+    rig_ask_and_never_read(pair[0], "/no.such.Service/Method", 100);
+    struct pollfd full = {.fd = pair[1], .events = POLLOUT};
+    for (int i = 0; i < 1000 && poll(&full, 1, 0) == 1; i++) usleep(10000);
+    ck_assert_int_eq(full.revents, 0);
+    side_end(side);
+    close(pair[0]);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("rpc_peer");
@@ -957,6 +974,7 @@ int main(void)
     tcase_add_test(tests, test_rpc_peer_meets_a_restarted_member_with_its_new_boot_id);
     tcase_add_test(tests, test_rpc_peer_finds_a_hung_connection);
     tcase_add_test(tests, test_rpc_peer_is_freed_while_everything_is_in_flight);
+    tcase_add_test(tests, test_rpc_peer_is_freed_though_somebody_leaves_his_socket_full);
     Suite *suite = suite_create("rpc_peer");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

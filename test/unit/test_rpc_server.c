@@ -512,54 +512,13 @@ START_TEST(test_rpc_server_stops_under_load)
 }
 END_TEST
 
-static void put_frame(struct buf *out, uint8_t type, uint8_t flags, uint8_t stream, struct slice payload)
-{
-    const uint8_t head[9] = {0, (uint8_t)(payload.size >> 8), (uint8_t)payload.size, type, flags, 0, 0, 0, stream};
-    buf_put(out, head, sizeof head);
-    buf_put_slice(out, payload);
-}
-
-static void put_field(struct buf *out, const char *name, const char *value)
-{
-    buf_put_u8(out, 0); /* a literal */
-    buf_put_u8(out, (uint8_t)strlen(name));
-    buf_put_slice(out, slice_from_string(name));
-    buf_put_u8(out, (uint8_t)strlen(value));
-    buf_put_slice(out, slice_from_string(value));
-}
-
-/* Many large answers are asked for, with windows as large as they can be, and nothing is read. */
-static void ask_and_never_read(int descriptor)
-{
-    static const uint8_t WINDOW[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}, UPDATE[] = {0x7f, 0xfe, 0, 0}, MESSAGE[6] = {0, 0, 0, 0, 1, 'x'};
-    struct buf bytes, fields;
-    buf_init(&bytes);
-    buf_init(&fields);
-    put_field(&fields, ":method", "POST");
-    put_field(&fields, ":scheme", "http");
-    put_field(&fields, ":path", "/etcdserverpb.KV/Range");
-    put_field(&fields, ":authority", "x");
-    put_field(&fields, "content-type", "application/grpc");
-    put_field(&fields, "te", "trailers");
-    buf_put_slice(&bytes, slice_from_string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
-    put_frame(&bytes, 4, 0, 0, slice_make(WINDOW, sizeof WINDOW));
-    put_frame(&bytes, 8, 0, 0, slice_make(UPDATE, sizeof UPDATE));
-    for (uint8_t stream = 1; stream < 40; stream += 2) {
-        put_frame(&bytes, 1, 4, stream, buf_slice(&fields));
-        put_frame(&bytes, 0, 1, stream, slice_make(MESSAGE, sizeof MESSAGE));
-    }
-    ck_assert_int_eq(send(descriptor, bytes.blob->data, bytes.size, MSG_NOSIGNAL), (int)bytes.size);
-    buf_deinit(&fields);
-    buf_deinit(&bytes);
-}
-
 START_TEST(test_rpc_server_stops_though_a_client_leaves_its_socket_full)
 {
     int pair[2];
     struct role *stopped = role_start(40);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     rpc_server_adopt(stopped->server, pair[1]);
-    ask_and_never_read(pair[0]);
+    rig_ask_and_never_read(pair[0], "/etcdserverpb.KV/Range", 20);
     wait_for(&stopped->started, 20);
     ck_assert_uint_lt(atomic_load(&stopped->closed), 20);
     role_stop(stopped);
@@ -573,7 +532,7 @@ START_TEST(test_rpc_server_ends_a_connection_that_takes_nothing)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(impatient->door.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(connect(descriptor, (struct sockaddr *)&address, sizeof address), 0);
-    ask_and_never_read(descriptor);
+    rig_ask_and_never_read(descriptor, "/etcdserverpb.KV/Range", 20);
     wait_for(&impatient->started, 20);
     wait_for(&impatient->closed, 20); /* their places are free */
     close(descriptor);
