@@ -170,6 +170,15 @@ static enum service_progress step_job(struct net_actor *role, struct net_call *c
     return progress;
 }
 
+/* More than a reply may have, or than there is room for. A single pair waits for nobody, as nearly all are small; one that is not small counts
+ * as the large replies do, and has as much room again. */
+static bool is_too_much(const struct net_actor *role, const struct net_call *call, enum service_progress progress, size_t size)
+{
+    if (call->reply_bytes + size > NET_REPLY_BYTES_MAX || call->piece_count == NET_PIECES_MAX) return true;
+    bool is_large_pair = progress == SERVICE_DONE && size >= NET_COPY_BYTES_MAX && !service_job_is_large(call->job);
+    return is_large_pair && role->reply_bytes + size > 2 * role->config->reply_bytes_max;
+}
+
 static size_t run_one(struct net_actor *role, struct net_call *call)
 {
     enum err err = ERR_OK;
@@ -180,7 +189,7 @@ static size_t run_one(struct net_actor *role, struct net_call *call)
         net_actor_refuse(role, call, err);
     } else if (call->lock != NULL && progress == SERVICE_DONE) {
         net_lock_was_read(role, call);
-    } else if (call->reply_bytes + size > NET_REPLY_BYTES_MAX) {
+    } else if (is_too_much(role, call, progress, size)) {
         net_actor_fail(role, call, ERR_TOO_MANY_REQUESTS);
     } else if (progress == SERVICE_STAYS && role->staying_count == NET_STAYING_MAX) {
         net_actor_fail(role, call, ERR_UNIMPLEMENTED);

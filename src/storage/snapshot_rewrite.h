@@ -16,7 +16,7 @@
 #include "storage/mvcc_record.h"
 #include "storage/snapshot_reader.h"
 
-#define SNAPSHOT_REWRITE_REVISION_MAX MVCC_RECORD_REVISION_MAX /* above every revision that can be */
+#define SNAPSHOT_REWRITE_REVISION_MAX (MVCC_RECORD_REVISION_MAX / 2) /* the rest is for what is written from then on */
 
 /* `done` of `total` bytes of the file. */
 typedef void snapshot_rewrite_progress_fn(void *context, uint64_t done, uint64_t total);

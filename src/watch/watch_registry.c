@@ -5,9 +5,9 @@
 #include "base/assert.h"
 #include "base/buckets.h"
 
-static uint64_t hash_key(struct slice key)
+static uint64_t hash_key(uint64_t salt, struct slice key)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ key.size;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ salt ^ key.size;
     for (size_t i = 0; i < key.size; i++) hash = (hash ^ key.data[i]) * UINT64_C(0x100000001b3);
     return buckets_mix(hash);
 }
@@ -31,7 +31,7 @@ uint64_t watch_registry_number(const struct watch_set *set)
     if (set->is_span) return LIST_ENTRY(set, const struct watch_span, set)->priority;
     struct slice key = key_of(LIST_ENTRY(set, const struct watch_single, set)); /* long ones differ at their ends */
     const size_t tail = 16;
-    return hash_key(key.size <= tail ? key : slice_make(key.data + key.size - tail, tail));
+    return hash_key(0, key.size <= tail ? key : slice_make(key.data + key.size - tail, tail));
 }
 
 /* --- the tree --- */
@@ -137,7 +137,7 @@ static struct watch_span *take_out(struct watch_span *root, struct watch_span *s
 static struct watch_single **bucket_of(const struct watch_registry *registry, struct slice key)
 {
     ASSERT(registry->bucket_count > 0);
-    return &registry->buckets[buckets_place(registry->bucket_count, hash_key(key))];
+    return &registry->buckets[buckets_place(registry->bucket_count, hash_key(registry->salt, key))];
 }
 
 /* One bucket more, with what belongs into it. */
@@ -192,10 +192,11 @@ static struct watch_single *find_single(const struct watch_registry *registry, s
 
 /* --- the face --- */
 
-void watch_registry_init(struct watch_registry *registry)
+void watch_registry_init(struct watch_registry *registry, uint64_t seed)
 {
     *registry = (struct watch_registry){.root = NULL};
-    ASSERT(registry->single_count == 0);
+    rng_init(&registry->rng, seed);
+    registry->salt = rng_next(&registry->rng);
 }
 
 void watch_registry_deinit(struct watch_registry *registry)
@@ -233,7 +234,7 @@ static struct watch_set *make_span(struct watch_registry *registry, struct slice
 {
     struct watch_span *span = alloc_new(sizeof(*span) + key.size + range_end.size);
     *span = (struct watch_span){.set = {.key_bytes = (uint32_t)key.size & INT32_MAX, .is_span = true},
-                                .priority = buckets_mix(++registry->made), .end_bytes = (uint32_t)range_end.size};
+                                .priority = rng_next(&registry->rng), .end_bytes = (uint32_t)range_end.size};
     memcpy(span->bytes, key.data, key.size);
     memcpy(span->bytes + key.size, range_end.data, range_end.size);
     refresh(span);

@@ -2,11 +2,13 @@
  * All watchers of one interval share one set; a set holds those that wait for changes at the live end and those that are swept through the
  * past; who already knows of a change to fetch is in neither, so that a change costs no look at him.
  * Owner: embedded; sets are freed when their last watcher leaves. Thread: the watch role's.
- * Limits: sets ≤ watchers; a match costs O(log sets + matches); a single key costs 32 bytes beyond its own and a bucket of eight. The tree's
- * priorities are hashes of a count: no chance in it. */
+ * Limits: sets ≤ watchers; a match costs O(log sets + matches); a single key costs 32 bytes beyond its own and a bucket of eight. Priorities
+ * and the salt of hashes come from a seed that clients must not know: with keys chosen for them the tree would be a list, as deep as the
+ * stack at last, and the hash one bucket. */
 #ifndef WATCH_WATCH_REGISTRY_H
 #define WATCH_WATCH_REGISTRY_H
 #include "base/list.h"
+#include "base/rng.h"
 #include "storage/mvcc.h"
 
 struct watch_set {
@@ -32,11 +34,12 @@ struct watch_registry {
     struct watch_single **buckets; /* base/buckets.h */
     uint32_t single_count, bucket_count, capacity;
     struct watch_span *root;
-    uint64_t made;
+    struct rng rng;
+    uint64_t salt;
     size_t key_bytes;              /* of all sets' intervals */
 };
 
-void watch_registry_init(struct watch_registry *registry);
+void watch_registry_init(struct watch_registry *registry, uint64_t seed);
 void watch_registry_deinit(struct watch_registry *registry); /* empty */
 /* As it was asked for. */
 struct mvcc_range watch_registry_range(const struct watch_set *set);

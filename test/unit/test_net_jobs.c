@@ -184,6 +184,56 @@ START_TEST(test_net_jobs_unread_replies_hold_large_ones_back_until_they_are_give
 END_TEST
 
 /* Each has a place that others want, however small it is. */
+START_TEST(test_net_jobs_large_pairs_have_twice_the_budget_and_small_ones_wait_for_nobody)
+{
+    struct buf large = kv_text_range("k07,local"), small = kv_text_range("s,local");
+    uint32_t slot = 0, given = 0;
+    ck_assert_str_ne(kv_rig_put(&rig, "s=v"), "");
+    config.reply_bytes_max = 1 << 20;
+    for (; slot < CALLS - 1; slot++) {
+        call_new(slot, "/etcdserverpb.KV/Range", buf_slice(&large));
+        step(1);
+        ck_assert_uint_eq(fake.answer_count, slot + 1);
+        ck_assert(fake.last_err == ERR_OK || fake.last_err == ERR_TOO_MANY_REQUESTS);
+        if (fake.last_err == ERR_OK) ck_assert_uint_eq(++given, slot + 1); /* none behind the first that was refused */
+    }
+    ck_assert_uint_eq(given, (2u << 20) / (VALUE_BYTES + 100));
+    ck_assert_uint_le(peak, 2u << 20);
+    call_new(slot, "/etcdserverpb.KV/Range", buf_slice(&small));
+    step(1);
+    ck_assert_int_eq(fake.last_err, ERR_OK);
+    for (uint32_t i = 0; i < CALLS; i++) call_over(name_of(i));
+    step(2);
+    ck_assert_uint_eq(net.reply_bytes, 0);
+    buf_deinit(&large);
+    buf_deinit(&small);
+}
+END_TEST
+
+/* A transaction of more ranges than a reply may have pieces, each of which ends a step. */
+START_TEST(test_net_jobs_a_reply_of_too_many_pieces_is_refused)
+{
+    struct buf range = kv_text_range("s,local"), op, body;
+    ck_assert_str_ne(kv_rig_put(&rig, "s=v"), "");
+    net.env.limits.txn_ops_max = 65536;
+    config.chunk_bytes = 1;
+    buf_init(&op);
+    buf_init(&body);
+    buf_put_pb_bytes(&op, 1, buf_slice(&range));
+    for (uint32_t i = 0; i < NET_PIECES_MAX + 10; i++) buf_put_pb_bytes(&body, 2, buf_slice(&op));
+    call_new(0, "/etcdserverpb.KV/Txn", buf_slice(&body));
+    for (uint32_t i = 0; i < 2 * NET_PIECES_MAX && fake.answer_count == 0; i++) step(1);
+    ck_assert_uint_eq(fake.answer_count, 1);
+    ck_assert_int_eq(fake.last_err, ERR_TOO_MANY_REQUESTS);
+    call_over(name_of(0));
+    step(2);
+    ck_assert_uint_eq(net.reply_bytes, 0);
+    buf_deinit(&op);
+    buf_deinit(&body);
+    buf_deinit(&range);
+}
+END_TEST
+
 START_TEST(test_net_jobs_small_answers_that_are_not_read_give_up_their_places)
 {
     struct buf one = kv_text_range("k01,local,keys");
@@ -279,6 +329,8 @@ int main(void)
     tcase_set_timeout(jobs, 30);
     tcase_add_test(jobs, test_net_jobs_many_large_replies_beyond_the_budget_are_all_made);
     tcase_add_test(jobs, test_net_jobs_unread_replies_hold_large_ones_back_until_they_are_given_up);
+    tcase_add_test(jobs, test_net_jobs_large_pairs_have_twice_the_budget_and_small_ones_wait_for_nobody);
+    tcase_add_test(jobs, test_net_jobs_a_reply_of_too_many_pieces_is_refused);
     tcase_add_test(jobs, test_net_jobs_small_answers_that_are_not_read_give_up_their_places);
     tcase_add_test(jobs, test_net_jobs_pins_are_given_back_when_a_reply_is_made_not_when_it_is_read);
     tcase_add_test(jobs, test_net_jobs_a_stream_that_is_not_read_is_given_up);

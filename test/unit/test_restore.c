@@ -452,6 +452,8 @@ START_TEST(test_restore_a_revision_that_cannot_be_raised_so_far_is_refused)
     struct restore_options options = options_of(&scene, 0, "new");
     options.bump_revision = INT64_MAX;
     refused(&scene, &options, ERR_STOPPED, "cannot be raised so far");
+    options.bump_revision = MVCC_RECORD_REVISION_MAX - 12; /* nothing could be written afterwards */
+    refused(&scene, &options, ERR_STOPPED, "cannot be raised so far");
     options.bump_revision = SNAPSHOT_REWRITE_REVISION_MAX - 11;
     refused(&scene, &options, ERR_STOPPED, "its revision is 11");
     scene_deinit(&scene);
