@@ -79,7 +79,6 @@ enum err_code {
     X(HISTORY_WINDOW, INVALID_ARGUMENT, "kvd: the last revision is below the first")                                   \
     X(BAD_PAGE_TOKEN, INVALID_ARGUMENT, "kvd: the page token is not of this request")                                  \
     X(WATCHER_NOT_FOUND, NOT_FOUND, "kvd: watcher not found")                                                          \
-    X(WATCH_TOO_LARGE, RESOURCE_EXHAUSTED, "kvd: the watched events of one revision are more than a message may hold: watch with fragment, or without prev_kv") \
     X(OTHER_MEMBER, FAILED_PRECONDITION, "kvd: the watcher is one of another member")                                  \
     X(AUTH_NOT_ENABLED, FAILED_PRECONDITION, "etcdserver: authentication is not enabled")                              \
     X(INVALID_AUTH_TOKEN, UNAUTHENTICATED, "etcdserver: invalid auth token")                                           \
@@ -90,7 +89,9 @@ enum err_code {
     X(NOT_ELECTION_LEADER, UNKNOWN, "election: not leader")                                                            \
     X(NO_LEADER_KEY, UNKNOWN, "\"leader\" field must be provided")                                                     \
     X(OBSERVE_CLOSED, UNKNOWN, "election: observe closed early")                                                       \
-    X(MESSAGE_TOO_LARGE, RESOURCE_EXHAUSTED, "kvd: the message is larger than this server takes once it is decompressed")
+    X(MESSAGE_TOO_LARGE, RESOURCE_EXHAUSTED, "kvd: the message is larger than this server takes once it is decompressed")                \
+    X(WATCH_TOO_LARGE, RESOURCE_EXHAUSTED,                                                                                \
+      "kvd: the watched events of one revision are more than a message may hold: watch with fragment, or without prev_kv")
 
 #define ERR_ENUM(name, code, text) ERR_##name,
 enum err { ERR_LIST(ERR_ENUM) ERR_COUNT };

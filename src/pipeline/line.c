@@ -126,6 +126,7 @@ bool line_recover(struct line *line, const struct line_recover_options *options,
     line->identity = recovered.identity;
     line->start = recovered.start;
     line->run_id = make_run_id(options->seed, line->identity.boot_count);
+    line->secret = options->secret;
     line->cluster = recovered.cluster;
     line->snapshots = recovered.snapshots;
     uint64_t self = line->identity.member_id;
@@ -161,7 +162,8 @@ void line_connect(struct line *line, const struct line_ports *ports)
         watch_actor_init(&line->watch, &(struct watch_actor_options){.config = &line->config, .shared = &line->shared,
                                                                      .port = ports->watches, .machine = line->apply.machine,
                                                                      .cluster_id = line->identity.cluster_id,
-                                                                     .self = line->identity.member_id, .seed = line->run_id});
+                                                                     .self = line->identity.member_id, .seed = line->run_id,
+                                                                     .secret = line->secret});
     }
     connect_line(line);
     wal_actor_connect_work(&line->wal, ports->wal_fs, line->work.from_wal, line->work.to_wal);

@@ -30,6 +30,7 @@ struct line {
     struct config config;
     struct shared shared;
     struct data_dir_identity identity;
+    uint64_t secret;  /* as it was given */
     uint64_t run_id;  /* drawn, the start's number below; in all request ids: none comes twice, though a copy of a directory is started */
     struct line_start start;
     struct cluster *cluster; /* at start; a reference */
@@ -60,6 +61,7 @@ struct line_recover_options {
     const struct switchboard *board; /* NULL in production */
     uint64_t now_ns;
     uint64_t seed;
+    uint64_t secret;             /* a seed apart, for what clients must not be able to know: run_id stands in ids that they see */
 };
 /* Recovers state and log: afterwards line->identity says who this is, so that ports can be made. False: message. */
 bool line_recover(struct line *line, const struct line_recover_options *options, char *out_message, size_t message_size);

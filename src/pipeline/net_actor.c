@@ -15,11 +15,12 @@ static struct net_call *find(struct net_actor *role, uint64_t name)
 
 /* --- out --- */
 
-/* The call has its answer; the slot stays until the port says CLOSED: until the client took the answer, be it small, but not for long. */
+/* The call has its answer; the slot stays until the port says CLOSED: until the client took the answer. */
 void net_actor_answered(struct net_actor *role, struct net_call *call)
 {
     ASSERT(role->call_count > 0 && list_is_empty(&call->turn));
     role->call_count--;
+    role->answered_count++;
     call->state = NET_ANSWERED;
     call->answered_ns = role->now_ns;
     list_push_back(&role->unread, &call->turn);
@@ -345,7 +346,10 @@ static void take_new(struct net_actor *role, const struct call_event *event)
 
 static void take_closed(struct net_actor *role, struct net_call *call)
 {
-    if (call->state != NET_ANSWERED) {
+    if (call->state == NET_ANSWERED) {
+        ASSERT(role->answered_count > 0);
+        role->answered_count--;
+    } else {
         /* The client of a stream went away between two chunks. */
         role->call_count--;
         rpc_metrics_end(&role->shared->rpc, call->method, ERR_CANCELED, role->now_ns - call->started_ns);
@@ -383,13 +387,25 @@ static void renew_env(struct net_actor *role)
     role->env.no_space = SHARED_GET(role->shared, no_space);
 }
 
+/* Of a living client on a slow road the last of many small answers may take their time; so they may, while nobody wants their places. */
+static bool may_stay(const struct net_actor *role, const struct net_call *call)
+{
+    bool is_scarce = role->call_count + role->answered_count > role->config->calls_max / 2 || role->reply_bytes >= role->config->reply_bytes_max;
+    return call->state == NET_ANSWERED && call->reply_bytes < NET_LARGE_BYTES && !is_scarce;
+}
+
 static void cancel_unread(struct net_actor *role)
 {
     while (!list_is_empty(&role->unread)) {
         struct net_call *call = LIST_ENTRY(role->unread.next, struct net_call, turn);
         if (call->answered_ns + NET_UNREAD_NS > role->now_ns) return;
         list_remove(&call->turn);
-        role->port->table->finish(role->port, call->call, ERR_CANCELED);
+        if (may_stay(role, call)) {
+            call->answered_ns = role->now_ns;
+            list_push_back(&role->unread, &call->turn);
+        } else {
+            role->port->table->finish(role->port, call->call, ERR_CANCELED);
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 #include "rpc/service.h"
 
 #define NET_REPLY_BYTES_MAX ((size_t)INT32_MAX) /* of one reply: what the API's clients can take; beyond it, too many requests */
+#define NET_LARGE_BYTES (1u << 20)
 #define NET_PIECES_MAX 16384     /* chunks of one reply */
 #define NET_CHECKS_MAX 2         /* reads without a call in a step */
 #define NET_WATCH_ASKS_MAX 32    /* operators' questions under way; the lanes from and to watch hold as many */
@@ -23,7 +24,7 @@
 #define NET_COPY_BYTES_MAX 65536 /* larger replies go by reference and count against the budget */
 #define NET_REQUEST_BYTES_MAX (256u << 20)
 #define NET_LOCK_BYTES_MAX (64u << 20)
-#define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a reply, or a stream's chunk, that the client does not read: then it is given up */
+#define NET_UNREAD_NS (30 * UINT64_C(1000000000)) /* a large reply, or a stream's chunk, that has not left: then it is given up; a small one where places are scarce */
 
 struct net_lanes {
     struct lane *from_raft, *from_apply, *from_snap, *from_watch, *from_door, *from_main; /* watch's and door's: NULL without one */
@@ -77,6 +78,7 @@ struct net_actor {
     uint32_t ask_count;
     struct list jobs;
     struct list unread;          /* replies and chunks, by answered_ns */
+    uint32_t answered_count;     /* calls whose answer has not left */
     size_t request_bytes;
     size_t reply_bytes;
     uint32_t staying_count;

@@ -3,7 +3,7 @@
  *
  * The budget: large replies are made while what is made and not yet gone stays below it. Beyond it one goes on, and no other until that one
  * is gone: if all waited, half-made replies would wait for each other for ever. So the bound is the budget and one reply. Whatever is not
- * gone after NET_UNREAD_NS is given up, small ones too: each has a place among calls_max. */
+ * gone after NET_UNREAD_NS is given up, small ones too where places among calls_max are scarce. */
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "pipeline/net_actor.h"

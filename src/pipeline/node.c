@@ -168,7 +168,7 @@ static bool recover(struct node *node, const struct config *config, char *out_me
     if (!may_found(node, config, out_message, size)) return false;
     struct line_recover_options options = {.config = config, .dir = &node->dir, .wal_fs = node->wal_fs,
                                            .rcu = rcu_system(), .now_ns = clock_mono_ns(),
-                                           .seed = rng_seed_from_system()};
+                                           .seed = rng_seed_from_system(), .secret = rng_seed_from_system()};
     return line_recover(&node->line, &options, out_message, size);
 }
 

@@ -467,7 +467,8 @@ void watch_actor_init(struct watch_actor *role, const struct watch_actor_options
                                                     .message_bytes_max = config->watch_message_bytes_max,
                                                     .progress_ns = config->watch_progress_ns,
                                                     .hold_bytes_max = config->watch_hold_bytes_max,
-                                                    .seed = options->seed},
+                                                    .seed = options->seed,
+                                                    .secret = options->secret},
                             mvcc_view(role->mvcc));
     keep_alive_init(&role->keep_alive, &(struct keep_alive_options){.config = config, .shared = options->shared, .port = options->port,
                                                                     .cluster_id = options->cluster_id, .self = options->self});

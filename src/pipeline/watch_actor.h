@@ -54,7 +54,7 @@ struct watch_actor_options {
     struct watch_port *port;
     struct state_machine *machine; /* borrowed: outlives the role */
     uint64_t cluster_id, self;
-    uint64_t seed;
+    uint64_t seed, secret; /* struct watch_options */
 };
 void watch_actor_init(struct watch_actor *role, const struct watch_actor_options *options);
 void watch_actor_deinit(struct watch_actor *role); /* accepts a zeroed one */

@@ -19,7 +19,7 @@ struct watch *watch_new(const struct watch_options *options, const struct mvcc_v
     struct watch *watch = ALLOC(struct watch);
     *watch = (struct watch){.options = *options, .live = mvcc_view_revision(view), .view_revision = mvcc_view_revision(view),
                             .floor = mvcc_view_compact_revision(view)};
-    watch_registry_init(&watch->registry, options->seed);
+    watch_registry_init(&watch->registry, options->secret);
     list_init(&watch->streams);
     list_init(&watch->ready);
     list_init(&watch->waiting);

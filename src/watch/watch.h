@@ -34,7 +34,8 @@ struct watch_options {
     size_t message_bytes_max;       /* a stream that would need a larger response for one revision ends; > fragment_bytes + an event */
     uint64_t progress_ns;           /* between two progress notifications of a watcher that wants them */
     uint64_t hold_bytes_max;        /* history that is held back from compaction for who is behind */
-    uint64_t seed;                  /* of the jitter of progress notifications, and of the registry, for which it is a secret */
+    uint64_t seed;                  /* of the jitter of progress notifications */
+    uint64_t secret;                /* seed of the registry: clients must not be able to know it (watch_registry.h) */
 };
 struct watch;
 struct watch_stream;

@@ -169,7 +169,7 @@ outlives() {
     kill -INT "$pid"
     sleep 0.1
     put w/1 "after the signals"
-    until_true 2 grep -q "after the signals" "$e2e_dir/tool.out" || echo "it heard nothing more"
+    until_true 10 grep -q "after the signals" "$e2e_dir/tool.out" || echo "it heard nothing more"
     kill -TERM "$pid" || true
     wait "$pid" || code=$?
     echo "$code"

@@ -487,19 +487,6 @@ def test_requests_may_come_gzipped():
             check(len(member.client.get(b"gzip").kvs[0].value) == 100000, "the value arrived as something else")
 
 
-def _outcome(call):
-    try:
-        call()
-        return "OK", ""
-    except grpc.RpcError as error:
-        return error.code().name, error.details()
-
-
-def _peak_bytes(member):
-    with open("/proc/%d/status" % member.process.pid) as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM:"))
-
-
 def test_what_gzip_makes_small_is_held_to_the_limit_and_costs_no_more_memory():
     needs_kvd("gzip")
     refused = ("RESOURCE_EXHAUSTED", "kvd: the message is larger than this server takes once it is decompressed")

@@ -126,7 +126,7 @@ bool world_start(struct world *world, uint32_t number)
     enum err err = data_dir_open(member->fs, member->config.data_dir_path, "", NULL, &member->dir, message, sizeof(message));
     struct line_recover_options options = {.config = &member->config, .dir = &member->dir, .wal_fs = member->wal_fs,
                                            .rcu = &world->rcu, .board = &world->board, .now_ns = world_local_ns(member),
-                                           .seed = tape_seed(&world->tape)};
+                                           .seed = tape_seed(&world->tape), .secret = world->options.seed};
     bool is_good = err == ERR_OK && line_recover(&member->line, &options, message, sizeof(message));
     bool has_failed = world_disk_disarm_start(member);
     if (is_cut(member, is_good)) return false;

@@ -183,7 +183,6 @@ START_TEST(test_net_jobs_unread_replies_hold_large_ones_back_until_they_are_give
 }
 END_TEST
 
-/* Each has a place that others want, however small it is. */
 START_TEST(test_net_jobs_large_pairs_have_twice_the_budget_and_small_ones_wait_for_nobody)
 {
     struct buf large = kv_text_range("k07,local"), small = kv_text_range("s,local");
@@ -234,9 +233,11 @@ START_TEST(test_net_jobs_a_reply_of_too_many_pieces_is_refused)
 }
 END_TEST
 
+/* Each has a place, however small it is, that others may want. */
 START_TEST(test_net_jobs_small_answers_that_are_not_read_give_up_their_places)
 {
     struct buf one = kv_text_range("k01,local,keys");
+    config.calls_max = 2;
     call_new(0, "/etcdserverpb.KV/Range", buf_slice(&one));
     call_new(1, "/etcdserverpb.KV/Range", slice_from_string("garbage"));
     step(1);
@@ -254,6 +255,28 @@ START_TEST(test_net_jobs_small_answers_that_are_not_read_give_up_their_places)
     call_over(name_of(0));
     call_over(name_of(1));
     step(2 + NET_UNREAD_NS);
+    buf_deinit(&one);
+}
+END_TEST
+
+START_TEST(test_net_jobs_small_answers_may_leave_slowly_while_nobody_wants_their_places)
+{
+    struct buf one = kv_text_range("k01,local,keys");
+    uint64_t now_ns = 1;
+    call_new(0, "/etcdserverpb.KV/Range", buf_slice(&one));
+    step(now_ns);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(net.actor.table->deadline_ns(&net.actor), now_ns + NET_UNREAD_NS); /* it is looked at again, and does not spin */
+        step(now_ns += NET_UNREAD_NS);
+        ck_assert_uint_eq(fake.finish_count, 0);
+    }
+    for (uint32_t slot = 1; slot <= CALLS / 2; slot++) call_new(slot, "/etcdserverpb.KV/Range", buf_slice(&one));
+    step(now_ns);
+    step(now_ns + NET_UNREAD_NS);
+    ck_assert_uint_eq(fake.finish_count, CALLS / 2 + 1);
+    for (uint32_t slot = 0; slot <= CALLS / 2; slot++) call_over(name_of(slot));
+    step(now_ns + NET_UNREAD_NS);
+    ck_assert_uint_eq(net.answered_count, 0);
     buf_deinit(&one);
 }
 END_TEST
@@ -332,6 +355,7 @@ int main(void)
     tcase_add_test(jobs, test_net_jobs_large_pairs_have_twice_the_budget_and_small_ones_wait_for_nobody);
     tcase_add_test(jobs, test_net_jobs_a_reply_of_too_many_pieces_is_refused);
     tcase_add_test(jobs, test_net_jobs_small_answers_that_are_not_read_give_up_their_places);
+    tcase_add_test(jobs, test_net_jobs_small_answers_may_leave_slowly_while_nobody_wants_their_places);
     tcase_add_test(jobs, test_net_jobs_pins_are_given_back_when_a_reply_is_made_not_when_it_is_read);
     tcase_add_test(jobs, test_net_jobs_a_stream_that_is_not_read_is_given_up);
     tcase_add_test(jobs, test_net_jobs_streams_that_stay_are_few_and_end_with_their_client_or_with_us);
